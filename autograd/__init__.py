@@ -1,0 +1,25 @@
+"""Reverse-mode automatic differentiation over NumPy and CuPy arrays, small enough to read.
+
+>>> from autograd import grad, tanh
+>>> float(grad(grad(tanh))(0.5))
+-0.7268619813835874
+"""
+
+from . import ops
+from .backend import fold_in, namespace, random_bits, to_host
+from .backward import pull_back
+from .check import check_grads
+from .fused import Fused, fused
+from .ops import *  # noqa: F403
+from .primitive import Primitive, composite, nondifferentiable, primitive, registry
+from .tensor import Tensor, no_grad
+from .transforms import grad, value_and_grad, vjp
+
+__project__ = "tinygrad_llm"
+"""Which project this `autograd` belongs to: another package on PyPI has the same import name."""
+
+__all__ = [
+    "Fused", "Primitive", "Tensor", "check_grads", "composite", "fold_in", "fused", "grad",
+    "namespace", "no_grad", "nondifferentiable", "ops", "primitive", "pull_back", "random_bits",
+    "registry", "to_host", "value_and_grad", "vjp", *ops.__all__,
+]

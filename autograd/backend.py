@@ -1,0 +1,73 @@
+"""Whose array is this?
+
+Nothing in this package has a current device or a global backend: an array's own type says which
+library computes with it. NumPy arrays and Python numbers belong to NumPy, CuPy arrays to CuPy,
+and CuPy is never imported here: whoever made a CuPy array has imported it already.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy
+
+Array = Any
+"""An array of the NumPy or CuPy kind; which one is found from the value, never declared."""
+
+Shape = tuple[int, ...]
+
+_HOST = frozenset({"numpy", "builtins", "ml_dtypes"})
+
+
+def namespace(*values: Any) -> Any:
+    """Return the module that computes with these values: `cupy` if any is CuPy's, else `numpy`."""
+    for value in values:
+        kind = type(value)
+        if kind is numpy.ndarray:
+            continue
+        root = kind.__module__.partition(".")[0]
+        if root not in _HOST and root in sys.modules and hasattr(sys.modules[root], "asarray"):
+            return sys.modules[root]
+    return numpy
+
+
+def to_host(array: Array) -> numpy.ndarray:
+    """Return the array as NumPy's, copied from its device where that is not the host."""
+    library: ModuleType = namespace(array)
+    return numpy.asarray(array) if library is numpy else library.asnumpy(array)  # type: ignore[no-any-return]
+
+
+def random_bits(count: int, key: int, stream: int = 0) -> numpy.ndarray:
+    r"""Return `count` random 16-bit words (uint16) that depend on `(key, stream)` and nothing else.
+
+    Philox4x64-10 maps a 256-bit counter and a 128-bit key to 256 random bits, so any stretch of
+    any stream can be drawn again without having kept a state: that is what makes a training run
+    resumable and a dropout mask reproducible in the backward pass.
+
+    Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+    """
+    generator = numpy.random.Philox(key=[key & _MASK64, stream & _MASK64])
+    return generator.random_raw((count + 3) // 4).view(numpy.uint16)[:count]
+
+
+def fold_in(key: int, data: int) -> int:
+    """Return a new 64-bit key, derived from `key` for the use numbered `data`.
+
+    One splitmix64 step on each: neighbouring numbers give unrelated keys, so that layer 3 of step
+    7 can have a key of its own without any shared generator.
+
+    Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+    """
+    return _mix(_mix(key & _MASK64) + (data & _MASK64))
+
+
+_MASK64 = (1 << 64) - 1
+
+
+def _mix(z: int) -> int:
+    z = (z + 0x9E3779B97F4A7C15) & _MASK64
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK64
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK64
+    return z ^ (z >> 31)

@@ -1,0 +1,123 @@
+"""Backpropagation: the sweep of `graph.py` applied to Tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .backend import Array, namespace
+from .broadcast import astype, sum_to
+from .graph import Node, newest_first, sweep
+from .primitive import released
+from .tensor import Tensor, constant, recording, values
+
+
+def pull_back(
+    ys: Sequence[Tensor],
+    gs: Sequence[Any],
+    wrt: Sequence[Tensor],
+    *,
+    record: bool = False,
+    retain: bool = False,
+) -> list[Any]:
+    r"""Return $\sum_k g_k^\top \, \partial y_k / \partial x_i$ for each Tensor $x_i$ in `wrt`.
+
+    `gs` are arrays (or Tensors) of the shapes of `ys`. The results are arrays, None where no y
+    depends on that x. With `record` they are Tensors, recorded in turn, and can be differentiated
+    again. The graph is used up unless `record` or `retain`.
+    """
+    nodes = [x.node for x in wrt]
+    wanted = {node for node in nodes if node is not None}
+    gradients = _run(ys, gs, wanted, record, retain)
+    return [None if node is None else gradients.get(node) for node in nodes]
+
+
+def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Node] | None, record: bool,
+         retain: bool) -> dict[Node, Any]:
+    seeds: dict[Node, Any] = {}
+    for y, g in zip(ys, gs, strict=True):
+        if y.node is not None:
+            g = (g if isinstance(g, Tensor) else constant(g)) if record else values(g)
+            seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
+    order = newest_first(seeds, wanted)
+    if wanted is None:
+        wanted = {node for node in order if node.op is None}
+
+    def pull(node: Node, g: Any, needed: Sequence[bool]) -> list[Any]:
+        parts = node.op.pull(node, g, needed, record)
+        return [
+            part if part is None or parent is None else _fitted(part, parent, node.op.name)
+            for part, parent in zip(parts, node.parents, strict=True)
+        ]
+
+    with recording(record):
+        return sweep(order, seeds, pull, _add_recorded if record else _add, wanted,
+                     release=not (record or retain))
+
+
+def _fitted(part: Any, parent: Node, name: str) -> Any:
+    """Sum a gradient over broadcast axes and cast it to its parent's dtype, where that differs."""
+    try:
+        if part.shape != parent.shape:
+            part = sum_to(part, parent.shape)
+        return part if part.dtype == parent.dtype else astype(part, parent.dtype)
+    except (AttributeError, ValueError) as error:
+        got = f"shape {part.shape}" if hasattr(part, "shape") else f"{type(part).__name__} {part!r}"
+        raise TypeError(
+            f"{name}: its rule returned a gradient of {got} for an argument of shape "
+            f"{parent.shape}; expected that shape, or one that the argument broadcasts to"
+        ) from error
+
+
+def _add(a: Array, b: Array, owned: bool) -> Array:
+    if owned and a.shape:
+        a += b
+        return a
+    return a + b
+
+
+def _add_recorded(a: Tensor, b: Tensor, owned: bool) -> Tensor:
+    return a + b
+
+
+def seed(y: Tensor, g: Any, name: str) -> Any:
+    """Return the cotangent to start from: `g` if it has y's shape, or 1 for a scalar y."""
+    if g is None:
+        if y.size != 1:
+            raise ValueError(
+                f"{name}: expected a scalar, got shape {y.shape}; reduce it first, for example "
+                f"y.sum(), or pass a cotangent of that shape"
+            )
+        return namespace(y.data).ones_like(y.data)
+    g = g if isinstance(g, Tensor) else namespace(y.data, g).asarray(g, dtype=y.dtype)
+    if g.shape != y.shape:
+        raise ValueError(f"{name}: the cotangent must have the shape of the result, {y.shape}; "
+                         f"got {g.shape}")
+    return g
+
+
+def backward(y: Tensor, g: Any = None, *, record: bool = False, retain: bool = False) -> None:
+    r"""Add $g^\top \, \partial y / \partial x$ to `x.grad` of every leaf x that y depends on.
+
+    `g` may be left out for a scalar y. Gradients are plain arrays; with `record` they are Tensors
+    that can be differentiated again. The graph is used up and its memory freed as the sweep goes,
+    unless `record` or `retain`. Raises ValueError for a non-scalar without a cotangent, and
+    RuntimeError where y is a constant or its graph was used up before.
+    """
+    if y.node is None:
+        raise RuntimeError(
+            "backward: nothing was recorded for this result; it depends on no Tensor made with "
+            "requires_grad=True, or was computed inside no_grad()"
+        )
+    if y.node.op is not None and not y.node.parents:
+        raise released(y.node.op.name)
+    start = seed(y, g, "backward")
+    taken = {id(start)}
+    for leaf, gradient in _run([y], [start], None, record, retain).items():
+        if not record and (id(gradient) in taken or gradient.base is not None):
+            gradient = gradient.copy()  # so that scaling one leaf's gradient in place stays there
+        taken.add(id(gradient))
+        leaf.grad = gradient if leaf.grad is None else leaf.grad + gradient
+
+
+Tensor.backward = backward  # type: ignore[method-assign]

@@ -1,0 +1,68 @@
+r"""The ops that the engine itself needs, to fit a gradient to the argument it belongs to.
+
+Broadcasting repeats: $y_{ij} = x_j$. Whoever is used several times receives the sum of what its
+uses receive: $\bar x_j = \sum_i \bar y_{ij}$. So the gradient of `broadcast_to` is `sum_to`, and,
+summing being $y_j = \sum_i x_{ij}$ with $\bar x_{ij} = \bar y_j$, the gradient of `sum_to` is
+`broadcast_to`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .backend import Array, Shape, namespace
+from .primitive import primitive
+
+
+@primitive
+def identity(x: Array, /) -> Array:
+    """Return x itself, as a new place in the record."""
+    return namespace(x).asarray(x)
+
+
+@identity.vjp
+def _(g: Any) -> Any:
+    return g
+
+
+@primitive
+def astype(x: Array, /, dtype: Any) -> Array:
+    """Return x with its elements converted to `dtype`; integers and booleans end the tape."""
+    return namespace(x).asarray(x).astype(dtype)
+
+
+@astype.vjp
+def _(g: Any) -> Any:
+    return g  # the engine converts every gradient to the dtype of the argument it belongs to
+
+
+@primitive
+def broadcast_to(x: Array, /, shape: Shape) -> Array:
+    """Return x repeated along new axes and along axes of length 1, without a copy (read-only)."""
+    return namespace(x).broadcast_to(x, shape)
+
+
+@broadcast_to.vjp
+def _(g: Any, shapes: tuple[Shape, ...]) -> Any:
+    return sum_to(g, shapes[0])
+
+
+@primitive
+def sum_to(x: Array, /, shape: Shape) -> Array:
+    """Return x summed over the axes that broadcasting `shape` to x's shape repeats.
+
+    Raises ValueError where `shape` does not broadcast to the shape of x.
+    """
+    extra = x.ndim - len(shape)
+    if extra < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[extra:], strict=True)):
+        raise ValueError(f"sum_to: {tuple(shape)} does not broadcast to {x.shape}, so an array of "
+                         f"the latter shape cannot be summed to the former")
+    axes = tuple(range(extra)) + tuple(
+        extra + i for i, n in enumerate(shape) if n == 1 and x.shape[extra + i] != 1
+    )
+    return namespace(x).reshape(x.sum(axis=axes) if axes else x, shape)
+
+
+@sum_to.vjp
+def _(g: Any, shapes: tuple[Shape, ...]) -> Any:
+    return broadcast_to(g, shapes[0])

@@ -1,0 +1,126 @@
+"""The recorded computation, and the one walk over it that backpropagation is.
+
+Pure Python: gradients here are anything that can be added, so the tests run it with floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import count
+from typing import Any
+
+_serials = count()
+
+
+class Node:
+    """One value of the recorded computation: the op that made it and the nodes it was made from.
+
+    `op` is None for a leaf, which has no parents. `parents` has one entry for each argument of
+    the op, None where that argument was a constant. `kept` is what the op's rule asked for.
+    `serial` numbers nodes in the order of their creation, and an op's result is created after its
+    arguments, so serial order is a topological order.
+    """
+
+    __slots__ = ("dtype", "grad", "kept", "op", "parents", "serial", "shape")
+
+    def __init__(self, op: Any, parents: tuple[Node | None, ...], kept: Any,
+                 shape: tuple[int, ...] = (), dtype: Any = None) -> None:
+        self.serial = next(_serials)
+        self.op = op
+        self.parents = parents
+        self.kept = kept
+        self.shape = shape
+        self.dtype = dtype
+        self.grad: Any = None
+
+    def release(self) -> None:
+        """Let go of the residuals and the parents; what was only held from here is freed."""
+        self.kept = RELEASED
+        self.parents = ()
+
+
+RELEASED = object()
+"""Stands in `Node.kept` once a backward pass has used the node up."""
+
+
+def newest_first(roots: Iterable[Node], wanted: Collection[Node] | None = None) -> list[Node]:
+    """Return the ancestors of `roots`, themselves included, each before everything it depends on.
+
+    With `wanted`, only nodes on a path from a root to a wanted node are returned. No node older
+    than the oldest wanted one can lie on such a path, so the collection stops there.
+    """
+    floor = min((node.serial for node in wanted), default=0) if wanted is not None else 0
+    stack = [node for node in roots if node.serial >= floor]
+    seen = set(stack)
+    while stack:
+        for parent in stack.pop().parents:
+            if parent is not None and parent not in seen and parent.serial >= floor:
+                seen.add(parent)
+                stack.append(parent)
+    order = sorted(seen, key=_serial)
+    if wanted is not None:
+        order = _leading_to(order, set(wanted))
+    order.reverse()
+    return order
+
+
+def _serial(node: Node) -> int:
+    return node.serial
+
+
+def _leading_to(oldest_first: list[Node], wanted: set[Node]) -> list[Node]:
+    leading = set()
+    for node in oldest_first:
+        if node in wanted or any(parent in leading for parent in node.parents):
+            leading.add(node)
+    return [node for node in oldest_first if node in leading]
+
+
+def sweep(
+    order: Sequence[Node],
+    seeds: dict[Node, Any],
+    pull: Callable[[Node, Any, Sequence[bool]], Iterable[Any]],
+    add: Callable[[Any, Any, bool], Any],
+    wanted: Collection[Node],
+    release: bool = False,
+) -> dict[Node, Any]:
+    r"""Carry gradients from the newest node to the oldest; return those of the `wanted` nodes.
+
+    For a node $y = f(a, b, \dots)$ with gradient $g = \partial L/\partial y$, `pull(y, g, needed)`
+    gives $g^\top \partial f/\partial a$ and so on, one for each parent (None where not `needed`),
+    and each is added to what that parent has received from its other uses.
+
+    Why newest first, and not simply recursing from the result: in `b = a + a; c = b + b` a
+    recursion enters `b` twice and would send b's gradient on to `a` before the second half has
+    arrived. Newest first, every use of a node comes before the node itself, so when its turn
+    comes its gradient is complete, and each node is visited once.
+
+    A gradient leaves the dictionary when its node's turn comes, so memory falls as the sweep
+    proceeds. `add(a, b, owned)` may write into `a` when `owned`: the sum was made here and nobody
+    else holds it. `release` also frees each node's residuals as soon as they have been used.
+    """
+    members = set(order)
+    gradients = dict(seeds)
+    owned: set[Node] = set()
+    results: dict[Node, Any] = {}
+    for node in order:
+        gradient = gradients.pop(node, None)
+        if gradient is None:
+            continue
+        if node in wanted:
+            results[node] = gradient
+        parents = node.parents
+        if not parents:
+            continue
+        needed = [parent in members for parent in parents]
+        for parent, part in zip(parents, pull(node, gradient, needed), strict=True):
+            if part is None or parent is None or parent not in members:
+                continue
+            if parent in gradients:
+                gradients[parent] = add(gradients[parent], part, parent in owned)
+                owned.add(parent)
+            else:
+                gradients[parent] = part
+        if release:
+            node.release()
+    return results

@@ -1,0 +1,284 @@
+"""Ops: an array function, with its derivative written right below it.
+
+    @primitive
+    def tanh(x, /):
+        return namespace(x).tanh(x)
+
+    @tanh.vjp
+    def _(g, y):
+        return g * (1 - y * y)
+
+Called with arrays, a primitive is just its function. Called with a Tensor among its arguments it
+also records a node. A rule is written with operators and primitives only, so the same text runs
+on plain arrays in an ordinary backward pass and on Tensors when that pass is itself recorded, and
+can then be differentiated again: written once, any order.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from typing import Any
+
+import numpy
+
+from .backend import Array
+from .graph import RELEASED, Node
+from .tensor import STATE, Tensor, constant, recorded, values
+
+registry: dict[str, Op] = {}
+"""Every op by name: primitives, fused ops, composites, and functions without a gradient."""
+
+
+class Op:
+    """What all ops share: a name, a function of arrays, and the layout of its arguments.
+
+    The differentiable arguments are the positional-only parameters of the function, or, where it
+    has none, its positional parameters without a default, or its `*args`. All other parameters
+    are options: metadata such as an axis, which may also be given by position as NumPy allows.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+        self.forward = function
+        self.name = name or function.__name__
+        update_wrapper(self, function)
+        kinds = inspect.Parameter
+        parameters = list(inspect.signature(function).parameters.values())
+        self.variadic = any(p.kind is kinds.VAR_POSITIONAL for p in parameters)
+        arrays = [p for p in parameters if p.kind is kinds.POSITIONAL_ONLY] or [
+            p for p in parameters
+            if p.kind is kinds.POSITIONAL_OR_KEYWORD and p.default is kinds.empty
+        ]
+        self.arrays = () if self.variadic else tuple(p.name for p in arrays)
+        self.array_defaults = tuple(p.default for p in arrays if p.default is not kinds.empty)
+        options = [p for p in parameters
+                   if p.name not in self.arrays and p.kind is not kinds.VAR_POSITIONAL]
+        self.defaults = {p.name: None if p.default is kinds.empty else p.default for p in options}
+        self.positional = tuple(p.name for p in options
+                                if self.variadic or p.kind is kinds.POSITIONAL_OR_KEYWORD)
+        registry[self.name] = self
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        raise NotImplementedError(f"{self.name}: {type(self).__name__} cannot be called")
+
+    def separate(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
+        """Return the array arguments alone; put options given by position into `options`."""
+        if self.variadic:
+            if not args or not isinstance(args[0], (list, tuple)):
+                return args
+            args, extra = tuple(args[0]), args[1:]
+        else:
+            args, extra = args[: len(self.arrays)], args[len(self.arrays) :]
+            missing = len(self.arrays) - len(args)
+            if missing > len(self.array_defaults):
+                raise TypeError(f"{self.name}: expected the arguments {', '.join(self.arrays)}, "
+                                f"got {len(args)}: {describe(args)}")
+            args += self.array_defaults[len(self.array_defaults) - missing :] if missing else ()
+        if len(extra) > len(self.positional):
+            raise TypeError(
+                f"{self.name}: takes {len(self.arrays)} array argument(s) and at most "
+                f"{len(self.positional)} option(s) by position {self.positional}, got "
+                f"{len(args)} and {len(extra)}; name the options"
+            )
+        for name, value in zip(self.positional, extra, strict=False):
+            if name in options:
+                raise TypeError(f"{self.name}: got two values for {name!r}, one by position")
+            options[name] = value
+        return args
+
+    def compute(self, function: Callable[..., Any], args: Sequence[Any],
+                options: dict[str, Any]) -> Any:
+        """Return `function(*args, **options)`; what it raises is told with the op and shapes."""
+        try:
+            return function(*args, **options)
+        except (TypeError, ValueError, IndexError) as error:
+            if str(error).startswith(f"{self.name}:"):
+                raise
+            kind = next(k for k in (TypeError, IndexError, ValueError) if isinstance(error, k))
+            raise kind(f"{self.name}: {error}; got {describe(args, options)}") from error
+
+
+def describe(args: Sequence[Any], options: dict[str, Any] | None = None) -> str:
+    """Return the shapes and dtypes of the arguments, as error messages tell them."""
+    def one(x: Any) -> str:
+        x = values(x)
+        if hasattr(x, "shape") and hasattr(x, "dtype"):
+            return f"{x.dtype}{list(x.shape)}"
+        text = repr(x)
+        return text if len(text) <= 60 else f"{type(x).__name__} {text[:57]}..."
+
+    parts = [one(x) for x in args]
+    parts += [f"{name}={one(value)}" for name, value in (options or {}).items()]
+    return ", ".join(parts)
+
+
+class Primitive(Op):
+    """An op with derivative rules; made by `@primitive`, its rules given with `.vjp`."""
+
+    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+        super().__init__(function, name)
+        self.rules: tuple[Rule | None, ...] = ()
+        self.joint = False
+
+    def vjp(self, *rules: Callable[..., Any] | None) -> Callable[..., Any] | None:
+        r"""Give the vector-Jacobian products: from $g = \partial L/\partial y$ to $g^\top J$.
+
+        Either one rule for each array argument (None where there is no derivative), or a single
+        rule that returns a tuple with one gradient for each.
+
+        A rule's parameter names are its residuals, and nothing else is kept: `g` is the incoming
+        gradient, `y` the output, an argument's name that argument, an option's name that option;
+        `shape` is the shape of the first array argument, `shapes` those of all, and `wanted`
+        tells for which arguments a gradient is asked. The engine, not the rule, sums over axes
+        along which an argument was broadcast, adds up several uses, and skips constants.
+        """
+        self.joint = len(rules) == 1 and (self.variadic or len(self.arrays) > 1)
+        if not self.joint and len(rules) != len(self.arrays):
+            raise TypeError(
+                f"{self.name}: expected one rule, or one for each of {self.arrays}, "
+                f"got {len(rules)}"
+            )
+        self.rules = tuple(rule and Rule(self, rule) for rule in rules)
+        return rules[0]
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Apply the op: on arrays plainly, on Tensors with a record of it."""
+        if len(args) != len(self.arrays):
+            args = self.separate(args, options)
+        for arg in args:
+            if isinstance(arg, Tensor):
+                return self._record(args, options)
+        return self.compute(self.forward, args, options)
+
+    def _record(self, args: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
+        arrays = [arg.data if isinstance(arg, Tensor) else arg for arg in args]
+        y = self.compute(self.forward, arrays, options)
+        if not STATE.recording or y.dtype.kind in "biu":
+            return constant(y)
+        parents = tuple([arg.node if isinstance(arg, Tensor) else None for arg in args])
+        for parent in parents:
+            if parent is not None:
+                break
+        else:
+            return constant(y)
+        kept: dict[str, Any] = {}
+        for rule, parent in zip(self.rules, parents, strict=False):
+            if rule is not None and (parent is not None or self.joint):
+                for name in rule.residuals:
+                    kept[name] = self._residual(name, args, parents, y, options)
+        return recorded(y, Node(self, parents, kept, y.shape, y.dtype))
+
+    def _residual(self, name: str, args: tuple[Any, ...], parents: tuple[Any, ...], y: Array,
+                  options: dict[str, Any]) -> Any:
+        if name in self.arrays:
+            return args[self.arrays.index(name)]
+        if name == "y":
+            return y
+        if name == "shape":
+            return numpy.shape(values(args[0]))
+        if name == "shapes":
+            return tuple(numpy.shape(values(arg)) for arg in args)
+        if name == "wanted":
+            return tuple(parent is not None for parent in parents)
+        if name in self.defaults:
+            return options.get(name, self.defaults[name])
+        return args  # the name of the variadic parameter
+
+    def pull(self, node: Node, g: Any, needed: Sequence[bool], record: bool) -> Sequence[Any]:
+        """Return the gradients of the node's parents; on Tensors where `record`."""
+        kept = node.kept
+        if kept is RELEASED:
+            raise released(self.name)
+        if record:
+            kept = {name: recorded(value, node) if name == "y" else value
+                    for name, value in kept.items()}
+        else:
+            kept = {name: _plain(value) for name, value in kept.items()}
+        if self.joint:
+            rule = self.rules[0]
+            assert rule is not None
+            parts = rule.function(g, *[kept[name] for name in rule.residuals])
+            return self._counted(parts, len(node.parents))
+        return [
+            rule.function(g, *[kept[name] for name in rule.residuals])
+            if rule is not None and wanted else None
+            for rule, wanted in zip(self.rules, needed, strict=True)
+        ]
+
+    def _counted(self, parts: Any, expected: int) -> Sequence[Any]:
+        if not isinstance(parts, (tuple, list)) or len(parts) != expected:
+            got = f"{len(parts)}" if isinstance(parts, (tuple, list)) else type(parts).__name__
+            raise TypeError(
+                f"{self.name}: its rule must return a tuple of {expected} gradients, one for each "
+                f"array argument, got {got}; return None for an argument without derivative"
+            )
+        return parts
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.data
+    return tuple(_plain(v) for v in value) if isinstance(value, tuple) else value
+
+
+class Rule:
+    """A derivative rule and the names of the residuals it asks for, read from its signature."""
+
+    __slots__ = ("function", "residuals")
+
+    def __init__(self, op: Primitive, function: Callable[..., Any]) -> None:
+        names = list(inspect.signature(function).parameters)
+        known = {*op.arrays, *op.defaults, "y", "shape", "shapes", "wanted"}
+        if op.variadic:
+            known |= {p.name for p in inspect.signature(op.forward).parameters.values()}
+        unknown = [name for name in names[1:] if name not in known]
+        if not names or names[0] != "g" or unknown:
+            raise TypeError(
+                f"{op.name}: a rule's first parameter is g, the others name what it keeps, out of "
+                f"{sorted(known)}; got {names}"
+            )
+        self.function = function
+        self.residuals = tuple(names[1:])
+
+
+def primitive(function: Callable[..., Any]) -> Primitive:
+    """Make an op of an array function; give its derivative with `@op.vjp` (see `Primitive.vjp`)."""
+    return Primitive(function)
+
+
+class Nondifferentiable(Op):
+    """A function whose results carry no gradient: Tensors in, plain arrays out."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Apply the function to the values of its arguments."""
+        return self.compute(self.forward, [values(arg) for arg in args], options)
+
+
+class Composite(Op):
+    """A function written in other ops, which therefore needs no rule of its own."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Call the function as it stands."""
+        return self.compute(self.forward, args, options)
+
+
+def nondifferentiable(function: Callable[..., Any]) -> Nondifferentiable:
+    """Make a function of arrays accept Tensors; its results are plain arrays, off the tape."""
+    return Nondifferentiable(function)
+
+
+def composite(function: Callable[..., Any]) -> Composite:
+    """Enter a function that is written in ops into the registry, beside the ops it is made of."""
+    return Composite(function)
+
+
+def released(name: str) -> RuntimeError:
+    """Return the error of a second backward pass through a graph that the first one used up."""
+    return RuntimeError(
+        f"{name}: a backward pass has already used this graph and freed what it kept; compute the "
+        f"result again, or call backward(retain=True) the first time"
+    )

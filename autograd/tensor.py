@@ -1,0 +1,216 @@
+"""The Tensor: an array together with its place in the recorded computation."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy
+
+from .backend import Array, Shape, namespace
+from .graph import Node
+
+
+class _State(threading.local):
+    """What is switched for the current thread only."""
+
+    recording = True
+    depth = 0
+    """How many transforms are running the user's function at this moment, one inside another."""
+
+
+STATE = _State()
+
+
+@contextmanager
+def recording(on: bool) -> Iterator[None]:
+    """Switch recording on or off for the current thread inside the `with` block."""
+    before, STATE.recording = STATE.recording, on
+    try:
+        yield
+    finally:
+        STATE.recording = before
+
+
+def no_grad() -> Any:
+    """Inside `with no_grad():` nothing is recorded: results are constants and keep no memory."""
+    return recording(False)
+
+
+class Tensor:
+    """An array, and the node that says how it was computed (None for a constant).
+
+    `Tensor(data)` is a constant; `Tensor(data, requires_grad=True)` is a leaf whose `grad` a
+    backward pass fills. `data` is a number, a nested list or an array (NumPy's or CuPy's; shared,
+    not copied). Only floating point data can require gradients: integer data raises TypeError.
+    """
+
+    __slots__ = ("__weakref__", "data", "node")
+    __array_ufunc__ = None  # numpy_array * tensor comes to Tensor.__rmul__
+
+    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
+        if isinstance(data, Tensor):
+            data = data.data
+        library = namespace(data)
+        self.data: Array = library.asarray(data, dtype=dtype)
+        kind = self.data.dtype.kind
+        if kind not in "biufV" or (kind == "V" and self.data.dtype.names):
+            raise TypeError(
+                f"Tensor: expected real numbers, got dtype {self.data.dtype}; "
+                + ("complex gradients are not supported, differentiate the real and the imaginary "
+                   "part" if kind == "c" else "convert the data to a numeric array first")
+            )
+        self.node: Node | None = None
+        if requires_grad:
+            if not _is_floating(self.data):
+                raise TypeError(
+                    f"Tensor: only floating point data can require gradients, got "
+                    f"{self.data.dtype}; convert it first: Tensor(x.astype('float64'), "
+                    f"requires_grad=True)"
+                )
+            self.node = Node(None, (), None, self.data.shape, self.data.dtype)
+
+    # what it is
+    @property
+    def shape(self) -> Shape:
+        """The lengths of the axes."""
+        return self.data.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> Any:
+        """The element type."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self.data.size  # type: ignore[no-any-return]
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a backward pass reaches this Tensor."""
+        return self.node is not None
+
+    @property
+    def grad(self) -> Any:
+        """The gradient that backward passes have added up for this leaf; None before the first."""
+        return self.node.grad if self.node is not None else None
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if self.node is None:
+            raise ValueError("grad: this Tensor is a constant; make it with requires_grad=True")
+        self.node.grad = value
+
+    # leaving the tape
+    def detach(self) -> Tensor:
+        """Return the same data as a constant."""
+        return constant(self.data)
+
+    def item(self) -> Any:
+        """Return the only element as a Python number."""
+        return self.data.item()
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a Tensor without axes; use float(x) or x.item()")
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        body = repr(self.data)
+        body = body[body.find("(") + 1 : -1] if body.startswith("array(") else body
+        return f"Tensor({body}, requires_grad=True)" if self.node is not None else f"Tensor({body})"
+
+    # what would lose the tape in silence is refused
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(
+            "a Tensor is not turned into an array in silence, because that would drop its "
+            "gradient; use x.data for its values, or the same function from autograd"
+        )
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a Tensor cannot be written into: ops may have kept its values for their gradients; "
+            "use where(mask, new, x), scatter_add(x, index, v), or write to x.data "
+            "before anything is computed from it"
+        )
+
+    __hash__ = object.__hash__
+
+    if TYPE_CHECKING:  # bound by ops/operators.py, one table; backward by backward.py
+        T: Tensor
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __lt__(self, other: Any) -> Any: ...
+        def __le__(self, other: Any) -> Any: ...
+        def __gt__(self, other: Any) -> Any: ...
+        def __ge__(self, other: Any) -> Any: ...
+        def __eq__(self, other: object) -> Any: ...
+        def __ne__(self, other: object) -> Any: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def reshape(self, *shape: Any) -> Tensor: ...
+        def transpose(self, *axes: Any) -> Tensor: ...
+        def swapaxes(self, axis1: int, axis2: int) -> Tensor: ...
+        def squeeze(self, axis: Any = None) -> Tensor: ...
+        def astype(self, dtype: Any) -> Tensor: ...
+        def sum(self, axis: Any = None, *, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: Any = None, *, keepdims: bool = False) -> Tensor: ...
+        def max(self, axis: Any = None, *, keepdims: bool = False) -> Tensor: ...
+        def min(self, axis: Any = None, *, keepdims: bool = False) -> Tensor: ...
+        def var(self, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Tensor: ...
+        def backward(self, g: Any = None, *, record: bool = False, retain: bool = False) -> None:
+            ...
+
+
+def constant(data: Array) -> Tensor:
+    """Return `data`, an array already, as a Tensor without a node."""
+    return recorded(data, None)
+
+
+def recorded(data: Array, node: Node | None) -> Tensor:
+    """Return a Tensor made of an array and its node, without the checks of the constructor."""
+    tensor = object.__new__(Tensor)
+    tensor.data = data if not isinstance(data, numpy.generic) else numpy.asarray(data)
+    tensor.node = node
+    return tensor
+
+
+def values(x: Any) -> Any:
+    """Return the array of a Tensor, and anything else as it is."""
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _is_floating(array: Array) -> bool:
+    return array.dtype.kind == "f" or array.dtype.name == "bfloat16"

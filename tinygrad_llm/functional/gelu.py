@@ -1,0 +1,82 @@
+r"""The Gaussian error linear unit, exactly and in its tanh approximation.
+
+Exactly, with the normal distribution's function $\Phi$ and density $\varphi$:
+
+$$y = x\,\Phi(x), \qquad \Phi(x) = \tfrac12\bigl(1 + \operatorname{erf}(x/\sqrt2)\bigr), \qquad
+\frac{dy}{dx} = \Phi(x) + x\,\varphi(x), \qquad \varphi(x) = \tfrac{1}{\sqrt{2\pi}} e^{-x^2/2}$$
+
+The approximation, which GPT-2 was trained with, replaces $\Phi$ by
+$\tfrac12(1 + \tanh u)$ with $u = \sqrt{2/\pi}\,(x + 0.044715\,x^3)$. Because
+$\tfrac12(1 + \tanh u) = \sigma(2u)$, one exponential suffices:
+
+$$y = x\,s, \qquad s = \sigma(2u), \qquad \frac{dy}{dx} = s + x\,s\,(1 - s)\,2u', \qquad
+u' = \sqrt{2/\pi}\,(1 + 3 \cdot 0.044715\,x^2)$$
+
+Kept: x and $\Phi$ or s, so that the backward pass of the approximation has no transcendental
+function. Trap: $e^{-2u}$ overflows for very negative x, where s is 0 to any precision; its
+exponent is capped.
+
+Source: Hendrycks, Gimpel, "Gaussian Error Linear Units (GELUs)", arXiv:1606.08415, section 2.
+"""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import Any
+
+import autograd
+from autograd import fused, namespace
+from autograd.backend import Array
+
+_ROOT = sqrt(2 / pi)
+_CUBIC = 0.044715
+_CAP = 80.0  # e^80 is finite in float32
+
+
+def reference(x: Any, /, *, approximate: str = "tanh") -> Any:
+    """The definition, in primitives."""
+    if approximate == "none":
+        return x * (0.5 * (1 + autograd.erf(x * sqrt(0.5))))
+    return 0.5 * x * (1 + autograd.tanh(_ROOT * (x + _CUBIC * x**3)))
+
+
+@fused(reference)
+def gelu(x: Array, /, *, approximate: str = "tanh") -> Any:
+    """Return the GELU of each element; `approximate` is "tanh" (as in GPT-2) or "none" (exact).
+
+    Raises ValueError for another `approximate`.
+    """
+    xp = namespace(x)
+    if approximate == "none":
+        s = 0.5 * (1 + autograd.erf(x * sqrt(0.5)))
+    elif approximate == "tanh":
+        s = x * x
+        s *= -2 * _ROOT * _CUBIC
+        s -= 2 * _ROOT
+        s *= x  # -2u
+        s = xp.minimum(s, _CAP)
+        s = xp.exp(s)
+        s += 1
+        s = 1 / s
+    else:
+        raise ValueError(f"gelu: approximate must be 'tanh' or 'none', got {approximate!r}")
+    return x * s, (x, s, approximate)
+
+
+@gelu.vjp
+def _(g: Array, saved: Any) -> Any:
+    x, s, approximate = saved
+    if approximate == "none":
+        dx = namespace(x).exp(x * x * -0.5)
+        dx *= 1 / sqrt(2 * pi)
+        dx *= x
+    else:
+        dx = x * x
+        dx *= 6 * _ROOT * _CUBIC
+        dx += 2 * _ROOT  # 2u'
+        dx *= x
+        dx *= s
+        dx *= 1 - s
+    dx += s
+    dx *= g
+    return dx

@@ -1,0 +1,8 @@
+"""Layers: plain classes with `__call__`; their parameters are found by walking them."""
+
+from .attention import CausalSelfAttention
+from .layers import MLP, Embedding, LayerNorm, Linear, drop, subkey
+from .parameters import load_parameters, parameters
+
+__all__ = ["MLP", "CausalSelfAttention", "Embedding", "LayerNorm", "Linear", "drop",
+           "load_parameters", "parameters", "subkey"]

@@ -1,0 +1,27 @@
+"""The attention layer: project to queries, keys and values, attend, project back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from ..functional import causal_attention
+from .layers import Linear, subkey
+
+
+class CausalSelfAttention:
+    """Multi-head self-attention in which no position sees a later one."""
+
+    def __init__(self, width: int, heads: int, rng: numpy.random.Generator, *, bias: bool = True,
+                 dropout: float = 0.0, residual_std: float = 0.02) -> None:
+        self.heads = heads
+        self.dropout = dropout
+        self.qkv = Linear(width, 3 * width, rng, bias=bias)
+        self.out = Linear(width, width, rng, bias=bias, std=residual_std)
+
+    def __call__(self, x: Any, key: int | None = None) -> Any:
+        """Map (B, T, width) to (B, T, width); a key turns dropout of the probabilities on."""
+        qkv = self.qkv(x)  # B, T, 3 width
+        mixed = causal_attention(qkv, heads=self.heads, dropout=self.dropout, key=subkey(key, 0))
+        return self.out(mixed)

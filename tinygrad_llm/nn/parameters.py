@@ -1,0 +1,68 @@
+"""Parameters are found by walking plain objects; there is no base class to inherit from."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from autograd import Tensor, namespace
+from autograd.backend import Array
+
+
+def parameters(model: Any) -> dict[str, Tensor]:
+    """Return `{"h.0.attn.qkv.weight": Tensor}`: every Tensor in `model` that requires gradients.
+
+    Attributes, list and tuple items and dictionary entries are walked in their order. A Tensor
+    that is found in two places (tied weights) is one parameter, under the name found first.
+    """
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in _walk(model, "", seen):
+        found[name] = tensor
+    return found
+
+
+_SKIPPED = (str, bytes, type, types.ModuleType, types.FunctionType, types.MethodType)
+
+
+def _walk(thing: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(thing, _SKIPPED) or id(thing) in seen:
+        return
+    if isinstance(thing, Tensor):
+        seen.add(id(thing))
+        if thing.requires_grad:
+            yield name, thing
+        return
+    if isinstance(thing, Mapping):
+        items = list(thing.items())
+    elif isinstance(thing, (list, tuple)):
+        items = list(enumerate(thing))
+    elif hasattr(thing, "__dict__"):
+        items = list(vars(thing).items())
+    else:
+        return
+    seen.add(id(thing))
+    for key, value in items:
+        yield from _walk(value, f"{name}.{key}" if name else str(key), seen)
+
+
+def load_parameters(model: Any, arrays: Mapping[str, Array]) -> None:
+    """Write `arrays` into the parameters of `model` that have their names, in place.
+
+    Raises ValueError, before anything is written, for names that are missing or too many and for
+    other shapes.
+    """
+    own = parameters(model)
+    missing, extra = sorted(own.keys() - arrays.keys()), sorted(arrays.keys() - own.keys())
+    other = [f"{name} {tuple(arrays[name].shape)} instead of {own[name].shape}"
+             for name in own.keys() & arrays.keys() if arrays[name].shape != own[name].shape]
+    if missing or extra or other:
+        raise ValueError(
+            "the weights do not fit the model: "
+            + "; ".join(f"{what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+                        for what, names in (("missing", missing), ("not in the model", extra),
+                                            ("other shape", sorted(other))) if names)
+        )
+    for name, tensor in own.items():
+        tensor.data[...] = namespace(tensor.data).asarray(arrays[name])
