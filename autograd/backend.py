@@ -11,7 +11,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-import numpy
+import numpy as np
 
 Array = Any
 """An array of the NumPy or CuPy kind; which one is found from the value, never declared."""
@@ -25,21 +25,21 @@ def namespace(*values: Any) -> Any:
     """Return the module that computes with these values: `cupy` if any is CuPy's, else `numpy`."""
     for value in values:
         kind = type(value)
-        if kind is numpy.ndarray:
+        if kind is np.ndarray:
             continue
         root = kind.__module__.partition(".")[0]
         if root not in _HOST and root in sys.modules and hasattr(sys.modules[root], "asarray"):
             return sys.modules[root]
-    return numpy
+    return np
 
 
-def to_host(array: Array) -> numpy.ndarray:
+def to_host(array: Array) -> np.ndarray:
     """Return the array as NumPy's, copied from its device where that is not the host."""
     library: ModuleType = namespace(array)
-    return numpy.asarray(array) if library is numpy else library.asnumpy(array)  # type: ignore[no-any-return]
+    return np.asarray(array) if library is np else library.asnumpy(array)
 
 
-def random_bits(count: int, key: int, stream: int = 0) -> numpy.ndarray:
+def random_bits(count: int, key: int, stream: int = 0) -> np.ndarray:
     r"""Return `count` random 16-bit words (uint16) that depend on `(key, stream)` and nothing else.
 
     Philox4x64-10 maps a 256-bit counter and a 128-bit key to 256 random bits, so any stretch of
@@ -48,8 +48,8 @@ def random_bits(count: int, key: int, stream: int = 0) -> numpy.ndarray:
 
     Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
-    generator = numpy.random.Philox(key=[key & _MASK64, stream & _MASK64])
-    return generator.random_raw((count + 3) // 4).view(numpy.uint16)[:count]
+    generator = np.random.Philox(key=[key & _MASK64, stream & _MASK64])
+    return generator.random_raw((count + 3) // 4).view(np.uint16)[:count]
 
 
 def fold_in(key: int, data: int) -> int:

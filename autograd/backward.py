@@ -120,4 +120,4 @@ def backward(y: Tensor, g: Any = None, *, record: bool = False, retain: bool = F
         leaf.grad = gradient if leaf.grad is None else leaf.grad + gradient
 
 
-Tensor.backward = backward  # type: ignore[method-assign]
+setattr(Tensor, "backward", backward)  # noqa: B010, the type is declared in tensor.py

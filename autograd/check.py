@@ -16,14 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy
+import numpy as np
 
 from .backend import Array, to_host
 from .ops import concatenate, reshape
 from .tensor import Tensor, values
 from .transforms import vjp
 
-_STEP = float(numpy.finfo(float).eps) ** 0.2
+_STEP = float(np.finfo(float).eps) ** 0.2
 
 
 def check_grads(f: Callable[..., Any], *xs: Any, order: int = 2, seed: int = 0) -> None:
@@ -35,8 +35,8 @@ def check_grads(f: Callable[..., Any], *xs: Any, order: int = 2, seed: int = 0) 
     """
     if order < 1:
         raise ValueError(f"check_grads: order must be at least 1, got {order}")
-    points = [numpy.array(to_host(values(x)), dtype=float) for x in xs]
-    _check(_flat(f), points, 1, order, numpy.random.default_rng(seed))
+    points = [np.array(to_host(values(x)), dtype=float) for x in xs]
+    _check(_flat(f), points, 1, order, np.random.default_rng(seed))
 
 
 def _flat(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +44,7 @@ def _flat(f: Callable[..., Any]) -> Callable[..., Any]:
     def flat(*xs: Any) -> Any:
         y = f(*xs)
         parts = list(y) if isinstance(y, (tuple, list)) else [y]
-        parts = [p if isinstance(p, Tensor) else numpy.asarray(p, dtype=float) for p in parts]
+        parts = [p if isinstance(p, Tensor) else np.asarray(p, dtype=float) for p in parts]
         return concatenate([reshape(p, -1) for p in parts])
 
     return flat
@@ -56,7 +56,7 @@ def _check(f: Callable[..., Any], xs: list[Array], at: int, order: int, rng: Any
     got = pull(c)
     for position, x in enumerate(xs):
         expected, tolerance = _differences(f, xs, position, c)
-        error = numpy.abs(got[position] - expected)
+        error = np.abs(got[position] - expected)
         if got[position].shape != x.shape or not (error <= tolerance).all():
             _fail(at, position, x, got[position], expected, error, tolerance)
     if at == order:
@@ -75,8 +75,8 @@ def _differences(f: Callable[..., Any], xs: list[Array], position: int,
                  c: Array) -> tuple[Array, Array]:
     """Return the five-point quotients by each element of one argument, and their tolerances."""
     x = xs[position]
-    quotient, tolerance = numpy.zeros(x.shape), numpy.zeros(x.shape)
-    for index in numpy.ndindex(*x.shape):
+    quotient, tolerance = np.zeros(x.shape), np.zeros(x.shape)
+    for index in np.ndindex(*x.shape):
         scale = max(1.0, abs(float(x[index])))
         h = _STEP * scale
         terms = {}
@@ -87,8 +87,8 @@ def _differences(f: Callable[..., Any], xs: list[Array], position: int,
         s = {k: float(t.sum()) for k, t in terms.items()}
         near = (s[1] - s[-1]) / (2 * h)
         quotient[index] = (4 * near - (s[2] - s[-2]) / (4 * h)) / 3
-        size = float(numpy.abs(terms[1]).sum()) + scale * abs(quotient[index])
-        rounding = 100 * float(numpy.finfo(float).eps) * size / h
+        size = float(np.abs(terms[1]).sum()) + scale * abs(quotient[index])
+        rounding = 100 * float(np.finfo(float).eps) * size / h
         tolerance[index] = rounding + 0.01 * abs(quotient[index] - near)
     return quotient, tolerance
 
@@ -98,8 +98,8 @@ def _fail(order: int, position: int, x: Array, got: Array, expected: Array, erro
     if got.shape != expected.shape:
         raise AssertionError(f"check_grads: gradient by argument {position} has shape {got.shape}, "
                              f"expected {expected.shape}")
-    excess = numpy.where(numpy.isnan(error), numpy.inf, error - tolerance)
-    worst: Sequence[Any] = numpy.unravel_index(int(excess.argmax()), error.shape)
+    excess = np.where(np.isnan(error), np.inf, error - tolerance)
+    worst: Sequence[Any] = np.unravel_index(int(excess.argmax()), error.shape)
     where = tuple(int(i) for i in worst)
     raise AssertionError(
         f"check_grads: order {order}, argument {position}, element {where} = {x[where]!r}: "

@@ -17,11 +17,12 @@ can then be differentiated again: written once, any order.
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Any
 
-import numpy
+import numpy as np
 
 from .backend import Array
 from .graph import RELEASED, Node
@@ -31,7 +32,7 @@ registry: dict[str, Op] = {}
 """Every op by name: primitives, fused ops, composites, and functions without a gradient."""
 
 
-class Op:
+class Op(ABC):
     """What all ops share: a name, a function of arrays, and the layout of its arguments.
 
     The differentiable arguments are the positional-only parameters of the function, or, where it
@@ -62,8 +63,9 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    @abstractmethod
     def __call__(self, *args: Any, **options: Any) -> Any:
-        raise NotImplementedError(f"{self.name}: {type(self).__name__} cannot be called")
+        """Apply the op."""
 
     def separate(self, args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
         """Return the array arguments alone; put options given by position into `options`."""
@@ -179,9 +181,9 @@ class Primitive(Op):
         if name == "y":
             return y
         if name == "shape":
-            return numpy.shape(values(args[0]))
+            return np.shape(values(args[0]))
         if name == "shapes":
-            return tuple(numpy.shape(values(arg)) for arg in args)
+            return tuple(np.shape(values(arg)) for arg in args)
         if name == "wanted":
             return tuple(parent is not None for parent in parents)
         if name in self.defaults:

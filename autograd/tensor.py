@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy
+import numpy as np
 
 from .backend import Array, Shape, namespace
 from .graph import Node
@@ -190,8 +190,9 @@ class Tensor:
         def max(self, axis: Any = None, *, keepdims: bool = False) -> Tensor: ...
         def min(self, axis: Any = None, *, keepdims: bool = False) -> Tensor: ...
         def var(self, axis: Any = None, *, ddof: int = 0, keepdims: bool = False) -> Tensor: ...
-        def backward(self, g: Any = None, *, record: bool = False, retain: bool = False) -> None:
-            ...
+        def backward(
+            self, g: Any = None, *, record: bool = False, retain: bool = False
+        ) -> None: ...
 
 
 def constant(data: Array) -> Tensor:
@@ -202,7 +203,7 @@ def constant(data: Array) -> Tensor:
 def recorded(data: Array, node: Node | None) -> Tensor:
     """Return a Tensor made of an array and its node, without the checks of the constructor."""
     tensor = object.__new__(Tensor)
-    tensor.data = data if not isinstance(data, numpy.generic) else numpy.asarray(data)
+    tensor.data = data if not isinstance(data, np.generic) else np.asarray(data)
     tensor.node = node
     return tensor
 
@@ -213,4 +214,4 @@ def values(x: Any) -> Any:
 
 
 def _is_floating(array: Array) -> bool:
-    return array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+    return bool(array.dtype.kind == "f" or array.dtype.name == "bfloat16")

@@ -23,7 +23,7 @@ def check_engine() -> None:
         return
     sentence = (
         f"tinygrad_llm stands on its own package named 'autograd', but the one that Python "
-        f"imports, {getattr(autograd, '__file__', None) or 'a namespace without files'}, is another "
+        f"imports, {getattr(autograd, '__file__', None) or 'a folder without files'}, is another "
         f"project's. The two cannot be installed together: run 'pip uninstall -y autograd', then "
         f"install tinygrad_llm again, or give it a virtual environment of its own."
     )

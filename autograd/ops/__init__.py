@@ -1,7 +1,7 @@
 """The ops, under NumPy's names: `autograd.ops.tanh` is also `autograd.tanh`."""
 
 from ..broadcast import astype, broadcast_to, identity, sum_to
-from . import operators
+from . import operators as _operators  # noqa: F401, binds Tensor's operators
 from .elementwise import (
     absolute,
     add,

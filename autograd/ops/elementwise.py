@@ -160,21 +160,21 @@ erf.vjp(lambda g, x: g * (_TWO_OVER_ROOT_PI * exp(-x * x)))
 
 
 @primitive
-def absolute(x: Array, /) -> Array:
-    """Return |x|; the derivative at 0 is taken as 0."""
-    return namespace(x).absolute(x)
-
-
-absolute.vjp(lambda g, x: g * sign(x))
-
-
-@primitive
 def sign(x: Array, /) -> Array:
     """Return -1, 0 or 1; the derivative is 0 everywhere."""
     return namespace(x).sign(x)
 
 
 sign.vjp(lambda g: g * 0)
+
+
+@primitive
+def absolute(x: Array, /) -> Array:
+    """Return |x|; the derivative at 0 is taken as 0."""
+    return namespace(x).absolute(x)
+
+
+absolute.vjp(lambda g, x: g * sign(x))
 
 
 @primitive

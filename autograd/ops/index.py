@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
+import numpy as np
 
 from ..backend import Array, Shape, namespace
 from ..primitive import composite, primitive
@@ -57,8 +57,8 @@ def _is_basic(index: Any) -> bool:
     """Whether the index picks each element at most once, as slices and integers do."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(
-        part is None or part is Ellipsis or isinstance(part, (slice, int, numpy.integer))
-        and not isinstance(part, bool)
+        part is None or part is Ellipsis or (isinstance(part, (slice, int, np.integer))
+        and not isinstance(part, bool))
         for part in parts
     )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .. import broadcast
 from ..tensor import Tensor
 from . import elementwise as e
 from . import index, linalg, reduce, shape
-from .. import broadcast
 
 
 def _reflected(op: Callable[..., Any]) -> Callable[[Any, Any], Any]:
@@ -24,9 +24,8 @@ def _reshape(self: Tensor, *sizes: Any) -> Any:
 
 
 def _transpose(self: Tensor, *axes: Any) -> Any:
-    if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))):
-        axes = axes[0]
-    return shape.transpose(self, axes or None)
+    order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+    return shape.transpose(self, order or None)
 
 
 _TABLE: dict[str, Callable[..., Any]] = {

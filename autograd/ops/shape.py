@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-import numpy
+import numpy as np
 
 from ..backend import Array, Shape, namespace
 from ..primitive import composite, primitive
+
 
 @primitive
 def reshape(x: Array, /, shape: int | Shape) -> Array:
@@ -32,7 +33,7 @@ def transpose(x: Array, /, axes: Sequence[int] | None = None) -> Array:
 def _(g: Any, axes: Sequence[int] | None) -> Any:
     if axes is None:
         return transpose(g)
-    return transpose(g, tuple(int(i) for i in numpy.argsort([a % len(axes) for a in axes])))
+    return transpose(g, tuple(int(i) for i in np.argsort([a % len(axes) for a in axes])))
 
 
 @primitive
@@ -75,7 +76,7 @@ def concatenate(*xs: Array, axis: int | None = 0) -> Array:
 @concatenate.vjp
 def _(g: Any, shapes: tuple[Shape, ...], axis: int | None) -> list[Any]:
     if axis is None:
-        lengths = [int(numpy.prod(shape)) for shape in shapes]
+        lengths = [int(np.prod(shape)) for shape in shapes]
         return [reshape(part, shape)
                 for part, shape in zip(_pieces(g, lengths, 0), shapes, strict=True)]
     return _pieces(g, [shape[axis] for shape in shapes], axis)
@@ -90,7 +91,7 @@ def _pieces(x: Any, lengths: Sequence[int], axis: int) -> list[Any]:
 @composite
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Return arrays of one shape joined along a new axis."""
-    shapes = {numpy.shape(getattr(x, "data", x)) if not hasattr(x, "shape") else tuple(x.shape)
+    shapes = {np.shape(getattr(x, "data", x)) if not hasattr(x, "shape") else tuple(x.shape)
               for x in arrays}
     if len(shapes) != 1:
         raise ValueError(f"expected arrays of one shape, got {sorted(shapes)}")
@@ -133,7 +134,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any 
     `pad_width` is a number, one `(before, after)` for all axes, or one for each axis.
     """
     widths = tuple((int(a), int(b)) for a, b in
-                   numpy.broadcast_to(numpy.asarray(pad_width), (x.ndim, 2)))
+                   np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)))
     if mode == "constant":
         return _pad(x, widths, constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
@@ -141,7 +142,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any 
                          f"'wrap'")
     for axis, width in enumerate(widths):
         if any(width):
-            source = numpy.pad(numpy.arange(x.shape[axis]), width, mode=mode)  # type: ignore[call-overload]
+            source = np.pad(np.arange(x.shape[axis]), width, mode=mode)  # type: ignore[call-overload]
             source = namespace(getattr(x, "data", x)).asarray(source)
             x = x[(*(slice(None),) * axis, source)]
     return x

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
-import numpy
+import numpy as np
 
 from autograd import Tensor, fold_in
 
@@ -46,7 +46,7 @@ class GPTConfig:
 class Block:
     """One layer: attention and MLP, each added to the stream that runs past them."""
 
-    def __init__(self, config: GPTConfig, rng: numpy.random.Generator) -> None:
+    def __init__(self, config: GPTConfig, rng: np.random.Generator) -> None:
         self.dropout = config.dropout
         residual_std = 0.02 / sqrt(2 * config.layers)
         self.ln_1 = LayerNorm(config.width, bias=config.bias)
@@ -65,7 +65,7 @@ class GPT:
     """A decoder-only transformer with learnt positions; its parameters are drawn from `seed`."""
 
     def __init__(self, config: GPTConfig, seed: int = 0) -> None:
-        rng = numpy.random.Generator(numpy.random.Philox(fold_in(seed, 0)))
+        rng = np.random.Generator(np.random.Philox(fold_in(seed, 0)))
         self.config = config
         self.wte = Embedding(config.vocab_size, config.width, rng)
         self.wpe = Embedding(config.context, config.width, rng)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
+import numpy as np
 
 from ..functional import causal_attention
 from .layers import Linear, subkey
@@ -13,7 +13,7 @@ from .layers import Linear, subkey
 class CausalSelfAttention:
     """Multi-head self-attention in which no position sees a later one."""
 
-    def __init__(self, width: int, heads: int, rng: numpy.random.Generator, *, bias: bool = True,
+    def __init__(self, width: int, heads: int, rng: np.random.Generator, *, bias: bool = True,
                  dropout: float = 0.0, residual_std: float = 0.02) -> None:
         self.heads = heads
         self.dropout = dropout

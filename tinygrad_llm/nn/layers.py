@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
+import numpy as np
 
 from autograd import Tensor, fold_in
 
@@ -15,7 +15,7 @@ from .init import normal, ones, zeros
 class Linear:
     """$y = x W^\\top + b$ with W of shape (outputs, inputs)."""
 
-    def __init__(self, inputs: int, outputs: int, rng: numpy.random.Generator, *,
+    def __init__(self, inputs: int, outputs: int, rng: np.random.Generator, *,
                  bias: bool = True, std: float = 0.02) -> None:
         self.weight = normal(rng, (outputs, inputs), std)
         self.bias = zeros((outputs,)) if bias else None
@@ -28,7 +28,7 @@ class Linear:
 class Embedding:
     """A table of `count` rows, each `width` wide, looked up by integer."""
 
-    def __init__(self, count: int, width: int, rng: numpy.random.Generator, *,
+    def __init__(self, count: int, width: int, rng: np.random.Generator, *,
                  std: float = 0.02) -> None:
         self.weight = normal(rng, (count, width), std)
 
@@ -53,7 +53,7 @@ class LayerNorm:
 class MLP:
     """Two linear maps with a GELU between them, four times as wide inside."""
 
-    def __init__(self, width: int, rng: numpy.random.Generator, *, bias: bool = True,
+    def __init__(self, width: int, rng: np.random.Generator, *, bias: bool = True,
                  residual_std: float = 0.02) -> None:
         self.up = Linear(width, 4 * width, rng, bias=bias)
         self.down = Linear(4 * width, width, rng, bias=bias, std=residual_std)
@@ -65,7 +65,7 @@ class MLP:
 
 def drop(x: Tensor, p: float, key: int | None) -> Tensor:
     """Return x with dropout where a key is given (training), else x."""
-    return x if key is None or p == 0 else dropout(x, p=p, key=key)  # type: ignore[no-any-return]
+    return x if key is None or p == 0 else dropout(x, p=p, key=key)
 
 
 def subkey(key: int | None, use: int) -> int | None:

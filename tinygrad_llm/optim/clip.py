@@ -19,9 +19,9 @@ def global_norm(parameters: Iterable[Tensor]) -> float:
 
 
 def clip_by_global_norm(parameters: Iterable[Tensor], limit: float) -> float:
-    r"""Scale all gradients, in place, by $\min(1, \text{limit} / \lVert g \rVert)$; return the norm.
+    r"""Scale all gradients, in place, by $\min(1, c / \lVert g \rVert)$ with c the limit.
 
-    The norm returned is that before clipping. Nothing is scaled where it is not finite, nor with
+    Returns the norm before clipping. Nothing is scaled where it is not finite, nor with
     a limit of 0, which means no limit.
 
     Source: Pascanu, Mikolov, Bengio, arXiv:1211.5063, algorithm 1.

