@@ -22,8 +22,6 @@ from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Any
 
-import numpy as np
-
 from .backend import Array
 from .graph import RELEASED, Node
 from .tensor import STATE, Tensor, constant, recorded, values
@@ -181,9 +179,9 @@ class Primitive(Op):
         if name == "y":
             return y
         if name == "shape":
-            return np.shape(values(args[0]))
+            return _shape(args[0])
         if name == "shapes":
-            return tuple(np.shape(values(arg)) for arg in args)
+            return tuple(_shape(arg) for arg in args)
         if name == "wanted":
             return tuple(parent is not None for parent in parents)
         if name in self.defaults:
@@ -219,6 +217,11 @@ class Primitive(Op):
                 f"array argument, got {got}; return None for an argument without derivative"
             )
         return parts
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    """Return the shape of an array or Tensor, and () for a number or an index."""
+    return getattr(x, "shape", ())
 
 
 def _plain(value: Any) -> Any:

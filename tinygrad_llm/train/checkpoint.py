@@ -23,6 +23,7 @@ from safetensors.numpy import load_file, save_file
 from autograd import to_host
 
 from ..errors import UserError
+from ..files import write_in_one_step
 from ..models import GPT, GPTConfig
 from ..nn import load_parameters, parameters
 from ..optim import AdamW
@@ -42,7 +43,7 @@ def save_checkpoint(folder: Path, model: GPT, optimizer: AdamW, step: int) -> No
         folder.mkdir(parents=True, exist_ok=True)
         _write_arrays(folder / weights, {n: p.data for n, p in parameters(model).items()})
         _write_arrays(folder / averages, moments)
-        _replace(folder / "state.json", json.dumps(state, indent=2).encode())
+        write_in_one_step(folder / "state.json", [json.dumps(state, indent=2).encode()])
     except (OSError, SafetensorError) as error:
         _sweep_up(folder)
         raise UserError(
@@ -116,21 +117,6 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged or truncated ({error}); restore it, or start the run "
                         f"anew in another folder") from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that at every moment either the old or the new content is there."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _sweep_up(folder: Path) -> None:

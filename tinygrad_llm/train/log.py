@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..files import write_in_one_step
 
 
 class MetricsLog:
@@ -18,9 +19,7 @@ class MetricsLog:
 
     def __init__(self, path: Path, step: int) -> None:
         kept = [record for record in read_metrics(path) if record["step"] <= step]
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
-        os.replace(temporary, path)
+        write_in_one_step(path, [f"{json.dumps(record)}\n".encode() for record in kept])
         self._file = open(path, "a", buffering=1)  # noqa: SIM115, closed by close()
 
     def write(self, **record: Any) -> None:
@@ -76,9 +75,9 @@ def plot_loss(records: list[dict[str, Any]], path: Path) -> bool:
     axes.set(xlabel="step", ylabel="loss (nats a token)")
     axes.grid(alpha=0.3)
     axes.legend()
-    temporary = path.with_suffix(".tmp")
-    figure.savefig(temporary, dpi=150, format="png")
-    os.replace(temporary, path)
+    picture = BytesIO()
+    figure.savefig(picture, dpi=150, format="png")
+    write_in_one_step(path, [picture.getbuffer()])
     return True
 
 

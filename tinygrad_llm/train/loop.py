@@ -20,6 +20,7 @@ from autograd import fold_in, no_grad
 from ..data import Batches
 from ..data.prepared import Prepared, is_prepared, open_prepared, prepare
 from ..errors import UserError
+from ..files import write_in_one_step
 from ..models import GPT
 from ..nn import parameters
 from ..optim import AdamW, cosine_with_warmup
@@ -61,7 +62,7 @@ def start_run(config: TrainConfig, folder: Path) -> Run:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         data.tokenizer.save(folder / "tokenizer.json")
-        (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
+        write_in_one_step(folder / "config.toml", [to_toml(config).encode()])
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}; name another folder with "
                         f"--out") from error
@@ -87,7 +88,7 @@ def resume_run(folder: Path, given: dict[str, Any]) -> Run:
     run = _fresh(config, folder, _open_data(config, folder))
     if (folder / "checkpoint" / "state.json").exists():
         run.step = load_checkpoint(folder / "checkpoint", run.model, run.optimizer)
-    (folder / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    write_in_one_step(folder / "config.toml", [to_toml(config).encode()])
     return run
 
 

@@ -1,0 +1,38 @@
+"""Files that are never half-written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def write_in_one_step(path: str | Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write the concatenated `parts` to `path` so that a reader sees the old file or the new one.
+
+    A temporary file beside it is written, flushed to the disk and renamed, which is atomic on one
+    file system; that is why it may not lie in the system's temporary folder. Then the folder is
+    flushed, so that the new name survives a crash.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, where the system can."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

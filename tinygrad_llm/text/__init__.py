@@ -1,0 +1,5 @@
+"""Text to numbers and back."""
+
+from .char import CharTokenizer
+
+__all__ = ["CharTokenizer"]
