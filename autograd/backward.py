@@ -8,7 +8,6 @@ from typing import Any
 from .backend import Array, namespace
 from .broadcast import astype, sum_to
 from .graph import Node, newest_first, sweep
-from .primitive import released
 from .tensor import Tensor, constant, recording, values
 
 
@@ -109,8 +108,6 @@ def backward(y: Tensor, g: Any = None, *, record: bool = False, retain: bool = F
             "backward: nothing was recorded for this result; it depends on no Tensor made with "
             "requires_grad=True, or was computed inside no_grad()"
         )
-    if y.node.op is not None and not y.node.parents:
-        raise released(y.node.op.name)
     start = seed(y, g, "backward")
     taken = {id(start)}
     for leaf, gradient in _run([y], [start], None, record, retain).items():

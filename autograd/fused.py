@@ -25,8 +25,8 @@ from typing import Any
 
 from .backward import pull_back
 from .broadcast import identity
-from .graph import RELEASED, Node
-from .primitive import Op, released
+from .graph import Node
+from .primitive import Op
 from .tensor import STATE, Tensor, constant, recorded, recording
 
 
@@ -57,8 +57,6 @@ class Fused(Op):
 
     def pull(self, node: Node, g: Any, needed: Sequence[bool], record: bool) -> Sequence[Any]:
         """Return the gradients of the node's parents; on Tensors where `record`."""
-        if node.kept is RELEASED:
-            raise released(self.name)
         saved, args, options = node.kept
         if record:
             return self._pull_reference(args, options, g, needed)

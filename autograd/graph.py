@@ -47,13 +47,21 @@ def newest_first(roots: Iterable[Node], wanted: Collection[Node] | None = None) 
     """Return the ancestors of `roots`, themselves included, each before everything it depends on.
 
     With `wanted`, only nodes on a path from a root to a wanted node are returned. No node older
-    than the oldest wanted one can lie on such a path, so the collection stops there.
+    than the oldest wanted one can lie on such a path, so the collection stops there. Raises
+    RuntimeError where it meets a node that an earlier sweep has used up.
     """
     floor = min((node.serial for node in wanted), default=0) if wanted is not None else 0
     stack = [node for node in roots if node.serial >= floor]
     seen = set(stack)
     while stack:
-        for parent in stack.pop().parents:
+        node = stack.pop()
+        if node.kept is RELEASED:
+            raise RuntimeError(
+                f"{getattr(node.op, 'name', node.op)}: a backward pass has already used this graph "
+                f"and freed what it kept; compute the result again, or call backward(retain=True) "
+                f"the first time"
+            )
+        for parent in node.parents:
             if parent is not None and parent not in seen and parent.serial >= floor:
                 seen.add(parent)
                 stack.append(parent)
@@ -109,11 +117,10 @@ def sweep(
             continue
         if node in wanted:
             results[node] = gradient
-        parents = node.parents
-        if not parents:
+        if node.op is None:
             continue
-        needed = [parent in members for parent in parents]
-        for parent, part in zip(parents, pull(node, gradient, needed), strict=True):
+        needed = [parent in members for parent in node.parents]
+        for parent, part in zip(node.parents, pull(node, gradient, needed), strict=True):
             if part is None or parent is None or parent not in members:
                 continue
             if parent in gradients:

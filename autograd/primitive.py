@@ -23,7 +23,7 @@ from functools import update_wrapper
 from typing import Any
 
 from .backend import Array
-from .graph import RELEASED, Node
+from .graph import Node
 from .tensor import STATE, Tensor, constant, recorded, values
 
 registry: dict[str, Op] = {}
@@ -191,8 +191,6 @@ class Primitive(Op):
     def pull(self, node: Node, g: Any, needed: Sequence[bool], record: bool) -> Sequence[Any]:
         """Return the gradients of the node's parents; on Tensors where `record`."""
         kept = node.kept
-        if kept is RELEASED:
-            raise released(self.name)
         if record:
             kept = {name: recorded(value, node) if name == "y" else value
                     for name, value in kept.items()}
@@ -279,11 +277,3 @@ def nondifferentiable(function: Callable[..., Any]) -> Nondifferentiable:
 def composite(function: Callable[..., Any]) -> Composite:
     """Enter a function that is written in ops into the registry, beside the ops it is made of."""
     return Composite(function)
-
-
-def released(name: str) -> RuntimeError:
-    """Return the error of a second backward pass through a graph that the first one used up."""
-    return RuntimeError(
-        f"{name}: a backward pass has already used this graph and freed what it kept; compute the "
-        f"result again, or call backward(retain=True) the first time"
-    )

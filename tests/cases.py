@@ -97,7 +97,7 @@ def reduction(draw: Any, of: Callable[..., Any] = values, least: int = 1, **opti
     x = draw(of(shapes(least)))
     axes = draw(st.sets(st.integers(0, x.ndim - 1))) if x.ndim else set()
     signed = tuple(a - x.ndim if draw(st.booleans()) else a for a in axes)
-    axis = draw(st.sampled_from([None, signed] + list(signed[:1])))
+    axis = draw(st.sampled_from([None, signed, *signed[:1]]))
     return (x,), {"axis": axis, "keepdims": draw(st.booleans()),
                   **{k: draw(v) for k, v in options.items()}}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import Array, Shape, namespace
-from ..primitive import composite, primitive
+from ..primitive import composite, describe, primitive
 from ..tensor import values
 from .shape import reshape, swapaxes
 
@@ -18,8 +18,8 @@ def matmul(a: Array, b: Array, /) -> Array:
     An operand with one axis counts as a row on the left and as a column on the right.
     """
     xp = namespace(a, b)
-    if min(a.ndim, b.ndim) == 0:
-        raise ValueError(f"matmul: an operand has no axes: {a.shape} @ {b.shape}; use a * b")
+    if not getattr(a, "ndim", 0) or not getattr(b, "ndim", 0):
+        raise ValueError(f"matmul: an operand has no axes: {describe((a, b))}; use a * b")
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError(f"matmul: inner axes differ: {a.shape} @ {b.shape}; transpose one "
                          f"operand, or did you mean a @ b.T?")

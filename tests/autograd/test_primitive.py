@@ -1,0 +1,159 @@
+"""Ops of one's own, and what is said when they or their arguments are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd
+from autograd import Tensor, check_grads, fused, grad, primitive, registry
+
+
+@pytest.fixture(autouse=True)
+def clean_registry() -> Iterator[None]:
+    before = dict(registry)
+    yield
+    registry.clear()
+    registry.update(before)
+
+
+def test_an_op_with_a_joint_rule() -> None:
+    @primitive
+    def scaled(a: Any, b: Any) -> Any:
+        return a * b
+
+    @scaled.vjp
+    def _(g: Any, a: Any, b: Any) -> Any:
+        return g * b, g * a
+
+    assert registry["scaled"] is scaled
+    check_grads(scaled, np.random.default_rng(0).normal(size=(2, 3)), np.ones((3,)), order=3)
+    assert float(grad(lambda x: scaled(x, 3.0))(2.0)) == 3
+
+
+def test_an_op_with_options_by_name_and_by_position() -> None:
+    @primitive
+    def tilted(x: Any, /, slope: float = 2.0, *, lift: float = 0.0) -> Any:
+        return slope * x + lift
+
+    tilted.vjp(lambda g, slope: g * slope)
+    assert float(grad(tilted)(1.0)) == 2 and float(grad(tilted)(1.0, 5.0)) == 5
+    assert float(grad(lambda x: tilted(x, slope=3.0, lift=1.0))(1.0)) == 3
+    with pytest.raises(TypeError, match="two values for 'slope'"):
+        tilted(1.0, 2.0, slope=3.0)
+    with pytest.raises(TypeError, match="at most 1 option"):
+        tilted(1.0, 2.0, 3.0)
+
+
+def wrong_op(rule: Callable[..., Any]) -> Callable[..., Any]:
+    @primitive
+    def doubtful(a: Any, b: Any) -> Any:
+        return np.add(a, b)
+
+    doubtful.vjp(rule)
+    return doubtful
+
+
+@pytest.mark.parametrize("rule, words", [
+    (lambda g, a: g, "doubtful: its rule must return a tuple of 2"),
+    (lambda g, a: (g,), "doubtful: its rule must return a tuple of 2.*got 1"),
+    (lambda g, a: (g, g[:1]), r"doubtful: its rule returned a gradient of shape \(1,\)"),
+    (lambda g, a: (g, 1.0), "doubtful: its rule returned a gradient of float 1.0"),
+])
+def test_what_a_rule_returns_is_checked(rule: Callable[..., Any], words: str) -> None:
+    f = wrong_op(rule)
+    with pytest.raises(TypeError, match=words):
+        grad(lambda b: f(np.ones(3), b).sum())(np.ones(3))
+
+
+@pytest.mark.parametrize("rule", [lambda g, c: (g, g), lambda x, a: (x, x), lambda: None])
+def test_a_rule_may_only_name_residuals_that_exist(rule: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match="doubtful: a rule's first parameter is g"):
+        wrong_op(rule)
+
+
+def test_the_number_of_rules_is_checked() -> None:
+    @primitive
+    def three(a: Any, b: Any, c: Any) -> Any:
+        return a + b + c
+
+    with pytest.raises(TypeError, match="expected one rule, or one for each of"):
+        three.vjp(lambda g: g, lambda g: g)
+
+
+def test_fused_pair_in_the_first_order_reference_in_the_second() -> None:
+    calls = []
+
+    def reference(x: Any, /) -> Any:
+        calls.append("reference")
+        return x * x * x
+
+    @fused(reference)
+    def cube(x: Any, /) -> Any:
+        calls.append("forward")
+        return x**3, x
+
+    @cube.vjp
+    def _(g: Any, x: Any) -> Any:
+        calls.append("backward")
+        return 3 * g * x**2
+
+    assert float(grad(cube)(2.0)) == 12 and calls == ["forward", "backward"]
+    calls.clear()
+    assert float(grad(grad(cube))(2.0)) == 12 and calls == ["forward", "reference"]
+    check_grads(cube, np.array([0.5, -2.0]), order=3)
+
+
+def test_a_fused_op_of_dependent_arguments() -> None:
+    """One argument computed from the other: the recorded pass must end at both."""
+    @fused(lambda a, b, /: a * b)
+    def product(a: Any, b: Any, /) -> Any:
+        return a * b, (a, b)
+
+    @product.vjp
+    def _(g: Any, saved: Any) -> Any:
+        a, b = saved
+        return g * b, g * a
+
+    check_grads(lambda x: product(x, x * x), np.array([1.5]), order=3)
+    check_grads(lambda x: product(x, x), np.array([1.5]), order=3)
+
+
+def test_a_fused_rule_with_the_wrong_count_is_named() -> None:
+    @fused(lambda a, b, /: a * b)
+    def product(a: Any, b: Any, /) -> Any:
+        return a * b, (a, b)
+
+    with pytest.raises(TypeError, match="product: has no backward rule"):
+        grad(lambda x: product(x, 2.0))(1.0)
+    product.vjp(lambda g, saved: g)
+    with pytest.raises(TypeError, match="product: its rule must return 2 gradients"):
+        grad(lambda x: product(x, 2.0))(1.0)
+
+
+x23 = Tensor(np.ones((2, 3)), requires_grad=True)
+
+
+@pytest.mark.parametrize("call, error, words", [
+    (lambda: x23 @ np.ones((2, 3)), ValueError,
+     r"matmul: inner axes differ: \(2, 3\) @ \(2, 3\); transpose one operand"),
+    (lambda: x23 @ 2.0, (ValueError, TypeError), "matmul"),
+    (lambda: x23 + np.ones(2), ValueError, r"add: .*float64\[2, 3\], float64\[2\]"),
+    (lambda: x23.sum(2), IndexError, "sum: .*axis=2"),
+    (lambda: x23.reshape(4, 2), ValueError, r"reshape: .*shape=\(4, 2\)"),
+    (lambda: x23[5], IndexError, "getitem: .*out of bounds"),
+    (lambda: autograd.concatenate([x23, np.ones((3, 2))]), ValueError, "concatenate"),
+    (lambda: autograd.stack([x23, np.ones(3)]), ValueError, r"stack: expected arrays of one shape"),
+    (lambda: autograd.split(x23, 2, axis=1), ValueError, "split: axis 1 of length 3"),
+    (lambda: autograd.einsum("ij,jk->ik", x23), ValueError, "names 2 operand"),
+    (lambda: autograd.einsum("ijk->k", x23), ValueError, "does not fit an operand with 2 axes"),
+    (lambda: autograd.pad(x23, 1, mode="mirror"), ValueError, "mode 'mirror' is not one of"),
+    (lambda: autograd.take(x23, np.array([0.5])), TypeError, "indices must be integers"),
+    (lambda: autograd.sum_to(x23, (3, 3)), ValueError, r"sum_to: \(3, 3\) does not broadcast"),
+])
+def test_wrong_arguments(call: Callable[[], Any], error: Any, words: str) -> None:
+    with pytest.raises(error, match=words):
+        call()
