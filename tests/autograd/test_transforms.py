@@ -89,7 +89,8 @@ def test_vjp_may_be_pulled_many_times() -> None:
     assert y.tolist() == [3, 3]
     for g in (np.array([1.0, 0]), np.array([0.0, 2])):
         da, db = pull(g)
-        assert np.array_equal(da, np.outer(g, np.arange(3.0))) and np.array_equal(db, g.sum() + 0 * db)
+        assert np.array_equal(da, np.outer(g, np.arange(3.0)))
+        assert db.tolist() == [g.sum()] * 3
 
 
 def test_transforms_work_inside_no_grad() -> None:
@@ -126,7 +127,7 @@ def test_pull_back_of_several_results() -> None:
     (lambda: grad(tanh)(3), TypeError, "argument 0 is int64.*3.0 for 3"),
     (lambda: grad(tanh)(1j), TypeError, "complex gradients are not supported"),
     (lambda: grad(tanh)(np.ones(2)), ValueError, r"expected a scalar, got shape \(2,\)"),
-    (lambda: grad(lambda x: None)(1.0), TypeError, "must return a Tensor or a number, got NoneType"),
+    (lambda: grad(lambda x: None)(1.0), TypeError, "must return a Tensor or a number, got None"),
     (lambda: grad(tanh, 1)(1.0), TypeError, r"argument 1 is to be differentiated.*1 positional"),
     (lambda: vjp(tanh, np.ones(2))[1](np.ones(3)), ValueError, "shape of the result"),
 ])
