@@ -2,7 +2,7 @@
 
 from .attention import CausalSelfAttention
 from .layers import MLP, Embedding, LayerNorm, Linear, drop, subkey
-from .parameters import load_parameters, parameters
+from .parameters import load_parameters, parameters, with_parameters
 
 __all__ = ["MLP", "CausalSelfAttention", "Embedding", "LayerNorm", "Linear", "drop",
-           "load_parameters", "parameters", "subkey"]
+           "load_parameters", "parameters", "subkey", "with_parameters"]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Mapping
-from typing import Any
+from copy import deepcopy
+from typing import Any, TypeVar
 
 from autograd import Tensor, namespace
 from autograd.backend import Array
+
+Model = TypeVar("Model")
 
 
 def parameters(model: Any) -> dict[str, Tensor]:
@@ -66,3 +69,18 @@ def load_parameters(model: Any, arrays: Mapping[str, Array]) -> None:
         )
     for name, tensor in own.items():
         tensor.data[...] = namespace(tensor.data).asarray(arrays[name])
+
+
+def with_parameters(model: Model, tensors: Mapping[str, Tensor]) -> Model:
+    """Return a copy of the model that computes with `tensors` in place of its parameters.
+
+    Those that are not named are shared with the original. So a loss becomes a function of its
+    weights, for `grad` and its kin: `lambda w: with_parameters(model, {name: w}).loss(x, y)`.
+    Raises KeyError for a name that the model does not have.
+    """
+    own = parameters(model)
+    unknown = tensors.keys() - own.keys()
+    if unknown:
+        raise KeyError(f"the model has no parameter {sorted(unknown)[0]!r}; it has {list(own)}")
+    replacements = {id(p): tensors.get(name, p) for name, p in own.items()}
+    return deepcopy(model, replacements)  # what is in deepcopy's memo counts as copied already

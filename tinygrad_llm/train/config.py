@@ -70,6 +70,7 @@ class TrainConfig:
             self._require(name, getattr(self, name) >= 0, "at least 0")
         for name in ("learning_rate", "eps"):
             self._require(name, getattr(self, name) > 0, "above 0")
+        self._require("seed", 0 <= self.seed < 2**64, "in [0, 2**64)")
         for name in ("beta1", "beta2", "dropout"):
             self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
         try:

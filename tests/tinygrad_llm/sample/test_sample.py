@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_llm.models import GPT, GPTConfig
+from tinygrad_llm.sample import Sampling, generate
+from tinygrad_llm.sample.logits import (
+    draw,
+    keep_top_k,
+    keep_top_p,
+    scale_by_temperature,
+    softmax,
+)
+
+logits_of = st.lists(st.integers(-5, 5), min_size=1, max_size=8).map(
+    lambda z: np.array(z, dtype=float))
+
+
+@given(logits_of, st.integers(1, 9))
+def test_top_k_keeps_the_k_largest(z: np.ndarray, k: int) -> None:
+    kept = np.isfinite(keep_top_k(z, k))
+    threshold = sorted(z)[-min(k, len(z))]
+    assert np.array_equal(kept, z >= threshold)
+
+
+@given(logits_of, st.floats(0.01, 1))
+def test_top_p_keeps_the_smallest_nucleus(z: np.ndarray, p: float) -> None:
+    kept = np.isfinite(keep_top_p(z, p))
+    probability = softmax(z)
+    assert kept.any() and probability[kept].sum() >= p - 1e-9
+    assert probability[kept].min() >= probability[~kept].max(initial=0) - 1e-15
+    if kept.sum() > 1:  # without its least member the nucleus is too small
+        assert probability[kept].sum() - probability[kept].min() < p + 1e-9
+
+
+def test_batches_of_logits_are_cut_row_by_row() -> None:
+    z = np.array([[1.0, 2, 3], [3.0, 1, 2]])
+    assert np.isfinite(keep_top_k(z, 1)).tolist() == [[False, False, True], [True, False, False]]
+    assert np.isfinite(keep_top_p(z, 0.7)).tolist() == [[False, True, True], [True, False, True]]
+
+
+def test_draw_follows_the_distribution() -> None:
+    rng = np.random.default_rng(0)
+    z = np.log(np.array([0.1, 0.0001, 0.6, 0.2999]))
+    counts = np.bincount([draw(z, rng) for _ in range(20_000)], minlength=4)
+    np.testing.assert_allclose(counts / 20_000, np.exp(z), atol=0.012)
+    z[2] = -np.inf
+    assert 2 not in [draw(z, rng) for _ in range(200)]
+    assert draw(np.array([-np.inf, 0.0]), rng) == 1
+
+
+def model() -> GPT:
+    return GPT(GPTConfig(vocab_size=9, context=4, layers=1, heads=1, width=8), seed=2)
+
+
+def test_generation_is_a_function_of_the_seed() -> None:
+    def text(seed: int) -> list[int]:
+        return list(generate(model(), [1, 2], 12, Sampling(), np.random.default_rng(seed)))
+
+    assert text(1) == text(1) != text(2) and len(text(1)) == 12
+
+
+def test_greedy_takes_the_likeliest_and_sees_the_last_context_only() -> None:
+    m, rng = model(), np.random.default_rng(0)
+    ids = [3, 1, 4, 1, 5]
+    got = list(generate(m, ids, 6, Sampling(temperature=0), rng))
+    for token in got:
+        window = np.array([ids[-4:]])
+        assert token == int(m(window).data[0, -1].argmax())
+        ids.append(token)
+    assert list(generate(m, ids, 0, Sampling(), rng)) == []
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"temperature": -0.1}, "temperature must be at least 0"), ({"top_k": 0}, "at least 1"),
+    ({"top_p": 0.0}, r"\(0, 1\]"), ({"top_p": 1.5}, r"\(0, 1\]"),
+])
+def test_impossible_settings(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Sampling(**options)
+
+
+def test_impossible_arguments() -> None:
+    with pytest.raises(ValueError, match="at least one token"):
+        next(generate(model(), [], 1, Sampling(), np.random.default_rng(0)))
+    for call in (lambda: scale_by_temperature(np.ones(2), 0), lambda: keep_top_k(np.ones(2), 0),
+                 lambda: keep_top_p(np.ones(2), 0)):
+        with pytest.raises(ValueError):
+            call()
