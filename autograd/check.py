@@ -102,7 +102,7 @@ def _fail(order: int, position: int, x: Array, got: Array, expected: Array, erro
     worst: Sequence[Any] = np.unravel_index(int(excess.argmax()), error.shape)
     where = tuple(int(i) for i in worst)
     raise AssertionError(
-        f"check_grads: order {order}, argument {position}, element {where} = {x[where]!r}: "
-        f"expected {expected[where]!r} by central differences, got {got[where]!r} "
+        f"check_grads: order {order}, argument {position}, element {where} = {x[where]:.12g}: "
+        f"expected {expected[where]:.12g} by central differences, got {got[where]:.12g} "
         f"(error {error[where]:.2e}, tolerance {tolerance[where]:.2e})"
     )

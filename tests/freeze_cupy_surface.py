@@ -48,7 +48,7 @@ def surface() -> dict[str, Any]:
         "functions": {name: KEYWORDS.get(name) or parameters(f) for name, f in functions.items()},
         "ufuncs": list(ufuncs),
         "ufunc options": [name for name, value in OPTIONS.items()
-                          if accepted(lambda n=name, v=value: cupy.add(array(), array(), **{n: v}))],
+                          if accepted(lambda o={name: value}: cupy.add(array(), array(), **o))],
         "ufunc methods": {method: parameters(getattr(cupy.ufunc, method))
                           for method in ("at", "reduce", "accumulate", "reduceat", "outer")},
         "at": {name: dtypes for name, f in ufuncs.items() if (dtypes := at_dtypes(f))},

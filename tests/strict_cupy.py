@@ -138,13 +138,15 @@ def _check_parameters(where: str, parameters: str, args: tuple[Any, ...],
 
 # the array
 
+_METADATA = (np.shape, np.ndim, np.size)  # CuPy answers these itself, and needs no device for it
+
 
 class ndarray:
     """An array of a device that is not there; its methods are bound from the surface, below."""
 
     __slots__ = ("__weakref__", "_data")
     __array_ufunc__ = None  # numpy_number * x comes to __rmul__, and np.exp(x) raises
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, data: np.ndarray) -> None:
         self._data = data
@@ -157,7 +159,7 @@ class ndarray:
         raise StrictError("a device array is not turned into a NumPy array in silence; use to_host")
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        if function in (np.shape, np.ndim, np.size):  # what CuPy answers without its device
+        if function in _METADATA:
             return function(*[_host(x, "shape") for x in args], **options)
         raise StrictError(f"np.{function.__name__}(x) on a device array; use namespace(x)")
 
@@ -169,7 +171,7 @@ class ndarray:
 
     def __getitem__(self, index: Any) -> ndarray:
         with _bounds(index):
-            return _device(self._data[_key(index)])  # type: ignore[no-any-return]
+            return _device(self._data[_key(index)])
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(value, (list, tuple)):
@@ -232,10 +234,10 @@ def _conversion(convert: Callable[[Any], Any], what: str) -> Callable[..., Any]:
 
 for _what in (float, int, bool, complex, repr, str):
     setattr(ndarray, f"__{_what.__name__}__", _conversion(_what, f"{_what.__name__}()"))
-for _name in ("item", "tolist", "tobytes"):
+for _name in ("item", "tolist", "tobytes", "tofile", "dump", "dumps"):
     setattr(ndarray, _name, _conversion(getattr(np.ndarray, _name), f"{_name}()"))
-ndarray.__index__ = _conversion(operator.index, "index()")  # type: ignore[attr-defined]
-ndarray.__format__ = _conversion(format, "format()")  # type: ignore[assignment]
+ndarray.__index__ = _conversion(operator.index, "index()")
+ndarray.__format__ = _conversion(format, "format()")
 
 
 # operators: both operands on the device, or one of them a number
@@ -260,9 +262,8 @@ def _check_product(a: Any, b: Any) -> None:
 def _operator(compute: Callable[..., Any], reflected: bool = False) -> Callable[..., Any]:
     def method(self: ndarray, *others: Any) -> Any:
         for other in others:
-            if not isinstance(other, np.ndarray) and hasattr(other, "__array_ufunc__") \
-                    and other.__array_ufunc__ is None and not isinstance(other, ndarray):
-                return NotImplemented  # a Tensor: its own operator records
+            if not isinstance(other, ndarray) and getattr(other, "__array_ufunc__", 0) is None:
+                return NotImplemented  # a Tensor, whose own operator records
             _check_operand(other, compute.__name__)
         if compute in (operator.matmul, operator.imatmul):
             _check_product(self, *others)
@@ -272,12 +273,13 @@ def _operator(compute: Callable[..., Any], reflected: bool = False) -> Callable[
     return method
 
 
-for _name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift", "matmul"]:
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or",
+              "xor", "lshift", "rshift"):
     _plain = getattr(operator, f"__{_name}__")
     setattr(ndarray, f"__{_name}__", _operator(_plain))
     setattr(ndarray, f"__r{_name}__", _operator(_plain, reflected=True))
     setattr(ndarray, f"__i{_name}__", _operator(getattr(operator, f"__i{_name}__")))
-for _name in ["lt", "le", "gt", "ge", "eq", "ne", "neg", "pos", "abs", "invert"]:
+for _name in ("lt", "le", "gt", "ge", "eq", "ne", "neg", "pos", "abs", "invert"):
     setattr(ndarray, f"__{_name}__", _operator(getattr(operator, f"__{_name}__")))
 
 
@@ -293,11 +295,10 @@ def _method(name: str, parameters: str) -> Callable[..., Any]:
     host = getattr(np.ndarray, name)
 
     def method(self: ndarray, *args: Any, **options: Any) -> Any:
-        where = f"x.{name}"
-        _check_parameters(where, parameters, args, options)
+        _check_parameters(f"x.{name}", parameters, args, options)
         if name in _WAITING:
             _wait(f"{name}()")
-        return _run(host, where, (self, *args), options)
+        return _run(host, f"x.{name}", (self, *args), options)
 
     return method
 
@@ -306,11 +307,13 @@ def _attribute(name: str) -> property:
     return property(lambda self: _device(getattr(self._data, name)))
 
 
+_UNPLAYED = frozenset({"device", "flat"})
+
 for _name, _parameters in SURFACE["methods"].items():
     if _name not in vars(ndarray) and hasattr(np.ndarray, _name):
         setattr(ndarray, _name, _method(_name, _parameters))
 for _name in SURFACE["attributes"]:
-    if _name not in vars(ndarray) and hasattr(np.ndarray, _name):
+    if _name not in vars(ndarray) and hasattr(np.ndarray, _name) and _name not in _UNPLAYED:
         setattr(ndarray, _name, _attribute(_name))
 
 
@@ -355,10 +358,9 @@ class _Ufunc:
         return _run(getattr(self.host, method), where, args, options)
 
 
-_ARRAY_PARAMETERS = frozenset({  # how CuPy names a parameter that must be a device array
-    "a", "x", "m", "v", "arr", "array", "ary", "prototype", "condition", "tup", "*args"})
+_ARRAY_PARAMETERS = frozenset({  # how CuPy names a first parameter that must be a device array
+    "a", "x", "m", "v", "arr", "array", "ary", "prototype", "condition"})
 _TWO_ARRAYS = frozenset({"dot", "inner", "matmul", "outer", "take_along_axis", "tensordot", "vdot"})
-_METADATA = frozenset({"broadcast_shapes", "ix_", "may_share_memory", "ndim", "shape", "size"})
 _ON_DEVICE = frozenset({"allclose", "array_equal", "array_equiv"})  # CuPy's answer is an array
 
 
@@ -382,28 +384,29 @@ def _function(name: str, parameters: str) -> Callable[..., Any]:
 def _check_arrays(name: str, parameters: str, args: tuple[Any, ...]) -> None:
     """Refuse a number or a list in the place of an array, which NumPy would convert."""
     first = parameters.partition(",")[0]
-    if first not in _ARRAY_PARAMETERS or name in _METADATA:
-        return
-    operands = args[:1] if name not in _TWO_ARRAYS else args[:2]
-    if first == "tup" and args:
+    if first == "tup":
         operands = tuple(args[0])
+    elif name in _TWO_ARRAYS:
+        operands = args[:2]
+    else:
+        operands = args[:1] if first in _ARRAY_PARAMETERS else ()
     for x in operands:
         if not isinstance(x, ndarray):
             raise StrictError(f"{name}: CuPy takes device arrays here, got {type(x).__name__}")
 
 
-def asarray(a: Any, dtype: Any = None, order: Any = None) -> ndarray:
-    """Return a as a device array: itself if it is one of that dtype, else a copy."""
-    if isinstance(a, ndarray) and (dtype is None or a.dtype == dtype):
+def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: bool = False) -> ndarray:
+    """Return a as a device array: itself if it is one of that dtype already, else a copy."""
+    if isinstance(a, ndarray) and not copy and (dtype is None or a.dtype == dtype):
         return a
-    held = isinstance(a, ndarray) or (
-        isinstance(a, (list, tuple)) and any(isinstance(part, ndarray) for part in a))
-    return ndarray(np.array(_host(a, "asarray") if held else a, dtype=dtype, order=order or "K"))
+    parts = a if isinstance(a, (list, tuple)) else [a]
+    on_device = any(isinstance(part, ndarray) for part in parts)
+    return ndarray(np.array(_host(a, "asarray") if on_device else a, dtype, order=order or "K"))
 
 
 def array(obj: Any, dtype: Any = None) -> ndarray:
     """Return a copy of obj as a device array."""
-    return asarray(obj, dtype).copy()  # type: ignore[attr-defined, no-any-return]
+    return asarray(obj, dtype, copy=True)
 
 
 def asnumpy(a: Any) -> np.ndarray:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -58,5 +59,5 @@ def test_schedule() -> None:
     rates = [cosine_with_warmup(s, peak=1.0, final=0.1, warmup=4, steps=24) for s in range(26)]
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert rates[14] == pytest.approx(0.55) and rates[24] == rates[25] == 0.1
-    assert all(a > b for a, b in zip(rates[4:24], rates[5:25], strict=True))
+    assert all(a > b for a, b in itertools.pairwise(rates[4:25]))
     assert cosine_with_warmup(0, peak=1.0, final=0.0, warmup=0, steps=1) == 1.0

@@ -32,7 +32,8 @@ def test_every_setting_has_a_help_text() -> None:
 
 
 @given(st.builds(TrainConfig, data=st.text(st.characters(exclude_categories=["Cs"])),
-                 learning_rate=st.floats(1e-9, 1e9), bias=st.booleans(), seed=st.integers(0, 2**64 - 1)))
+                 learning_rate=st.floats(1e-9, 1e9), bias=st.booleans(),
+                 seed=st.integers(0, 2**64 - 1)))
 def test_toml_gives_the_same_back(config: TrainConfig) -> None:
     assert make_config(tomllib.loads(to_toml(config))) == config
 

@@ -1,0 +1,41 @@
+"""Every example runs, and says what it promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
+PROMISES = {
+    "01_chain_rule": "tanh'''(0.5) = -0.565209288260",
+    "02_layer_norm": "the planted mistake was found",
+    "03_one_training_step": "the loss fell from",
+    "04_shakespeare": "after 3 steps it writes:",
+}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example(path: Path, tmp_path: Path) -> None:
+    arguments = ["3"] if path.stem == "04_shakespeare" else []
+    env = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-W", "error", str(path), *arguments], text=True,
+                          capture_output=True, env=env)
+    assert done.returncode == 0, done.stderr
+    assert PROMISES[path.stem] in done.stdout
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_stay_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 80
+
+
+def test_the_snippets_of_the_readme_run() -> None:
+    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
+    assert blocks
+    for block in blocks:
+        exec(compile(block.split("```")[0], "README.md", "exec"), {})
