@@ -38,4 +38,5 @@ def test_the_snippets_of_the_readme_run() -> None:
     blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
     assert blocks
     for block in blocks:
-        exec(compile(block.split("```")[0], "README.md", "exec"), {})
+        subprocess.run([sys.executable, "-W", "error", "-c", block.split("```")[0]], check=True,
+                       env={**os.environ, "PYTHONPATH": str(ROOT)})

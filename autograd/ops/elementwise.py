@@ -202,7 +202,8 @@ def _share(g: Any, a: Any, b: Any, won: Any) -> Any:
 @primitive
 def where(condition: Array, a: Array, b: Array, /) -> Array:
     """Return a where the condition holds, else b."""
-    return namespace(condition, a, b).where(condition, a, b)
+    y = namespace(condition, a, b).where(condition, a, b)
+    return y if y.shape else y[()]  # of numbers a number, which goes with any library's arrays
 
 
 where.vjp(None, lambda g, condition: where(condition, g, 0.0),

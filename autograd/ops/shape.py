@@ -10,6 +10,7 @@ import numpy as np
 
 from ..backend import Array, Shape, namespace
 from ..primitive import composite, primitive
+from ..tensor import values
 
 
 @primitive
@@ -143,6 +144,6 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any 
     for axis, width in enumerate(widths):
         if any(width):
             source = np.pad(np.arange(x.shape[axis]), width, mode=mode)  # type: ignore[call-overload]
-            source = namespace(getattr(x, "data", x)).asarray(source)
+            source = namespace(values(x)).asarray(source)
             x = x[(*(slice(None),) * axis, source)]
     return x

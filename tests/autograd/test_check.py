@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from autograd import check_grads, exp, primitive, registry, tanh
+from autograd import check_grads, exp, primitive, tanh
 
 
-@pytest.fixture(autouse=True)
-def clean_registry() -> Iterator[None]:
-    before = dict(registry)
-    yield
-    registry.clear()
-    registry.update(before)
+pytestmark = pytest.mark.usefixtures("clean_registry")
 
 
 def with_rule(rule: Callable[..., Any]) -> Callable[..., Any]:

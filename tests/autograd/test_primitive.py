@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,7 @@ import autograd
 from autograd import Tensor, check_grads, fused, grad, primitive, registry
 
 
-@pytest.fixture(autouse=True)
-def clean_registry() -> Iterator[None]:
-    before = dict(registry)
-    yield
-    registry.clear()
-    registry.update(before)
+pytestmark = pytest.mark.usefixtures("clean_registry")
 
 
 def test_an_op_with_a_joint_rule() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -137,8 +138,8 @@ def train(run: Run, say: Callable[[str], None] = tqdm.write) -> bool:
                       fold_in(config.seed, _TRAIN_BATCHES))
     if run.data.validation is None:
         say("the text is too short to keep a part of it back: no validation loss")
-    bar = tqdm(total=config.steps, initial=run.step, unit="step", disable=None,
-               dynamic_ncols=True, desc="training")
+    bar = tqdm(total=config.steps, initial=run.step, unit="step", desc="training",
+               dynamic_ncols=True, mininterval=0.1 if sys.stderr.isatty() else 10)
     clock, clock_step = time.perf_counter(), run.step
     try:
         with _interrupt_flag() as interrupted, bar:
