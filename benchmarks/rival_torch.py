@@ -101,8 +101,8 @@ def copy_weights(our_gpt: Any, torch_gpt: TorchGPT) -> None:
     our_shapes = {name: array.shape for name, array in ours.items()}
     their_shapes = {name: tuple(p.shape) for name, p in theirs.items()}
     if our_shapes != their_shapes:
-        differing = sorted(name for name, _ in our_shapes.items() ^ their_shapes.items())
-        raise ValueError(f"copy_weights: the models differ in {', '.join(dict.fromkeys(differing))}")
+        differing = sorted({name for name, _ in our_shapes.items() ^ their_shapes.items()})
+        raise ValueError(f"copy_weights: the models differ in {', '.join(differing)}")
     with torch.no_grad():
         for name, p in theirs.items():
             p.copy_(torch.from_numpy(ours[name]))

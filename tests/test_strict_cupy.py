@@ -49,6 +49,7 @@ PLANTED: dict[str, Callable[[], Any]] = {
     "np.asarray(x)": lambda: np.asarray(device()),
     "np.array([x])": lambda: np.array([device()]),
     "np.concatenate([x])": lambda: np.concatenate([device()]),
+    "np.shape(x)": lambda: np.shape(device()),
     "np.sum(x)": lambda: np.sum(device()),
     "np.where(x, ...)": lambda: np.where(device() > 1, 1.0, 0.0),
     "x + numpy": lambda: device() + HOST,

@@ -12,9 +12,9 @@ $\tfrac12(1 + \tanh u) = \sigma(2u)$, one exponential suffices:
 $$y = x\,s, \qquad s = \sigma(2u), \qquad \frac{dy}{dx} = s + x\,s\,(1 - s)\,2u', \qquad
 u' = \sqrt{2/\pi}\,(1 + 3 \cdot 0.044715\,x^2)$$
 
-Kept: x and $\Phi$ or s, so that the backward pass of the approximation has no transcendental
-function. Trap: $e^{-2u}$ overflows for very negative x, where s is 0 to any precision; its
-exponent is capped.
+Each element stands by itself, so $\bar x = g\,\frac{dy}{dx}$. Kept: x and $\Phi$ or s, so that the
+backward pass of the approximation has no transcendental function. Trap: $e^{-2u}$ overflows for
+very negative x, where s is 0 to any precision; its exponent is capped.
 
 Source: Hendrycks, Gimpel, "Gaussian Error Linear Units (GELUs)", arXiv:1606.08415, section 2.
 """

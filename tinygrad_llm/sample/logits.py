@@ -57,4 +57,4 @@ def softmax(logits: Array) -> Array:
 def draw(logits: Array, rng: np.random.Generator) -> int:
     """Return a token drawn from softmax(logits), logits of shape (V,)."""
     cumulative = namespace(logits).cumsum(softmax(logits.astype(float)))
-    return int(min((cumulative <= rng.random() * cumulative[-1]).sum(), logits.shape[-1] - 1))
+    return min(int((cumulative <= rng.random() * cumulative[-1]).sum()), len(logits) - 1)

@@ -1,0 +1,155 @@
+"""A training step on the arrays of a strict CuPy, and the waits for the device in it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import strict_cupy
+from strict_cupy import no_sync, sync_log
+
+from autograd import to_host
+from tinygrad_llm.models import GPT, GPTConfig
+from tinygrad_llm.nn import load_parameters, parameters
+from tinygrad_llm.optim import AdamW, clip_by_global_norm
+from tinygrad_llm.sample import Sampling
+from tinygrad_llm.sample.logits import keep_top_k, keep_top_p, scale_by_temperature, softmax
+from tinygrad_llm.train.step import train_step
+
+CONFIGS = {
+    "small table": GPTConfig(vocab_size=11, context=6, layers=2, heads=2, width=8, dropout=0.1),
+    "large table": GPTConfig(vocab_size=1030, context=6, layers=1, heads=1, width=4, bias=False),
+}
+Move = Callable[[np.ndarray], Any]
+
+
+def made(config: GPTConfig, move: Move) -> tuple[GPT, AdamW]:
+    """Return a model whose parameters were moved, and its optimizer."""
+    model = GPT(config, seed=3)
+    for p in parameters(model).values():
+        p.data = move(p.data)
+    return model, AdamW(parameters(model))
+
+
+def batch(config: GPTConfig, move: Move, seed: int = 0) -> tuple[Any, Any]:
+    """Return token ids and targets in which some tokens occur more than once."""
+    ids = np.random.default_rng(seed).integers(0, 11, (2, config.context + 1))
+    return move(ids[:, :-1]), move(ids[:, 1:])
+
+
+def trained(config: GPTConfig, move: Move) -> dict[str, Any]:
+    """Return everything that three steps leave behind."""
+    model, optimizer = made(config, move)
+    results = [train_step(model, optimizer, *batch(config, move, seed), lr=0.01, clip=0.5,
+                          key=seed) for seed in range(3)]
+    left = {f"p.{name}": p.data for name, p in parameters(model).items()}
+    left |= {f"m.{name}": m for name, m in optimizer.m.items()}
+    left |= {f"v.{name}": v for name, v in optimizer.v.items()}
+    return {"loss and norm": np.array(results)} | left
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_training_is_the_same(config: GPTConfig) -> None:
+    expected, got = trained(config, np.array), trained(config, strict_cupy.asarray)
+    assert got.keys() == expected.keys()
+    for name, e in expected.items():
+        assert name == "loss and norm" or isinstance(got[name], strict_cupy.ndarray), name
+        np.testing.assert_array_equal(to_host(got[name]), e, err_msg=name, strict=True)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_loss_backward_and_update_never_wait(config: GPTConfig) -> None:
+    model, optimizer = made(config, strict_cupy.asarray)
+    with no_sync():
+        loss = model.loss(*batch(config, strict_cupy.asarray), 1)
+        loss.backward()
+    clip_by_global_norm(optimizer.parameters.values(), 0.5)
+    with no_sync():
+        optimizer.update(0.01)
+
+
+def test_where_a_step_waits() -> None:
+    """The loss is looked at twice, and each parameter's norm once; nothing else is."""
+    config = CONFIGS["small table"]
+    model, optimizer = made(config, strict_cupy.asarray)
+    with sync_log() as waits:
+        train_step(model, optimizer, *batch(config, strict_cupy.asarray), lr=0.01, clip=0.5, key=1)
+    assert Counter(waits) == {"float() in train_step": 2,
+                              "float() in global_norm": len(optimizer.parameters)}
+
+
+def test_saved_parameters_are_loaded_onto_the_device() -> None:
+    config = CONFIGS["small table"]
+    model, _ = made(config, strict_cupy.asarray)
+    arrays = {name: np.cos(p.data) for name, p in parameters(GPT(config, seed=4)).items()}
+    load_parameters(model, arrays)
+    for name, p in parameters(model).items():
+        assert isinstance(p.data, strict_cupy.ndarray)
+        np.testing.assert_array_equal(to_host(p.data), arrays[name])
+
+
+LOGITS = np.random.default_rng(0).normal(size=(3, 17)) * 3
+FILTERS: dict[str, Callable[[Any], Any]] = {
+    "scale_by_temperature": lambda z: scale_by_temperature(z, 0.7),
+    "keep_top_k": lambda z: keep_top_k(z, 5),
+    "keep_top_p": lambda z: keep_top_p(z, 0.8),
+    "softmax": softmax,
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_filters_of_logits_are_the_same_and_never_wait(name: str) -> None:
+    with no_sync():
+        got = FILTERS[name](strict_cupy.asarray(LOGITS))
+    np.testing.assert_array_equal(to_host(got), FILTERS[name](LOGITS))
+
+
+@pytest.mark.parametrize("sampling, where", [
+    (Sampling(temperature=0), "Sampling.choose"), (Sampling(), "draw"),
+    (Sampling(0.8, top_k=9, top_p=0.9), "draw"),
+])
+def test_choosing_a_token_waits_once(sampling: Sampling, where: str) -> None:
+    for row in LOGITS:
+        expected = sampling.choose(row, np.random.default_rng(1))
+        with sync_log() as waits:
+            got = sampling.choose(strict_cupy.asarray(row), np.random.default_rng(1))
+        assert got == expected and type(got) is int
+        assert waits == [f"int() in {where}"]
+
+
+SCRIPT = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "cupy":
+            raise SystemExit(f"{name} was imported")  # which no `except ImportError` catches
+
+sys.meta_path.insert(0, Refuse())
+
+import numpy as np
+import autograd, tinygrad_llm
+from tinygrad_llm.cli import main
+from tinygrad_llm.models import GPT, GPTConfig
+from tinygrad_llm.nn import parameters
+from tinygrad_llm.optim import AdamW
+from tinygrad_llm.train.step import train_step
+
+model = GPT(GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4))
+ids = np.array([[0, 1, 2, 3, 4]])
+train_step(model, AdamW(parameters(model)), ids[:, :-1], ids[:, 1:], lr=0.1, clip=1.0, key=None)
+assert "cupy" not in sys.modules
+print("trained")
+"""
+
+
+def test_the_cpu_path_never_imports_cupy() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=Path(__file__).parents[2],
+                          capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "trained\n"), done.stderr
