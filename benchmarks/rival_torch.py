@@ -1,7 +1,7 @@
 """GPT-2 in PyTorch eager, as one would write it there to be fast: the rival and the oracle.
 
 Module names are those of `tinygrad_llm.models.GPT`, so that `copy_weights` goes by name. Of what
-PyTorch offers on a CPU the fastest was taken: AdamW with `fused=True` takes a fifth to a half of
+PyTorch offers on a CPU the fastest was taken: AdamW with `fused=True` takes a tenth to a half of
 the time of the default (a loop over the parameters), `foreach=True` takes longer than either; for
 clipping `foreach=True` is a little faster than the default.
 """

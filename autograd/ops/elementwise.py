@@ -69,9 +69,15 @@ def power(a: Array, b: Array, /) -> Array:
 
 @power.vjp
 def _(g: Any, a: Any, b: Any, y: Any, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
-    da = g * b * a ** where(equal(b, 0), 1.0, b - 1) if wanted[0] else None
+    da = g * b * a ** _one_less(b) if wanted[0] else None
     db = g * y * log(where(equal(a, 0), 1.0, a)) if wanted[1] else None
     return da, db
+
+
+def _one_less(b: Any) -> Any:
+    if isinstance(b, (int, float)):  # stays a plain number, which leaves a's dtype alone
+        return b - 1 if b else 1
+    return where(equal(b, 0), 1.0, b - 1)
 
 
 # exponential family

@@ -92,8 +92,7 @@ def _pieces(x: Any, lengths: Sequence[int], axis: int) -> list[Any]:
 @composite
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Return arrays of one shape joined along a new axis."""
-    shapes = {np.shape(getattr(x, "data", x)) if not hasattr(x, "shape") else tuple(x.shape)
-              for x in arrays}
+    shapes = {tuple(getattr(x, "shape", ())) for x in arrays}
     if len(shapes) != 1:
         raise ValueError(f"expected arrays of one shape, got {sorted(shapes)}")
     return concatenate([expand_dims(x, axis) for x in arrays], axis=axis)

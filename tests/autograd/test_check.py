@@ -10,7 +10,6 @@ import pytest
 
 from autograd import check_grads, exp, primitive, tanh
 
-
 pytestmark = pytest.mark.usefixtures("clean_registry")
 
 

@@ -11,7 +11,6 @@ import pytest
 import autograd
 from autograd import Tensor, check_grads, fused, grad, primitive, registry
 
-
 pytestmark = pytest.mark.usefixtures("clean_registry")
 
 

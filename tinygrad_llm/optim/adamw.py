@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import sqrt
 
+import numpy as np
+
 from autograd import Tensor, namespace
 from autograd.backend import Array
 
@@ -30,7 +32,8 @@ def update(p: Array, g: Array, m: Array, v: Array, *, step: int, lr: float, beta
     m *= beta1
     m += (1 - beta1) * g
     v *= beta2
-    change = g * g
+    change = xp.empty_like(v)
+    xp.multiply(g, g, out=change)
     change *= 1 - beta2
     v += change
     xp.sqrt(v, out=change)
@@ -49,21 +52,31 @@ class AdamW:
                  beta2: float = 0.95, eps: float = 1e-8, weight_decay: float = 0.1) -> None:
         self.parameters = dict(parameters)
         self.beta1, self.beta2, self.eps, self.weight_decay = beta1, beta2, eps, weight_decay
-        self.steps = 0
-        zeros = {name: namespace(p.data).zeros_like for name, p in self.parameters.items()}
-        self.m = {name: zeros[name](p.data) for name, p in self.parameters.items()}
-        self.v = {name: zeros[name](p.data) for name, p in self.parameters.items()}
+        self.m = {name: _zeros_like(p.data) for name, p in self.parameters.items()}
+        self.v = {name: _zeros_like(p.data) for name, p in self.parameters.items()}
+        self.steps = {name: np.zeros((), dtype=np.int64) for name in self.parameters}
+
+    def state(self) -> dict[str, Array]:
+        """Return what has to be saved, by name; an optimizer is restored by writing into it."""
+        return {f"{kind}.{name}": array
+                for kind, arrays in (("m", self.m), ("v", self.v), ("steps", self.steps))
+                for name, array in arrays.items()}
 
     def update(self, lr: float) -> None:
         """Do one step with the gradients in the parameters' `grad`, and clear these.
 
-        A parameter without a gradient (no loss depended on it) is left as it is.
+        A parameter without a gradient (no loss depended on it) is left as it is, and t does not
+        count the step for it.
         """
-        self.steps += 1
         for name, p in self.parameters.items():
             if p.grad is None:
                 continue
-            update(p.data, p.grad, self.m[name], self.v[name], step=self.steps, lr=lr,
+            self.steps[name] += 1
+            update(p.data, p.grad, self.m[name], self.v[name], step=int(self.steps[name]), lr=lr,
                    beta1=self.beta1, beta2=self.beta2, eps=self.eps,
                    decay=self.weight_decay if p.ndim >= 2 else 0.0)
             p.grad = None
+
+
+def _zeros_like(array: Array) -> Array:
+    return namespace(array).zeros_like(array)

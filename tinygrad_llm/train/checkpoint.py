@@ -20,7 +20,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from autograd import to_host
+from autograd import namespace, to_host
 
 from ..errors import UserError
 from ..files import write_in_one_step
@@ -35,14 +35,12 @@ def save_checkpoint(folder: Path, model: GPT, optimizer: AdamW, step: int) -> No
     In that case the former checkpoint is still there and whole.
     """
     weights, averages = f"weights-{step:07d}.safetensors", f"optimizer-{step:07d}.safetensors"
-    moments = {f"{kind}.{name}": array for kind in ("m", "v")
-               for name, array in getattr(optimizer, kind).items()}
     state = {"step": step, "weights": weights, "optimizer": averages,
              "model": asdict(model.config)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write_arrays(folder / weights, {n: p.data for n, p in parameters(model).items()})
-        _write_arrays(folder / averages, moments)
+        _write_arrays(folder / averages, optimizer.state())
         write_in_one_step(folder / "state.json", [json.dumps(state, indent=2).encode()])
     except (OSError, SafetensorError) as error:
         _sweep_up(folder)
@@ -65,8 +63,7 @@ def load_checkpoint(folder: Path, model: GPT, optimizer: AdamW | None = None) ->
                         f"{_differences(state['model'], asdict(model.config))}")
     weights = _read_arrays(folder / state["weights"])
     if optimizer is not None:
-        _load_moments(folder / state["optimizer"], optimizer)
-        optimizer.steps = state["step"]
+        _load_optimizer(folder / state["optimizer"], optimizer)
     try:
         load_parameters(model, weights)
     except ValueError as error:
@@ -91,19 +88,16 @@ def read_state(folder: Path) -> dict[str, Any]:
                         f"folder") from error
 
 
-def _load_moments(path: Path, optimizer: AdamW) -> None:
-    arrays = _read_arrays(path)
-    expected = {f"{kind}.{name}": array.shape for kind in ("m", "v")
-                for name, array in getattr(optimizer, kind).items()}
-    if {name: array.shape for name, array in arrays.items()} != expected:
+def _load_optimizer(path: Path, optimizer: AdamW) -> None:
+    arrays, own = _read_arrays(path), optimizer.state()
+    if {n: a.shape for n, a in arrays.items()} != {n: a.shape for n, a in own.items()}:
         raise UserError(f"{path} does not fit the model; it is from another configuration")
-    for kind in ("m", "v"):
-        for name, array in getattr(optimizer, kind).items():
-            array[...] = arrays[f"{kind}.{name}"]
+    for name, array in own.items():
+        array[...] = namespace(array).asarray(arrays[name])
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    save_file({name: np.ascontiguousarray(to_host(a)) for name, a in arrays.items()}, path)
+    save_file({name: np.asarray(to_host(a), order="C") for name, a in arrays.items()}, path)
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
 

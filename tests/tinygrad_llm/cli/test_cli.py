@@ -17,7 +17,9 @@ from tinygrad_llm.cli import main
 
 ROOT = Path(__file__).parents[3]
 TEXT = "".join(f"A sheep says number {i * i}.\nThe dog {i}: no!\n" for i in range(60))
-SMALL = ["--layers", "1", "--heads", "2", "--width", "8", "--context", "8", "--batch", "2", "--warmup", "2", "--eval-batches", "2", "--final-eval-batches", "3", "--sample-tokens", "5"]
+SMALL = ["--layers", "1", "--heads", "2", "--width", "8", "--context", "8", "--batch", "2",
+         "--warmup", "2", "--eval-batches", "2", "--final-eval-batches", "3",
+         "--sample-tokens", "5"]
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +35,7 @@ def train(*args: str) -> int:
 
 def error_of(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     """Run a command that must fail; return its one-line error."""
+    capsys.readouterr()
     assert main(list(args)) == 2
     message = capsys.readouterr().err
     assert message.startswith("tinygrad-llm: error: ") and "Traceback" not in message

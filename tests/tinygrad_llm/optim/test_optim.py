@@ -38,10 +38,15 @@ def test_adamw_against_its_definition() -> None:
         assert p.grad is None
 
 
-def test_a_parameter_without_gradient_stays() -> None:
-    p = leaf([[1.0]])
-    AdamW({"p": p}).update(0.1)
+def test_a_step_without_gradient_does_not_count() -> None:
+    p, q = leaf([[1.0]]), leaf(2.0, 0.5)
+    optimizer = AdamW({"p": p, "q": q})
+    optimizer.update(0.1)
     assert p.data.tolist() == [[1.0]]
+    p.grad = np.array([[0.3]])
+    optimizer.update(0.1)  # its first step: m_hat / sqrt(v_hat) is 1
+    assert p.data.item() == pytest.approx(1 - 0.1 * 0.1 - 0.1, rel=1e-6)
+    assert q.data.item() == pytest.approx(2 - 0.1, rel=1e-6)
 
 
 def test_clipping_scales_all_gradients_together() -> None:

@@ -184,7 +184,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
     with pytest.raises(UserError, match=r"step 5: the (loss|gradient's norm) is (nan|inf); stopped "
                                         r"before the update.*--learning-rate"):
         train(run, silent)
-    assert run.optimizer.steps == 4
+    assert {int(t) for t in run.optimizer.steps.values()} == {4}
     assert resume_run(tmp_path / "run", {}).step == 3, "the last checkpoint is whole"
 
 
