@@ -22,6 +22,8 @@ from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Any
 
+import numpy as np
+
 from .backend import Array
 from .graph import Node
 from .tensor import STATE, Tensor, constant, recorded, values
@@ -123,6 +125,7 @@ class Primitive(Op):
         super().__init__(function, name)
         self.rules: tuple[Rule | None, ...] = ()
         self.joint = False
+        self.output = None if "y" in {*self.arrays, *self.defaults} else "y"
 
     def vjp(self, *rules: Callable[..., Any] | None) -> Callable[..., Any] | None:
         r"""Give the vector-Jacobian products: from $g = \partial L/\partial y$ to $g^\top J$.
@@ -133,7 +136,8 @@ class Primitive(Op):
         A rule's parameter names are its residuals, and nothing else is kept: `g` is the incoming
         gradient, `y` the output, an argument's name that argument, an option's name that option;
         `shape` is the shape of the first array argument, `shapes` those of all, and `wanted`
-        tells for which arguments a gradient is asked. The engine, not the rule, sums over axes
+        tells for which arguments a gradient is asked. Where an argument or option has one of these
+        names itself, it is meant. The engine, not the rule, sums over axes
         along which an argument was broadcast, adds up several uses, and skips constants.
         """
         self.joint = len(rules) == 1 and (self.variadic or len(self.arrays) > 1)
@@ -157,6 +161,8 @@ class Primitive(Op):
     def _record(self, args: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
         arrays = [arg.data if isinstance(arg, Tensor) else arg for arg in args]
         y = self.compute(self.forward, arrays, options)
+        if not hasattr(y, "dtype"):
+            y = self._as_array(y)
         if not STATE.recording or y.dtype.kind in "biu":
             return constant(y)
         parents = tuple([arg.node if isinstance(arg, Tensor) else None for arg in args])
@@ -172,10 +178,17 @@ class Primitive(Op):
                     kept[name] = self._residual(name, args, parents, y, options)
         return recorded(y, Node(self, parents, kept, y.shape, y.dtype))
 
+    def _as_array(self, y: Any) -> Array:
+        if isinstance(y, (bool, int, float)):
+            return np.asarray(y)
+        raise TypeError(f"{self.name}: an op must return an array, got {type(y).__name__}")
+
     def _residual(self, name: str, args: tuple[Any, ...], parents: tuple[Any, ...], y: Array,
                   options: dict[str, Any]) -> Any:
         if name in self.arrays:
             return args[self.arrays.index(name)]
+        if name in self.defaults:
+            return options.get(name, self.defaults[name])
         if name == "y":
             return y
         if name == "shape":
@@ -184,15 +197,15 @@ class Primitive(Op):
             return tuple(_shape(arg) for arg in args)
         if name == "wanted":
             return tuple(parent is not None for parent in parents)
-        if name in self.defaults:
-            return options.get(name, self.defaults[name])
         return args  # the name of the variadic parameter
 
     def pull(self, node: Node, g: Any, needed: Sequence[bool], record: bool) -> Sequence[Any]:
         """Return the gradients of the node's parents; on Tensors where `record`."""
         kept = node.kept
+        if not self.rules:
+            raise TypeError(f"{self.name}: has no derivative rule; give one with @{self.name}.vjp")
         if record:
-            kept = {name: recorded(value, node) if name == "y" else value
+            kept = {name: recorded(value, node) if name == self.output else value
                     for name, value in kept.items()}
         else:
             kept = {name: _plain(value) for name, value in kept.items()}

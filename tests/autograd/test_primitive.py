@@ -42,6 +42,40 @@ def test_an_op_with_options_by_name_and_by_position() -> None:
         tilted(1.0, 2.0, 3.0)
 
 
+def test_arguments_and_options_may_have_the_names_of_residuals() -> None:
+    @primitive
+    def product(x: Any, y: Any) -> Any:
+        return x * y
+
+    product.vjp(lambda g, y: g * y, lambda g, x: g * x)
+    check_grads(product, np.array([0.5, 2.0]), np.array([1.5, -1.0]), order=3)
+
+    @primitive
+    def grown(x: Any, /, shape: float) -> Any:
+        return x * shape
+
+    grown.vjp(lambda g, shape: g * shape)
+    assert float(grad(grown)(1.0, 4.0)) == 4
+
+
+def test_an_op_may_return_a_number_but_nothing_else() -> None:
+    @primitive
+    def rounded(x: Any, /) -> Any:
+        return float(x) + 1
+
+    with pytest.raises(TypeError, match="rounded: has no derivative rule"):
+        grad(rounded)(1.0)
+    rounded.vjp(lambda g: g)
+    assert float(grad(rounded)(1.0)) == 1
+
+    @primitive
+    def split_up(x: Any, /) -> Any:
+        return [x, x]
+
+    with pytest.raises(TypeError, match="split_up: an op must return an array, got list"):
+        grad(split_up)(1.0)
+
+
 def wrong_op(rule: Callable[..., Any]) -> Callable[..., Any]:
     @primitive
     def doubtful(a: Any, b: Any) -> Any:
