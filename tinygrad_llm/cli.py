@@ -118,7 +118,7 @@ def _add_sample(verbs: Any) -> None:
         epilog="example: tinygrad-llm sample --run runs/tiny --prompt 'ROMEO:' -n 500")
     parser.add_argument("--run", type=Path, metavar="DIR", default=Path("runs/tiny"),
                         help="the run's folder (runs/tiny)")
-    parser.add_argument("--prompt", default="\n", metavar="TEXT",
+    parser.add_argument("--prompt", metavar="TEXT",
                         help="what the text goes on from (a new line)")
     parser.add_argument("-n", "--tokens", type=int, default=500, metavar="N",
                         help="tokens to write (500)")
@@ -136,7 +136,7 @@ def sample(args: argparse.Namespace) -> int:
     import numpy as np
 
     from .sample import Sampling, generate
-    from .train.loop import load_model
+    from .train.loop import beginning, load_model
 
     if args.tokens < 0:
         raise UserError(f"-n must be at least 0, got {args.tokens}")
@@ -146,12 +146,12 @@ def sample(args: argparse.Namespace) -> int:
         sampling = Sampling(args.temperature, args.top_k, args.top_p)
     except ValueError as error:
         raise UserError(str(error)) from error
-    if not args.prompt:
+    if args.prompt == "":
         raise UserError("--prompt must have at least one character; leave it out to begin anew")
     model, tokenizer, _ = load_model(args.run)
-    prompt = tokenizer.encode(args.prompt)
+    prompt = tokenizer.encode(args.prompt or beginning(tokenizer))
     rng = np.random.Generator(np.random.Philox(args.seed))
-    print(args.prompt.lstrip("\n"), end="", flush=True)
+    print(args.prompt or "", end="", flush=True)
     for token in generate(model, prompt, args.tokens, sampling, rng):
         print(tokenizer.decode([token]), end="", flush=True)
     print()

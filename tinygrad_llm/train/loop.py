@@ -224,10 +224,14 @@ def sample_text(run: Run) -> str:
     tokenizer = run.data.tokenizer
     rng = np.random.Generator(np.random.Philox(fold_in(fold_in(run.config.seed, _SAMPLES),
                                                        run.step)))
-    start = "\n" if "\n" in tokenizer.characters else tokenizer.characters[0]
-    ids = generate(run.model, tokenizer.encode(start), run.config.sample_tokens,
+    ids = generate(run.model, tokenizer.encode(beginning(tokenizer)), run.config.sample_tokens,
                    Sampling(temperature=0.8), rng)
     return tokenizer.decode(list(ids)).strip("\n")
+
+
+def beginning(tokenizer: CharTokenizer) -> str:
+    """Return what a text without a prompt goes on from: a new line, where the model knows one."""
+    return "\n" if "\n" in tokenizer.characters else tokenizer.characters[0]
 
 
 @contextmanager

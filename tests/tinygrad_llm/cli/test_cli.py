@@ -121,6 +121,15 @@ def test_mistakes_of_sampling(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert "tokenizer" in error_of(capsys, "sample")
 
 
+def test_a_text_without_line_ends_needs_no_prompt(
+        folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "text.txt").write_text("abc" * 100)
+    assert train() == 0
+    capsys.readouterr()
+    assert main(["sample", "-n", "20"]) == 0
+    assert set(capsys.readouterr().out.strip()) <= set("abc")
+
+
 def test_data_describes_and_prepares(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "text.txt", "--out", "ready", "--text", "plain.txt"]) == 0
     out = capsys.readouterr().out
