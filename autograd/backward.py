@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .backend import Array, namespace
 from .broadcast import astype, sum_to
 from .graph import Node, newest_first, sweep
@@ -50,8 +52,10 @@ def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Node] | None, reco
         ]
 
     with recording(record):
-        return sweep(order, seeds, pull, _add_recorded if record else _add, wanted,
-                     release=not (record or retain))
+        gradients = sweep(order, seeds, pull, _add_recorded if record else _add, wanted,
+                          release=not (record or retain))
+    return {node: np.asarray(g) if isinstance(g, np.generic) else g
+            for node, g in gradients.items()}
 
 
 def _fitted(part: Any, parent: Node, name: str) -> Any:

@@ -73,7 +73,8 @@ def _run(f: Callable[..., Any], args: tuple[Any, ...], chosen: tuple[int, ...],
     if missing:
         raise TypeError(f"{name}: argument {missing[0]} is to be differentiated, but the function "
                         f"was called with {len(args)} positional argument(s)")
-    nested = any(isinstance(arg, Tensor) for arg in args) or STATE.depth > 0
+    given = [*args, *kwargs.values()]
+    nested = any(isinstance(arg, Tensor) for arg in given) or STATE.depth > 0
     traced = list(args)
     with recording(True):
         for i in chosen:
@@ -112,7 +113,8 @@ def _pull(y: Tensor, g: Any, inputs: list[Tensor], nested: bool, retain: bool) -
 
 def _result(part: Any, nested: bool) -> Any:
     if nested:
-        return part if isinstance(part, Tensor) else constant(part)
+        keep = isinstance(part, Tensor) and STATE.recording
+        return part if keep else constant(values(part))
     return namespace(values(part)).asarray(values(part))
 
 

@@ -16,7 +16,7 @@ Axis = int | tuple[int, ...] | None
 
 def reduced_axes(ndim: int, axis: Axis) -> tuple[int, ...]:
     """Return the axes that `axis` names, as numbers from 0."""
-    if axis is None:
+    if axis is None or ndim == 0:  # NumPy lets a number be reduced along axis 0
         return tuple(range(ndim))
     return tuple(i % ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
 

@@ -97,7 +97,17 @@ def test_transforms_work_inside_no_grad() -> None:
     with no_grad():
         assert float(grad(lambda x: x**3)(2.0)) == 12
         assert float(grad(grad(lambda x: x**3))(2.0)) == 12
-        assert not grad(lambda x: x**3)(Tensor(2.0, requires_grad=True)).requires_grad
+        x = Tensor(2.0, requires_grad=True)
+        value, slope = value_and_grad(lambda x: x**3)(x)
+        assert not value.requires_grad and not slope.requires_grad
+        assert not vjp(lambda x: x**3, x)[0].requires_grad
+
+
+def test_a_tensor_given_by_keyword_is_recorded_too() -> None:
+    w = Tensor(3.0, requires_grad=True)
+    slope = grad(lambda x, w: x * x * w)(2.0, w=w)
+    (w + slope).backward()
+    assert float(w.grad) == 5
 
 
 def test_a_gradient_penalty_reaches_the_parameters() -> None:
