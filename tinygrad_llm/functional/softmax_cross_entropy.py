@@ -2,19 +2,20 @@ r"""Softmax and cross-entropy in one: the mean negative log-likelihood of the ri
 
 $$\ell = \frac1N \sum_n \Bigl(\ln \sum_v e^{z_{nv}} - z_{n t_n}\Bigr)$$
 
-over the N rows whose target $t_n$ is not `ignore_index`. Kept: z and its row's
-$L_n = \ln\sum_v e^{z_{nv}}$, one number a row; no array of z's size is made before the backward
-pass, which needs one for its result anyway.
+over the N rows whose target $t_n$ is not `ignore_index`. Kept: z and two numbers a row, its maximum
+$m_n$ and $s_n = \sum_v e^{z_{nv} - m_n}$; no array of z's size is made before the backward pass,
+which needs one for its result anyway.
 
 $d\ell = \frac1N \sum_n \bigl(\sum_v p_{nv}\,dz_{nv} - dz_{n t_n}\bigr)$ with
-$p_{nv} = e^{z_{nv} - L_n}$, so
+$p_{nv} = e^{z_{nv} - m_n} / s_n$, so
 
 $$\bar z_{nv} = \frac gN \bigl(p_{nv} - [v = t_n]\bigr), \qquad \bar z_{nv} = 0
 \text{ for ignored rows.}$$
 
 Each row of $\bar z$ sums to zero: adding a constant to a row of logits changes nothing. Traps: the
-row's maximum is subtracted before exponentiating; N counts the rows that are not ignored, and
-where that is none the loss is 0 (an empty sum) and so is its gradient.
+row's maximum is subtracted first and never added back, $\ln s_n - (z_{n t_n} - m_n)$, or large
+logits would swallow the loss; N counts the rows that are not ignored, and where that is none the
+loss is 0 (an empty sum) and so is its gradient.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ def reference(logits: Any, targets: Any, /, *, ignore_index: int = -100) -> Any:
     xp = namespace(values(logits))
     targets = xp.reshape(values(targets), -1)
     z = autograd.reshape(logits, (-1, logits.shape[-1]))
+    if z.size:
+        z = z - values(z).max(axis=-1, keepdims=True)  # a constant: it changes no derivative
     used = targets != ignore_index
     right = z[xp.arange(len(targets)), xp.where(used, targets, 0)]
     losses = autograd.where(used, autograd.logsumexp(z, -1) - right, 0.0)
@@ -64,22 +67,21 @@ def softmax_cross_entropy(logits: Array, targets: Array, /, *, ignore_index: int
     total = xp.empty_like(top)
     for rows in _row_blocks(z):
         total[rows] = xp.exp(z[rows] - top[rows, None]).sum(axis=-1)
-    log_total = xp.log(total) + top
-    losses = log_total - z[xp.arange(len(z)), right]
+    losses = xp.log(total) - (z[xp.arange(len(z)), right] - top)
     loss = xp.where(used, losses, 0).sum() / count
-    return loss, (z, log_total, right, used, count, logits.shape)
+    return loss, (z, top, total, right, used, count, logits.shape)
 
 
 @softmax_cross_entropy.vjp
 def _(g: Array, saved: Any) -> tuple[Any, None]:
-    z, log_total, right, used, count, shape = saved
+    z, top, total, right, used, count, shape = saved
     xp = namespace(z)
     weight = xp.where(used, g / count, 0).astype(z.dtype)
     dz = xp.empty_like(z)
     for rows in _row_blocks(z):
-        block = z[rows] - log_total[rows, None]
+        block = z[rows] - top[rows, None]
         block = xp.exp(block, out=block)
-        block *= weight[rows, None]
+        block *= (weight[rows] / total[rows])[:, None]
         dz[rows] = block
     dz[xp.arange(len(z)), right] -= weight
     return dz.reshape(shape), None
