@@ -3,7 +3,8 @@ r"""Is this gradient right? The backward pass against central differences, to an
 For $f: \mathbb R^n \to \mathbb R^m$ take a random cotangent c and differentiate the scalar
 $s(x) = \sum_j c_j f_j(x)$ by every element of x, once with the engine and once by differences.
 Order 2 does the same for the function $x \mapsto (v_i \, \partial_i s(x))_i$ with random v, and
-so on, so one routine serves every order.
+so on, so one routine serves every order. That function is computed by a recorded backward pass,
+whose value is first held against the plain one's: they run different code in a fused op.
 
 The difference quotient is the five-point one, whose error is $h^4 f^{(5)}/30$ from truncation and
 about $\epsilon S / h$ from rounding, with S the size of the terms that were added up; at
@@ -13,7 +14,7 @@ function instead of being set by hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,12 @@ def _check(f: Callable[..., Any], xs: list[Array], at: int, order: int, rng: Any
     y, pull = vjp(f, *xs)
     c = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
     got = pull(c)
+    again = vjp(f, *[Tensor(x) for x in xs])[1](c) if at < order else got
     for position, x in enumerate(xs):
         expected, tolerance = _differences(f, xs, position, c)
-        error = np.abs(got[position] - expected)
-        if got[position].shape != x.shape or not (error <= tolerance).all():
-            _fail(at, position, x, got[position], expected, error, tolerance)
+        _compare(at, position, x, got[position], expected, tolerance, "central differences")
+        _compare(at, position, x, values(again[position]), got[position], tolerance,
+                 "the plain backward pass, but by the recorded one")
     if at == order:
         return
     directions = [rng.uniform(0.5, 1.5, x.shape) for x in xs]
@@ -93,16 +95,18 @@ def _differences(f: Callable[..., Any], xs: list[Array], position: int,
     return quotient, tolerance
 
 
-def _fail(order: int, position: int, x: Array, got: Array, expected: Array, error: Array,
-          tolerance: Array) -> None:
+def _compare(order: int, position: int, x: Array, got: Array, expected: Array, tolerance: Array,
+             source: str) -> None:
     if got.shape != expected.shape:
         raise AssertionError(f"check_grads: gradient by argument {position} has shape {got.shape}, "
                              f"expected {expected.shape}")
+    error = np.abs(got - expected)
+    if (error <= tolerance).all():
+        return
     excess = np.where(np.isnan(error), np.inf, error - tolerance)
-    worst: Sequence[Any] = np.unravel_index(int(excess.argmax()), error.shape)
-    where = tuple(int(i) for i in worst)
+    where = tuple(int(i) for i in np.unravel_index(int(excess.argmax()), error.shape))
     raise AssertionError(
         f"check_grads: order {order}, argument {position}, element {where} = {x[where]:.12g}: "
-        f"expected {expected[where]:.12g} by central differences, got {got[where]:.12g} "
+        f"expected {expected[where]:.12g} by {source}, got {got[where]:.12g} "
         f"(error {error[where]:.2e}, tolerance {tolerance[where]:.2e})"
     )

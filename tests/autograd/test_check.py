@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autograd import check_grads, exp, primitive, tanh
+from autograd import check_grads, exp, fused, primitive, tanh
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 
@@ -56,6 +56,18 @@ def test_a_rule_that_is_right_only_once_is_caught_in_the_second_order() -> None:
     check_grads(square, POINTS, order=1)
     with pytest.raises(AssertionError, match="order 2"):
         check_grads(square, POINTS)
+
+
+def test_a_reference_of_another_function_is_caught() -> None:
+    """Differences of the recorded gradient alone would agree with its own derivative."""
+    @fused(lambda x, /: x * x * 1.5)
+    def square(x: Any, /) -> Any:
+        return x * x, x
+
+    square.vjp(lambda g, x: 2 * g * x)
+    check_grads(square, POINTS, order=1)
+    with pytest.raises(AssertionError, match="by the plain backward pass, but by the recorded one"):
+        check_grads(square, POINTS, order=2)
 
 
 def test_scale_does_not_matter() -> None:

@@ -37,6 +37,19 @@ def test_leaf_gradients_share_no_memory() -> None:
     assert (c.grad == 5).all()
 
 
+def test_sums_do_not_write_into_gradients_that_others_hold() -> None:
+    """Adding hands one array to both arguments; what x receives later must not reach z."""
+    x, z = parameter(3), parameter(3)
+    older = x * 3
+    sum_of_both = x + z
+    g = np.ones(3)
+    (sum_of_both + older).backward(g)
+    assert x.grad.tolist() == [4, 4, 4] and z.grad.tolist() == [1, 1, 1] and g.tolist() == [1] * 3
+    y = x * 1.0
+    ((y + y) + (y + z)).sum().backward()
+    assert x.grad.tolist() == [7, 7, 7] and z.grad.tolist() == [2, 2, 2]
+
+
 def test_backward_can_be_recorded() -> None:
     x = Tensor(2.0, requires_grad=True)
     (x**3).backward(record=True)

@@ -128,7 +128,9 @@ def test_pull_back_of_several_results() -> None:
     h = x * 3
     ys = [h.sum(), exp(h), h]
     gs = [2.0, np.array([1.0, 0]), np.array([0.0, 1])]
-    dx, dh, none = pull_back(ys, [np.asarray(g) for g in gs], [x, h, Tensor(1.0)])
+    dx, dh, none = pull_back(ys, [np.asarray(g) for g in gs], [x, h, Tensor(1.0)], retain=True)
+    twice = pull_back([h, h], [np.array([1.0, 0])] * 2, [x])[0]
+    assert twice.tolist() == [6, 0]
     expected = np.array([2 + math.exp(3), 2 + 1])
     assert np.allclose(dh, expected) and np.allclose(dx, 3 * expected) and none is None
 

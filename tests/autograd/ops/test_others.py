@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import EINSUMS, MATMUL_SHAPES
 
 import autograd as ag
 from autograd import Tensor, check_grads, grad
@@ -83,7 +84,13 @@ def test_an_index_may_be_a_tensor_of_integers() -> None:
     assert x.grad.tolist() == [0, 0, 0, 2]
 
 
+@pytest.mark.parametrize("a, b", MATMUL_SHAPES)
+def test_matmul_of_all_kinds_of_shapes(a: Any, b: Any) -> None:
+    check_grads(ag.matmul, rng.normal(size=a), rng.normal(size=b))
+
+
 @pytest.mark.parametrize("subscripts, shapes", [
+    *((subscripts, operands) for subscripts, *operands in EINSUMS),
     ("ba", [(2, 3)]), ("cb,ba", [(2, 3), (3, 4)]), ("...a", [(2, 3, 4)]),
     ("a...,b", [(2, 3), (4,)]), ("ij , jk -> ik", [(2, 3), (3, 2)]),
     ("...,...", [(3, 4), (4,)]), ("...a,...a->...", [(2, 3, 4), (3, 4)]),

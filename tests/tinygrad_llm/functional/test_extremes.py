@@ -93,6 +93,9 @@ def test_cross_entropy_rows_sum_to_zero_and_ignored_ones_are_zero() -> None:
     other = grad(lambda z: softmax_cross_entropy(z, np.where(targets < 0, 99, targets),
                                                  ignore_index=99))(z)
     assert np.array_equal(dz, other)
+    used = targets != -100
+    assert softmax_cross_entropy(z, targets) == pytest.approx(
+        float(softmax_cross_entropy(z[used], targets[used])), rel=1e-14)
     nothing = np.full((3, 4), -100)
     assert softmax_cross_entropy(z, nothing) == 0
     assert (grad(lambda z: softmax_cross_entropy(z, nothing))(z) == 0).all()
