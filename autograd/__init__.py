@@ -21,5 +21,6 @@ __project__ = "tinygrad_llm"
 __all__ = [
     "Fused", "Primitive", "Tensor", "check_grads", "composite", "fold_in", "fused", "grad",
     "namespace", "no_grad", "nondifferentiable", "ops", "primitive", "pull_back", "random_bits",
-    "registry", "to_host", "value_and_grad", "vjp", *ops.__all__,
+    "registry", "to_host", "value_and_grad", "vjp",
+    *[name for name in ops.__all__ if name not in ("abs", "max", "min", "sum")],  # Python's own
 ]

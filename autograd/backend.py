@@ -48,7 +48,7 @@ def random_bits(count: int, key: int, stream: int = 0) -> np.ndarray:
 
     Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
-    generator = np.random.Philox(key=[key & _MASK64, stream & _MASK64])
+    generator = np.random.Philox(key=[int(key) & _MASK64, int(stream) & _MASK64])
     return generator.random_raw((count + 3) // 4).view(np.uint16)[:count]
 
 
@@ -60,7 +60,7 @@ def fold_in(key: int, data: int) -> int:
 
     Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
     """
-    return _mix(_mix(key & _MASK64) + (data & _MASK64))
+    return _mix(_mix(int(key) & _MASK64) + (int(data) & _MASK64))
 
 
 _MASK64 = (1 << 64) - 1

@@ -23,10 +23,12 @@ def pull_back(
 ) -> list[Any]:
     r"""Return $\sum_k g_k^\top \, \partial y_k / \partial x_i$ for each Tensor $x_i$ in `wrt`.
 
-    `gs` are arrays (or Tensors) of the shapes of `ys`. The results are arrays, None where no y
-    depends on that x. With `record` they are Tensors, recorded in turn, and can be differentiated
-    again. The graph is used up unless `record` or `retain`.
+    `gs` are arrays (or Tensors) of the shapes of `ys`, or None for 1 where y is a scalar; another
+    shape raises ValueError. The results are arrays, None where no y depends on that x. With
+    `record` they are Tensors, recorded in turn, and can be differentiated again. The graph is used
+    up unless `record` or `retain`.
     """
+    gs = [seed(y, g, "pull_back") for y, g in zip(ys, gs, strict=True)]
     nodes = [x.node for x in wrt]
     wanted = {node for node in nodes if node is not None}
     gradients = _run(ys, gs, wanted, record, retain)
@@ -54,8 +56,22 @@ def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Node] | None, reco
     with recording(record):
         gradients = sweep(order, seeds, pull, _add_recorded if record else _add, wanted,
                           release=not (record or retain))
-    return {node: np.asarray(g) if isinstance(g, np.generic) else g
-            for node, g in gradients.items()}
+    return gradients if record else _unshared(gradients, gs)
+
+
+def _unshared(gradients: dict[Node, Any], gs: Sequence[Any]) -> dict[Node, Any]:
+    """Return the gradients as arrays that share no memory, so that each can be written into.
+
+    A sum hands its gradient on to both arguments as it is; scaling one in place must stay there.
+    """
+    taken = {id(values(g)) for g in gs}
+    for node, g in gradients.items():
+        if isinstance(g, np.generic):
+            gradients[node] = np.asarray(g)
+        elif id(g) in taken or g.base is not None:
+            gradients[node] = g.copy()
+        taken.add(id(g))
+    return gradients
 
 
 def _fitted(part: Any, parent: Node, name: str) -> Any:
@@ -113,11 +129,7 @@ def backward(y: Tensor, g: Any = None, *, record: bool = False, retain: bool = F
             "requires_grad=True, or was computed inside no_grad()"
         )
     start = seed(y, g, "backward")
-    taken = {id(start)}
     for leaf, gradient in _run([y], [start], None, record, retain).items():
-        if not record and (id(gradient) in taken or gradient.base is not None):
-            gradient = gradient.copy()  # so that scaling one leaf's gradient in place stays there
-        taken.add(id(gradient))
         leaf.grad = gradient if leaf.grad is None else leaf.grad + gradient
 
 

@@ -33,14 +33,23 @@ class Node:
         self.dtype = dtype
         self.grad: Any = None
 
+    def __reduce__(self) -> Any:
+        """Copy or unpickle a leaf as a new leaf; refuse for the rest of a computation."""
+        if self.op is not None:
+            raise TypeError(
+                f"the record of a computation (here of {getattr(self.op, 'name', self.op)}) cannot "
+                f"be copied or pickled; detach() the Tensor first"
+            )
+        return Node, (None, (), None, self.shape, self.dtype)
+
     def release(self) -> None:
         """Let go of the residuals and the parents; what was only held from here is freed."""
         self.kept = RELEASED
         self.parents = ()
 
 
-RELEASED = object()
-"""Stands in `Node.kept` once a backward pass has used the node up."""
+class RELEASED:
+    """Stands in `Node.kept` once a backward pass has used the node up."""
 
 
 def newest_first(roots: Iterable[Node], wanted: Collection[Node] | None = None) -> list[Node]:

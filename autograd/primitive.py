@@ -97,10 +97,11 @@ class Op(ABC):
         """Return `function(*args, **options)`; what it raises is told with the op and shapes."""
         try:
             return function(*args, **options)
-        except (TypeError, ValueError, IndexError) as error:
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
             if str(error).startswith(f"{self.name}:"):
                 raise
-            kind = next(k for k in (TypeError, IndexError, ValueError) if isinstance(error, k))
+            kinds = (IndexError, ValueError)
+            kind = next((k for k in kinds if isinstance(error, k)), TypeError)
             raise kind(f"{self.name}: {error}; got {describe(args, options)}") from error
 
 
@@ -137,8 +138,8 @@ class Primitive(Op):
         gradient, `y` the output, an argument's name that argument, an option's name that option;
         `shape` is the shape of the first array argument, `shapes` those of all, and `wanted`
         tells for which arguments a gradient is asked. Where an argument or option has one of these
-        names itself, it is meant. The engine, not the rule, sums over axes
-        along which an argument was broadcast, adds up several uses, and skips constants.
+        names itself, it is meant. A rule must not write into g. The engine, not the rule, sums
+        over axes along which an argument was broadcast, adds up several uses, and skips constants.
         """
         self.joint = len(rules) == 1 and (self.variadic or len(self.arrays) > 1)
         if not self.joint and len(rules) != len(self.arrays):
@@ -159,11 +160,17 @@ class Primitive(Op):
         return self.compute(self.forward, args, options)
 
     def _record(self, args: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
+        if any(type(arg) is list for arg in args):
+            args = tuple(np.asarray(arg) if type(arg) is list and arg else arg for arg in args)
         arrays = [arg.data if isinstance(arg, Tensor) else arg for arg in args]
         y = self.compute(self.forward, arrays, options)
         if not hasattr(y, "dtype"):
             y = self._as_array(y)
-        if not STATE.recording or y.dtype.kind in "biu":
+        kind = y.dtype.kind
+        if kind == "c":
+            raise TypeError(f"{self.name}: the result is complex, and complex gradients are not "
+                            f"supported; got {describe(args, options)}")
+        if not STATE.recording or kind in "biu":
             return constant(y)
         parents = tuple([arg.node if isinstance(arg, Tensor) else None for arg in args])
         for parent in parents:

@@ -44,7 +44,9 @@ class Tensor:
 
     `Tensor(data)` is a constant; `Tensor(data, requires_grad=True)` is a leaf whose `grad` a
     backward pass fills. `data` is a number, a nested list or an array (NumPy's or CuPy's; shared,
-    not copied). Only floating point data can require gradients: integer data raises TypeError.
+    not copied: what is written into it between a forward and its backward pass falsifies
+    gradients, as ops keep their arguments). Only floating point data can require gradients:
+    integer data raises TypeError.
     """
 
     __slots__ = ("__weakref__", "data", "node")

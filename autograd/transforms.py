@@ -3,12 +3,13 @@
 Each takes a function that computes with autograd's ops and returns a function. Arguments may be
 Python floats, arrays or Tensors: called with plain values the results are plain arrays, called
 with a Tensor they are Tensors that remember how they were computed, so that transforms nest.
-Inside another transform the result of an inner one is recorded in any case.
+Inside another transform the result of an inner one is recorded in any case. Elsewhere, leaves that
+the function sees only by closure are constants of a plain result; pass a Tensor to record them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
@@ -20,7 +21,7 @@ from .graph import Node
 from .tensor import STATE, Tensor, constant, recorded, recording, values
 
 
-def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
+def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
     r"""Return a function that computes $(f(x), \nabla f(x))$ for a scalar-valued f.
 
     `argnums` chooses the positional argument to differentiate by; a tuple of them gives a tuple
@@ -30,15 +31,15 @@ def value_and_grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) ->
 
     @wraps(f)
     def transformed(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        chosen = argnums if isinstance(argnums, tuple) else (argnums,)
+        chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
         y, inputs, nested = _run(f, args, chosen, kwargs, "grad")
         gradients = _pull(y, seed(y, None, "grad"), inputs, nested, retain=False)
-        return _result(y, nested), gradients if isinstance(argnums, tuple) else gradients[0]
+        return _result(y, nested), gradients[0] if isinstance(argnums, int) else gradients
 
     return transformed
 
 
-def grad(f: Callable[..., Any], argnums: int | tuple[int, ...] = 0) -> Callable[..., Any]:
+def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
     r"""Return a function that computes $\nabla f(x)$ for a scalar-valued f (see value_and_grad).
 
     >>> float(grad(grad(lambda x: x**3))(2.0))

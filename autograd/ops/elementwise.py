@@ -69,15 +69,16 @@ def power(a: Array, b: Array, /) -> Array:
 
 @power.vjp
 def _(g: Any, a: Any, b: Any, y: Any, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
-    da = g * b * a ** _one_less(b) if wanted[0] else None
+    da = g * b * _guarded(a, b) ** (b - 1) if wanted[0] else None
     db = g * y * log(where(equal(a, 0), 1.0, a)) if wanted[1] else None
     return da, db
 
 
-def _one_less(b: Any) -> Any:
-    if isinstance(b, (int, float)):  # stays a plain number, which leaves a's dtype alone
-        return b - 1 if b else 1
-    return where(equal(b, 0), 1.0, b - 1)
+def _guarded(a: Any, b: Any) -> Any:
+    """Return a, but 1 where a and b are both 0: there b a^(b - 1) would be 0 times infinity."""
+    if isinstance(b, (int, float)) and b:
+        return a
+    return where(equal(a, 0) & equal(b, 0), 1.0, a)
 
 
 # exponential family

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..backend import Array, Shape, namespace
 from ..primitive import composite, primitive
@@ -70,7 +71,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     indices = _integers(x, indices)
     if axis is None:
         return reshape(x, -1)[indices]
-    return x[(*(slice(None),) * (axis % x.ndim), indices)]
+    return x[(*(slice(None),) * normalize_axis_index(axis, x.ndim), indices)]
 
 
 @composite
@@ -82,7 +83,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
         return reshape(x, -1)[indices]
     if indices.ndim != x.ndim:
         raise ValueError(f"expected indices with {x.ndim} axes as x has, got {indices.ndim}")
-    xp, here = namespace(indices), axis % x.ndim
+    xp, here = namespace(indices), normalize_axis_index(axis, x.ndim)
     grid = [xp.arange(n).reshape((1,) * i + (n,) + (1,) * (x.ndim - i - 1))
             for i, n in enumerate(x.shape)]
     grid[here] = indices

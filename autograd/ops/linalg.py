@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
+from numpy import broadcast_shapes
+
 from ..backend import Array, Shape, namespace
+from ..broadcast import broadcast_to
 from ..primitive import composite, describe, primitive
 from ..tensor import values
 from .shape import reshape, swapaxes
@@ -40,7 +44,8 @@ def _matmul_db(g: Any, a: Any, shapes: tuple[Shape, ...]) -> Any:
     if len(shapes[1]) == 1:
         return matmul(swapaxes(a, -1, -2), g[..., None])[..., 0]
     if len(shapes[1]) == 2 and a.ndim > 2:  # one product instead of one for each matrix of a
-        a, g = reshape(a, (-1, a.shape[-1])), reshape(g, (-1, g.shape[-1]))
+        rows = prod(a.shape[:-1])
+        a, g = reshape(a, (rows, a.shape[-1])), reshape(g, (rows, g.shape[-1]))
     return matmul(swapaxes(a, -1, -2), g)
 
 
@@ -92,7 +97,9 @@ def _einsum_rule(g: Any, i: int, xs: tuple[Any, ...], shapes: tuple[Shape, ...],
         elif letter not in seen:
             terms.append((letter, xp.ones(length, dtype=g.dtype)))
         mine += letter
-    return _einsum(*[x for _, x in terms], operands=tuple(s for s, _ in terms), result=mine)
+    dx = _einsum(*[x for _, x in terms], operands=tuple(s for s, _ in terms), result=mine)
+    # An axis of length 1 in the others was repeated to meet this operand's.
+    return broadcast_to(dx, broadcast_shapes(dx.shape, shapes[i]))
 
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -24,8 +24,9 @@ def _reshape(self: Tensor, *sizes: Any) -> Any:
 
 
 def _transpose(self: Tensor, *axes: Any) -> Any:
-    order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-    return shape.transpose(self, order or None)
+    if not axes or axes[0] is None:
+        return shape.transpose(self)
+    return shape.transpose(self, axes if isinstance(axes[0], int) else tuple(axes[0]))
 
 
 _TABLE: dict[str, Callable[..., Any]] = {

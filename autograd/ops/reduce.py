@@ -8,6 +8,7 @@ from typing import Any
 from ..backend import Array, Shape, namespace
 from ..broadcast import broadcast_to
 from ..primitive import primitive
+from ..tensor import values
 from .elementwise import equal, exp, where
 from .shape import reshape
 
@@ -87,7 +88,9 @@ def var(x: Array, /, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False
 @var.vjp
 def _(g: Any, x: Any, shape: Shape, axis: Axis, ddof: int, keepdims: bool) -> Any:
     centred = x - mean(x, axis, keepdims=True)
-    return spread(g * (2 / (_count(shape, axis) - ddof)), shape, axis, keepdims) * centred
+    degrees = _count(shape, axis) - ddof
+    scale = 2 / degrees if degrees else float("nan")  # NumPy's value is 0 / 0 there
+    return spread(g * scale, shape, axis, keepdims) * centred
 
 
 @primitive
@@ -96,15 +99,21 @@ def logsumexp(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Arra
 
     $\partial_i = e^{x_i} / \sum_j e^{x_j} = e^{x_i - y}$.
     """
-    xp = namespace(x)
-    top = xp.max(x, axis=axis, keepdims=True)
-    top = xp.where(xp.isfinite(top), top, 0.0)
+    xp, top = namespace(x), _finite_top(x, axis)
     y = xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True)) + top
     return y if keepdims else xp.squeeze(y, axis=reduced_axes(x.ndim, axis))
 
 
 @logsumexp.vjp
-def _(g: Any, x: Any, y: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
-    y = where(equal(y, -float("inf")), 0.0, y)  # an empty sum: every term e^x is 0
-    spread_y = spread(y, shape, axis, keepdims)
-    return spread(g, shape, axis, keepdims) * exp(x - spread_y)
+def _(g: Any, x: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
+    terms = exp(x - _finite_top(values(x), axis))  # e^(x - y) would round y, which may be large
+    total = sum(terms, axis, keepdims=True)
+    total = where(equal(total, 0), 1.0, total)  # an empty sum: every term is 0
+    return spread(g, shape, axis, keepdims) * terms / total
+
+
+def _finite_top(x: Array, axis: Axis) -> Array:
+    """Return the maximum over the axes, 0 where it is infinite; as a constant of the tape."""
+    xp = namespace(x)
+    top = xp.max(x, axis=axis, keepdims=True)
+    return xp.where(xp.isfinite(top), top, 0.0)

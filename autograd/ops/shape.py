@@ -102,8 +102,8 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
 def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """Return the list of pieces of x: that many equal ones, or cut before the given indices."""
     length = x.shape[axis]
-    if isinstance(indices_or_sections, int):
-        sections = indices_or_sections
+    if isinstance(indices_or_sections, (int, np.integer)):
+        sections = int(indices_or_sections)
         if sections < 1 or length % sections:
             raise ValueError(f"axis {axis} of length {length} does not split into {sections} equal "
                              f"pieces; pass the indices to cut at instead")

@@ -70,6 +70,15 @@ def test_a_reference_of_another_function_is_caught() -> None:
         check_grads(square, POINTS, order=2)
 
 
+def test_a_rule_that_writes_into_its_gradient_is_caught() -> None:
+    def careless(g: Any, x: Any) -> Any:
+        g *= np.cos(x)
+        return g
+
+    with pytest.raises(ValueError, match="read-only"):
+        check_grads(with_rule(careless), POINTS, order=1)
+
+
 def test_scale_does_not_matter() -> None:
     for scale in (1e-6, 1.0, 1e6):
         check_grads(lambda x, s=scale: s * tanh(x), POINTS)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -121,6 +125,23 @@ def test_what_would_lose_the_tape_in_silence_is_refused() -> None:
 def test_what_cannot_require_gradients_is_refused(data: object, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         Tensor(data, requires_grad=True)
+
+
+def test_a_leaf_can_be_copied_and_pickled_but_a_computation_cannot() -> None:
+    x = parameter(3)
+    for other in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        (other * 2).sum().backward()
+        assert other.grad.tolist() == [2, 2, 2] and other.data is not x.data and x.grad is None
+    with pytest.raises(TypeError, match="multiply.*cannot be copied or pickled; detach"):
+        copy.deepcopy(x * 2)
+    code = ("import pickle, sys; x = pickle.load(sys.stdin.buffer); (x * 2).sum().backward(); "
+            "assert x.grad.tolist() == [2, 2, 2]")
+    subprocess.run([sys.executable, "-c", code], input=pickle.dumps(x), check=True)
+
+
+def test_complex_results_are_refused() -> None:
+    with pytest.raises(TypeError, match="multiply: the result is complex.*not supported"):
+        parameter(2) * 1j
 
 
 def test_comparisons_and_conversions_are_off_the_tape() -> None:

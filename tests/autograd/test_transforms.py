@@ -103,6 +103,27 @@ def test_transforms_work_inside_no_grad() -> None:
         assert not vjp(lambda x: x**3, x)[0].requires_grad
 
 
+def test_results_share_no_memory() -> None:
+    c = np.ones(3)
+    a, b = grad(lambda a, b: ((a + b) * c).sum(), (0, 1))(c, c)
+    a *= 10
+    assert b.tolist() == [1, 1, 1]
+    g = np.ones(3)
+    (dx,) = vjp(lambda x: x + 1, c)[1](g)
+    dx *= 10
+    assert g.tolist() == [1, 1, 1]
+    slope = grad(lambda x: x.sum())(c)
+    slope += 1
+    assert slope.tolist() == [2, 2, 2]
+
+
+def test_pull_back_checks_its_cotangents() -> None:
+    x = Tensor(np.ones(3), requires_grad=True)
+    with pytest.raises(ValueError, match=r"pull_back: .* of the result, \(3,\); got \(2, 3\)"):
+        pull_back([x * 2], [np.ones((2, 3))], [x])
+    assert pull_back([(x * 2).sum()], [None], [x])[0].tolist() == [2, 2, 2]
+
+
 def test_a_tensor_given_by_keyword_is_recorded_too() -> None:
     w = Tensor(3.0, requires_grad=True)
     slope = grad(lambda x, w: x * x * w)(2.0, w=w)

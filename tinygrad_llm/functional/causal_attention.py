@@ -64,7 +64,7 @@ def causal_attention(qkv: Array, /, *, heads: int, dropout: float = 0.0,
     the result is (B, T, C). `dropout` acts on the probabilities where a `key` is given. Raises
     ValueError where the last axis is not 3 * heads * D.
     """
-    if qkv.ndim != 3 or heads < 1 or qkv.shape[2] % (3 * heads):
+    if qkv.ndim != 3 or heads < 1 or not qkv.shape[2] or qkv.shape[2] % (3 * heads):
         raise ValueError(f"causal_attention: expected qkv (B, T, 3 * heads * D), got {qkv.shape} "
                          f"with heads={heads}; the width must be a multiple of 3 * {heads}")
     xp = namespace(qkv)
@@ -90,9 +90,9 @@ def _(g: Array, saved: Any) -> Any:
     q, k, v = _heads(qkv, heads)
     dqkv = xp.empty_like(qkv)
     dq, dk, dv = _heads(dqkv, heads)
-    delta = xp.einsum("bthd,bthd->bht", g.reshape(batch, time, heads, -1),
-                      o.reshape(batch, time, heads, -1))[..., None]
-    g = g.reshape(batch, time, heads, -1).transpose(0, 2, 1, 3)  # B, H, T, D
+    g, o = (x.reshape(batch, time, heads, width // heads) for x in (g, o))
+    delta = xp.einsum("bthd,bthd->bht", g, o)[..., None]
+    g = g.transpose(0, 2, 1, 3)  # B, H, T, D
     dv[...] = xp.matmul((p if mask is None else p * mask).swapaxes(-1, -2), g)
     ds = xp.matmul(g, v.swapaxes(-1, -2))
     if mask is not None:

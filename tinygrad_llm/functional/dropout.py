@@ -31,7 +31,7 @@ def keep_mask(shape: Shape, p: float, key: int, like: Array) -> Array:
     """
     if not 0 <= p < 1:
         raise ValueError(f"dropout: the probability must lie in [0, 1), got {p}")
-    dropped = round(p * _LEVELS)
+    dropped = min(round(p * _LEVELS), _LEVELS - 1)
     count = 1
     for n in shape:
         count *= n

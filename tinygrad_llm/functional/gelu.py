@@ -30,6 +30,7 @@ from autograd.backend import Array
 
 _ROOT = sqrt(2 / pi)
 _CUBIC = 0.044715
+_FAR = 20.0  # beyond, s is 0 or 1 to any precision, and x^3 might overflow
 _CAP = 80.0  # e^80 is finite in float32
 
 
@@ -50,10 +51,11 @@ def gelu(x: Array, /, *, approximate: str = "tanh") -> Any:
     if approximate == "none":
         s = 0.5 * (1 + autograd.erf(x * sqrt(0.5)))
     elif approximate == "tanh":
-        s = x * x
+        near = xp.clip(x, -_FAR, _FAR)
+        s = near * near
         s *= -2 * _ROOT * _CUBIC
         s -= 2 * _ROOT
-        s *= x  # -2u
+        s *= near  # -2u
         s = xp.minimum(s, _CAP)
         s = xp.exp(s)
         s += 1
@@ -67,14 +69,16 @@ def gelu(x: Array, /, *, approximate: str = "tanh") -> Any:
 def _(g: Array, saved: Any) -> Any:
     x, s, approximate = saved
     if approximate == "none":
-        dx = namespace(x).exp(x * x * -0.5)
+        near = namespace(x).clip(x, -_FAR, _FAR)
+        dx = namespace(x).exp(near * near * -0.5)
         dx *= 1 / sqrt(2 * pi)
-        dx *= x
+        dx *= near
     else:
-        dx = x * x
+        near = namespace(x).clip(x, -_FAR, _FAR)
+        dx = near * near
         dx *= 6 * _ROOT * _CUBIC
         dx += 2 * _ROOT  # 2u'
-        dx *= x
+        dx *= near
         dx *= s
         dx *= 1 - s
     dx += s

@@ -3,7 +3,7 @@ r"""Layer normalisation over the last axis.
 $$y = w \odot n + b, \qquad n = (x - \mu)\,r, \qquad \mu = \tfrac1C \textstyle\sum_c x_c, \qquad
 r = \bigl(\tfrac1C \sum_c (x_c - \mu)^2 + \epsilon\bigr)^{-1/2}$$
 
-Kept: n, r (one number a row) and w; x itself is not needed again.
+Kept: n, r (one number a row) and w; the first derivative does not need x itself.
 
 The differential. With $\delta = dx - \overline{dx}$ (a bar over a vector: its mean) and
 $\overline{n\,\delta} = \overline{n\,dx}$ because n has mean 0,

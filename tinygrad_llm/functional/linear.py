@@ -17,6 +17,7 @@ one matrix product instead of B small ones and a sum.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from autograd import fused
@@ -41,7 +42,7 @@ def linear(x: Array, w: Array, b: Array | None = None, /) -> Any:
             f"linear: expected x (..., I), w (O, I) and b (O,), got x {x.shape}, w {w.shape}, "
             f"b {None if b is None else b.shape}; w holds one row for each output"
         )
-    rows = x.reshape(-1, inputs)  # N, I
+    rows = x.reshape(prod(x.shape[:-1]), inputs)  # N, I
     y = rows @ w.T  # N, O
     if b is not None:
         y += b
@@ -51,7 +52,7 @@ def linear(x: Array, w: Array, b: Array | None = None, /) -> Any:
 @linear.vjp
 def _(g: Array, saved: Any) -> tuple[Any, ...]:
     rows, w, has_bias, shape = saved
-    g = g.reshape(-1, w.shape[0])  # N, O
+    g = g.reshape(len(rows), w.shape[0])  # N, O
     dx = (g @ w).reshape(shape)
     dw = g.T @ rows
     db = g.sum(axis=0) if has_bias else None

@@ -56,6 +56,8 @@ def softmax_cross_entropy(logits: Array, targets: Array, /, *, ignore_index: int
     if not logits.ndim or targets.shape != logits.shape[:-1]:
         raise ValueError(f"softmax_cross_entropy: expected logits (..., V) and targets (...), got "
                          f"{logits.shape} and {targets.shape}")
+    if logits.dtype.kind in "biuc":
+        raise TypeError(f"softmax_cross_entropy: expected floating logits, got {logits.dtype}")
     if targets.dtype.kind not in "iu":
         raise TypeError(f"softmax_cross_entropy: expected integer targets, got {targets.dtype}")
     z, targets = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
@@ -64,9 +66,11 @@ def softmax_cross_entropy(logits: Array, targets: Array, /, *, ignore_index: int
     right = xp.where(used, targets, 0)
     count = xp.maximum(used.sum(), 1).astype(z.dtype)
     top = z.max(axis=-1) if z.size else xp.zeros(len(z), dtype=z.dtype)
+    top = xp.where(xp.isfinite(top), top, 0).astype(z.dtype)
     total = xp.empty_like(top)
     for rows in _row_blocks(z):
         total[rows] = xp.exp(z[rows] - top[rows, None]).sum(axis=-1)
+    total = xp.where(used, total, 1).astype(z.dtype)
     losses = xp.log(total) - (z[xp.arange(len(z)), right] - top)
     loss = xp.where(used, losses, 0).sum() / count
     return loss, (z, top, total, right, used, count, logits.shape)

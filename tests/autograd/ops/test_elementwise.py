@@ -45,6 +45,14 @@ def test_powers_at_zero() -> None:
     assert float(second(0.0)) == 2 and float(grad(second)(0.0)) == 0
 
 
+def test_mixed_derivatives_of_powers() -> None:
+    """The derivative by a and b is a^(b - 1) (1 + b ln a), also where b is 0."""
+    for b in (0.0, 2.0):
+        expected = 2.0 ** (b - 1) * (1 + b * math.log(2))
+        assert float(grad(lambda b: grad(lambda a: a**b)(2.0))(b)) == pytest.approx(expected)
+        assert float(grad(lambda a, b=b: grad(lambda b: a**b)(b))(2.0)) == pytest.approx(expected)
+
+
 def test_a_plain_exponent_leaves_the_dtype_alone() -> None:
     seen = []
     original = ag.registry["power"].rules[0].function

@@ -27,6 +27,33 @@ def test_logsumexp_of_extremes() -> None:
         assert grad(ag.logsumexp)(nothing).tolist() == [0, 0]
 
 
+def test_logsumexp_keeps_its_slopes_for_large_arguments() -> None:
+    assert grad(ag.logsumexp)(np.float32([1e8, 1e8])).tolist() == [0.5, 0.5]
+
+
+def test_empty_matrices_have_empty_or_zero_gradients() -> None:
+    for a, b in (((2, 3, 0), (0, 4)), ((0, 3), (3, 2)), ((2, 0, 3), (3, 2))):
+        y, pull = ag.vjp(ag.matmul, np.ones(a), np.ones(b))
+        da, db = pull(np.ones_like(y))
+        assert da.shape == a and db.shape == b and (db == 0).all()
+
+
+def test_axes_out_of_range_are_refused() -> None:
+    x = Tensor(np.ones((2, 3)))
+    for call in (lambda: ag.take(x, [0], 5), lambda: ag.take(x, [0], -3),
+                 lambda: ag.take_along_axis(x, np.zeros((1, 3), int), -3)):
+        with pytest.raises(IndexError, match="axis -?[35] is out of bounds"):
+            call()
+
+
+def test_lists_are_arrays() -> None:
+    x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    ag.concatenate([[5.0, 6.0], x], axis=None).backward(np.arange(4.0))
+    assert x.grad.tolist() == [2, 3]
+    assert (x ** [2, 3]).data.tolist() == [1, 8] and float(x @ [3.0, 4.0]) == 11
+    assert x[[1, 0, 1]].data.tolist() == [2, 1, 2] and x[[]].shape == (0,)
+
+
 def test_variance_with_other_denominators() -> None:
     x = rng.normal(size=(3, 4))
     for ddof in (1, 2):
@@ -95,6 +122,8 @@ def test_matmul_of_all_kinds_of_shapes(a: Any, b: Any) -> None:
     ("a...,b", [(2, 3), (4,)]), ("ij , jk -> ik", [(2, 3), (3, 2)]),
     ("...,...", [(3, 4), (4,)]), ("...a,...a->...", [(2, 3, 4), (3, 4)]),
     ("a...b,...b", [(2, 3, 4), (2, 3, 4)]), ("i...i", [(3, 2, 3)]),
+    ("ij,jk->ik", [(2, 3), (1, 4)]), ("...ij,...jk->...ik", [(2, 1, 3), (1, 3, 2)]),
+    ("...ij,...jk->...ik", [(2, 2, 1), (3, 2)]), ("ij,ij->ij", [(1, 3), (2, 1)]),
     ("ij,jk,ki->", [(2, 3), (3, 4), (4, 2)]), ("aab,bcc->ac", [(2, 2, 3), (3, 4, 4)]),
 ])
 def test_einsum_in_all_its_forms(subscripts: str, shapes: list[Any]) -> None:

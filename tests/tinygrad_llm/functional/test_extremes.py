@@ -53,6 +53,29 @@ def test_gelu_far_out_is_the_identity_or_nothing(approximate: str, dtype: type) 
         gelu(x, approximate="exact")
 
 
+@pytest.mark.parametrize("approximate", ["tanh", "none"])
+def test_gelu_of_what_cannot_be_cubed(approximate: str) -> None:
+    x = np.float32([-1e20, -1e13, 1e13, 1e20])
+    y, pull = vjp(lambda x: gelu(x, approximate=approximate), x)
+    assert np.abs(y - np.where(x > 0, x, 0)).max() < 1e-10
+    np.testing.assert_allclose(pull(np.ones_like(x))[0], [0, 0, 1, 1], atol=1e-10)
+
+
+def test_empty_batches_have_empty_gradients() -> None:
+    for shape in ((0, 3, 6), (2, 0, 6)):
+        y, pull = vjp(lambda x: causal_attention(x, heads=2), np.zeros(shape))
+        assert pull(y)[0].shape == shape
+    dx, dw, db = vjp(linear, np.ones((2, 0)), np.ones((3, 0)), np.ones(3))[1](np.ones((2, 3)))
+    assert dx.shape == (2, 0) and dw.shape == (3, 0) and db.tolist() == [2, 2, 2]
+
+
+def test_an_ignored_row_may_hold_anything() -> None:
+    z = np.array([[-np.inf, -np.inf], [1.0, 2.0]])
+    targets = np.array([-100, 0])
+    loss, pull = vjp(lambda z: softmax_cross_entropy(z, targets), z)
+    assert loss == pytest.approx(math.log(1 + math.e)) and (pull(1.0)[0][0] == 0).all()
+
+
 def test_attention_with_large_scores_does_not_overflow() -> None:
     qkv = np.zeros((1, 3, 3), np.float32)
     qkv[0, :, 0], qkv[0, :, 1], qkv[0, :, 2] = 1e3, [1e3, 2e3, -5e3], [1.0, 2.0, 3.0]
@@ -136,6 +159,9 @@ def test_layer_norm_invariants() -> None:
     (lambda: softmax_cross_entropy(np.ones((2, 3)), np.array([0, 3])), IndexError,
      r"lie in \[0, 3\) or be ignore_index=-100, got 3"),
     (lambda: softmax_cross_entropy(np.ones((2, 3)), np.array([0.0, 1.0])), TypeError, "integer"),
+    (lambda: softmax_cross_entropy(np.ones((2, 3), int), np.array([0, 1])), TypeError, "floating"),
+    (lambda: causal_attention(np.ones((1, 2, 0)), heads=2), ValueError, "expected qkv"),
+    (lambda: linear([1.0], np.ones((1, 1))), TypeError, "linear: .*'list'"),
     (lambda: softmax_cross_entropy(np.ones((2, 3)), np.array([0])), ValueError, r"\(2, 3\) and"),
     (lambda: linear(Tensor(np.ones(3))), TypeError, "linear: expected the arguments x, w, b"),
 ])
