@@ -57,12 +57,13 @@ def _check(f: Callable[..., Any], xs: list[Array], at: int, order: int, rng: Any
     c = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
     c.flags.writeable = False  # a rule that writes into its g is told
     got = pull(c)
-    again = vjp(f, *[Tensor(x) for x in xs])[1](c) if at < order else got
+    again = vjp(f, *[Tensor(x) for x in xs])[1](c) if at < order else None
     for position, x in enumerate(xs):
         expected, tolerance = _differences(f, xs, position, c)
         _compare(at, position, x, got[position], expected, tolerance, "central differences")
-        _compare(at, position, x, values(again[position]), got[position], tolerance,
-                 "the plain backward pass, but by the recorded one")
+        if again is not None:
+            _compare(at, position, x, values(again[position]), got[position], tolerance,
+                     "the plain backward pass, but by the recorded one")
     if at == order:
         return
     directions = [rng.uniform(0.5, 1.5, x.shape) for x in xs]

@@ -28,6 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:  # a full disk, a folder without permission: nothing of ours is broken
+        print(f"tinygrad-llm: error: cannot use {error.filename or 'a file'}: {error.strerror}; "
+              f"make room there, check its permissions, or name another place", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -182,12 +186,9 @@ def data(args: argparse.Namespace) -> int:
           f"{tokenizer.vocab_size} different characters:\n"
           f"{''.join(tokenizer.characters).encode('unicode_escape').decode()}\n\n{text[:300]}...")
     if args.text:
-        try:
-            args.text.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"cannot write {args.text}: {error.strerror}") from error
+        args.text.write_text(text, encoding="utf-8")
     if args.out:
-        prepared = prepare(args.data, args.out, context=1)
+        prepared = prepare(text, args.out, context=1)
         held = 0 if prepared.validation is None else len(prepared.validation)
         print(f"\nwrote {args.out}: {len(prepared.train):,} tokens to train on, {held:,} to "
               f"validate on; use it: tinygrad-llm train --data {args.out}")

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from ..text import CharTokenizer
 from .batches import split
-from .corpus import read_corpus
 from .tokens import open_tokens, write_tokens
 
 
@@ -32,18 +31,17 @@ def is_prepared(folder: str | Path) -> bool:
     return (Path(folder) / "tokenizer.json").is_file() and (Path(folder) / "train.bin").is_file()
 
 
-def prepare(source: str | Path, folder: str | Path, context: int) -> Prepared:
-    """Read the text that `source` names, write its tokens to `folder`, and open them.
+def prepare(text: str, folder: str | Path, context: int) -> Prepared:
+    """Write the tokens of a text to `folder`, and open them.
 
     The first 90 % are for training, the rest for validation; where one of the two would be
-    shorter than context + 1 tokens, all are for training. Raises UserError for missing or empty
-    text, and for fewer than context + 1 tokens in all; nothing is written then.
+    shorter than context + 1 tokens, all are for training. Raises UserError for fewer than
+    context + 1 tokens in all; nothing is written then.
     """
-    text = read_corpus(source)
     tokenizer = CharTokenizer.from_text(text)
     ids = tokenizer.encode(text)
     if len(ids) < context + 1:
-        raise UserError(f"{source} has {len(ids)} tokens, too few: one window of the context "
+        raise UserError(f"the text has {len(ids)} tokens, too few: one window of the context "
                         f"{context} and its targets need {context + 1}; give more text or a "
                         f"smaller --context")
     train, validation = split(ids)

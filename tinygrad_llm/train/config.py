@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def to_toml(config: TrainConfig) -> str:
     """Return the configuration as TOML, each setting with its help text."""
     lines = []
     for f in fields(config):
-        value = asdict(config)[f.name]
+        value = getattr(config, f.name)
         text = str(value).lower() if isinstance(value, bool) else (
             _quoted(value) if isinstance(value, str) else repr(value))
         lines.append(f"{f.name} = {text}  # {f.metadata['help']}")

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from autograd import fold_in, no_grad
 
-from ..data import Batches
+from ..data import Batches, read_corpus
 from ..data.prepared import Prepared, is_prepared, open_prepared, prepare
 from ..errors import UserError
 from ..files import write_in_one_step
@@ -59,8 +59,8 @@ def start_run(config: TrainConfig, folder: Path) -> Run:
     if holds_run(folder):
         raise UserError(f"{folder} already holds a run; go on with it with --resume, or name "
                         f"another folder with --out")
-    data = _open_data(config, folder)
     try:
+        data = _open_data(config, folder)
         folder.mkdir(parents=True, exist_ok=True)
         data.tokenizer.save(folder / "tokenizer.json")
         write_in_one_step(folder / "config.toml", [to_toml(config).encode()])
@@ -117,7 +117,7 @@ def _open_data(config: TrainConfig, folder: Path) -> Prepared:
     for place in (config.data, folder / "data"):
         if is_prepared(place):
             return open_prepared(place)
-    return prepare(config.data, folder / "data", config.context)
+    return prepare(read_corpus(config.data), folder / "data", config.context)
 
 
 def _fresh(config: TrainConfig, folder: Path, data: Prepared) -> Run:

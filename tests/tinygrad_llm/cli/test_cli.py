@@ -94,6 +94,15 @@ def test_mistakes_of_training(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert "layers" in error_of(capsys, "train", "--resume", "--layers", "0")
 
 
+def test_places_that_cannot_be_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "file").write_text("")
+    message = error_of(capsys, "train", "--data", "text.txt", *SMALL, "--out", "file/run")
+    assert "cannot write to file/run" in message and "--out" in message
+    for flag in ("--out", "--text"):
+        message = error_of(capsys, "data", "text.txt", flag, "file/place")
+        assert "cannot use file/place" in message and "name another place" in message
+
+
 @pytest.mark.parametrize("args", [["train", "--steps", "many"], ["train", "--stpes", "3"], ["fly"],
                                   [], ["train", "--bias", "maybe"]])
 def test_what_argparse_refuses_also_exits_with_2(args: list[str]) -> None:

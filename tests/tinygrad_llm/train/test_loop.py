@@ -220,7 +220,7 @@ def test_evaluation_and_samples_record_nothing(text: str, tmp_path: Path) -> Non
 def test_a_prepared_folder_serves_several_runs(text: str, tmp_path: Path) -> None:
     from tinygrad_llm.data.prepared import prepare
 
-    prepare(text, tmp_path / "ready", context=1)
+    prepare(TEXT, tmp_path / "ready", context=1)
     run = start_run(small(str(tmp_path / "ready")), tmp_path / "run")
     assert not (tmp_path / "run" / "data").exists()
     direct = start_run(small(text), tmp_path / "direct")
