@@ -29,7 +29,10 @@ from .graph import Node
 from .tensor import STATE, Tensor, constant, recorded, values
 
 registry: dict[str, Op] = {}
-"""Every op by name: primitives, fused ops, composites, and functions without a gradient."""
+"""Every op by name: primitives, fused ops, composites, and functions without a gradient.
+
+Where an op of another module has a name already, the newcomer is found under `module.name`.
+"""
 
 
 class Op(ABC):
@@ -58,7 +61,9 @@ class Op(ABC):
         self.defaults = {p.name: None if p.default is kinds.empty else p.default for p in options}
         self.positional = tuple(p.name for p in options
                                 if self.variadic or p.kind is kinds.POSITIONAL_OR_KEYWORD)
-        registry[self.name] = self
+        known = registry.get(self.name)
+        taken = known is not None and known.forward.__module__ != function.__module__
+        registry[f"{function.__module__}.{self.name}" if taken else self.name] = self
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

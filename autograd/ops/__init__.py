@@ -1,53 +1,31 @@
 """The ops, under NumPy's names: `autograd.ops.tanh` is also `autograd.tanh`."""
 
+from __future__ import annotations
+
 from ..broadcast import astype, broadcast_to, identity, sum_to
+from . import (
+    arithmetic,
+    exponential,
+    index,
+    piecewise,
+    products,
+    reduce,
+    shape,
+    special,
+    trigonometric,
+)
 from . import operators as _operators  # noqa: F401, binds Tensor's operators
-from .elementwise import (
-    absolute,
-    add,
-    divide,
-    equal,
-    erf,
-    exp,
-    greater,
-    greater_equal,
-    less,
-    less_equal,
-    log,
-    maximum,
-    minimum,
-    multiply,
-    negative,
-    not_equal,
-    power,
-    sign,
-    sqrt,
-    subtract,
-    tanh,
-    where,
-)
-from .index import getitem, scatter_add, take, take_along_axis
-from .linalg import einsum, matmul
-from .reduce import logsumexp, max, mean, min, sum, var
-from .shape import (
-    concatenate,
-    expand_dims,
-    pad,
-    reshape,
-    split,
-    squeeze,
-    stack,
-    swapaxes,
-    transpose,
-)
+from .arithmetic import *  # noqa: F403
+from .exponential import *  # noqa: F403
+from .index import *  # noqa: F403
+from .piecewise import *  # noqa: F403
+from .products import *  # noqa: F403
+from .reduce import *  # noqa: F403
+from .shape import *  # noqa: F403
+from .special import *  # noqa: F403
+from .trigonometric import *  # noqa: F403
 
-abs, sub, mul, div, neg = absolute, subtract, multiply, divide, negative
-
-__all__ = [
-    "abs", "absolute", "add", "astype", "broadcast_to", "concatenate", "div", "divide", "einsum",
-    "equal", "erf", "exp", "expand_dims", "getitem", "greater", "greater_equal", "identity",
-    "less", "less_equal", "log", "logsumexp", "matmul", "max", "maximum", "mean", "min",
-    "minimum", "mul", "multiply", "neg", "negative", "not_equal", "pad", "power", "reshape",
-    "scatter_add", "sign", "split", "sqrt", "squeeze", "stack", "sub", "subtract", "sum",
-    "sum_to", "swapaxes", "take", "take_along_axis", "tanh", "transpose", "var", "where",
-]
+__all__ = ["astype", "broadcast_to", "identity", "sum_to"]
+for _module in (arithmetic, exponential, trigonometric, special, piecewise, shape, reduce, index,
+                products):
+    __all__ += _module.__all__

@@ -17,6 +17,8 @@ from ..primitive import composite, primitive
 from ..tensor import Tensor, values
 from .shape import reshape
 
+__all__ = ["getitem", "scatter_add", "take", "take_along_axis"]
+
 
 @primitive
 def getitem(x: Array, /, index: Any) -> Array:

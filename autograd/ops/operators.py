@@ -7,8 +7,8 @@ from typing import Any
 
 from .. import broadcast
 from ..tensor import Tensor
-from . import elementwise as e
-from . import index, linalg, reduce, shape
+from . import arithmetic as e
+from . import index, piecewise, products, reduce, shape
 
 
 def _reflected(op: Callable[..., Any]) -> Callable[[Any, Any], Any]:
@@ -31,10 +31,10 @@ def _transpose(self: Tensor, *axes: Any) -> Any:
 
 _TABLE: dict[str, Callable[..., Any]] = {
     "__add__": e.add, "__sub__": e.subtract, "__mul__": e.multiply, "__truediv__": e.divide,
-    "__pow__": e.power, "__matmul__": linalg.matmul, "__neg__": e.negative,
-    "__abs__": e.absolute, "__getitem__": index.getitem,
-    "__lt__": e.less, "__le__": e.less_equal, "__gt__": e.greater, "__ge__": e.greater_equal,
-    "__eq__": e.equal, "__ne__": e.not_equal,
+    "__pow__": e.power, "__matmul__": products.matmul, "__neg__": e.negative,
+    "__abs__": piecewise.absolute, "__getitem__": index.getitem,
+    "__lt__": piecewise.less, "__le__": piecewise.less_equal, "__gt__": piecewise.greater,
+    "__ge__": piecewise.greater_equal, "__eq__": piecewise.equal, "__ne__": piecewise.not_equal,
     "sum": reduce.sum, "mean": reduce.mean, "max": reduce.max, "min": reduce.min,
     "var": reduce.var, "swapaxes": shape.swapaxes, "squeeze": shape.squeeze,
     "astype": broadcast.astype,

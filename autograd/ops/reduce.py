@@ -9,8 +9,11 @@ from ..backend import Array, Shape, namespace
 from ..broadcast import broadcast_to
 from ..primitive import primitive
 from ..tensor import values
-from .elementwise import equal, exp, where
+from .exponential import exp
+from .piecewise import equal, where
 from .shape import reshape
+
+__all__ = ["logsumexp", "max", "mean", "min", "sum", "var"]
 
 Axis = int | tuple[int, ...] | None
 

@@ -12,6 +12,11 @@ from ..backend import Array, Shape, namespace
 from ..primitive import composite, primitive
 from ..tensor import values
 
+__all__ = [
+    "concatenate", "expand_dims", "pad", "reshape", "split", "squeeze", "stack", "swapaxes",
+    "transpose",
+]
+
 
 @primitive
 def reshape(x: Array, /, shape: int | Shape) -> Array:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import EINSUMS, MATMUL_SHAPES
 
 import autograd as ag
 from autograd import Tensor, check_grads, grad
+from autograd.testing.cases.products import EINSUMS, MATMUL_SHAPES
 
 rng = np.random.default_rng(0)
 

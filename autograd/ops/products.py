@@ -13,6 +13,8 @@ from ..primitive import composite, describe, primitive
 from ..tensor import values
 from .shape import reshape, swapaxes
 
+__all__ = ["einsum", "matmul"]
+
 
 @primitive
 def matmul(a: Array, b: Array, /) -> Array:

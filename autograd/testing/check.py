@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from .backend import Array, to_host
-from .ops import concatenate, reshape
-from .tensor import Tensor, values
-from .transforms import vjp
+from ..backend import Array, to_host
+from ..ops import concatenate, reshape
+from ..tensor import Tensor, values
+from ..transforms import vjp
 
 _CANCELLED = 1e-3  # a result of exactly 0 does not tell how large the terms were that cancelled
 _STEP = float(np.finfo(float).eps) ** 0.2

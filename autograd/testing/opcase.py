@@ -1,0 +1,33 @@
+"""An OpCase says how to draw valid inputs of one op, and what its result must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hypothesis import strategies as st
+
+Inputs = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class OpCase:
+    """The valid inputs of one op and its definition.
+
+    `inputs` draws `(args, options)`; the float64 arrays among `args` are those to be
+    differentiated. `oracle` computes the result with NumPy, or with what defines it. The op is
+    differentiated `order` times, and smooth within 2e-3 max(1, |x|) of every drawn x.
+    """
+
+    inputs: st.SearchStrategy[Inputs]
+    oracle: Callable[..., Any]
+    order: int = 2
+
+
+def floating(args: tuple[Any, ...]) -> list[int]:
+    """Return the positions of the arguments to be differentiated."""
+    return [i for i, x in enumerate(args) if isinstance(x, np.ndarray) and x.dtype == np.float64]
