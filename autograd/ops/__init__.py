@@ -26,6 +26,12 @@ from .special import *  # noqa: F403
 from .trigonometric import *  # noqa: F403
 
 __all__ = ["astype", "broadcast_to", "identity", "sum_to"]
-for _module in (arithmetic, exponential, trigonometric, special, piecewise, shape, reduce, index,
-                products):
-    __all__ += _module.__all__
+__all__ += arithmetic.__all__
+__all__ += exponential.__all__
+__all__ += trigonometric.__all__
+__all__ += special.__all__
+__all__ += piecewise.__all__
+__all__ += shape.__all__
+__all__ += reduce.__all__
+__all__ += index.__all__
+__all__ += products.__all__

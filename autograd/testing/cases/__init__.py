@@ -16,7 +16,15 @@ from . import (
     trigonometric,
 )
 
-CASES: dict[str, OpCase] = {}
-for _module in (arithmetic, exponential, trigonometric, special, piecewise, broadcast, reduce, shape,
-                index, products):
-    CASES.update(_module.CASES)
+CASES: dict[str, OpCase] = {
+    **arithmetic.CASES,
+    **exponential.CASES,
+    **trigonometric.CASES,
+    **special.CASES,
+    **piecewise.CASES,
+    **broadcast.CASES,
+    **shape.CASES,
+    **reduce.CASES,
+    **index.CASES,
+    **products.CASES,
+}
