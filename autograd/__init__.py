@@ -24,5 +24,6 @@ __all__ = [
     "Fused", "Primitive", "Tensor", "check_grads", "composite", "fold_in", "fused", "grad",
     "namespace", "no_grad", "nondifferentiable", "ops", "primitive", "pull_back", "random_bits",
     "registry", "to_host", "value_and_grad", "vjp",
-    *[name for name in ops.__all__ if not hasattr(builtins, name)],
 ]
+__all__ += ops.__all__
+__all__[:] = [name for name in __all__ if not hasattr(builtins, name)]  # for `import *`
