@@ -5,7 +5,10 @@
 -0.726861981384
 """
 
+# mypy: implicit-reexport
+
 import builtins
+from typing import TYPE_CHECKING
 
 from . import ops
 from .backend import fold_in, namespace, random_bits, to_host
@@ -20,10 +23,10 @@ from .transforms import grad, value_and_grad, vjp
 __project__ = "tinygrad_llm"
 """Which project this `autograd` belongs to: another package on PyPI has the same import name."""
 
-__all__ = [
-    "Fused", "Primitive", "Tensor", "check_grads", "composite", "fold_in", "fused", "grad",
-    "namespace", "no_grad", "nondifferentiable", "ops", "primitive", "pull_back", "random_bits",
-    "registry", "to_host", "value_and_grad", "vjp",
-]
-__all__ += ops.__all__
-__all__[:] = [name for name in __all__ if not hasattr(builtins, name)]  # for `import *`
+if not TYPE_CHECKING:  # type checkers read the imports above
+    __all__ = [
+        "Fused", "Primitive", "Tensor", "check_grads", "composite", "fold_in", "fused", "grad",
+        "namespace", "no_grad", "nondifferentiable", "ops", "primitive", "pull_back",
+        "random_bits", "registry", "to_host", "value_and_grad", "vjp",
+        *[name for name in ops.__all__ if not hasattr(builtins, name)],
+    ]

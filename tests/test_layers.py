@@ -12,8 +12,9 @@ ROOT = Path(__file__).parents[1]
 # Each row may import from its own package's earlier rows and from the rows above.
 AUTOGRAD = ["backend", "graph", "tensor", "primitive", "broadcast", "backward", "fused",
             "ops.piecewise", "ops.exponential", "ops.arithmetic", "ops.trigonometric",
-            "ops.special", "ops.shape", "ops.reduce", "ops.index", "ops.products",
-            "ops.operators", "ops", "transforms", "testing"]
+            "ops.special", "ops.shape", "ops.reduce", "ops.index", "ops.sorting", "ops.products",
+            "ops.linalg", "ops.convolution", "ops.activations", "ops.losses", "ops.operators",
+            "ops", "tree", "transforms", "checkpoint", "tape", "testing"]
 TINYGRAD_LLM = ["_engine", "errors", "files", "functional", "nn", "models", "optim", "text", "data",
                 "sample", "train", "doctor", "cli", "__main__"]
 

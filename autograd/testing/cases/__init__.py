@@ -4,27 +4,37 @@ from __future__ import annotations
 
 from ..opcase import OpCase
 from . import (
+    activations,
     arithmetic,
     broadcast,
+    convolution,
     exponential,
     index,
+    linalg,
+    losses,
     piecewise,
     products,
     reduce,
     shape,
+    sorting,
     special,
     trigonometric,
 )
 
 CASES: dict[str, OpCase] = {
-    **arithmetic.CASES,
+    **broadcast.CASES,
+    **piecewise.CASES,
     **exponential.CASES,
+    **arithmetic.CASES,
     **trigonometric.CASES,
     **special.CASES,
-    **piecewise.CASES,
-    **broadcast.CASES,
     **shape.CASES,
     **reduce.CASES,
     **index.CASES,
+    **sorting.CASES,
     **products.CASES,
+    **linalg.CASES,
+    **convolution.CASES,
+    **activations.CASES,
+    **losses.CASES,
 }
