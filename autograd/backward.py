@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from .backend import Array, namespace
 from .broadcast import astype, sum_to
 from .graph import Node, newest_first, sweep
-from .tensor import Tensor, constant, recording, values
+from .tensor import STATE, Tensor, constant, recording, values
 
 
 def pull_back(
@@ -46,10 +46,16 @@ def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Node] | None, reco
     if wanted is None:
         wanted = {node for node in order if node.op is None}
 
-    def pull(node: Node, g: Any, needed: Sequence[bool]) -> list[Any]:
-        parts = node.op.pull(node, g, needed, record)
+    watch = STATE.watch
+
+    def pull(node: Node, g: Any, members: Collection[Node]) -> Sequence[Any]:
+        parts = node.op.pull(node, g, members, record)
+        if watch is not None:
+            watch.pulled(node, g, parts)
         return [
-            part if part is None or parent is None else _fitted(part, parent, node.op.name)
+            part if part is None or parent is None or (
+                getattr(part, "shape", None) == parent.shape and part.dtype == parent.dtype
+            ) else _fitted(part, parent, node.op.name)
             for part, parent in zip(parts, node.parents, strict=True)
         ]
 
@@ -130,7 +136,9 @@ def backward(y: Tensor, g: Any = None, *, record: bool = False, retain: bool = F
         )
     start = seed(y, g, "backward")
     for leaf, gradient in _run([y], [start], None, record, retain).items():
-        leaf.grad = gradient if leaf.grad is None else leaf.grad + gradient
+        x = leaf.owner()  # type: ignore[attr-defined]
+        if x is not None:
+            x.grad = gradient if x.grad is None else x.grad + gradient
 
 
 setattr(Tensor, "backward", backward)  # noqa: B010, the type is declared in tensor.py

@@ -20,14 +20,14 @@ reference is at once the oracle that the pair is tested against.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from .backward import pull_back
 from .broadcast import identity
 from .graph import Node
 from .primitive import Op
-from .tensor import STATE, Tensor, constant, recorded, recording
+from .tensor import STATE, Tensor, constant, recording
 
 
 class Fused(Op):
@@ -51,14 +51,18 @@ class Fused(Op):
         if not any(isinstance(arg, Tensor) for arg in args):
             return y
         parents = tuple(arg.node if isinstance(arg, Tensor) else None for arg in args)
-        if not STATE.recording or all(parent is None for parent in parents):
-            return constant(y)
-        return recorded(y, Node(self, parents, (saved, args, options), y.shape, y.dtype))
+        result = constant(y)
+        if STATE.recording and any(parent is not None for parent in parents):
+            result.node = Node(self, parents, (saved, args, options), result.shape, result.dtype)
+        if STATE.watch is not None:
+            STATE.watch.computed(self, args, options, result)
+        return result
 
-    def pull(self, node: Node, g: Any, needed: Sequence[bool], record: bool) -> Sequence[Any]:
-        """Return the gradients of the node's parents; on Tensors where `record`."""
+    def pull(self, node: Node, g: Any, members: Collection[Node], record: bool) -> Sequence[Any]:
+        """Return the gradients of the node's parents that are members; on Tensors if `record`."""
         saved, args, options = node.kept
         if record:
+            needed = [parent in members for parent in node.parents]
             return self._pull_reference(args, options, g, needed)
         if self.rule is None:
             raise TypeError(f"{self.name}: has no backward rule; give one with @{self.name}.vjp")

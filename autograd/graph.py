@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
+from operator import attrgetter
 from typing import Any
 
 _serials = count()
@@ -19,11 +20,12 @@ class Node:
     the op, None where that argument was a constant. `kept` is what the op's rule asked for.
     `serial` numbers nodes in the order of their creation, and an op's result is created after its
     arguments, so serial order is a topological order.
+    `hooks` are functions that see its complete gradient, each returning it or another.
     """
 
-    __slots__ = ("dtype", "grad", "kept", "op", "parents", "serial", "shape")
+    __slots__ = ("dtype", "hooks", "kept", "op", "parents", "serial", "shape")
 
-    def __init__(self, op: Any, parents: tuple[Node | None, ...], kept: Any,
+    def __init__(self, op: Any, parents: Sequence[Node | None], kept: Any,
                  shape: tuple[int, ...] = (), dtype: Any = None) -> None:
         self.serial = next(_serials)
         self.op = op
@@ -31,21 +33,35 @@ class Node:
         self.kept = kept
         self.shape = shape
         self.dtype = dtype
-        self.grad: Any = None
+        self.hooks: list[Callable[[Any], Any]] | None = None
 
     def __reduce__(self) -> Any:
-        """Copy or unpickle a leaf as a new leaf; refuse for the rest of a computation."""
-        if self.op is not None:
-            raise TypeError(
-                f"the record of a computation (here of {getattr(self.op, 'name', self.op)}) cannot "
-                f"be copied or pickled; detach() the Tensor first"
-            )
-        return Node, (None, (), None, self.shape, self.dtype)
+        """Refuse to be copied or pickled: a Tensor that is a leaf makes a new one."""
+        raise TypeError(
+            f"the record of a computation (here of {getattr(self.op, 'name', 'a leaf')}) cannot be "
+            f"copied or pickled; detach() the Tensor first"
+        )
 
     def release(self) -> None:
         """Let go of the residuals and the parents; what was only held from here is freed."""
         self.kept = RELEASED
         self.parents = ()
+        self.hooks = None
+
+
+class Leaf(Node):
+    """A value that nothing was computed for: `owner()` is the Tensor that its gradient goes to.
+
+    The reference is weak and the gradient is the Tensor's, not the node's: so no record ever
+    refers in a circle, and the last name that lets go of it frees it.
+    """
+
+    __slots__ = ("owner",)
+
+    def __init__(self, shape: tuple[int, ...] = (), dtype: Any = None,
+                 owner: Callable[[], Any] = lambda: None) -> None:
+        super().__init__(None, (), None, shape, dtype)
+        self.owner = owner
 
 
 class RELEASED:
@@ -74,15 +90,11 @@ def newest_first(roots: Iterable[Node], wanted: Collection[Node] | None = None) 
             if parent is not None and parent not in seen and parent.serial >= floor:
                 seen.add(parent)
                 stack.append(parent)
-    order = sorted(seen, key=_serial)
+    order = sorted(seen, key=attrgetter("serial"))
     if wanted is not None:
         order = _leading_to(order, set(wanted))
     order.reverse()
     return order
-
-
-def _serial(node: Node) -> int:
-    return node.serial
 
 
 def _leading_to(oldest_first: list[Node], wanted: set[Node]) -> list[Node]:
@@ -96,16 +108,16 @@ def _leading_to(oldest_first: list[Node], wanted: set[Node]) -> list[Node]:
 def sweep(
     order: Sequence[Node],
     seeds: dict[Node, Any],
-    pull: Callable[[Node, Any, Sequence[bool]], Iterable[Any]],
+    pull: Callable[[Node, Any, Collection[Node]], Iterable[Any]],
     add: Callable[[Any, Any, bool], Any],
     wanted: Collection[Node],
     release: bool = False,
 ) -> dict[Node, Any]:
     r"""Carry gradients from the newest node to the oldest; return those of the `wanted` nodes.
 
-    For a node $y = f(a, b, \dots)$ with gradient $g = \partial L/\partial y$, `pull(y, g, needed)`
-    gives $g^\top \partial f/\partial a$ and so on, one for each parent (None where not `needed`),
-    and each is added to what that parent has received from its other uses.
+    For a node $y = f(a, b, \dots)$ with gradient $g = \partial L/\partial y$, `pull(y, g, members)`
+    gives $g^\top \partial f/\partial a$ and so on, one for each parent (None where that is not one
+    of the members), and each is added to what that parent has received from its other uses.
 
     Why newest first, and not simply recursing from the result: in `b = a + a; c = b + b` a
     recursion enters `b` twice and would send b's gradient on to `a` before the second half has
@@ -124,13 +136,15 @@ def sweep(
         gradient = gradients.pop(node, None)
         if gradient is None:
             continue
+        if node.hooks:
+            for hook in tuple(node.hooks):
+                gradient = hook(gradient)
         if node in wanted:
             results[node] = gradient
         if node.op is None:
             continue
-        needed = [parent in members for parent in node.parents]
-        for parent, part in zip(node.parents, pull(node, gradient, needed), strict=True):
-            if part is None or parent is None or parent not in members:
+        for parent, part in zip(node.parents, pull(node, gradient, members), strict=True):
+            if part is None or parent not in members:
                 continue
             if parent in gradients:
                 gradients[parent] = add(gradients[parent], part, parent in owned)

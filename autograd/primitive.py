@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import update_wrapper
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -49,12 +49,13 @@ class Op(ABC):
         update_wrapper(self, function)
         kinds = inspect.Parameter
         parameters = list(inspect.signature(function).parameters.values())
-        self.variadic = any(p.kind is kinds.VAR_POSITIONAL for p in parameters)
+        self.variadic = next((p.name for p in parameters if p.kind is kinds.VAR_POSITIONAL), "")
         arrays = [p for p in parameters if p.kind is kinds.POSITIONAL_ONLY] or [
             p for p in parameters
             if p.kind is kinds.POSITIONAL_OR_KEYWORD and p.default is kinds.empty
         ]
         self.arrays = () if self.variadic else tuple(p.name for p in arrays)
+        self.count = -1 if self.variadic else len(arrays)
         self.array_defaults = tuple(p.default for p in arrays if p.default is not kinds.empty)
         options = [p for p in parameters
                    if p.name not in self.arrays and p.kind is not kinds.VAR_POSITIONAL]
@@ -102,12 +103,26 @@ class Op(ABC):
         """Return `function(*args, **options)`; what it raises is told with the op and shapes."""
         try:
             return function(*args, **options)
-        except (TypeError, ValueError, IndexError, AttributeError) as error:
-            if str(error).startswith(f"{self.name}:"):
-                raise
-            kinds = (IndexError, ValueError)
-            kind = next((k for k in kinds if isinstance(error, k)), TypeError)
-            raise kind(f"{self.name}: {error}; got {describe(args, options)}") from error
+        except WRONG_INPUT as error:
+            self.refuse(error, args, options)
+
+    def refuse(self, error: Exception, args: Sequence[Any], options: dict[str, Any]) -> NoReturn:
+        """Raise the error with the op's name before it and what the op was given behind it."""
+        if str(error).startswith(f"{self.name}:"):
+            raise error
+        kinds = (np.linalg.LinAlgError, np.exceptions.AxisError, IndexError, ValueError)
+        kind = next((k for k in kinds if isinstance(error, k)), TypeError)
+        raise kind(f"{self.name}: {error}; got {describe(args, options)}") from error
+
+    @property
+    def derivation(self) -> str:
+        """The maths of the op and of its derivative: LaTeX between dollars, from its docstring."""
+        summary, _, maths = (inspect.getdoc(self.forward) or "").partition("\n\n")
+        return maths or summary
+
+
+WRONG_INPUT = (TypeError, ValueError, IndexError, AttributeError)
+"""What array libraries raise for arguments that do not fit."""
 
 
 def describe(args: Sequence[Any], options: dict[str, Any] | None = None) -> str:
@@ -146,7 +161,7 @@ class Primitive(Op):
         names itself, it is meant. A rule must not write into g. The engine, not the rule, sums
         over axes along which an argument was broadcast, adds up several uses, and skips constants.
         """
-        self.joint = len(rules) == 1 and (self.variadic or len(self.arrays) > 1)
+        self.joint = len(rules) == 1 and (bool(self.variadic) or len(self.arrays) > 1)
         if not self.joint and len(rules) != len(self.arrays):
             raise TypeError(
                 f"{self.name}: expected one rule, or one for each of {self.arrays}, "
@@ -157,80 +172,110 @@ class Primitive(Op):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Apply the op: on arrays plainly, on Tensors with a record of it."""
-        if len(args) != len(self.arrays):
+        if len(args) != self.count:
             args = self.separate(args, options)
+        arrays: list[Any] = []
+        parents: list[Node | None] = []
+        on_tape = recordable = False
         for arg in args:
             if isinstance(arg, Tensor):
-                return self._record(args, options)
-        return self.compute(self.forward, args, options)
+                arrays.append(arg.data)
+                parents.append(node := arg.node)
+                on_tape = True
+                if node is not None:
+                    recordable = True
+            else:
+                arrays.append(np.asarray(arg) if type(arg) is list and arg else arg)
+                parents.append(None)
+        try:
+            y = self.forward(*arrays, **options)
+        except WRONG_INPUT as error:
+            self.refuse(error, args, options)
+        if not on_tape:
+            return y
+        if type(y) is not np.ndarray or y.dtype.kind != "f":
+            y = self._checked(y, args, options)
+        result = recorded(y, None)
+        if recordable and STATE.recording and y.dtype.kind not in "biu":
+            result.node = Node(self, parents, self._kept(y, arrays, parents, options), y.shape,
+                               y.dtype)
+        if STATE.watch is not None:
+            STATE.watch.computed(self, args, options, result)
+        return result
 
-    def _record(self, args: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
-        if any(type(arg) is list for arg in args):
-            args = tuple(np.asarray(arg) if type(arg) is list and arg else arg for arg in args)
-        arrays = [arg.data if isinstance(arg, Tensor) else arg for arg in args]
-        y = self.compute(self.forward, arrays, options)
+    def _checked(self, y: Any, args: Sequence[Any], options: dict[str, Any]) -> Array:
+        """Return a result that is not of NumPy's floats as an array, if it is one of numbers."""
+        if isinstance(y, (bool, int, float, np.generic)):
+            y = np.asarray(y)
         if not hasattr(y, "dtype"):
-            y = self._as_array(y)
-        kind = y.dtype.kind
-        if kind == "c":
+            raise TypeError(f"{self.name}: an op must return an array, got {type(y).__name__}")
+        if y.dtype.kind == "c":
             raise TypeError(f"{self.name}: the result is complex, and complex gradients are not "
                             f"supported; got {describe(args, options)}")
-        if not STATE.recording or kind in "biu":
-            return constant(y)
-        parents = tuple([arg.node if isinstance(arg, Tensor) else None for arg in args])
-        for parent in parents:
-            if parent is not None:
-                break
-        else:
-            return constant(y)
-        kept: dict[str, Any] = {}
+        if y.dtype.kind not in "biufV":
+            raise TypeError(f"{self.name}: expected arrays of real numbers, "
+                            f"got {describe(args, options)}")
+        return y
+
+    def _kept(self, y: Array, arrays: list[Any], parents: list[Node | None],
+              options: dict[str, Any]) -> list[Any]:
+        """Return what each rule asks for, and nothing for an argument without gradient."""
+        kept: list[Any] = []
         for rule, parent in zip(self.rules, parents, strict=False):
-            if rule is not None and (parent is not None or self.joint):
-                for name in rule.residuals:
-                    kept[name] = self._residual(name, args, parents, y, options)
-        return recorded(y, Node(self, parents, kept, y.shape, y.dtype))
+            if rule is None or (parent is None and not self.joint):
+                kept.append(None)
+            elif rule.only_array is not None:
+                kept.append((arrays[rule.only_array],))
+            else:
+                kept.append([self._residual(name, y, arrays, parents, options)
+                             for name in rule.residuals] if rule.residuals else ())
+        return kept
 
-    def _as_array(self, y: Any) -> Array:
-        if isinstance(y, (bool, int, float)):
-            return np.asarray(y)
-        raise TypeError(f"{self.name}: an op must return an array, got {type(y).__name__}")
-
-    def _residual(self, name: str, args: tuple[Any, ...], parents: tuple[Any, ...], y: Array,
+    def _residual(self, name: str, y: Array, arrays: list[Any], parents: list[Node | None],
                   options: dict[str, Any]) -> Any:
         if name in self.arrays:
-            return args[self.arrays.index(name)]
+            return arrays[self.arrays.index(name)]
         if name in self.defaults:
-            return options.get(name, self.defaults[name])
+            return _plain(options.get(name, self.defaults[name]))
         if name == "y":
             return y
         if name == "shape":
-            return _shape(args[0])
+            return _shape(arrays[0])
         if name == "shapes":
-            return tuple(_shape(arg) for arg in args)
+            return tuple(_shape(x) for x in arrays)
         if name == "wanted":
             return tuple(parent is not None for parent in parents)
-        return args  # the name of the variadic parameter
+        return tuple(arrays)  # the name of the variadic parameter
 
-    def pull(self, node: Node, g: Any, needed: Sequence[bool], record: bool) -> Sequence[Any]:
-        """Return the gradients of the node's parents; on Tensors where `record`."""
-        kept = node.kept
+    def pull(self, node: Node, g: Any, members: Collection[Node], record: bool) -> Sequence[Any]:
+        """Return the gradients of the node's parents that are members; on Tensors if `record`."""
+        parts: list[Any] = []
+        for rule, kept, parent in zip(self.rules, node.kept, node.parents, strict=False):
+            if kept is None or (parent not in members and not self.joint):
+                parts.append(None)
+                continue
+            assert rule is not None
+            if record:
+                kept = self._on_tape(rule, kept, node)
+            parts.append(rule.function(g, *kept))
+        if self.joint:
+            return self._counted(parts[0], len(node.parents))
         if not self.rules:
             raise TypeError(f"{self.name}: has no derivative rule; give one with @{self.name}.vjp")
-        if record:
-            kept = {name: recorded(value, node) if name == self.output else value
-                    for name, value in kept.items()}
-        else:
-            kept = {name: _plain(value) for name, value in kept.items()}
-        if self.joint:
-            rule = self.rules[0]
-            assert rule is not None
-            parts = rule.function(g, *[kept[name] for name in rule.residuals])
-            return self._counted(parts, len(node.parents))
-        return [
-            rule.function(g, *[kept[name] for name in rule.residuals])
-            if rule is not None and wanted else None
-            for rule, wanted in zip(self.rules, needed, strict=True)
-        ]
+        return parts
+
+    def _on_tape(self, rule: Rule, kept: Sequence[Any], node: Node) -> list[Any]:
+        """Return the residuals with the arguments and the output as the Tensors they were."""
+        residuals = []
+        for name, value in zip(rule.residuals, kept, strict=True):
+            if name in self.arrays:
+                value = _tensor(value, node.parents[self.arrays.index(name)])
+            elif name == self.output:
+                value = recorded(value, node)
+            elif name == self.variadic:
+                value = tuple(map(_tensor, value, node.parents))
+            residuals.append(value)
+        return residuals
 
     def _counted(self, parts: Any, expected: int) -> Sequence[Any]:
         if not isinstance(parts, (tuple, list)) or len(parts) != expected:
@@ -243,26 +288,29 @@ class Primitive(Op):
 
 
 def _shape(x: Any) -> tuple[int, ...]:
-    """Return the shape of an array or Tensor, and () for a number or an index."""
+    """Return the shape of an array, and () for a number or an index."""
     return getattr(x, "shape", ())
+
+
+def _tensor(array: Any, node: Node | None) -> Any:
+    return array if node is None else recorded(array, node)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.data
-    return tuple(_plain(v) for v in value) if isinstance(value, tuple) else value
+    return tuple(_plain(v) for v in value) if type(value) is tuple else value
 
 
 class Rule:
     """A derivative rule and the names of the residuals it asks for, read from its signature."""
 
-    __slots__ = ("function", "residuals")
+    __slots__ = ("function", "only_array", "residuals")
 
     def __init__(self, op: Primitive, function: Callable[..., Any]) -> None:
         names = list(inspect.signature(function).parameters)
         known = {*op.arrays, *op.defaults, "y", "shape", "shapes", "wanted"}
-        if op.variadic:
-            known |= {p.name for p in inspect.signature(op.forward).parameters.values()}
+        known |= {op.variadic} if op.variadic else set()
         unknown = [name for name in names[1:] if name not in known]
         if not names or names[0] != "g" or unknown:
             raise TypeError(
@@ -271,6 +319,8 @@ class Rule:
             )
         self.function = function
         self.residuals = tuple(names[1:])
+        only = self.residuals[0] if len(self.residuals) == 1 else None
+        self.only_array = op.arrays.index(only) if only in op.arrays else None
 
 
 def primitive(function: Callable[..., Any]) -> Primitive:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 
 from .backend import Array, Shape, namespace
-from .graph import Node
+from .graph import Leaf, Node
+
+
+class Watch(Protocol):
+    """Somebody who looks on while ops compute and rules pull back."""
+
+    def computed(self, op: Any, args: Sequence[Any], options: dict[str, Any], y: Tensor) -> None:
+        """Hear that `op` has computed y from its arguments."""
+
+    def pulled(self, node: Node, g: Any, parts: Sequence[Any]) -> None:
+        """Hear that the rule of the node's op made gradients of its parents from g."""
 
 
 class _State(threading.local):
@@ -19,6 +30,8 @@ class _State(threading.local):
     recording = True
     depth = 0
     """How many transforms are running the user's function at this moment, one inside another."""
+    watch: Watch | None = None
+    """Who is told of every value and gradient (see `tape/anomaly.py`)."""
 
 
 STATE = _State()
@@ -49,7 +62,7 @@ class Tensor:
     integer data raises TypeError.
     """
 
-    __slots__ = ("__weakref__", "data", "node")
+    __slots__ = ("__weakref__", "_grad", "data", "node")
     __array_ufunc__ = None  # numpy_array * tensor comes to Tensor.__rmul__
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
@@ -72,7 +85,7 @@ class Tensor:
                     f"{self.data.dtype}; convert it first: Tensor(x.astype('float64'), "
                     f"requires_grad=True)"
                 )
-            self.node = Node(None, (), None, self.data.shape, self.data.dtype)
+            self.node = Leaf(self.data.shape, self.data.dtype, weakref.ref(self))
 
     # what it is
     @property
@@ -103,13 +116,43 @@ class Tensor:
     @property
     def grad(self) -> Any:
         """The gradient that backward passes have added up for this leaf; None before the first."""
-        return self.node.grad if self.node is not None else None
+        return getattr(self, "_grad", None)
 
     @grad.setter
     def grad(self, value: Any) -> None:
         if self.node is None:
             raise ValueError("grad: this Tensor is a constant; make it with requires_grad=True")
-        self.node.grad = value
+        self._grad = value
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
+        """Have a backward pass call `hook(g)` with this Tensor's complete gradient.
+
+        What the hook returns takes the gradient's place, unless it is None; it must have the same
+        shape. A hook must not write into g, which others may hold too. Call the result to remove
+        the hook. Raises RuntimeError for a constant, which no gradient reaches.
+        """
+        if self.node is None:
+            raise RuntimeError("register_hook: this Tensor is a constant, no gradient reaches it; "
+                               "make it with requires_grad=True, or compute it from one that is")
+        hooks = self.node.hooks = self.node.hooks or []
+
+        def checked(g: Any) -> Any:
+            new = hook(g)
+            if new is None:
+                return g
+            if getattr(new, "shape", None) != g.shape:
+                raise ValueError(f"register_hook: the hook must return a gradient of the shape "
+                                 f"{g.shape} or None, got {getattr(new, 'shape', new)}")
+            return new
+
+        hooks.append(checked)
+        return lambda: hooks.remove(checked) if checked in hooks else None
+
+    def __reduce__(self) -> Any:
+        """Copy or unpickle a constant as a constant, a leaf as a new leaf with its gradient."""
+        if self.node is not None and self.node.op is not None:
+            self.node.__reduce__()
+        return _copied, (self.data, self.node is not None, self.grad)
 
     # leaving the tape
     def detach(self) -> Tensor:
@@ -207,6 +250,13 @@ def recorded(data: Array, node: Node | None) -> Tensor:
     tensor = object.__new__(Tensor)
     tensor.data = data if not isinstance(data, np.generic) else np.asarray(data)
     tensor.node = node
+    return tensor
+
+
+def _copied(data: Array, requires_grad: bool, grad: Any) -> Tensor:
+    tensor = Tensor(data, requires_grad)
+    if requires_grad:
+        tensor.grad = grad
     return tensor
 
 

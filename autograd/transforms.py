@@ -17,7 +17,7 @@ from typing import Any
 from .backend import namespace
 from .backward import pull_back, seed
 from .broadcast import identity
-from .graph import Node
+from .graph import Leaf
 from .tensor import STATE, Tensor, constant, recorded, recording, values
 
 
@@ -102,7 +102,7 @@ def _traced(x: Any, position: int, name: str) -> Tensor:
         )
     if isinstance(x, Tensor) and x.node is not None:
         return identity(x)  # type: ignore[no-any-return]
-    return recorded(data, Node(None, (), None, data.shape, data.dtype))
+    return recorded(data, Leaf(data.shape, data.dtype))
 
 
 def _pull(y: Tensor, g: Any, inputs: list[Tensor], nested: bool, retain: bool) -> tuple[Any, ...]:
