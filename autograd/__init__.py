@@ -13,19 +13,30 @@ from typing import TYPE_CHECKING
 from . import ops
 from .backend import fold_in, namespace, random_bits, to_host
 from .backward import pull_back
+from .checkpoint import checkpoint
 from .fused import Fused, fused
 from .ops import *  # noqa: F403
 from .primitive import Primitive, composite, nondifferentiable, primitive, registry
 from .tensor import Tensor, no_grad
 from .testing import check_grads
-from .transforms import grad, value_and_grad, vjp
+from .transforms import (
+    elementwise_grad,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    value_and_grad,
+    vjp,
+)
 
 __project__ = "tinygrad_llm"
 """Which project this `autograd` belongs to: another package on PyPI has the same import name."""
 
 if not TYPE_CHECKING:  # type checkers read the imports above
     __all__ = [
-        "Fused", "Primitive", "Tensor", "check_grads", "composite", "fold_in", "fused", "grad",
+        "Fused", "Primitive", "Tensor", "check_grads", "checkpoint", "composite",
+        "elementwise_grad", "fold_in", "fused", "grad", "hessian", "hvp", "jacobian", "jvp",
         "namespace", "no_grad", "nondifferentiable", "ops", "primitive", "pull_back",
         "random_bits", "registry", "to_host", "value_and_grad", "vjp",
         *[name for name in ops.__all__ if not hasattr(builtins, name)],

@@ -26,7 +26,7 @@ import numpy as np
 
 from .backend import Array
 from .graph import Node
-from .tensor import STATE, Tensor, constant, recorded, values
+from .tensor import STATE, Tensor, recorded, values
 
 registry: dict[str, Op] = {}
 """Every op by name: primitives, fused ops, composites, and functions without a gradient.

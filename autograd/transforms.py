@@ -1,16 +1,18 @@
-"""Functions of functions: from f to its gradient, any number of times.
+r"""Functions of functions: from f to its derivatives, any number of times.
 
-Each takes a function that computes with autograd's ops and returns a function. Arguments may be
-Python floats, arrays or Tensors: called with plain values the results are plain arrays, called
-with a Tensor they are Tensors that remember how they were computed, so that transforms nest.
-Inside another transform the result of an inner one is recorded in any case. Elsewhere, leaves that
-the function sees only by closure are constants of a plain result; pass a Tensor to record them.
+Each takes a function that computes with autograd's ops. Arguments and results may be Python floats,
+arrays, Tensors, or tuples, lists, dicts and dataclasses of them; a derivative has the container of
+the argument it was taken by. Called with plain values the results are plain arrays, called with a
+Tensor they are Tensors that remember how they were computed, so that transforms nest. Inside
+another transform the result of an inner one is recorded in any case. Elsewhere, leaves that the
+function sees only by closure are constants of a plain result; pass a Tensor to record them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -18,76 +20,267 @@ from .backend import namespace
 from .backward import pull_back, seed
 from .broadcast import identity
 from .graph import Leaf
+from .ops import multiply, reshape, stack, sum
 from .tensor import STATE, Tensor, constant, recorded, recording, values
+from .tree import flatten, mapped, same_structure
+
+Function = Callable[..., Any]
 
 
-def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def value_and_grad(f: Function, argnums: int | Sequence[int] = 0,
+                   has_aux: bool = False) -> Function:
     r"""Return a function that computes $(f(x), \nabla f(x))$ for a scalar-valued f.
 
     `argnums` chooses the positional argument to differentiate by; a tuple of them gives a tuple
-    of gradients. The gradient by an argument that f does not depend on is zero. Raises TypeError
-    for an integer argument and ValueError where f's result is not a scalar.
+    of gradients. The gradient by an argument that f does not depend on is zero. With `has_aux` f
+    returns a pair `(y, aux)` and the result is `((y, aux), gradient)`. Raises TypeError for an
+    integer argument and ValueError where f's result is not a scalar.
     """
 
     @wraps(f)
     def transformed(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        y, inputs, nested = _run(f, args, chosen, kwargs, "grad")
-        gradients = _pull(y, seed(y, None, "grad"), inputs, nested, retain=False)
-        return _result(y, nested), gradients[0] if isinstance(argnums, int) else gradients
+        call = _call(f, args, argnums, kwargs, "grad", has_aux)
+        y = call.scalar()
+        gradients = call.pull([seed(y, None, "grad")], retain=False)
+        return ((call.value(), call.aux) if has_aux else call.value()), call.chosen(gradients)
 
     return transformed
 
 
-def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     r"""Return a function that computes $\nabla f(x)$ for a scalar-valued f (see value_and_grad).
+
+    With `has_aux` f returns a pair `(y, aux)` and the result is `(gradient, aux)`.
 
     >>> float(grad(grad(lambda x: x**3))(2.0))
     12.0
     """
-    with_value = value_and_grad(f, argnums)
+    with_value = value_and_grad(f, argnums, has_aux)
 
     @wraps(f)
     def transformed(*args: Any, **kwargs: Any) -> Any:
-        return with_value(*args, **kwargs)[1]
+        value, gradient = with_value(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
 
     return transformed
 
 
-def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., tuple[Any, ...]]]:
+def elementwise_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+    r"""Return a function that computes $\partial y_i / \partial x_i$ where $y_i = f(x_i)$.
+
+    For f of any shape it is the gradient of the sum of the results: $\sum_j \partial y_j /
+    \partial x_i$, which is the derivative wherever $y_j$ depends on $x_j$ alone.
+
+    >>> import numpy as np
+    >>> elementwise_grad(lambda x: x**2)(np.array([1.0, 3.0])).tolist()
+    [2.0, 6.0]
+    """
+
+    @wraps(f)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        call = _call(f, args, argnums, kwargs, "elementwise_grad")
+        ones = [namespace(y.data).ones_like(y.data) for y in call.ys]
+        return call.chosen(call.pull(ones, retain=False))
+
+    return transformed
+
+
+def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     r"""Return $f(x_1, \dots)$ and the function $g \mapsto (g^\top \partial f/\partial x_1, \dots)$.
 
-    The second result may be called any number of times; its g has the shape of f's result.
+    The second result may be called any number of times; its g has the shapes of f's result. With
+    `has_aux` f returns a pair `(y, aux)` and aux is the third result.
     """
-    y, inputs, nested = _run(f, primals, tuple(range(len(primals))), {}, "vjp")
+    call = _call(f, primals, tuple(range(len(primals))), {}, "vjp", has_aux)
 
-    def pull(g: Any) -> tuple[Any, ...]:
-        return _pull(y, seed(y, g, "vjp"), inputs, nested or isinstance(g, Tensor), retain=True)
+    def pull(g: Any) -> Any:
+        gs = call.cotangents(g)
+        nested = call.nested or any(isinstance(part, Tensor) for part in gs)
+        return call.chosen(call.pull(gs, retain=True, nested=nested))
 
-    return _result(y, nested), pull
+    return (call.value(), pull, call.aux) if has_aux else (call.value(), pull)
 
 
-def _run(f: Callable[..., Any], args: tuple[Any, ...], chosen: tuple[int, ...],
-         kwargs: dict[str, Any], name: str) -> tuple[Tensor, list[Tensor], bool]:
-    """Call f with the chosen arguments on the tape; tell whether the result is to be recorded."""
+def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    r"""Return $f(x)$ and the directional derivative $\sum_i \partial f/\partial x_i \, v_i$.
+
+    `primals` is the tuple of f's arguments (or the only argument itself) and `tangents` has the
+    same containers and shapes. Two backward passes make a forward one: $u \mapsto J^\top u$ is
+    linear, so its own vector-Jacobian product with v is $(J^\top)^\top v = Jv$, whatever u is.
+
+    Source: Townsend, "A new trick for calculating Jacobian vector products", 2017.
+    """
+    args = primals if isinstance(primals, tuple) else (primals,)
+    given = tangents if isinstance(primals, tuple) else (tangents,)
+    call = _call(f, args, tuple(range(len(args))), {}, "jvp")
+    vs = _fitting(given, args, [x.shape for x in call.inputs], "jvp: the tangents")
+    nested = call.nested or any(isinstance(v, Tensor) for v in vs)
+    us = [recorded(namespace(y.data).zeros_like(y.data), Leaf(y.shape, y.dtype)) for y in call.ys]
+    parts = pull_back(call.ys, us, call.inputs, record=True)
+    live = [(part, v) for part, v in zip(parts, vs, strict=True)
+            if part is not None and part.node is not None]
+    dys = pull_back([part for part, _ in live], [v for _, v in live], us,
+                    record=nested and STATE.recording)
+    return call.value(), call.rebuild_y(
+        _result(_or_zero(dy, y), nested) for dy, y in zip(dys, call.ys, strict=True))
+
+
+def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+    r"""Return a function that computes all $\partial y_i / \partial x_j$.
+
+    For y of shape S and x of shape D the result has the shape (*S, *D). For containers it is f's
+    result with, in the place of each y, the container of the argument. One backward pass for each
+    element of y.
+
+    >>> import numpy as np
+    >>> jacobian(lambda x: x**2)(np.array([1.0, 3.0])).tolist()
+    [[2.0, 0.0], [0.0, 6.0]]
+    """
+
+    @wraps(f)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        call = _call(f, args, argnums, kwargs, "jacobian")
+        return call.rebuild_y(call.chosen(_rows(call, k)) for k in range(len(call.ys)))
+
+    return transformed
+
+
+def _rows(call: _Call, k: int) -> list[Any]:
+    """Return the derivatives of result k by every input leaf: a pull with each unit cotangent."""
+    y, xp = call.ys[k], namespace(call.ys[k].data)
+    zeros: list[Any] = [xp.zeros_like(other.data) for other in call.ys]
+    rows = []
+    for i in range(y.size):
+        unit = xp.zeros(y.size, dtype=y.dtype)
+        unit[i] = 1
+        rows.append(call.pull([*zeros[:k], unit.reshape(y.shape), *zeros[k + 1 :]], retain=True))
+    found = []
+    for j, x in enumerate(call.inputs):
+        if rows:
+            found.append(reshape(stack([row[j] for row in rows]), (*y.shape, *x.shape)))
+        else:
+            found.append(_result(xp.zeros((*y.shape, *x.shape), dtype=x.dtype), call.nested))
+    return found
+
+
+def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+    r"""Return a function that computes $\partial^2 f / \partial x_i \partial x_j$ of a scalar f.
+
+    For x of shape D the result has the shape (*D, *D); for containers and several `argnums` it is
+    the jacobian of the gradient, a container of containers.
+    """
+    return jacobian(grad(f, argnums), argnums)
+
+
+def hvp(f: Function, primals: Any, tangents: Any) -> Any:
+    r"""Return the product of the Hessian of a scalar f with v, never forming the Hessian.
+
+    $Hv = \nabla_x \langle \nabla f(x), v \rangle$ costs two backward passes. `primals` is the
+    tuple of f's arguments (or the only argument itself); `tangents` and the result have the same
+    containers and shapes.
+
+    >>> import numpy as np
+    >>> hvp(lambda x: (x**3).sum(), np.array([1.0, 2.0]), np.array([1.0, 0.5])).tolist()
+    [6.0, 6.0]
+    """
+    several = isinstance(primals, tuple)
+    args, given = (primals, tangents) if several else ((primals,), (tangents,))
+    shapes = [getattr(x, "shape", ()) for x in flatten(args)[0]]
+    vs = _fitting(given, args, shapes, "hvp: the tangents")
+    every = tuple(range(len(args)))
+
+    def along(*xs: Any) -> Any:
+        slopes, _ = flatten(grad(f, every)(*xs))
+        total: Any = 0.0
+        for slope, v in zip(slopes, vs, strict=True):
+            total = total + sum(multiply(slope, v))
+        return total
+
+    products = grad(along, every)(*args)
+    return products if several else products[0]
+
+
+# what they share
+
+
+@dataclass
+class _Call:
+    """A call of the user's function with some of its arguments on the tape."""
+
+    ys: list[Tensor]
+    rebuild_y: Callable[..., Any]
+    inputs: list[Tensor]
+    rebuild_inputs: Callable[..., Any]
+    nested: bool
+    aux: Any
+    name: str
+
+    def value(self) -> Any:
+        return self.rebuild_y(_result(y, self.nested) for y in self.ys)
+
+    def scalar(self) -> Tensor:
+        if len(self.ys) != 1:
+            raise TypeError(f"{self.name}: the function must return one scalar, got a container of "
+                            f"{len(self.ys)}; use has_aux=True to return more beside it")
+        return self.ys[0]
+
+    def cotangents(self, g: Any) -> list[Any]:
+        if not same_structure(self.rebuild_y(self.ys), g):
+            raise ValueError(f"{self.name}: expected a cotangent for each of the {len(self.ys)} "
+                             f"results, in the same containers, got {type(g).__name__}")
+        gs = flatten(g)[0]
+        return [seed(y, part, self.name) for y, part in zip(self.ys, gs, strict=True)]
+
+    def pull(self, gs: Sequence[Any], retain: bool, nested: bool | None = None) -> list[Any]:
+        nested = self.nested if nested is None else nested
+        parts = pull_back(self.ys, gs, self.inputs, record=nested and STATE.recording,
+                          retain=retain)
+        return [_result(_or_zero(part, x), nested)
+                for part, x in zip(parts, self.inputs, strict=True)]
+
+    def chosen(self, leaves: Sequence[Any]) -> Any:
+        return self.rebuild_inputs(leaves)
+
+
+def _call(f: Function, args: tuple[Any, ...], argnums: int | Sequence[int], kwargs: dict[str, Any],
+          name: str, has_aux: bool = False) -> _Call:
+    """Call f with the chosen arguments on the tape; tell whether the results are to be recorded."""
+    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     missing = [i for i in chosen if not -len(args) <= i < len(args)]
     if missing:
         raise TypeError(f"{name}: argument {missing[0]} is to be differentiated, but the function "
                         f"was called with {len(args)} positional argument(s)")
-    given = [*args, *kwargs.values()]
-    nested = any(isinstance(arg, Tensor) for arg in given) or STATE.depth > 0
-    traced = list(args)
+    given = flatten([*args, *kwargs.values()])[0]
+    nested = any(isinstance(x, Tensor) for x in given) or STATE.depth > 0
+    traced, inputs = list(args), []
     with recording(True):
         for i in chosen:
-            traced[i] = _traced(args[i], i, name)
-    with recording(True), _inside_transform():
-        y = f(*traced, **kwargs)
-    if not isinstance(y, Tensor):
-        if not hasattr(y, "dtype") and not isinstance(y, (bool, int, float)):
-            raise TypeError(f"{name}: the function must return a Tensor or a number, "
-                            f"got {type(y).__name__}")
-        y = constant(namespace(y).asarray(y))
-    return y, [traced[i] for i in chosen], nested
+            leaves, rebuild = flatten(args[i])
+            if not leaves:
+                raise TypeError(f"{name}: argument {i} holds nothing to differentiate by, "
+                                f"got {type(args[i]).__name__}")
+            leaves = [_traced(x, i, name) for x in leaves]
+            inputs += leaves
+            traced[i] = rebuild(leaves)
+        with _inside_transform():
+            y = f(*traced, **kwargs)
+    if has_aux and (not isinstance(y, tuple) or len(y) != 2):
+        raise TypeError(f"{name}: with has_aux the function must return a pair (y, aux), "
+                        f"got {type(y).__name__}")
+    y, aux = y if has_aux else (y, None)
+    aux = aux if nested else mapped(values, aux)
+    ys, rebuild_y = _results(y, name)
+    picked = args[chosen[0]] if isinstance(argnums, int) else tuple(args[i] for i in chosen)
+    return _Call(ys, rebuild_y, inputs, flatten(picked)[1], nested, aux, name)
+
+
+def _results(y: Any, name: str) -> tuple[list[Tensor], Callable[..., Any]]:
+    leaves, rebuild = flatten(float(y) if isinstance(y, bool) else y)
+    if not leaves:
+        raise TypeError(f"{name}: the function must return a Tensor or a number, or a container of "
+                        f"them, got {type(y).__name__}")
+    return [leaf if isinstance(leaf, Tensor) else constant(namespace(leaf).asarray(leaf))
+            for leaf in leaves], rebuild
 
 
 def _traced(x: Any, position: int, name: str) -> Tensor:
@@ -105,11 +298,21 @@ def _traced(x: Any, position: int, name: str) -> Tensor:
     return recorded(data, Leaf(data.shape, data.dtype))
 
 
-def _pull(y: Tensor, g: Any, inputs: list[Tensor], nested: bool, retain: bool) -> tuple[Any, ...]:
-    parts = pull_back([y], [g], inputs, record=nested and STATE.recording, retain=retain)
-    zero = [namespace(x.data).zeros_like(x.data) for x in inputs]
-    found = [z if part is None else part for part, z in zip(parts, zero, strict=True)]
-    return tuple(_result(part, nested) for part in found)
+def _fitting(given: Any, args: Any, shapes: Sequence[Any], what: str) -> list[Any]:
+    """Return the leaves of `given`, which must have the containers of `args` and these shapes."""
+    leaves = flatten(given)[0]
+    if not same_structure(args, given):
+        raise ValueError(f"{what} must have the containers of the arguments, got {len(leaves)} "
+                         f"leaves for {len(shapes)}")
+    for leaf, shape in zip(leaves, shapes, strict=True):
+        if getattr(leaf, "shape", ()) != tuple(shape):
+            raise ValueError(f"{what} must have the shapes of the arguments: expected "
+                             f"{tuple(shape)}, got {getattr(leaf, 'shape', ())}")
+    return leaves
+
+
+def _or_zero(part: Any, x: Tensor) -> Any:
+    return namespace(x.data).zeros_like(x.data) if part is None else part
 
 
 def _result(part: Any, nested: bool) -> Any:

@@ -160,7 +160,7 @@ def test_pull_back_of_several_results() -> None:
     (lambda: grad(tanh)(3), TypeError, "argument 0 is int64.*3.0 for 3"),
     (lambda: grad(tanh)(1j), TypeError, "complex gradients are not supported"),
     (lambda: grad(tanh)(np.ones(2)), ValueError, r"expected a scalar, got shape \(2,\)"),
-    (lambda: grad(lambda x: None)(1.0), TypeError, "must return a Tensor or a number, got None"),
+    (lambda: grad(lambda x: None)(1.0), TypeError, "must return a Tensor or a number.* got None"),
     (lambda: grad(tanh, 1)(1.0), TypeError, r"argument 1 is to be differentiated.*1 positional"),
     (lambda: vjp(tanh, np.ones(2))[1](np.ones(3)), ValueError, "shape of the result"),
 ])
