@@ -18,15 +18,18 @@ Array = Any
 
 Shape = tuple[int, ...]
 
+_NumPyArray = np.ndarray
 _HOST = frozenset({"numpy", "builtins", "ml_dtypes"})
 
 
-def namespace(*values: Any) -> Any:
+def namespace(first: Any = None, *others: Any) -> Any:
     """Return the module that computes with these values: `cupy` if any is CuPy's, else `numpy`."""
-    for value in values:
+    if type(first) is _NumPyArray:
+        return np
+    for value in (first, *others):
         kind = type(value)
-        if kind is np.ndarray:
-            continue
+        if kind is _NumPyArray:
+            return np  # other libraries' arrays beside it are refused by NumPy and them alike
         root = kind.__module__.partition(".")[0]
         if root not in _HOST and root in sys.modules and hasattr(sys.modules[root], "asarray"):
             return sys.modules[root]

@@ -12,6 +12,8 @@ from .broadcast import astype, sum_to
 from .graph import Node, newest_first, sweep
 from .tensor import STATE, Tensor, constant, recording, values
 
+NumPyArray = np.ndarray
+
 
 def pull_back(
     ys: Sequence[Tensor],
@@ -48,16 +50,20 @@ def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Node] | None, reco
 
     watch = STATE.watch
 
-    def pull(node: Node, g: Any, members: Collection[Node]) -> Sequence[Any]:
+    def pull(node: Node, g: Any, members: Collection[Node]) -> list[Any]:
         parts = node.op.pull(node, g, members, record)
         if watch is not None:
             watch.pulled(node, g, parts)
-        return [
-            part if part is None or parent is None or (
-                getattr(part, "shape", None) == parent.shape and part.dtype == parent.dtype
-            ) else _fitted(part, parent, node.op.name)
-            for part, parent in zip(parts, node.parents, strict=True)
-        ]
+        fitted = []
+        for part, parent in zip(parts, node.parents, strict=True):
+            if part is None or parent is None:
+                fitted.append(None)
+            elif type(part) is NumPyArray and part.shape == parent.shape and (
+                    part.dtype is parent.dtype):
+                fitted.append(part)
+            else:
+                fitted.append(_fitted(part, parent, node.op.name))
+        return fitted
 
     with recording(record):
         gradients = sweep(order, seeds, pull, _add_recorded if record else _add, wanted,

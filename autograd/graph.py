@@ -143,8 +143,8 @@ def sweep(
             results[node] = gradient
         if node.op is None:
             continue
-        for parent, part in zip(node.parents, pull(node, gradient, members), strict=True):
-            if part is None or parent not in members:
+        for parent, part in zip(node.parents, pull(node, gradient, members)):
+            if part is None:
                 continue
             if parent in gradients:
                 gradients[parent] = add(gradients[parent], part, parent in owned)

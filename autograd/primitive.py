@@ -26,7 +26,7 @@ import numpy as np
 
 from .backend import Array
 from .graph import Node
-from .tensor import STATE, Tensor, recorded, values
+from .tensor import STATE, Tensor, recorded, values, watched
 
 registry: dict[str, Op] = {}
 """Every op by name: primitives, fused ops, composites, and functions without a gradient.
@@ -121,6 +121,8 @@ class Op(ABC):
         return maths or summary
 
 
+NumPyArray, new = np.ndarray, object.__new__
+
 WRONG_INPUT = (TypeError, ValueError, IndexError, AttributeError)
 """What array libraries raise for arguments that do not fit."""
 
@@ -144,7 +146,7 @@ class Primitive(Op):
 
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
         super().__init__(function, name)
-        self.rules: tuple[Rule | None, ...] = ()
+        self.rules: tuple[Any, ...] = ()  # of Rule, or None for no derivative
         self.joint = False
         self.output = None if "y" in {*self.arrays, *self.defaults} else "y"
 
@@ -188,18 +190,31 @@ class Primitive(Op):
                 arrays.append(np.asarray(arg) if type(arg) is list and arg else arg)
                 parents.append(None)
         try:
-            y = self.forward(*arrays, **options)
+            y = self.forward(*arrays, **options) if options else self.forward(*arrays)
         except WRONG_INPUT as error:
             self.refuse(error, args, options)
         if not on_tape:
             return y
-        if type(y) is not np.ndarray or y.dtype.kind != "f":
+        if type(y) is not NumPyArray or y.dtype.kind != "f":
             y = self._checked(y, args, options)
-        result = recorded(y, None)
-        if recordable and STATE.recording and y.dtype.kind not in "biu":
-            result.node = Node(self, parents, self._kept(y, arrays, parents, options), y.shape,
-                               y.dtype)
-        if STATE.watch is not None:
+            recordable = recordable and y.dtype.kind not in "biu"
+        result = new(Tensor)
+        result.data = y
+        if recordable and STATE.recording:
+            arrays.append(y)
+            kept: list[Any] = []
+            for rule, node in zip(self.rules, parents):  # noqa: B905, a joint rule is the only one
+                if rule is None or (node is None and not self.joint):
+                    kept.append(None)
+                elif rule.only_array is not None:
+                    kept.append(arrays[rule.only_array])
+                else:
+                    kept.append(rule.residuals and [
+                        self._residual(name, arrays, parents, options) for name in rule.residuals])
+            result.node = Node(self, parents, kept, y.shape, y.dtype)
+        else:
+            result.node = None
+        if watched and STATE.watch is not None:
             STATE.watch.computed(self, args, options, result)
         return result
 
@@ -217,56 +232,53 @@ class Primitive(Op):
                             f"got {describe(args, options)}")
         return y
 
-    def _kept(self, y: Array, arrays: list[Any], parents: list[Node | None],
-              options: dict[str, Any]) -> list[Any]:
-        """Return what each rule asks for, and nothing for an argument without gradient."""
-        kept: list[Any] = []
-        for rule, parent in zip(self.rules, parents, strict=False):
-            if rule is None or (parent is None and not self.joint):
-                kept.append(None)
-            elif rule.only_array is not None:
-                kept.append((arrays[rule.only_array],))
-            else:
-                kept.append([self._residual(name, y, arrays, parents, options)
-                             for name in rule.residuals] if rule.residuals else ())
-        return kept
-
-    def _residual(self, name: str, y: Array, arrays: list[Any], parents: list[Node | None],
+    def _residual(self, name: str, arrays: list[Any], parents: list[Node | None],
                   options: dict[str, Any]) -> Any:
         if name in self.arrays:
             return arrays[self.arrays.index(name)]
         if name in self.defaults:
             return _plain(options.get(name, self.defaults[name]))
         if name == "y":
-            return y
+            return arrays[-1]
         if name == "shape":
             return _shape(arrays[0])
         if name == "shapes":
-            return tuple(_shape(x) for x in arrays)
+            return tuple(_shape(x) for x in arrays[:-1])
         if name == "wanted":
             return tuple(parent is not None for parent in parents)
-        return tuple(arrays)  # the name of the variadic parameter
+        return tuple(arrays[:-1])  # the name of the variadic parameter
 
     def pull(self, node: Node, g: Any, members: Collection[Node], record: bool) -> Sequence[Any]:
         """Return the gradients of the node's parents that are members; on Tensors if `record`."""
         parts: list[Any] = []
-        for rule, kept, parent in zip(self.rules, node.kept, node.parents, strict=False):
-            if kept is None or (parent not in members and not self.joint):
+        for rule, kept, parent in zip(self.rules, node.kept, node.parents):  # noqa: B905, as above
+            if rule is None or (parent not in members and not self.joint):
                 parts.append(None)
-                continue
-            assert rule is not None
-            if record:
-                kept = self._on_tape(rule, kept, node)
-            parts.append(rule.function(g, *kept))
+            elif record:
+                parts.append(rule.function(g, *self._on_tape(rule, kept, node)))
+            elif rule.only_array is not None:
+                parts.append(rule.function(g, kept))
+            else:
+                parts.append(rule.function(g, *kept))
         if self.joint:
             return self._counted(parts[0], len(node.parents))
         if not self.rules:
             raise TypeError(f"{self.name}: has no derivative rule; give one with @{self.name}.vjp")
         return parts
 
-    def _on_tape(self, rule: Rule, kept: Sequence[Any], node: Node) -> list[Any]:
+    def residuals(self, node: Node) -> dict[str, Any]:
+        """Return by name what a node of this op keeps alive."""
+        found: dict[str, Any] = {}
+        for rule, parent, kept in zip(self.rules, node.parents, node.kept):  # noqa: B905, as above
+            if rule is not None and (parent is not None or self.joint):
+                found.update(zip(rule.residuals, [kept] if rule.only_array is not None else kept,
+                                 strict=True))
+        return found
+
+    def _on_tape(self, rule: Rule, kept: Any, node: Node) -> list[Any]:
         """Return the residuals with the arguments and the output as the Tensors they were."""
         residuals = []
+        kept = kept if rule.only_array is None else [kept]
         for name, value in zip(rule.residuals, kept, strict=True):
             if name in self.arrays:
                 value = _tensor(value, node.parents[self.arrays.index(name)])
@@ -319,8 +331,8 @@ class Rule:
             )
         self.function = function
         self.residuals = tuple(names[1:])
-        only = self.residuals[0] if len(self.residuals) == 1 else None
-        self.only_array = op.arrays.index(only) if only in op.arrays else None
+        places = {name: i for i, name in enumerate(op.arrays)} | ({"y": -1} if op.output else {})
+        self.only_array = places.get(self.residuals[0]) if len(self.residuals) == 1 else None
 
 
 def primitive(function: Callable[..., Any]) -> Primitive:

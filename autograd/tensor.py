@@ -24,14 +24,28 @@ class Watch(Protocol):
         """Hear that the rule of the node's op made gradients of its parents from g."""
 
 
+watched: list[Any] = []
+"""As many entries as there are threads with a watch: asked first, as it costs less to ask."""
+
+
 class _State(threading.local):
     """What is switched for the current thread only."""
 
     recording = True
     depth = 0
     """How many transforms are running the user's function at this moment, one inside another."""
-    watch: Watch | None = None
-    """Who is told of every value and gradient (see `tape/anomaly.py`)."""
+    _watch: Watch | None = None
+
+    @property
+    def watch(self) -> Watch | None:
+        """Who is told of every value and gradient (see `tape/anomaly.py`)."""
+        return self._watch
+
+    @watch.setter
+    def watch(self, watch: Watch | None) -> None:
+        if (watch is None) != (self._watch is None):
+            watched.append(self) if watch else watched.pop()
+        self._watch = watch
 
 
 STATE = _State()
