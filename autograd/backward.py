@@ -22,29 +22,31 @@ def pull_back(
     *,
     record: bool = False,
     retain: bool = False,
+    since: int = 0,
 ) -> list[Any]:
     r"""Return $\sum_k g_k^\top \, \partial y_k / \partial x_i$ for each Tensor $x_i$ in `wrt`.
 
     `gs` are arrays (or Tensors) of the shapes of `ys`, or None for 1 where y is a scalar; another
     shape raises ValueError. The results are arrays, None where no y depends on that x. With
     `record` they are Tensors, recorded in turn, and can be differentiated again. The graph is used
-    up unless `record` or `retain`.
+    up unless `record` or `retain`. What was recorded before the serial number `since` counts as
+    leaves.
     """
     gs = [seed(y, g, "pull_back") for y, g in zip(ys, gs, strict=True)]
     nodes = [x.node for x in wrt]
     wanted = {node for node in nodes if node is not None}
-    gradients = _run(ys, gs, wanted, record, retain)
+    gradients = _run(ys, gs, wanted, record, retain, since)
     return [None if node is None else gradients.get(node) for node in nodes]
 
 
 def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Node] | None, record: bool,
-         retain: bool) -> dict[Node, Any]:
+         retain: bool, since: int = 0) -> dict[Node, Any]:
     seeds: dict[Node, Any] = {}
     for y, g in zip(ys, gs, strict=True):
         if y.node is not None:
             g = (g if isinstance(g, Tensor) else constant(g)) if record else values(g)
             seeds[y.node] = seeds[y.node] + g if y.node in seeds else g
-    order = newest_first(seeds, wanted)
+    order = newest_first(seeds, wanted, since)
     if wanted is None:
         wanted = {node for node in order if node.op is None}
 
@@ -67,7 +69,7 @@ def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Node] | None, reco
 
     with recording(record):
         gradients = sweep(order, seeds, pull, _add_recorded if record else _add, wanted,
-                          release=not (record or retain))
+                          release=not (record or retain), since=since)
     return gradients if record else _unshared(gradients, gs)
 
 

@@ -55,14 +55,14 @@ def _first_run(f: Callable[..., Any], leaves: list[Any],
     What it records is forgotten right away: only the places where it leaves the call are wanted,
     and these are older than the call itself.
     """
-    start = Leaf()
+    start = Leaf().serial
     args, kwargs = rebuild(_at_new_places(leaves))
     ys, rebuild_y = flatten(f(*args, **kwargs))
     stack = [y.node for y in ys if isinstance(y, Tensor) and y.node is not None]
     seen, outside = set(stack), []
     while stack:
         node = stack.pop()
-        if node.serial < start.serial:
+        if node.serial < start:
             outside.append(node)
             continue
         for parent in node.parents:
@@ -90,6 +90,7 @@ class _Segment:
              record: bool) -> list[Any]:
         """Compute the call again, this time remembering, and pull g back through it."""
         chosen = [x for x in self.leaves if isinstance(x, Tensor) and x.node is not None]
+        start = Leaf().serial
         with recording(True):
             fresh = [identity(x) if record else y
                      for x, y in zip(chosen, _at_new_places(chosen), strict=True)]
@@ -100,7 +101,7 @@ class _Segment:
             ys = flatten(self.f(*args, **kwargs))[0]
         outside = [constant_at(parent) for parent in node.parents[len(chosen) :]]
         return pull_back([ys[k] for k in g.parts], list(g.parts.values()), [*fresh, *outside],
-                         record=record)
+                         record=record, since=start)
 
 
 def constant_at(node: Node | None) -> Tensor:

@@ -68,12 +68,14 @@ class RELEASED:
     """Stands in `Node.kept` once a backward pass has used the node up."""
 
 
-def newest_first(roots: Iterable[Node], wanted: Collection[Node] | None = None) -> list[Node]:
+def newest_first(roots: Iterable[Node], wanted: Collection[Node] | None = None,
+                 since: int = 0) -> list[Node]:
     """Return the ancestors of `roots`, themselves included, each before everything it depends on.
 
     With `wanted`, only nodes on a path from a root to a wanted node are returned. No node older
-    than the oldest wanted one can lie on such a path, so the collection stops there. Raises
-    RuntimeError where it meets a node that an earlier sweep has used up.
+    than the oldest wanted one can lie on such a path, so the collection stops there. Nodes with a
+    serial before `since` count as leaves. Raises RuntimeError where it meets a node that an earlier
+    sweep has used up.
     """
     floor = min((node.serial for node in wanted), default=0) if wanted is not None else 0
     stack = [node for node in roots if node.serial >= floor]
@@ -86,6 +88,8 @@ def newest_first(roots: Iterable[Node], wanted: Collection[Node] | None = None) 
                 f"and freed what it kept; compute the result again, or call backward(retain=True) "
                 f"the first time"
             )
+        if node.serial < since:
+            continue
         for parent in node.parents:
             if parent is not None and parent not in seen and parent.serial >= floor:
                 seen.add(parent)
@@ -112,6 +116,7 @@ def sweep(
     add: Callable[[Any, Any, bool], Any],
     wanted: Collection[Node],
     release: bool = False,
+    since: int = 0,
 ) -> dict[Node, Any]:
     r"""Carry gradients from the newest node to the oldest; return those of the `wanted` nodes.
 
@@ -126,7 +131,8 @@ def sweep(
 
     A gradient leaves the dictionary when its node's turn comes, so memory falls as the sweep
     proceeds. `add(a, b, owned)` may write into `a` when `owned`: the sum was made here and nobody
-    else holds it. `release` also frees each node's residuals as soon as they have been used.
+    else holds it. `release` also frees each node's residuals as soon as they have been used. Nodes with a
+    serial before `since` count as leaves.
     """
     members = set(order)
     gradients = dict(seeds)
@@ -141,7 +147,7 @@ def sweep(
                 gradient = hook(gradient)
         if node in wanted:
             results[node] = gradient
-        if node.op is None:
+        if node.op is None or node.serial < since:
             continue
         for parent, part in zip(node.parents, pull(node, gradient, members)):
             if part is None:

@@ -110,8 +110,8 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
 
     Source: Townsend, "A new trick for calculating Jacobian vector products", 2017.
     """
-    args = primals if isinstance(primals, tuple) else (primals,)
-    given = tangents if isinstance(primals, tuple) else (tangents,)
+    args = primals if type(primals) is tuple else (primals,)
+    given = tangents if type(primals) is tuple else (tangents,)
     call = _call(f, args, tuple(range(len(args))), {}, "jvp")
     vs = _fitting(given, args, [x.shape for x in call.inputs], "jvp: the tangents")
     nested = call.nested or any(isinstance(v, Tensor) for v in vs)
@@ -183,7 +183,7 @@ def hvp(f: Function, primals: Any, tangents: Any) -> Any:
     >>> hvp(lambda x: (x**3).sum(), np.array([1.0, 2.0]), np.array([1.0, 0.5])).tolist()
     [6.0, 6.0]
     """
-    several = isinstance(primals, tuple)
+    several = type(primals) is tuple
     args, given = (primals, tangents) if several else ((primals,), (tangents,))
     shapes = [getattr(x, "shape", ()) for x in flatten(args)[0]]
     vs = _fitting(given, args, shapes, "hvp: the tangents")

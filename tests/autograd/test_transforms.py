@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -10,8 +12,13 @@ from hypothesis import strategies as st
 from autograd import (
     Tensor,
     check_grads,
+    elementwise_grad,
     exp,
     grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
     no_grad,
     pull_back,
     tanh,
@@ -167,3 +174,161 @@ def test_pull_back_of_several_results() -> None:
 def test_wrong_calls(call: object, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call()  # type: ignore[operator]
+
+
+# transforms of containers, and the others than grad
+
+
+@dataclasses.dataclass(frozen=True)
+class Affine:
+    w: np.ndarray
+    b: np.ndarray
+    label: str = "affine"
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+A, B = np.array([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7]]), np.array([0.2, -0.4])
+X3 = np.array([0.3, -0.8, 0.6])
+
+
+@pytest.mark.parametrize("make, take", [
+    (lambda w, b: {"w": w, "b": b}, lambda p: (p["w"], p["b"])),
+    (lambda w, b: [w, (b, None)], lambda p: (p[0], p[1][0])),
+    (lambda w, b: Pair(w, {"b": b}), lambda p: (p.first, p.second["b"])),
+    (Affine, lambda p: (p.w, p.b)),
+])
+def test_containers_go_through_every_transform(make: Any, take: Any) -> None:
+    def loss(p: Any) -> Any:
+        w, b = take(p)
+        return (tanh(w @ X3 + b) ** 2).sum()
+
+    def flat(w: Any, b: Any) -> Any:
+        return (tanh(w @ X3 + b) ** 2).sum()
+
+    p, v = make(A, B), make(np.cos(A), np.sin(B))
+    value, slopes = value_and_grad(loss)(p)
+    assert type(slopes) is type(p) and float(value) == float(flat(A, B))
+    expected = grad(flat, (0, 1))(A, B)
+    for got, e in zip(take(slopes), expected, strict=True):
+        assert type(got) is np.ndarray and np.array_equal(got, e)
+    y, dy = jvp(loss, p, v)
+    along = (expected[0] * np.cos(A)).sum() + (expected[1] * np.sin(B)).sum()
+    assert float(y) == float(value) and float(dy) == pytest.approx(float(along), rel=1e-13)
+    product = take(hvp(loss, p, v))
+    reference = hvp(flat, (A, B), (np.cos(A), np.sin(B)))
+    assert all(np.allclose(a, b, rtol=1e-13) for a, b in zip(product, reference, strict=True))
+    full = take(jacobian(loss)(p))
+    assert all(np.array_equal(a, b) for a, b in zip(full, expected, strict=True))
+    (pulled,) = vjp(loss, p)[1](np.array(2.0))
+    assert all(np.allclose(a, 2 * b) for a, b in zip(take(pulled), expected, strict=True))
+
+
+def test_results_may_be_containers() -> None:
+    def f(x: Any) -> dict[str, Any]:
+        return {"t": tanh(x), "pair": (x * x, 3.0)}
+
+    y, pull = vjp(f, X3)
+    zero = np.array(0.0)
+    g = {"pair": (np.ones(3), zero), "t": np.zeros(3)}
+    assert np.array_equal(pull(g)[0], 2 * X3) and float(y["pair"][1]) == 3
+    full = jacobian(f)(X3)
+    assert np.allclose(full["t"], np.diag(1 - np.tanh(X3) ** 2))
+    assert np.array_equal(full["pair"][0], np.diag(2 * X3))
+    assert np.array_equal(full["pair"][1], np.zeros(3))
+    _, dy = jvp(f, X3, np.ones(3))
+    assert np.array_equal(dy["pair"][0], 2 * X3) and dy["pair"][1] == 0
+    with pytest.raises(ValueError, match="a cotangent for each of the 3 results"):
+        pull(np.ones(3))
+
+
+def test_auxiliary_results_are_not_differentiated() -> None:
+    def f(x: Any) -> tuple[Any, dict[str, Any]]:
+        return (x * x).sum(), {"twice": 2 * x, "note": "seen"}
+
+    (value, aux), slope = value_and_grad(f, has_aux=True)(X3)
+    assert np.array_equal(slope, 2 * X3) and value == (X3 * X3).sum()
+    assert type(aux["twice"]) is np.ndarray and aux["note"] == "seen"
+    slope, aux = grad(f, has_aux=True)(X3)
+    assert np.array_equal(aux["twice"], 2 * X3) and np.array_equal(slope, 2 * X3)
+    assert vjp(f, X3, has_aux=True)[2]["note"] == "seen"
+    inside = grad(lambda x: grad(f, has_aux=True)(x)[1]["twice"].sum())(X3)
+    assert inside.tolist() == [2, 2, 2]  # inside another transform aux is on the tape
+    with pytest.raises(TypeError, match=r"has_aux the function must return a pair \(y, aux\)"):
+        grad(lambda x: x.sum(), has_aux=True)(X3)
+
+
+FUNCTIONS: list[Any] = [
+    lambda x: tanh(x) * x[0], lambda x: (x * x).sum(), lambda x: A @ tanh(x),
+    lambda x: x[[0, 0, 2]], lambda x: exp(x)[:, None] * x, lambda x: x[:0],
+]
+
+
+@pytest.mark.parametrize("f", FUNCTIONS)
+def test_jvp_vjp_and_jacobian_agree_with_each_other_and_differences(f: Any) -> None:
+    full = jacobian(f)(X3)
+    y, dy = jvp(f, X3, np.cos(X3))
+    assert full.shape == (*y.shape, 3)
+    assert np.allclose(full @ np.cos(X3), dy, rtol=1e-13, atol=1e-15)
+    g = np.sin(1.0 + np.arange(y.size)).reshape(y.shape)
+    (pulled,) = vjp(f, X3)[1](g)
+    assert np.allclose(np.tensordot(g, full, g.ndim), pulled, rtol=1e-13, atol=1e-15)
+    assert float((pulled * np.cos(X3)).sum()) == pytest.approx(float((g * dy).sum()), abs=1e-14)
+    h = 1e-5
+    quotient = (f(X3 + h * np.cos(X3)) - f(X3 - h * np.cos(X3))) / (2 * h)
+    assert np.allclose(quotient, dy, rtol=1e-8, atol=1e-9)
+
+
+def test_hessian_and_its_products() -> None:
+    def f(x: Any) -> Any:
+        return (tanh(A @ x) ** 2).sum() * x[0]
+
+    h = hessian(f)(X3)
+    assert np.allclose(h, h.T, rtol=1e-12) and h.shape == (3, 3)
+    assert np.allclose(hvp(f, X3, np.cos(X3)), h @ np.cos(X3), rtol=1e-12)
+    assert np.allclose(jvp(grad(f), X3, np.cos(X3))[1], h @ np.cos(X3), rtol=1e-12)
+    assert np.allclose(jacobian(jacobian(f))(X3), h, rtol=1e-12)
+    blocks = hessian(lambda a, b: (a * b * b).sum(), (0, 1))(X3, np.cos(X3))
+    assert np.allclose(blocks[0][1], np.diag(2 * np.cos(X3)))
+    assert np.allclose(blocks[1][1], np.diag(2 * X3)) and not blocks[0][0].any()
+    third = jacobian(hessian(lambda x: (x**4).sum()))(X3)
+    assert np.allclose(third[[0, 1, 2], [0, 1, 2], [0, 1, 2]], 24 * X3)
+
+
+def test_elementwise_grad_to_the_third_order() -> None:
+    slope = elementwise_grad(elementwise_grad(elementwise_grad(tanh)))(X3)
+    t = np.tanh(X3)
+    assert np.allclose(slope, -2 * (1 - t * t) * (1 - 3 * t * t), rtol=1e-12)
+    assert elementwise_grad(lambda x, y: x * y, 1)(X3, X3).tolist() == X3.tolist()
+
+
+def test_transforms_nest_in_each_other() -> None:
+    def f(x: Any) -> Any:
+        return (tanh(A @ x) ** 2).sum()
+
+    v = np.cos(X3)
+    check_grads(lambda x: jvp(f, x, v)[1], X3)
+    check_grads(lambda v: jvp(f, X3, v)[1], v)
+    check_grads(lambda x: hvp(f, x, v), X3)
+    check_grads(lambda x: jacobian(lambda x: tanh(A @ x))(x), X3)
+    check_grads(lambda x: vjp(f, x)[1](np.array(1.0))[0], X3)
+    w = Tensor(np.array(0.7), requires_grad=True)
+    jvp(lambda x: tanh(w * x).sum(), Tensor(X3), v)[1].backward()
+    expected = grad(lambda w: jvp(lambda x: tanh(w * x).sum(), X3, v)[1])(0.7)
+    assert np.allclose(w.grad, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("call, error, words", [
+    (lambda: jvp(tanh, X3, np.ones(2)), ValueError, r"jvp: the tangents .* \(3,\), got \(2,\)"),
+    (lambda: hvp(lambda p: p[0].sum(), ((X3, X3),), ((X3,),)), ValueError, "the containers of the"),
+    (lambda: grad(lambda p: p["a"])({"a": 1.0, "n": 3}), TypeError, "argument 0 is int64"),
+    (lambda: grad(lambda x: x)("text"), TypeError, "holds nothing to differentiate by, got str"),
+    (lambda: grad(lambda x: (x, x))(1.0), TypeError, "one scalar, got a container of 2"),
+    (lambda: hessian(tanh)(X3), ValueError, "expected a scalar"),
+])
+def test_wrong_containers(call: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        call()
