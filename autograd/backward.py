@@ -10,6 +10,7 @@ import numpy as np
 from .backend import Array, namespace
 from .broadcast import astype, sum_to
 from .graph import Node, newest_first, sweep
+from .primitive import Primitive
 from .tensor import STATE, Tensor, constant, recording, values
 
 NumPyArray = np.ndarray
@@ -52,25 +53,37 @@ def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Node] | None, reco
 
     watch = STATE.watch
 
-    def pull(node: Node, g: Any, members: Collection[Node]) -> list[Any]:
+    def pull_any(node: Node, g: Any, members: Collection[Node]) -> list[Any]:
         parts = node.op.pull(node, g, members, record)
         if watch is not None:
             watch.pulled(node, g, parts)
-        fitted = []
-        for part, parent in zip(parts, node.parents, strict=True):
-            if part is None or parent is None:
-                fitted.append(None)
-            elif type(part) is NumPyArray and part.shape == parent.shape and (
-                    part.dtype is parent.dtype):
-                fitted.append(part)
-            else:
-                fitted.append(_fitted(part, parent, node.op.name))
-        return fitted
+        return [_fitted(part, parent, node.op.name)
+                for part, parent in zip(parts, node.parents, strict=True)]
 
     with recording(record):
-        gradients = sweep(order, seeds, pull, _add_recorded if record else _add, wanted,
+        gradients = sweep(order, seeds, pull_any if record or watch is not None else _pull_plain,
+                          _add_recorded if record else _add, wanted,
                           release=not (record or retain), since=since)
     return gradients if record else _unshared(gradients, gs)
+
+
+def _pull_plain(node: Node, g: Any, members: Collection[Node]) -> Sequence[Any]:
+    """Do what `pull_any` does, for most nodes in one loop: this is where small ops spend time."""
+    op = node.op
+    if type(op) is not Primitive or op.joint or not op.rules:
+        return [_fitted(part, parent, op.name) for part, parent
+                in zip(op.pull(node, g, members, False), node.parents, strict=True)]
+    parts: list[Any] = []
+    for rule, kept, parent in zip(op.rules, node.kept, node.parents):  # noqa: B905, equally long
+        if rule is None or parent not in members:
+            parts.append(None)
+            continue
+        part = rule.function(g, kept) if rule.only_array is not None else rule.function(g, *kept)
+        if type(part) is not NumPyArray or (
+                part.shape != parent.shape or part.dtype is not parent.dtype):
+            part = _fitted(part, parent, op.name)
+        parts.append(part)
+    return parts
 
 
 def _unshared(gradients: dict[Node, Any], gs: Sequence[Any]) -> dict[Node, Any]:
@@ -88,8 +101,10 @@ def _unshared(gradients: dict[Node, Any], gs: Sequence[Any]) -> dict[Node, Any]:
     return gradients
 
 
-def _fitted(part: Any, parent: Node, name: str) -> Any:
+def _fitted(part: Any, parent: Node | None, name: str) -> Any:
     """Sum a gradient over broadcast axes and cast it to its parent's dtype, where that differs."""
+    if part is None or parent is None:
+        return None
     try:
         if part.shape != parent.shape:
             part = sum_to(part, parent.shape)

@@ -42,12 +42,6 @@ class Node:
             f"copied or pickled; detach() the Tensor first"
         )
 
-    def release(self) -> None:
-        """Let go of the residuals and the parents; what was only held from here is freed."""
-        self.kept = RELEASED
-        self.parents = ()
-        self.hooks = None
-
 
 class Leaf(Node):
     """A value that nothing was computed for: `owner()` is the Tensor that its gradient goes to.
@@ -158,5 +152,5 @@ def sweep(
             else:
                 gradients[parent] = part
         if release:
-            node.release()
+            node.kept, node.parents, node.hooks = RELEASED, (), None
     return results

@@ -211,7 +211,7 @@ class Primitive(Op):
                 else:
                     kept.append(rule.residuals and [
                         self._residual(name, arrays, parents, options) for name in rule.residuals])
-            result.node = Node(self, parents, kept, y.shape, y.dtype)
+            result.node = Node(self, parents, tuple(kept), y.shape, y.dtype)
         else:
             result.node = None
         if watched and STATE.watch is not None:
