@@ -75,7 +75,7 @@ def _pull_plain(node: Node, g: Any, members: Collection[Node]) -> Sequence[Any]:
                 in zip(op.pull(node, g, members, False), node.parents, strict=True)]
     parts: list[Any] = []
     for rule, kept, parent in zip(op.rules, node.kept, node.parents):  # noqa: B905, equally long
-        if rule is None or parent not in members:
+        if rule is None or parent is None or parent not in members:
             parts.append(None)
             continue
         part = rule.function(g, kept) if rule.only_array is not None else rule.function(g, *kept)

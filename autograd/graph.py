@@ -125,8 +125,8 @@ def sweep(
 
     A gradient leaves the dictionary when its node's turn comes, so memory falls as the sweep
     proceeds. `add(a, b, owned)` may write into `a` when `owned`: the sum was made here and nobody
-    else holds it. `release` also frees each node's residuals as soon as they have been used. Nodes with a
-    serial before `since` count as leaves.
+    else holds it. `release` also frees each node's residuals as soon as they have been used.
+    Nodes with a serial before `since` count as leaves.
     """
     members = set(order)
     gradients = dict(seeds)
@@ -143,8 +143,9 @@ def sweep(
             results[node] = gradient
         if node.op is None or node.serial < since:
             continue
-        for parent, part in zip(node.parents, pull(node, gradient, members)):
-            if part is None:
+        parts = pull(node, gradient, members)
+        for parent, part in zip(node.parents, parts):  # noqa: B905, one part for each parent
+            if part is None or parent is None:
                 continue
             if parent in gradients:
                 gradients[parent] = add(gradients[parent], part, parent in owned)
