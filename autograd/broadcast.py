@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .backend import Array, Shape, namespace
 from .primitive import primitive
 
@@ -30,7 +32,10 @@ def _(g: Any) -> Any:
 @primitive
 def astype(x: Array, /, dtype: Any) -> Array:
     """Return x with its elements converted to `dtype`; integers and booleans end the tape."""
-    return namespace(x).asarray(x).astype(dtype)
+    x = namespace(x).asarray(x)
+    if x.dtype.kind == "c" and np.dtype(dtype).kind != "c":
+        raise TypeError("complex numbers are not made real in silence; take their .real or .imag")
+    return x.astype(dtype)
 
 
 @astype.vjp

@@ -20,6 +20,7 @@ reference is at once the oracle that the pair is tested against.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -43,15 +44,24 @@ class Fused(Op):
         self.rule = rule
         return rule
 
+    @property
+    def derivation(self) -> str:
+        """The derivation, which stands at the top of the op's own file or in its docstring."""
+        module = inspect.getdoc(inspect.getmodule(self.forward)) or ""
+        return module if r"\bar" in module else super().derivation
+
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Apply the op: on arrays plainly, on Tensors with a record of it."""
         args = self.separate(args, options)
         arrays = [arg.data if isinstance(arg, Tensor) else arg for arg in args]
+        for i, arg in enumerate(args):
+            if not isinstance(arg, Tensor):
+                self.accepted(arg, i, args)
         y, saved = self.compute(self.forward, arrays, options)
         if not any(isinstance(arg, Tensor) for arg in args):
             return y
         parents = tuple(arg.node if isinstance(arg, Tensor) else None for arg in args)
-        result = constant(y)
+        result = constant(self.checked(y, args, options))
         if STATE.recording and any(parent is not None for parent in parents):
             result.node = Node(self, parents, (saved, args, options), result.shape, result.dtype)
         if STATE.watch is not None:

@@ -56,7 +56,10 @@ class Op(ABC):
         ]
         self.arrays = () if self.variadic else tuple(p.name for p in arrays)
         self.count = -1 if self.variadic else len(arrays)
+        self.required = frozenset(i for i, p in enumerate(arrays) if p.default is kinds.empty
+                                  and p.name not in ("index", "indices"))
         self.array_defaults = tuple(p.default for p in arrays if p.default is not kinds.empty)
+        self.texts = frozenset(i for i, p in enumerate(parameters) if "str" in str(p.annotation))
         options = [p for p in parameters
                    if p.name not in self.arrays and p.kind is not kinds.VAR_POSITIONAL]
         self.defaults = {p.name: None if p.default is kinds.empty else p.default for p in options}
@@ -114,12 +117,38 @@ class Op(ABC):
         kind = next((k for k in kinds if isinstance(error, k)), TypeError)
         raise kind(f"{self.name}: {error}; got {describe(args, options)}") from error
 
+    def checked(self, y: Any, args: Sequence[Any], options: dict[str, Any]) -> Array:
+        """Return a result that belongs to Tensors as an array, if it is one of real numbers."""
+        if isinstance(y, (bool, int, float, np.generic)):
+            y = np.asarray(y)
+        if not hasattr(y, "dtype"):
+            raise TypeError(f"{self.name}: an op must return an array, got {type(y).__name__}")
+        if y.dtype.kind == "c":
+            raise TypeError(f"{self.name}: the result is complex, and complex gradients are not "
+                            f"supported; got {describe(args, options)}")
+        if y.dtype.kind not in "biufV":
+            raise TypeError(f"{self.name}: expected arrays of numbers, got {describe(args)}")
+        return y
+
+    def accepted(self, arg: Any, position: int, args: Sequence[Any]) -> Any:
+        """Return an argument that array libraries take, a list as an array; refuse others."""
+        if type(arg) is list and arg and not any(isinstance(x, Tensor) for x in arg):
+            arg = np.asarray(arg)
+        numbers = arg.dtype.kind in "fbiucV" if hasattr(arg, "dtype") else (
+            isinstance(arg, INDICES) or hasattr(arg, "__array__"))
+        if not numbers or (arg is None and (self.variadic or position in self.required)):
+            raise TypeError(f"{self.name}: expected arrays or numbers, got {describe(args)}")
+        return arg
+
     @property
     def derivation(self) -> str:
         """The maths of the op and of its derivative: LaTeX between dollars, from its docstring."""
         summary, _, maths = (inspect.getdoc(self.forward) or "").partition("\n\n")
         return maths or summary
 
+
+INDICES = (int, float, complex, list, tuple, range, slice, type(None), type(Ellipsis))
+"""What may stand in the place of an array, as it is or as an index."""
 
 NumPyArray, new = np.ndarray, object.__new__
 
@@ -187,7 +216,9 @@ class Primitive(Op):
                 if node is not None:
                     recordable = True
             else:
-                arrays.append(np.asarray(arg) if type(arg) is list and arg else arg)
+                if arg.__class__ is not float:
+                    arg = self.accepted(arg, len(arrays), args)
+                arrays.append(arg)
                 parents.append(None)
         try:
             y = self.forward(*arrays, **options) if options else self.forward(*arrays)
@@ -196,7 +227,7 @@ class Primitive(Op):
         if not on_tape:
             return y
         if type(y) is not NumPyArray or y.dtype.kind != "f":
-            y = self._checked(y, args, options)
+            y = self.checked(y, args, options)
             recordable = recordable and y.dtype.kind not in "biu"
         result = new(Tensor)
         result.data = y
@@ -217,20 +248,6 @@ class Primitive(Op):
         if watched and STATE.watch is not None:
             STATE.watch.computed(self, args, options, result)
         return result
-
-    def _checked(self, y: Any, args: Sequence[Any], options: dict[str, Any]) -> Array:
-        """Return a result that is not of NumPy's floats as an array, if it is one of numbers."""
-        if isinstance(y, (bool, int, float, np.generic)):
-            y = np.asarray(y)
-        if not hasattr(y, "dtype"):
-            raise TypeError(f"{self.name}: an op must return an array, got {type(y).__name__}")
-        if y.dtype.kind == "c":
-            raise TypeError(f"{self.name}: the result is complex, and complex gradients are not "
-                            f"supported; got {describe(args, options)}")
-        if y.dtype.kind not in "biufV":
-            raise TypeError(f"{self.name}: expected arrays of real numbers, "
-                            f"got {describe(args, options)}")
-        return y
 
     def _residual(self, name: str, arrays: list[Any], parents: list[Node | None],
                   options: dict[str, Any]) -> Any:
@@ -353,6 +370,9 @@ class Composite(Op):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Call the function as it stands."""
+        for i, arg in enumerate(args[: len(self.arrays)] if self.arrays else args):
+            if not isinstance(arg, Tensor) and not (isinstance(arg, str) and i in self.texts):
+                self.accepted(arg, i, args)
         return self.compute(self.forward, args, options)
 
 

@@ -1,0 +1,48 @@
+"""HTML pages that stand alone, and files that are never half-written."""
+
+from __future__ import annotations
+
+import os
+from html import escape
+from pathlib import Path
+
+STYLE = """
+.tape { font: 14px/1.5 system-ui, sans-serif; color: #1d2433; }
+.tape table { border-collapse: collapse; font: 12px/1.5 ui-monospace, monospace; }
+.tape td, .tape th { padding: 1px 10px; text-align: left; border-bottom: 1px solid #dde2ea; }
+.tape td:nth-last-child(-n+2) { text-align: right; }
+.tape pre { background: #f4f6fa; padding: 8px 12px; border-radius: 6px; overflow-x: auto; }
+.tape .math { margin: 6px 0 6px 28px; }
+.tape .note { color: #5a6478; font-size: 13px; margin: 2px 0 2px 28px; }
+.tape h3 { margin: 18px 0 4px; font-size: 15px; }
+"""
+
+
+def fragment(body: str) -> str:
+    """Return HTML for a notebook's cell."""
+    return f'<div class="tape"><style>{STYLE}</style>{body}</div>'
+
+
+def page(title: str, body: str) -> str:
+    """Return an HTML page that needs no other file."""
+    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
+            f'</title></head><body style="margin:24px auto;max-width:1100px">{fragment(body)}'
+            f"</body></html>\n")
+
+
+def save(path: str | os.PathLike[str], makers: dict[str, object]) -> None:
+    """Write what the maker of the path's suffix returns, in one step.
+
+    A temporary file beside it is renamed, so that a reader sees the old file or the new one.
+    """
+    path = Path(path)
+    make = makers.get(path.suffix.lower())
+    if not callable(make):
+        raise ValueError(f"save: a path must end in {', '.join(makers)}; got {path.name!r}")
+    text = make()
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

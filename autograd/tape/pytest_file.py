@@ -1,0 +1,55 @@
+"""A failure as a pytest file that needs nothing else, and fails until it is mended."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from .failing import Failure
+from .page import save
+from .source import LARGEST, literal, source_of
+
+__all__ = ["write"]
+
+
+def write(failure: Failure, folder: Path, told: Sequence[str]) -> Path:
+    """Write the test, in one step, to a name made of its content; return the path."""
+    text = text_of(failure, told)
+    name = re.sub(r"\W+", "_", failure.op.name).strip("_")
+    path = folder / f"test_anomaly_{name}_{hashlib.sha1(text.encode()).hexdigest()[:8]}.py"
+    folder.mkdir(parents=True, exist_ok=True)
+    save(path, {".py": lambda: text})
+    return path.absolute()
+
+
+def text_of(failure: Failure, told: Sequence[str]) -> str:
+    """Return the text of the test file."""
+    if sum(x.size for x in failure.arrays()) > LARGEST:
+        raise ValueError(f"its arguments could not be cut to {LARGEST} numbers")
+    source, name = source_of(failure.op, set() if failure.which is None else {"vjp"})
+    names = [f"x{i + 1}" for i in range(len(failure.args))]
+    lines = [f"{n} = {literal(x)}" for n, x in zip(names, failure.args, strict=True)]
+    options = "".join(f", {key}={literal(v)}" for key, v in failure.options.items())
+    call = f"{name}({', '.join(names)}{options})"
+    if failure.which is None:
+        what, result, compute = "value", "y", [f"y = {call}"]
+    else:
+        x, what, result = names[failure.which], "gradient", "dx"
+        compute = [f"y, pull = vjp(lambda {x}: {call}, {x})",
+                   f"({result},) = pull({literal(failure.g)})"]
+    right = "np.isfinite({}).all()" if failure.given == {None} else "not np.isnan({}).any()"
+    text = "\n".join([*lines, 'with np.errstate(all="ignore"):',
+                      *(f"    {line}" for line in compute),
+                      f"assert {right.format(result)}, {result}"])
+    story = "\n".join(told).replace("\\", "\\\\").replace('"', "'")
+    numbers = sorted(set(re.findall(r"\b(?:inf|nan)\b", text)))
+    needed = ["import ml_dtypes  # noqa: F401, makes the dtype known"] * ("bfloat16" in text)
+    needed.append("import numpy as np")
+    needed += [f"from numpy import {', '.join(numbers)}"] if numbers else []
+    return (f'"""{story}\n\nFound by detect_anomaly; fails until that is mended.\n"""\n\n'
+            "from __future__ import annotations\n\n" + "\n".join([*needed, "", *source])
+            + f"\n\n\ndef test_the_{what}_is_finite() -> None:\n"
+            + textwrap.indent(text, "    ") + "\n")

@@ -1,0 +1,92 @@
+"""Python source that brings back a value, exactly, or an op."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import sys
+import textwrap
+from importlib.machinery import PathFinder
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import autograd
+
+__all__ = ["LARGEST", "literal", "source_of"]
+
+LARGEST = 2000
+"""How many numbers a file may hold."""
+
+
+def literal(x: Any) -> str:
+    """Return source that evaluates to x, exactly; raises ValueError where there is none."""
+    if isinstance(x, (np.ndarray, np.generic)):
+        numbers = _numbers(x)
+        flat = numbers.ravel().tolist()
+        if not flat or (len(flat) > 3 and len(set(map(repr, flat))) == 1):
+            return f'np.full({x.shape}, {(flat or [0])[0]!r}, dtype="{x.dtype}")'
+        usual = x.dtype.name in ("float64", "int64", "bool")
+        return f"np.array({numbers.tolist()!r}" + (")" if usual else f', dtype="{x.dtype}")')
+    if isinstance(x, np.dtype):
+        return f'np.dtype("{x}")'
+    if isinstance(x, type) and x.__module__ in ("numpy", "builtins"):
+        return f"np.{x.__name__}" if x.__module__ == "numpy" else x.__name__
+    if isinstance(x, (tuple, list)):
+        inside = ", ".join(map(literal, x))
+        return f"[{inside}]" if isinstance(x, list) else f"({inside}{',' * (len(x) == 1)})"
+    if isinstance(x, slice):
+        return f"slice({literal(x.start)}, {literal(x.stop)}, {literal(x.step)})"
+    if x is None or x is Ellipsis or isinstance(x, (bool, int, float, str)):
+        return repr(x)
+    raise ValueError(f"an argument of type {type(x).__name__} cannot be written as source")
+
+
+def _numbers(x: Any) -> Any:
+    """Return x, short floats as doubles of few digits that round to them: 0.1 for float32's."""
+    if x.dtype.itemsize >= 8 or x.dtype.kind in "biu" or not x.size:
+        return x
+    short = np.array([float(str(v)) for v in x.ravel()]).reshape(x.shape)
+    same = np.array_equal(short.astype(x.dtype).view(f"u{x.itemsize}"), x.view(f"u{x.itemsize}"))
+    return short if same else x
+
+
+def source_of(op: Any, wanted: set[str]) -> tuple[list[str], str]:
+    """Return the lines that bring the op and `wanted` of autograd into a file, and its name."""
+    for module in ("autograd", op.forward.__module__):
+        own = getattr(sys.modules.get(module), "__dict__", {})
+        name = next((n for n in (op.name, *own) if own.get(n) is op), None)
+        if name and PathFinder.find_spec(module.partition(".")[0]) and module != "__main__":
+            lines = [] if module == "autograd" else [f"from {module} import {name}"]
+            wanted = {*wanted, name} if module == "autograd" else wanted
+            return [*_imports(wanted), *lines], name
+    return _embedded(op, wanted), op.forward.__name__
+
+
+def _imports(names: set[str]) -> list[str]:
+    return [f"from autograd import {', '.join(sorted(names))}"] if names else []
+
+
+def _embedded(op: Any, wanted: set[str]) -> list[str]:
+    """Return the source of an op that cannot be imported, with the imports that it asks for."""
+    functions = [getattr(op, "reference", None), op.forward, getattr(op, "rule", None),
+                 *(rule and rule.function for rule in getattr(op, "rules", ()))]
+    functions = [function for function in functions if function is not None]
+    sources = dict.fromkeys(textwrap.dedent(inspect.getsource(f)) for f in functions)
+    used = {n.id for s in sources for n in ast.walk(ast.parse(s)) if isinstance(n, ast.Name)}
+    lines = []
+    for name in sorted(used - {f.__name__ for f in functions} - {"np"}):
+        thing = op.forward.__globals__.get(name)
+        if isinstance(thing, ModuleType):
+            lines.append(f"import {thing.__name__} as {name}")
+        elif thing is not None and getattr(autograd, name, None) is thing:
+            wanted = {*wanted, name}
+        elif not hasattr(builtins, name) and name not in _parameters(functions):
+            lines.append(f"# to be brought in by you: {name}")
+    return [*_imports(wanted), *lines, *("\n\n" + source.rstrip() for source in sources)]
+
+
+def _parameters(functions: list[Any]) -> set[str]:
+    return {name for f in functions for name in f.__code__.co_varnames}

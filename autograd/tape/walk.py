@@ -1,0 +1,245 @@
+"""What stands on the tape behind a Tensor, as rows: the values, their names, and what is kept."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from textwrap import dedent
+from typing import Any
+
+import numpy as np
+
+from ..backend import Shape
+from ..fused import Fused
+from ..graph import Node, newest_first
+from ..tensor import Tensor, values
+
+UNKNOWN = object()
+"""Stands for a constant argument that no rule asked for, so that the tape does not have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One value: its number in order of creation, its name, and its memory in bytes."""
+
+    number: int
+    node: Node
+    name: str
+    value_bytes: int
+    kept_bytes: int
+    """Of the buffers that this node keeps alive and no older one does."""
+
+    @property
+    def op(self) -> str:
+        """The name of the op that made it, or "leaf"."""
+        return "leaf" if self.node.op is None else str(self.node.op.name)
+
+
+@dataclass
+class Tape:
+    """The rows, oldest first; how arguments and residuals are called; and the sums."""
+
+    rows: list[Row]
+    names: Mapping[str, Any]
+    numbers: dict[Node, int]
+    buffers: int
+    kept_bytes: int
+    leaf_bytes: int
+    """The part of `kept_bytes` that lies in leaves, which live as long as they have a name."""
+    constants: dict[int, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.constants = {id(values(x)): name for name, x in self.names.items()}
+
+    def called(self, value: Any, rows: bool = False) -> str:
+        """Return the name of an argument or residual, or its row's number such as #3."""
+        node = value if isinstance(value, Node) else getattr(value, "node", None)
+        if node in self.numbers:
+            number = self.numbers[node]
+            return f"#{number}" if rows else self.rows[number].name
+        if isinstance(value, (tuple, list)):
+            inside = ", ".join(self.called(v, rows) for v in value[:4])
+            return f"({inside}{', ...' if len(value) > 4 else ''})"
+        return self.constants.get(id(values(value))) or constant_text(value)
+
+    def arguments(self, row: Row, rows: bool = False) -> list[tuple[str, str]]:
+        """Return each argument's parameter and what was passed: a value's name, or a constant."""
+        pairs = zip(arguments(row.node), row.node.parents, strict=True)
+        return [(name, self.called(value if parent is None else parent, rows))
+                for (name, value), parent in pairs]
+
+    def call(self, row: Row) -> str:
+        """Return the op's call, such as `sum(v2, axis=1)`."""
+        words = [text for _, text in self.arguments(row)]
+        while words and words[-1] == "None":
+            words.pop()
+        words += [f"{name}={self.called(value)}" for name, value in options(row.node).items()]
+        return f"{row.op}({', '.join(words)})"
+
+    def keeps(self, row: Row, rows: bool = False) -> str:
+        """Return the residuals that hold values: `y` is the result, `b=#1` an argument."""
+        op = row.node.op
+        if op is None:
+            return ""
+        words, passed, fused = [], dict(self.arguments(row, rows)), isinstance(op, Fused)
+        known = {id(b) for _, value in arguments(row.node) for b in buffers(value)}
+        for name, value in residuals(row.node):
+            held = {id(b) for b in buffers(value)}
+            if name == op.variadic:
+                words.append(f"{name}=({', '.join(passed.values())})")
+            elif name in passed:
+                text = passed[name]
+                words += [name if text == name else f"{name}={text}"] if text != "None" else []
+            elif held and not (fused and held <= known):
+                own = fused or name == op.output
+                words.append(name if own else f"{name}={self.called(value, rows)}")
+        return ", ".join(words)
+
+
+def read(loss: Any, names: Mapping[str, Any] | None, caller: str) -> Tape:
+    """Return the tape behind `loss`.
+
+    Raises TypeError for what is no Tensor, RuntimeError where nothing was recorded or a backward
+    pass has used the record up.
+    """
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"{caller}: expected a Tensor, got {type(loss).__name__}")
+    if loss.node is None:
+        raise RuntimeError(
+            f"{caller}: nothing was recorded for this result; it depends on no Tensor made with "
+            f"requires_grad=True, or was computed inside no_grad()"
+        )
+    names = names or {}
+    given = {x.node: name for name, x in names.items() if isinstance(x, Tensor) and x.node}
+    order = newest_first([loss.node])[::-1]
+    rows: list[Row] = []
+    seen: set[int] = set()
+    leaves = kept_bytes = leaf_bytes = 0
+    for number, node in enumerate(order):
+        name = given.get(node) or (f"x{leaves}" if node.op is None else f"v{number}")
+        leaves += node.op is None
+        of_leaves = {id(b) for (_, value), parent in zip(arguments(node), node.parents, strict=True)
+                     if parent is not None and parent.op is None for b in buffers(value)}
+        size = 0
+        for buffer in buffers(node.kept):
+            if id(buffer) not in seen:
+                seen.add(id(buffer))
+                size += buffer.nbytes
+                leaf_bytes += buffer.nbytes if id(buffer) in of_leaves else 0
+        kept_bytes += size
+        own = prod(node.shape) * getattr(node.dtype, "itemsize", 0)
+        rows.append(Row(number, node, name, own, size))
+    return Tape(rows, names, {node: i for i, node in enumerate(order)}, len(seen), kept_bytes,
+                leaf_bytes)
+
+
+def kept(node: Node) -> dict[str, Any]:
+    """Return what a primitive's rules asked for, by the names under which they did."""
+    return dict(node.op.residuals(node))
+
+
+def arguments(node: Node) -> list[tuple[str, Any]]:
+    """Return each array argument's parameter name and value, UNKNOWN where it was not kept."""
+    op = node.op
+    if op is None:
+        return []
+    if isinstance(op, Fused):
+        passed = node.kept[1]
+    elif op.variadic:
+        passed = kept(node).get(op.variadic, [UNKNOWN] * len(node.parents))
+    else:
+        have = kept(node)
+        passed = [have.get(name, UNKNOWN) for name in op.arrays]
+    names = op.arrays or [f"{op.variadic}[{i}]" for i in range(len(passed))]
+    return list(zip(names, passed, strict=True))
+
+
+def shapes(node: Node) -> list[Shape]:
+    """Return the shapes of the arguments; () for constants that the tape does not have."""
+    if not isinstance(node.op, Fused) and "shapes" in (have := kept(node)):
+        return list(have["shapes"])
+    return [getattr(value, "shape", ()) if parent is None else parent.shape
+            for (_, value), parent in zip(arguments(node), node.parents, strict=True)]
+
+
+def options(node: Node) -> dict[str, Any]:
+    """Return the options that the tape has and that are not the defaults."""
+    given = node.kept[2] if isinstance(node.op, Fused) else kept(node)
+    return {name: given[name] for name, default in node.op.defaults.items()
+            if name in given and constant_text(given[name]) != constant_text(default)}
+
+
+def residuals(node: Node) -> list[tuple[str, Any]]:
+    """Return the names and values of what the node keeps; a fused op's arguments come first."""
+    if not isinstance(node.op, Fused):
+        return list(kept(node).items())
+    saved, names = node.kept[0], saved_names(node.op)
+    if not isinstance(saved, tuple) or len(names) != len(saved):
+        names, saved = [names[0] if len(names) == 1 else "saved"], (saved,)
+    return arguments(node) + [pair for pair in zip(names, saved, strict=True)
+                              if pair[0] not in node.op.arrays]
+
+
+def saved_names(op: Fused) -> list[str]:
+    """Return what a fused op's rule calls the parts of `saved`: `n, r, w = saved` in its text."""
+    if op.rule is None:
+        return []
+    name = list(inspect.signature(op.rule).parameters)[1]
+    try:
+        tree = ast.parse(dedent(inspect.getsource(op.rule)))
+    except (OSError, SyntaxError):
+        return [name]
+    for part in ast.walk(tree):
+        if isinstance(part, ast.Assign) and getattr(part.value, "id", "") == name:
+            return [getattr(x, "id", "_") for x in getattr(part.targets[0], "elts", [])] or [name]
+    return [name]
+
+
+def buffers(value: Any) -> Iterator[Any]:
+    """Yield the memory behind the arrays in a residual: of a view, the array that it views."""
+    stack = [value]
+    while stack:
+        x = values(stack.pop())
+        if isinstance(x, (tuple, list)):
+            stack.extend(x)
+        elif isinstance(x, dict):
+            stack.extend(x.values())
+        elif hasattr(x, "nbytes") and hasattr(x, "shape") and not isinstance(x, np.generic):
+            while hasattr(getattr(x, "base", None), "nbytes"):
+                x = x.base
+            yield x
+
+
+def constant_text(value: Any) -> str:
+    """Return a constant in a few characters: numbers, strings and slices as they are written."""
+    if isinstance(value, slice):
+        ends = ["" if v is None else str(v) for v in (value.start, value.stop)]
+        return ":".join([*ends, str(value.step)] if value.step is not None else ends)
+    if value is None or isinstance(value, (bool, int, float, str, np.generic)):
+        return str(value) if isinstance(value, np.generic) else repr(value)[:40]
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(constant_text(v) for v in value)})"[:40]
+    if value is Ellipsis:
+        return "..."
+    return "const" if value is UNKNOWN or hasattr(value, "dtype") else getattr(
+        value, "__name__", type(value).__name__)
+
+
+def amount(size: float, unit: str = "B") -> str:
+    """Return a number of bytes (or of what `unit` says) with three digits and a prefix."""
+    for prefix in ("", "k", "M", "G", "T"):
+        if size < 999.5 or prefix == "T":
+            return f"{size:.3g} {prefix}{unit}"
+        size /= 1000
+    raise AssertionError
+
+
+def columns(table: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
+    """Return the lines of a table in columns, those in `right` flush right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(cell.rjust(width) if i in right else cell.ljust(width)
+                      for i, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip()
+            for line in table]
