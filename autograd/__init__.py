@@ -10,13 +10,16 @@
 import builtins
 from typing import TYPE_CHECKING
 
-from . import ops
+from . import ops, tape, testing
 from .backend import fold_in, namespace, random_bits, to_host
 from .backward import pull_back
 from .checkpoint import checkpoint
 from .fused import Fused, fused
 from .ops import *  # noqa: F403
+from .ops import linalg
 from .primitive import Primitive, composite, nondifferentiable, primitive, registry
+from .tape import AnomalyError, Explanation, Trace, detect_anomaly, explain
+from .tape import trace as trace  # type: ignore[assignment]  # the matrix trace stays in ops
 from .tensor import Tensor, no_grad
 from .testing import check_grads
 from .transforms import (
@@ -35,9 +38,10 @@ __project__ = "tinygrad_llm"
 
 if not TYPE_CHECKING:  # type checkers read the imports above
     __all__ = [
-        "Fused", "Primitive", "Tensor", "check_grads", "checkpoint", "composite",
-        "elementwise_grad", "fold_in", "fused", "grad", "hessian", "hvp", "jacobian", "jvp",
-        "namespace", "no_grad", "nondifferentiable", "ops", "primitive", "pull_back",
-        "random_bits", "registry", "to_host", "value_and_grad", "vjp",
-        *[name for name in ops.__all__ if not hasattr(builtins, name)],
+        "AnomalyError", "Explanation", "Fused", "Primitive", "Tensor", "Trace", "check_grads",
+        "checkpoint", "composite", "detect_anomaly", "elementwise_grad", "explain", "fold_in",
+        "fused", "grad", "hessian", "hvp", "jacobian", "jvp", "linalg", "namespace", "no_grad",
+        "nondifferentiable", "ops", "primitive", "pull_back", "random_bits", "registry", "tape",
+        "testing", "to_host", "trace", "value_and_grad", "vjp",
+        *[name for name in ops.__all__ if not hasattr(builtins, name) and name != "trace"],
     ]

@@ -42,7 +42,7 @@ norms = np.linalg.norm(flat, axis=1)
 for window, norm in zip(ids, norms, strict=True):
     print(f"  |gradient| {norm:6.3f}  {tokenizer.decode(window)!r}")
 total = np.linalg.norm(flat.mean(0))
-print(f"  mean of the norms {norms.mean():.3f}, norm of the mean {total:.3f}: they disagree, partly")
+print(f"  mean norm {norms.mean():.3f}, norm of the mean {total:.3f}: they partly disagree")
 
 print("\nlargest eigenvalue of the Hessian, by power iteration")
 

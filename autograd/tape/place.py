@@ -53,15 +53,19 @@ class Made:
         self.places: list[Place] = []  # the innermost line outside autograd, and who called there
         self.layers: list[Any] = []  # the objects being called, the innermost first
         self.inside = ""  # the op of autograd's own that is written in terms of this one
-        root = ""
+        root, left = "", False  # the package of the innermost line; whether the walk has left it
         while frame is not None:
             code = frame.f_code
             if not code.co_filename.startswith(_HOME):
                 package = frame.f_globals.get("__name__", "").partition(".")[0]
-                if not self.places or (package != root and len(self.places) == 1
-                                       and hasattr(sys.modules.get(root), "__path__")):
-                    self.places.append(Place(code.co_filename, frame.f_lineno, code.co_name))
-                    root = root or package
+                place = Place(code.co_filename, frame.f_lineno, code.co_name)
+                if not self.places:
+                    self.places, root = [place], package
+                elif package != root and not left:
+                    left = True
+                    library = hasattr(sys.modules.get(root), "__path__")
+                    if library and "site-packages" not in code.co_filename:  # no runner of tests
+                        self.places.append(place)
                 self._enter(frame)
             elif code is Composite.__call__.__code__ and not self.places:
                 self.inside = frame.f_locals["self"].name

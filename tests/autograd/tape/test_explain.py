@@ -1,0 +1,202 @@
+"""Ops and backward passes in words and formulas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd
+from autograd import Tensor, grad, matmul, primitive, registry, tanh
+from autograd.fused import Fused
+from autograd.tape import explain, trace
+from autograd.tape.flops import flops
+from autograd.tape.maths import formula, mathml, readable, substituted, symbol
+from tinygrad_llm import functional
+from tinygrad_llm.models.gpt import GPT, GPTConfig
+from tinygrad_llm.nn.parameters import parameters
+
+
+def leaf(*shape: int) -> Tensor:
+    return Tensor(np.linspace(-1, 1, int(np.prod(shape))).reshape(shape), requires_grad=True)
+
+
+def toy() -> tuple[Tensor, dict[str, Tensor]]:
+    w, b = leaf(3, 4), leaf(4)
+    return (tanh(np.ones((5, 3)) @ w + b) ** 2).mean() + 0.1 * (w * w).sum(), {"w": w, "b": b}
+
+
+# an op
+def test_every_op_has_an_explanation() -> None:
+    for op in registry.values():
+        text = str(explain(op))
+        assert text.startswith(op.name) and "not at hand" not in text, op
+        assert explain(op).latex().startswith(r"\section*{")
+
+
+def test_a_primitive_shows_formula_rule_and_residuals() -> None:
+    text = str(explain("tanh"))
+    assert "tanh.vjp(lambda g, y: g * (1 - y * y))" in text
+    assert "keeps for x: y" in text and "of every order" in text
+    assert text == str(explain(tanh)) == str(explain(tanh.forward))
+
+
+def test_each_kind_of_op_tells_its_kind() -> None:
+    layer_norm = str(explain(functional.layer_norm))
+    assert "keeps n, r, w, has_bias" in layer_norm and "def reference" in layer_norm
+    assert "x̄ = r (h - h̄ - n bar(h n))" in layer_norm
+    assert "composition of ops" in str(explain("einsum"))
+    assert "carry no gradient" in str(explain("greater"))
+
+
+def test_what_is_no_op() -> None:
+    with pytest.raises(KeyError, match=r"similar ones are .*tanh"):
+        explain("anh")
+    with pytest.raises(TypeError, match="expected an op"):
+        explain(len)
+
+
+# a backward pass
+def test_equations_with_the_variables_that_were_used() -> None:
+    loss, names = toy()
+    text = str(explain(loss, names=names))
+    steps = [line for line in text.splitlines() if line.startswith("(")]
+    assert [int(s[1 : s.index(")")]) for s in steps] == list(range(10, 1, -1))
+    assert "(4) v4 = tanh(v3)   (5, 4) float64" in steps
+    assert "v̄₃ = v̄₄ (1 - v₄²)" in text
+    assert "v̄₇,ᵢ = v̄₈" in text  # the i-th element of v7
+    assert "w̄ += aᵀ v̄₂\n      with a = const" in text  # w * w came first in the sweep
+    assert "summed over the axes along which b was repeated" in text
+
+
+def test_where_letters_would_mean_two_things_they_are_listed(clean_registry: None) -> None:
+    @primitive
+    def _odd(x: Any, i: Any, /) -> Any:
+        r"""Return x * i.
+
+        $\bar x_i = \bar y_i\,i_i$, $\bar i = \bar y\,x$
+        """
+        return x * i
+
+    _odd.vjp(lambda g, i: g * i, lambda g, x: g * x)
+    text = str(explain(_odd(leaf(2), leaf(2))))
+    assert "x̄ᵢ = ȳᵢ iᵢ" in text and "with x = x0, i = x1, y = v2, g = v̄₂" in text
+    assert "so x̄₀ = x̄, x̄₁ = ī" in text
+
+
+def test_an_op_without_formulas_shows_its_rule(clean_registry: None) -> None:
+    @primitive
+    def _bare(x: Any, /) -> Any:
+        """Return x."""
+        return x
+
+    _bare.vjp(lambda g: g)
+    assert "_bare.vjp(lambda g: g)" in str(explain(_bare(leaf(2))))
+
+
+def test_values_are_the_gradients_and_nothing_is_used_up() -> None:
+    x = Tensor([0.5, 1.0], requires_grad=True)
+    loss = tanh(x).sum()
+    dx = grad(lambda x: tanh(x).sum())(x.data)
+    assert f"x̄ = [{dx[0]:.4f}, {dx[1]:.2f}]" in str(explain(loss, names={"x": x}, values=True))
+    assert x.grad is None
+    loss.backward()
+    with pytest.raises(RuntimeError, match="already used"):
+        explain(loss)
+    with pytest.raises(ValueError, match="expected a scalar"):
+        explain(tanh(x), values=True)
+
+
+def test_a_thousand_steps_are_cut_short() -> None:
+    y = leaf(2)
+    for _ in range(1000):
+        y = y * 1.5
+    assert "850 older steps are not shown" in str(explain(y))
+
+
+def test_work() -> None:
+    a, b = leaf(3, 4), leaf(4, 5)
+    assert flops((a @ b).node, {}) == (2 * 3 * 4 * 5, 2 * 2 * 3 * 4 * 5)  # type: ignore[arg-type]
+    assert flops((a @ b.data).node, {}) == (120, 120)  # type: ignore[arg-type]
+    assert flops((a @ np.ones(4)).node, {}) == (24, 24)  # type: ignore[arg-type]
+    assert flops(tanh(a).node, {})[0] == 12  # type: ignore[arg-type]
+    assert flops(autograd.einsum("ij,jk->ik", a, b).node, {}) == (120, 240)
+    assert flops(autograd.reshape(a, -1).node, {}) == (0, 0)
+
+
+def test_a_fused_op_counts_as_its_reference(clean_registry: None) -> None:
+    op = Fused(lambda a, b: tanh(matmul(a, b)), lambda a, b: (np.tanh(a @ b), None))
+    assert flops(op(leaf(3, 4), leaf(4, 5)).node, {}) == (120 + 15, 240 + 30)
+
+
+@pytest.mark.parametrize("suffix, start", [
+    ("html", "<!doctype html>"), ("tex", "\\section*{"), ("txt", "The backward pass")])
+def test_files(tmp_path: Path, suffix: str, start: str) -> None:
+    loss, names = toy()
+    explain(loss, names=names, values=True).save(tmp_path / f"e.{suffix}")
+    assert (tmp_path / f"e.{suffix}").read_text(encoding="utf-8").startswith(start)
+
+
+# formulas
+@pytest.mark.parametrize("latex, text", [
+    (r"\bar x_i = \bar y_i\,f'(x_i)", "x̄ᵢ = ȳᵢ f'(xᵢ)"),
+    (r"\bar A = \bar Y B^\top", "Ā = Ȳ Bᵀ"),
+    (r"\frac{a}{b}", "a/b"), (r"\frac{a + 1}{b_i}", "(a + 1)/bᵢ"),
+    (r"\frac{2}{\sqrt\pi} e^{-x^2}", "2/√π e^(-x²)"),
+    (r"\partial L / \partial x", "∂ L / ∂ x"),
+    (r"\overline{dx} - n\,\overline{n\,dx}", "bar(dx) - n bar(n dx)"),
+    (r"\sum_{j \le i} p_{ij}\,v_j", "Σ_(j ≤ i) pᵢⱼ vⱼ"),
+    (r"\operatorname{erf}(\lambda)", "erf(λ)"), ("", ""), ("{", ""), (r"\bar", "bar()"),
+])
+def test_formulas_as_text(latex: str, text: str) -> None:
+    assert formula(latex) == text
+
+
+def test_prose_stays_as_it_is() -> None:
+    assert readable(r"Return a_b; $y^2$ costs 5\% more.") == r"Return a_b; y² costs 5\% more."
+
+
+@pytest.mark.parametrize("latex, expected", [
+    (r"\bar x = \bar y\,(1 - y^2)", r"\bar v_{2} = \bar v_{3}\,(1 - {v_{3}}^2)"),
+    (r"\bar x_i = g\,e^{x_i}", r"\bar v_{2,i} = {\bar v_{3}}\,e^{v_{2,i}}"),
+    (r"\sqrt x e^x", r"\sqrt {v_{2}} e^{v_{2}}"),
+    (r"\max(x, \text{xy})", r"\max({v_{2}}, \text{xy})"), (r"a_x", None), (r"a_{x + 1}", None),
+])
+def test_substitution(latex: str, expected: str | None) -> None:
+    symbols = {"x": symbol("v2"), "y": symbol("v3"), "g": r"\bar v_{3}"}
+    assert substituted(latex, symbols) == expected
+
+
+def test_pages_without_the_package_for_mathml(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise ImportError(name)
+
+    monkeypatch.setattr("autograd.tape.maths.import_module", missing)
+    assert mathml(r"a < \bar b") == r"<code>a &lt; \bar b</code>"
+
+
+def test_mathml_of_names_is_safe() -> None:
+    pytest.importorskip("latex2mathml")
+    x = leaf(2)
+    page = explain(tanh(x), names={"<script>&{}$_^\\": x}).html()
+    assert "<script>" not in page and "<math" in page
+    assert "border-top" in mathml(r"\overline{x + y}")
+
+
+def test_every_formula_in_a_docstring_becomes_mathml() -> None:
+    pytest.importorskip("latex2mathml")
+    for op in registry.values():
+        assert "<code>\\" not in explain(op).html(), op
+
+
+def test_a_small_model() -> None:
+    model = GPT(GPTConfig(vocab_size=11, context=8, layers=2, heads=2, width=8))
+    ids = np.arange(8).reshape(2, 4)
+    loss = model.loss(ids, ids)
+    names = parameters(model)
+    assert "leaf h.1.mlp.up.weight" in str(trace(loss, names=names))
+    assert trace(loss, names=names).svg().count("<rect") == 55
+    text = str(explain(loss, names=names, values=True))
+    assert "= linear(v51, wte.weight)" in text and "bar(wte.weight) += w̄" in text
