@@ -111,11 +111,13 @@ class Op(ABC):
 
     def refuse(self, error: Exception, args: Sequence[Any], options: dict[str, Any]) -> NoReturn:
         """Raise the error with the op's name before it and what the op was given behind it."""
-        if str(error).startswith(f"{self.name}:"):
+        told, _, message = str(error).partition(": ")
+        if told == self.name:
             raise error
+        message = message if told in registry else str(error)  # of an op that this one is made of
         kinds = (np.linalg.LinAlgError, np.exceptions.AxisError, IndexError, ValueError)
         kind = next((k for k in kinds if isinstance(error, k)), TypeError)
-        raise kind(f"{self.name}: {error}; got {describe(args, options)}") from error
+        raise kind(f"{self.name}: {message}; got {describe(args, options)}") from error
 
     def checked(self, y: Any, args: Sequence[Any], options: dict[str, Any]) -> Array:
         """Return a result that belongs to Tensors as an array, if it is one of real numbers."""
@@ -371,7 +373,8 @@ class Composite(Op):
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Call the function as it stands."""
         for i, arg in enumerate(args[: len(self.arrays)] if self.arrays else args):
-            if not isinstance(arg, Tensor) and not (isinstance(arg, str) and i in self.texts):
+            if not isinstance(arg, (Tensor, list)) and not (
+                    isinstance(arg, str) and i in self.texts):
                 self.accepted(arg, i, args)
         return self.compute(self.forward, args, options)
 

@@ -109,9 +109,10 @@ CASES: dict[str, OpCase] = {
     **autograd.testing.cases.CASES,
     "linear": OpCase(affine(), lambda x, w, b: x @ w.T + (0 if b is None else b)),
     "embedding": OpCase(looking_up(), lambda ids, w: w[ids]),
-    "layer_norm": OpCase(normalising(), numpy_layer_norm),
-    "gelu": OpCase(one(values(shapes(), -3, 3), approximate=st.sampled_from(["tanh", "none"])),
-                   numpy_gelu, order=3),
+    "tinygrad_llm.functional.layer_norm.layer_norm": OpCase(normalising(), numpy_layer_norm),
+    "tinygrad_llm.functional.gelu.gelu": OpCase(
+        one(values(shapes(), -3, 3), approximate=st.sampled_from(["tanh", "none"])),
+        numpy_gelu, order=3),
     "dropout": OpCase(one(values(shapes()), p=st.sampled_from([0.0, 0.3]), key=st.integers(0, 9)),
                       dropped),
     "causal_attention": OpCase(attending(), numpy_attention),

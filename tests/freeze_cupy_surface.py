@@ -33,6 +33,8 @@ KEYWORDS = {  # of functions that take **kwargs, from their documentation
 }
 DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
           "float16", "float32", "float64", "complex64", "complex128")
+LINALG = [name for name in vars(cupy.linalg)
+          if name[0] != "_" and inspect.isfunction(getattr(cupy.linalg, name))]
 OPTIONS = {"out": None, "where": True, "dtype": None, "casting": "same_kind", "order": "K",
            "subok": True, "signature": None, "axis": None, "keepdims": False}
 
@@ -46,6 +48,7 @@ def surface() -> dict[str, Any]:
     return {
         "cupy": cupy.__version__,
         "functions": {name: KEYWORDS.get(name) or parameters(f) for name, f in functions.items()},
+        "linalg": {name: parameters(getattr(cupy.linalg, name)) for name in sorted(LINALG)},
         "ufuncs": list(ufuncs),
         "ufunc options": [name for name, value in OPTIONS.items()
                           if accepted(lambda o={name: value}: cupy.add(array(), array(), **o))],

@@ -410,6 +410,36 @@ def asnumpy(a: Any) -> np.ndarray:
     return a.get() if isinstance(a, ndarray) else np.asarray(a)
 
 
+class _Linalg:
+    """CuPy's linalg; its results are tuples without names, and a singular matrix raises nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in SURFACE["linalg"]:
+            raise AttributeError(f"CuPy {SURFACE['cupy']} has no linalg.{name}")
+        parameters, host = SURFACE["linalg"][name], getattr(np.linalg, name)
+
+        @wraps(host)
+        def function(*args: Any, **options: Any) -> Any:
+            _check_parameters(f"linalg.{name}", parameters, args, options)
+            operands = args[: 2 if parameters.startswith("a, b") else 1]
+            if not all(isinstance(x, ndarray) for x in operands):
+                raise StrictError(f"linalg.{name}: CuPy takes device arrays here")
+            if name == "solve" and args[1].ndim > 1 and args[0].shape[:-1] != args[1].shape[:-1]:
+                raise StrictError("linalg.solve: CuPy does not broadcast stacks of matrices")
+            try:
+                return _run(host, f"linalg.{name}", args, options)
+            except np.linalg.LinAlgError as error:
+                if "ingular" in str(error) or "definite" in str(error):
+                    raise StrictError(f"linalg.{name}: {error}; CuPy returns numbers without "
+                                      f"meaning in silence") from error
+                raise
+
+        return function
+
+
+linalg = _Linalg()
+
+
 @cache
 def __getattr__(name: str) -> Any:
     parameters = SURFACE["functions"].get(name)

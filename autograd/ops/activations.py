@@ -1,5 +1,235 @@
-"""What networks are made of, as compositions: softmax, activations, norms."""
+r"""What networks are made of, element by element or along an axis: softmax, activations, norms.
+
+Compositions, except where a composition would overflow or cancel: then the function is a primitive
+that computes with $e^{-|x|}$ or after the maximum is subtracted, and its rule is as careful.
+Names are those of `torch.nn.functional` and `jax.nn`. Source of each: see its docstring.
+"""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from math import pi, sqrt
+from typing import Any
+
+from ..backend import Array, namespace
+from ..primitive import composite, primitive
+from . import reduce
+from .arithmetic import sqrt as root
+from .exponential import exp, expm1
+from .piecewise import absolute, clip, greater, where
+from .shape import split
+from .special import ndtr
+from .trigonometric import tanh
+
+__all__ = [
+    "elu", "expit", "gelu", "glu", "hard_tanh", "layer_norm", "leaky_relu", "log_sigmoid",
+    "log_softmax", "mish", "relu", "rms_norm", "selu", "sigmoid", "silu", "softmax", "softplus",
+    "softsign", "standardize", "swish",
+]
+
+Axis = int | tuple[int, ...] | None
+
+
+# along an axis
+
+
+@primitive
+def softmax(x: Array, /, axis: Axis = -1) -> Array:
+    r"""Return $y_i = e^{x_i} / \sum_j e^{x_j}$ over the axis (or axes; all if None).
+
+    $dy_i = y_i (dx_i - \sum_j y_j\,dx_j)$, so $\bar x_i = y_i (\bar y_i - \sum_j \bar y_j y_j)$.
+    An element of minus infinity gets 0; a row of nothing else gives NaN.
+    """
+    xp = namespace(x)
+    e = xp.exp(_from_the_top(x, axis))
+    return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+softmax.vjp(lambda g, y, axis: y * (g - reduce.sum(g * y, axis, keepdims=True)))
+
+
+@primitive
+def log_softmax(x: Array, /, axis: Axis = -1) -> Array:
+    r"""Return $y_i = x_i - \ln \sum_j e^{x_j}$ over the axis (or axes; all if None).
+
+    $dy_i = dx_i - \sum_j e^{y_j} dx_j$, so $\bar x_i = \bar y_i - e^{y_i} \sum_j \bar y_j$.
+    The maximum is subtracted first and never added back, which would round y.
+    """
+    xp, z = namespace(x), _from_the_top(x, axis)
+    e = xp.exp(z)
+    return z - xp.log(xp.sum(e, axis=axis, keepdims=True)) if z.size else e
+
+
+log_softmax.vjp(lambda g, y, axis: g - exp(y) * reduce.sum(g, axis, keepdims=True))
+
+
+def _from_the_top(x: Array, axis: Axis) -> Array:
+    xp = namespace(x)
+    x = xp.asarray(x)
+    return x - xp.max(x, axis=axis, keepdims=True) if x.size else x  # of nothing there is no max
+
+
+@composite
+def standardize(x: Any, axis: Axis = -1, *, eps: float = 1e-5) -> Any:
+    r"""Return $n = c / \sqrt{\operatorname{mean}(c^2) + \epsilon}$ with $c = x -
+    \operatorname{mean}(x)$, over the axis (or axes): mean 0, variance nearly 1.
+    """
+    c = x - reduce.mean(x, axis, keepdims=True)
+    return c / root(reduce.mean(c * c, axis, keepdims=True) + eps)
+
+
+@composite
+def layer_norm(x: Any, w: Any = None, b: Any = None, *, eps: float = 1e-5) -> Any:
+    """Return `standardize(x) * w + b` over the last axis, w and b having its length.
+
+    Source: Ba, Kiros, Hinton, "Layer normalization", arXiv:1607.06450.
+    """
+    return _scaled(standardize(x, eps=eps), w, b)
+
+
+@composite
+def rms_norm(x: Any, w: Any = None, *, eps: float = 1e-6) -> Any:
+    r"""Return $w\,x / \sqrt{\operatorname{mean}(x^2) + \epsilon}$ over the last axis.
+
+    Source: Zhang, Sennrich, "Root mean square layer normalization", arXiv:1910.07467.
+    """
+    return _scaled(x / root(reduce.mean(x * x, -1, keepdims=True) + eps), w, None)
+
+
+def _scaled(n: Any, w: Any, b: Any) -> Any:
+    for name, v in (("w", w), ("b", b)):
+        if v is not None and (not n.ndim or v.shape != n.shape[-1:]):
+            raise ValueError(f"expected {name} of the length of the last axis of x, {n.shape}, "
+                             f"got {v.shape}")
+    n = n if w is None else n * w
+    return n if b is None else n + b
+
+
+@composite
+def glu(x: Any, axis: int = -1) -> Any:
+    r"""Return $a\,\sigma(b)$ with a and b the halves of x along the axis.
+
+    Source: Dauphin, Fan, Auli, Grangier, "Language modeling with gated convolutional networks",
+    arXiv:1612.08083.
+    """
+    a, b = split(x, 2, axis)
+    return a * sigmoid(b)
+
+
+# with a smooth step
+
+
+@primitive
+def sigmoid(x: Array, /) -> Array:
+    r"""Return $\sigma(x) = 1 / (1 + e^{-x})$, precise in both tails; $y' = y (1 - y)$."""
+    xp = namespace(x)
+    e = xp.exp(-xp.abs(x))
+    return xp.where(xp.greater_equal(x, 0), 1.0, e) / (1.0 + e)
+
+
+sigmoid.vjp(lambda g, y: g * (y * (1 - y)))
+
+
+@primitive
+def softplus(x: Array, /) -> Array:
+    r"""Return $\ln(1 + e^x) = \max(x, 0) + \ln(1 + e^{-|x|})$; $y' = \sigma(x)$."""
+    xp = namespace(x)
+    return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
+
+
+softplus.vjp(lambda g, x: g * sigmoid(x))
+
+
+@composite
+def log_sigmoid(x: Any) -> Any:
+    r"""Return $\ln \sigma(x) = -\operatorname{softplus}(-x)$, precise in both tails."""
+    return -softplus(-x)
+
+
+@composite
+def silu(x: Any) -> Any:
+    r"""Return $x\,\sigma(x)$.
+
+    Source: Elfwing, Uchibe, Doya, "Sigmoid-weighted linear units", arXiv:1702.03118.
+    """
+    return x * sigmoid(x)
+
+
+@composite
+def gelu(x: Any, *, approximate: str = "none") -> Any:
+    r"""Return $x\,\Phi(x)$, $\Phi$ being the normal distribution's function.
+
+    With `approximate="tanh"`, $\tfrac12 x\,(1 + \tanh u) = x\,\sigma(2u)$,
+    $u = \sqrt{2/\pi}\,(x + 0.044715\,x^3)$.
+
+    Source: Hendrycks, Gimpel, "Gaussian error linear units", arXiv:1606.08415.
+    """
+    if approximate == "none":
+        return x * ndtr(x)
+    if approximate != "tanh":
+        raise ValueError(f"`approximate` is 'none' or 'tanh', got {approximate!r}")
+    near = clip(x, -30.0, 30.0)  # beyond, the step is 0 or 1, and the cube would overflow
+    return x * sigmoid(2 * sqrt(2 / pi) * (near + 0.044715 * (near * near * near)))
+
+
+@composite
+def mish(x: Any) -> Any:
+    r"""Return $x \tanh(\operatorname{softplus}(x))$.
+
+    Source: Misra, "Mish: a self regularized non-monotonic activation function", arXiv:1908.08681.
+    """
+    return x * tanh(softplus(x))
+
+
+# with a kink at 0
+
+
+@primitive
+def relu(x: Array, /) -> Array:
+    """Return x where it is positive, else 0; the derivative at 0 is taken as 0."""
+    return namespace(x).maximum(x, 0)
+
+
+relu.vjp(lambda g, y: g * greater(y, 0))
+
+
+@composite
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+    """Return x where it is positive, else `negative_slope * x`, which also counts at 0."""
+    return where(greater(x, 0), x, negative_slope * x)
+
+
+@composite
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    r"""Return x where it is positive, else $\alpha (e^x - 1)$, which also counts at 0.
+
+    Source: Clevert, Unterthiner, Hochreiter, "Exponential linear units", arXiv:1511.07289.
+    """
+    positive = greater(x, 0)
+    return where(positive, x, alpha * expm1(where(positive, 0.0, x)))
+
+
+@composite
+def selu(x: Any) -> Any:
+    r"""Return $\lambda \operatorname{elu}(x, \alpha)$ with the numbers that keep the variance.
+
+    Source: Klambauer, Unterthiner, Mayr, Hochreiter, "Self-normalizing neural networks",
+    arXiv:1706.02515, equation 14.
+    """
+    return 1.0507009873554805 * elu(x, 1.6732632423543772)
+
+
+@composite
+def softsign(x: Any) -> Any:
+    """Return x / (1 + |x|)."""
+    return x / (1 + absolute(x))
+
+
+@composite
+def hard_tanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    """Return x, but not below `min_val` nor above `max_val`; see `clip`."""
+    if min_val > max_val:
+        raise ValueError(f"expected min_val <= max_val, got {min_val} and {max_val}")
+    return clip(x, min_val, max_val)
+
+
+expit, swish = sigmoid, silu

@@ -7,20 +7,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..backend import Array, namespace
-from ..primitive import primitive
-from .exponential import log
-from .piecewise import equal, where
+from ..broadcast import astype
+from ..primitive import composite, primitive
+from ..tensor import Tensor, values
+from .exponential import like, log
+from .piecewise import equal, rint, sign, where
 
 __all__ = [
-    "add", "div", "divide", "mul", "multiply", "neg", "negative", "power", "sqrt", "sub",
-    "subtract",
+    "add", "cbrt", "copysign", "div", "divide", "divmod", "float_power", "floor_divide", "fmod",
+    "hypot", "ldexp", "mod", "mul", "multiply", "neg", "negative", "positive", "pow", "power",
+    "reciprocal", "remainder", "sqrt", "square", "sub", "subtract", "true_divide",
 ]
 
 
 @primitive
 def add(a: Array, b: Array, /) -> Array:
-    """Return a + b."""
+    r"""Return a + b: $\bar a = \bar y$, $\bar b = \bar y$."""
     return namespace(a, b).add(a, b)
 
 
@@ -29,7 +34,7 @@ add.vjp(lambda g: g, lambda g: g)
 
 @primitive
 def subtract(a: Array, b: Array, /) -> Array:
-    """Return a - b."""
+    r"""Return a - b: $\bar a = \bar y$, $\bar b = -\bar y$."""
     return namespace(a, b).subtract(a, b)
 
 
@@ -38,7 +43,7 @@ subtract.vjp(lambda g: g, lambda g: -g)
 
 @primitive
 def multiply(a: Array, b: Array, /) -> Array:
-    """Return a * b."""
+    r"""Return a b: $\bar a = \bar y\,b$, $\bar b = \bar y\,a$."""
     return namespace(a, b).multiply(a, b)
 
 
@@ -47,7 +52,7 @@ multiply.vjp(lambda g, b: g * b, lambda g, a: g * a)
 
 @primitive
 def divide(a: Array, b: Array, /) -> Array:
-    r"""Return a / b; $\partial_b (a/b) = -y/b$."""
+    r"""Return $y = a / b$: $\bar a = \bar y / b$; from $y b = a$, $\bar b = -\bar y\,y / b$."""
     return namespace(a, b).divide(a, b)
 
 
@@ -55,8 +60,17 @@ divide.vjp(lambda g, b: g / b, lambda g, b, y: -g * y / b)
 
 
 @primitive
+def positive(x: Array, /) -> Array:
+    r"""Return +x: $\bar x = \bar y$."""
+    return namespace(x).positive(x)
+
+
+positive.vjp(lambda g: g)
+
+
+@primitive
 def negative(x: Array, /) -> Array:
-    """Return -x."""
+    r"""Return -x: $\bar x = -\bar y$."""
     return namespace(x).negative(x)
 
 
@@ -64,10 +78,23 @@ negative.vjp(lambda g: -g)
 
 
 @primitive
-def power(a: Array, b: Array, /) -> Array:
-    r"""Return $a^b$; $\partial_a = b\,a^{b-1}$ (0 where b is 0), $\partial_b = a^b \ln a$.
+def reciprocal(x: Array, /) -> Array:
+    r"""Return $y = 1 / x$: $\bar x = -\bar y\,y^2$."""
+    return namespace(x).reciprocal(x)
 
-    At a = 0 the derivative by the exponent is taken as its limit for b > 0, which is 0.
+
+reciprocal.vjp(lambda g, y: -g * y * y)
+
+
+# powers and roots
+
+
+@primitive
+def power(a: Array, b: Array, /) -> Array:
+    r"""Return $y = a^b$, NaN for a negative a and a fractional b.
+
+    $\bar a = \bar y\,b\,a^{b-1}$ (0 where b is 0), $\bar b = \bar y\,y \ln a$, which is NaN for
+    a < 0. At a = 0 the derivative by b is taken as its limit for b > 0, which is 0.
     """
     return namespace(a, b).power(a, b)
 
@@ -75,7 +102,7 @@ def power(a: Array, b: Array, /) -> Array:
 @power.vjp
 def _(g: Any, a: Any, b: Any, y: Any, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
     da = g * b * _guarded(a, b) ** (b - 1) if wanted[0] else None
-    db = g * y * log(where(equal(a, 0), 1.0, a)) if wanted[1] else None
+    db = like(g, g * y * log(where(equal(a, 0), 1.0, a))) if wanted[1] else None
     return da, db
 
 
@@ -87,14 +114,128 @@ def _guarded(a: Any, b: Any) -> Any:
 
 
 
+def float_power(a: Any, b: Any) -> Any:
+    """Return $a^b$ in float64 at least, of integers and float32 too; see `power`."""
+    xp = namespace(values(a), values(b))
+    a, b = (x if isinstance(x, Tensor) else xp.asarray(x) for x in (a, b))
+    dtype = np.result_type(a.dtype, b.dtype, np.float64)
+    return power(astype(a, dtype), astype(b, dtype))
+
+
+@primitive
+def square(x: Array, /) -> Array:
+    r"""Return $x^2$: $\bar x = 2 \bar y\,x$."""
+    return namespace(x).square(x)
+
+
+square.vjp(lambda g, x: 2 * g * x)
+
 
 @primitive
 def sqrt(x: Array, /) -> Array:
-    r"""Return $\sqrt x$; $y^2 = x$, so $2y\,dy = dx$."""
+    r"""Return $y = \sqrt x$ for x >= 0: $y^2 = x$, so $2y\,dy = dx$ and $\bar x = \bar y / (2y)$.
+
+    The slope at 0 is infinite.
+    """
     return namespace(x).sqrt(x)
 
 
 sqrt.vjp(lambda g, y: 0.5 * g / y)
 
 
+@primitive
+def cbrt(x: Array, /) -> Array:
+    r"""Return $y = \sqrt[3] x$ of any sign: $3y^2\,dy = dx$, so $\bar x = \bar y / (3y^2)$.
+
+    The slope at 0 is infinite.
+    """
+    return namespace(x).cbrt(x)
+
+
+cbrt.vjp(lambda g, y: g / (3 * y * y))
+
+
+@primitive
+def hypot(a: Array, b: Array, /) -> Array:
+    r"""Return $y = \sqrt{a^2 + b^2}$ without overflow.
+
+    $y\,dy = a\,da + b\,db$, so $\bar a = \bar y\,a / y$ and $\bar b = \bar y\,b / y$; both are
+    taken as 0 at the kink a = b = 0.
+    """
+    return namespace(a, b).hypot(a, b)
+
+
+hypot.vjp(lambda g, a, y: g * (a / where(equal(y, 0), 1, y)),
+          lambda g, b, y: g * (b / where(equal(y, 0), 1, y)))
+
+
+# whole quotients and their remainders: a = n b + r
+
+
+@primitive
+def floor_divide(a: Array, b: Array, /) -> Array:
+    r"""Return $\lfloor a / b \rfloor$: $\bar a = \bar b = 0$, also at the jumps."""
+    return namespace(a, b).floor_divide(a, b)
+
+
+floor_divide.vjp(lambda g: g * 0, lambda g: g * 0)
+
+
+@primitive
+def remainder(a: Array, b: Array, /) -> Array:
+    r"""Return $a - \lfloor a / b \rfloor\,b$, which has the sign of b.
+
+    $\bar a = \bar y$, $\bar b = -\bar y \lfloor a / b \rfloor$, also at the jumps of the quotient.
+    """
+    return namespace(a, b).remainder(a, b)
+
+
+remainder.vjp(lambda g: g, lambda g, a, b: -g * floor_divide(a, b))
+
+
+@primitive
+def fmod(a: Array, b: Array, /) -> Array:
+    r"""Return $y = a - n\,b$ with $n = \mathrm{trunc}(a / b)$, which has the sign of a.
+
+    $\bar a = \bar y$, $\bar b = -\bar y\,n$, also at the jumps of n. The rule finds n as
+    $(a - y) / b$, a whole number but for rounding, where a / b itself might be rounded up to one.
+    """
+    return namespace(a, b).fmod(a, b)
+
+
+fmod.vjp(lambda g: g, lambda g, a, b, y: -g * rint((a - y) / b))
+
+
+@composite
+def divmod(a: Any, b: Any) -> tuple[Any, Any]:
+    """Return `floor_divide(a, b)` and `remainder(a, b)`."""
+    return floor_divide(a, b), remainder(a, b)
+
+
+# of signs and binary exponents
+
+
+@primitive
+def copysign(a: Array, b: Array, /) -> Array:
+    r"""Return $|a|$ with the sign of b, that of -0.0 too.
+
+    $\bar a = \bar y\,\mathrm{sign}(a)\,\mathrm{sign}(b)$, 0 at the kink a = 0; $\bar b = 0$, also
+    at the jump.
+    """
+    return namespace(a, b).copysign(a, b)
+
+
+copysign.vjp(lambda g, a, y: g * sign(a) * sign(y), lambda g: g * 0)
+
+
+@primitive
+def ldexp(x: Array, n: Array, /) -> Array:
+    r"""Return $x\,2^n$ for integers n: $\bar x = \bar y\,2^n$."""
+    return namespace(x, n).ldexp(x, n)
+
+
+ldexp.vjp(lambda g, n: ldexp(g, n), None)
+
+
 sub, mul, div, neg = subtract, multiply, divide, negative
+true_divide, mod, pow = divide, remainder, power

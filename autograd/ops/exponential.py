@@ -1,16 +1,33 @@
-"""Exponentials and logarithms of each element."""
+r"""Exponentials and logarithms of each element: $y_i = f(x_i)$, so $\bar x_i = \bar y_i f'(x_i)$.
+
+Logarithms are NaN below their domain and $-\infty$ at its edge, where the slope is infinite.
+"""
 
 from __future__ import annotations
 
-from ..backend import Array, namespace
-from ..primitive import primitive
+import math
+from typing import Any
 
-__all__ = ["exp", "log"]
+from ..backend import Array, namespace
+from ..broadcast import astype
+from ..primitive import primitive
+from .piecewise import equal, isinf, minimum, where
+
+__all__ = [
+    "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "logaddexp", "logaddexp2", "xlogy",
+]
+
+_LN2, _LN10 = math.log(2), math.log(10)
+
+
+def like(g: Any, part: Any) -> Any:
+    """Return part in the dtype of g, where a number or integers among arguments widened it."""
+    return part if part.dtype == g.dtype else astype(part, g.dtype)
 
 
 @primitive
 def exp(x: Array, /) -> Array:
-    """Return e**x."""
+    r"""Return $e^x$: $\bar x = \bar y\,y$."""
     return namespace(x).exp(x)
 
 
@@ -18,9 +35,125 @@ exp.vjp(lambda g, y: g * y)
 
 
 @primitive
+def exp2(x: Array, /) -> Array:
+    r"""Return $2^x = e^{x \ln 2}$: $\bar x = \bar y\,y \ln 2$."""
+    return namespace(x).exp2(x)
+
+
+exp2.vjp(lambda g, y: g * (y * _LN2))
+
+
+@primitive
+def expm1(x: Array, /) -> Array:
+    r"""Return $e^x - 1$, precise for small x: $\bar x = \bar y\,e^x$."""
+    return namespace(x).expm1(x)
+
+
+expm1.vjp(lambda g, x: g * exp(x))  # y + 1 would lose e^x for very negative x
+
+
+@primitive
 def log(x: Array, /) -> Array:
-    """Return the natural logarithm of x."""
+    r"""Return the natural logarithm of x > 0: $\bar x = \bar y / x$."""
     return namespace(x).log(x)
 
 
 log.vjp(lambda g, x: g / x)
+
+
+@primitive
+def log2(x: Array, /) -> Array:
+    r"""Return $\log_2 x = \ln x / \ln 2$ for x > 0: $\bar x = \bar y / (x \ln 2)$."""
+    return namespace(x).log2(x)
+
+
+log2.vjp(lambda g, x: g / _LN2 / x)
+
+
+@primitive
+def log10(x: Array, /) -> Array:
+    r"""Return $\log_{10} x = \ln x / \ln 10$ for x > 0: $\bar x = \bar y / (x \ln 10)$."""
+    return namespace(x).log10(x)
+
+
+log10.vjp(lambda g, x: g / _LN10 / x)
+
+
+@primitive
+def log1p(x: Array, /) -> Array:
+    r"""Return $\ln(1 + x)$ for x > -1, precise for small x: $\bar x = \bar y / (1 + x)$."""
+    return namespace(x).log1p(x)
+
+
+log1p.vjp(lambda g, x: g / (1 + x))
+
+
+@primitive
+def _logistic(x: Array, /) -> Array:
+    r"""Return $\sigma(x) = 1 / (1 + e^{-x})$ without overflow.
+
+    $\sigma' = \sigma(x)\,\sigma(-x)$: $\bar x = \bar y\,y\,\sigma(-x)$, precise in both tails,
+    where $1 - y$ would not be.
+    """
+    xp = namespace(x)
+    return xp.exp(xp.minimum(x, 0)) / (1 + xp.exp(-xp.absolute(x)))
+
+
+_logistic.vjp(lambda g, x, y: g * (y * _logistic(-x)))
+
+
+@primitive
+def logaddexp(a: Array, b: Array, /) -> Array:
+    r"""Return $\ln(e^a + e^b)$ without overflow.
+
+    With $\sigma(t) = 1/(1 + e^{-t})$, the share of $e^a$ in the sum is $\sigma(a - b)$:
+    $\bar a = \bar y\,\sigma(a - b)$ and $\bar b = \bar y\,\sigma(b - a)$. Two infinities take the
+    limits along a = b, halves, if positive; if negative the sum is empty and both shares are 0.
+    """
+    return namespace(a, b).logaddexp(a, b)
+
+
+logaddexp.vjp(lambda g, a, b: like(g, g * _logistic(_difference(a, b))),
+              lambda g, a, b: like(g, g * _logistic(_difference(b, a))))
+
+
+@primitive
+def logaddexp2(a: Array, b: Array, /) -> Array:
+    r"""Return $\log_2(2^a + 2^b)$ without overflow.
+
+    With $\sigma(t) = 1/(1 + e^{-t})$, as $2^a = e^{a \ln 2}$:
+    $\bar a = \bar y\,\sigma((a - b) \ln 2)$ and $\bar b = \bar y\,\sigma((b - a) \ln 2)$; for
+    infinities as in `logaddexp`.
+    """
+    return namespace(a, b).logaddexp2(a, b)
+
+
+logaddexp2.vjp(lambda g, a, b: like(g, g * _logistic(_difference(a, b) * _LN2)),
+               lambda g, a, b: like(g, g * _logistic(_difference(b, a) * _LN2)))
+
+
+def _difference(a: Any, b: Any) -> Any:
+    """Return a - b, but of equal infinities 0 if positive, -infinity if negative."""
+    same = equal(a, b) & isinf(a)
+    return where(same, minimum(a, 0), a) - where(same, 0, b)
+
+
+@primitive
+def xlogy(a: Array, b: Array, /) -> Array:
+    r"""Return $a \ln b$, and 0 where a is 0 (unless b is NaN), as entropies need it.
+
+    $\bar a = \bar y \ln b$, $\bar b = \bar y\,a / b$; both are taken as 0 where a and b are 0.
+    """
+    xp = namespace(a, b)
+    b = xp.asarray(b, dtype=xp.result_type(a, b))
+    nothing = xp.equal(a, 0) & xp.equal(b, b)
+    return a * xp.log(xp.where(nothing, 1, b))
+
+
+xlogy.vjp(lambda g, a, b: like(g, g * log(_guarded(a, b))),
+          lambda g, a, b: g * (a / _guarded(a, b)))
+
+
+def _guarded(a: Any, b: Any) -> Any:
+    """Return b, but 1 where a and b are both 0."""
+    return where(equal(a, 0) & equal(b, 0), 1.0, b)

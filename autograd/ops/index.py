@@ -1,95 +1,305 @@
-r"""Ops that pick elements out, and their adjoint, which adds elements in.
+r"""Ops that pick elements out, and their adjoints, which put elements in.
 
 Picking is linear: $y_k = x_{i(k)}$. Its adjoint sends each $\bar y_k$ back to place $i(k)$ and adds
-where a place was picked more than once: `scatter_add` into zeros. Picking is in turn the adjoint
-of `scatter_add`, so the pair differentiates to any order.
+where a place was picked more than once: $\bar x_j = \sum_{k:\,i(k) = j} \bar y_k$, a scattering of
+$\bar y$ into zeros. Picking is in turn the adjoint of that scattering, so the pair differentiates
+to any order.
+
+A Tensor is never written into; `x.at[index].set(v)` is a new one, with v in these places.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ..backend import Array, Shape, namespace
-from ..primitive import composite, primitive
-from ..tensor import Tensor, values
-from .shape import reshape
+from ..primitive import composite, nondifferentiable, primitive
+from ..tensor import values
+from .piecewise import equal, where
+from .shape import array, broadcast_arrays, reshape, stack
 
-__all__ = ["getitem", "scatter_add", "take", "take_along_axis"]
+__all__ = [
+    "choose", "compress", "extract", "getitem", "masked_fill", "put_along_axis", "scatter_add",
+    "scatter_max", "scatter_min", "scatter_set", "select", "take", "take_along_axis",
+    "unravel_index",
+]
+
+
+# the pair
 
 
 @primitive
 def getitem(x: Array, /, index: Any) -> Array:
-    """Return x[index] with all that NumPy's indexing knows: slices, integers, arrays, masks."""
-    return x[_plain_index(index)]
+    r"""Return x[index] with all that NumPy's indexing knows: slices, integers, arrays, masks.
+
+    $y_k = x_{i(k)}$, so $\bar x_j = \sum_{k:\,i(k) = j} \bar y_k$.
+    """
+    return x[_plain_index(index, x)]
 
 
 @getitem.vjp
 def _(g: Any, shape: Shape, index: Any) -> Any:
-    xp = namespace(values(g))
-    return scatter_add(xp.zeros(shape, dtype=g.dtype), index, g)
+    return _scatter(g, index, shape)
+
+
+@primitive
+def _scatter(v: Array, /, index: Any, shape: Shape) -> Array:
+    r"""Return zeros of that shape with v added at the places of the index: getitem's adjoint.
+
+    $y_j = \sum_{k:\,i(k) = j} v_k$, so $\bar v_k = \bar y_{i(k)}$.
+    """
+    y = namespace(v).zeros(shape, dtype=v.dtype)
+    index = _plain_index(index, v)
+    if _picks_once(index):
+        y[index] = v
+    else:
+        namespace(v).add.at(y, index, v)
+    return y
+
+
+_scatter.vjp(lambda g, index: getitem(g, index))
+
+
+_BASIC = (int, slice, type(None), EllipsisType, np.integer)
+
+
+def _is_basic(part: Any) -> bool:
+    return isinstance(part, _BASIC) and part is not True and part is not False
+
+
+def _plain_index(index: Any, x: Array) -> Any:
+    """Return the index with lists, Tensors and host arrays in it as arrays of x's library."""
+    if _is_basic(index):
+        return index
+    if isinstance(index, tuple):
+        return tuple([part if _is_basic(part) else _plain_part(part, x) for part in index])
+    return _plain_part(index, x)
+
+
+def _plain_part(part: Any, x: Array) -> Any:
+    part = values(array(part) if isinstance(part, (list, tuple)) else part)
+    if hasattr(part, "dtype") and not part.size and part.dtype.kind == "f":
+        part = part.astype(int)  # an empty list
+    xp = namespace(x)
+    return xp.asarray(part) if xp is not np and isinstance(part, np.ndarray) else part
+
+
+def _picks_once(index: Any) -> bool:
+    """Whether no element can be picked twice: the index, a plain one, has no array of integers."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(_is_basic(part) or getattr(part, "dtype", None) in (None, bool) for part in parts)
+
+
+# writing into a copy
 
 
 @primitive
 def scatter_add(x: Array, index: Any, v: Array, /) -> Array:
-    """Return x with v added at `x[index]`; places that occur more than once receive each v."""
-    xp = namespace(x, v)
-    index = _plain_index(index)
-    y = x.astype(xp.result_type(x, v))  # a copy
-    if _is_basic(index):
+    r"""Return x with v added at `x[index]`; places that occur more than once receive each v.
+
+    $y_j = x_j + \sum_{k:\,i(k) = j} v_k$, so $\bar x = \bar y$ and $\bar v_k = \bar y_{i(k)}$.
+    """
+    y, index, v = _prepared(x, index, v)
+    if _picks_once(index):
         y[index] += v
     else:
-        xp.add.at(y, index, v)
+        namespace(y).add.at(y, index, v)
     return y
 
 
 @scatter_add.vjp
-def _(g: Any, index: Any, shapes: tuple[Shape, ...]) -> tuple[Any, None, Any]:
-    return g, None, g[index]
+def _(g: Any, index: Any) -> tuple[Any, None, Any]:
+    return g, None, getitem(g, index)
 
 
-def _plain_index(index: Any) -> Any:
-    if isinstance(index, tuple):
-        return tuple(_plain_index(i) for i in index)
-    return values(index)
+@primitive
+def scatter_set(x: Array, index: Any, v: Array, /) -> Array:
+    r"""Return x with v in place of `x[index]`; of places that occur more than once the last holds.
+
+    With $l_j$ the last k for which $i(k) = j$, $y_j = v_{l_j}$ where there is one, else $x_j$. So
+    $\bar x_j = 0$ where there is one, else $\bar y_j$; and $\bar v_k = \bar y_{i(k)}$ where k is
+    the last, else 0.
+    """
+    y, index, v = _prepared(x, index, v)
+    if _picks_once(index):
+        y[index] = v
+        return y
+    xp, last = namespace(y), _last_writes(y, index)
+    return xp.where(last < 0, y, v.reshape(-1)[xp.maximum(last, 0)]) if v.size else y
 
 
-def _is_basic(index: Any) -> bool:
-    """Whether the index picks each element at most once, as slices and integers do."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        part is None or part is Ellipsis or (isinstance(part, (slice, int, np.integer))
-        and not isinstance(part, bool))
-        for part in parts
-    )
+@scatter_set.vjp
+def _(g: Any, index: Any, wanted: tuple[bool, ...]) -> tuple[Any, None, Any]:
+    dx = scatter_set(g, index, 0.0) if wanted[0] else None
+    return dx, None, _to_last_writes(g, index) if wanted[2] else None
+
+
+def _to_last_writes(g: Any, index: Any) -> Any:
+    dv, plain = getitem(g, index), _plain_index(index, values(g))
+    if _picks_once(plain):
+        return dv
+    last = _last_writes(values(g), plain)[plain]
+    return where(equal(last, namespace(last).arange(last.size).reshape(last.shape)), dv, 0.0)
+
+
+def _last_writes(y: Array, index: Any) -> Array:
+    """Return for each place of y the number of the last write into it, and -1 if there is none."""
+    xp = namespace(y)
+    last = xp.full(y.shape, -1, dtype=xp.int64)
+    shape = last[index].shape
+    xp.maximum.at(last, index, xp.arange(int(np.prod(shape, dtype=int))).reshape(shape))
+    return last
+
+
+def _prepared(x: Array, index: Any, v: Array) -> tuple[Array, Any, Array]:
+    """Return a copy of x that v fits into, the index in plain form, and v as large as x[index]."""
+    xp = namespace(x, v)
+    y = xp.array(x, dtype=xp.result_type(x, v))
+    index = _plain_index(index, y)
+    return y, index, xp.broadcast_to(xp.asarray(v, dtype=y.dtype), y[index].shape)
+
+
+@primitive
+def scatter_max(x: Array, index: Any, v: Array, /) -> Array:
+    r"""Return x with, at `x[index]`, the largest of what was there and all v that go there.
+
+    $y_j = \max(x_j, \max_{k:\,i(k) = j} v_k)$; those of them that equal $y_j$ share $\bar y_j$
+    equally.
+    """
+    y, index, v = _prepared(x, index, v)
+    namespace(y).maximum.at(y, index, v)
+    return y
+
+
+@primitive
+def scatter_min(x: Array, index: Any, v: Array, /) -> Array:
+    r"""Return x with, at `x[index]`, the smallest of what was there and all v that go there.
+
+    $y_j = \min(x_j, \min_{k:\,i(k) = j} v_k)$; those of them that equal $y_j$ share $\bar y_j$
+    equally.
+    """
+    y, index, v = _prepared(x, index, v)
+    namespace(y).minimum.at(y, index, v)
+    return y
+
+
+def _to_the_extreme(g: Any, x: Any, index: Any, v: Any, y: Any) -> tuple[Any, None, Any]:
+    x_hits = equal(x, y).astype(g.dtype)
+    v_hits = equal(getitem(values(y), index), v).astype(g.dtype)
+    share = g / scatter_add(x_hits, index, v_hits)
+    return share * x_hits, None, getitem(share, index) * v_hits
+
+
+scatter_max.vjp(_to_the_extreme)
+scatter_min.vjp(_to_the_extreme)
+
+
+class At:
+    """`x.at`: to be followed by `[index]`, any that x itself takes."""
+
+    __slots__ = ("x",)
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __getitem__(self, index: Any) -> Places:
+        return Places(self.x, index)
+
+
+class Places:
+    """`x.at[index]`: its methods return x with these places changed; v broadcasts to x[index].
+
+    Where a place occurs more than once, `add`, `min` and `max` let each v count; with `set` and
+    `multiply` the last one holds, as in NumPy's `x[index] *= v`, and alone receives the gradient.
+    """
+
+    __slots__ = ("index", "x")
+
+    def __init__(self, x: Any, index: Any) -> None:
+        self.x, self.index = x, index
+
+    def set(self, v: Any) -> Any:
+        """Return x with v in these places."""
+        return scatter_set(self.x, self.index, v)
+
+    def add(self, v: Any) -> Any:
+        """Return x with v added in these places."""
+        return scatter_add(self.x, self.index, v)
+
+    def multiply(self, v: Any) -> Any:
+        """Return x with these places multiplied by v."""
+        return scatter_set(self.x, self.index, getitem(self.x, self.index) * v)
+
+    def min(self, v: Any) -> Any:
+        """Return x with, in these places, the smaller of what was there and v."""
+        return scatter_min(self.x, self.index, v)
+
+    def max(self, v: Any) -> Any:
+        """Return x with, in these places, the larger of what was there and v."""
+        return scatter_max(self.x, self.index, v)
+
+
+# picking along an axis
 
 
 @composite
-def take(x: Any, indices: Any, axis: int | None = None) -> Any:
-    """Return the elements of x at integer `indices` along an axis; of x flattened if it is None."""
-    x = x if isinstance(x, Tensor) else namespace(x).asarray(x)
+def take(x: Any, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Any:
+    """Return the elements of x at integer `indices` along an axis; of x flattened if it is None.
+
+    Indices out of range raise IndexError; with `mode` "clip" they are moved to the nearest end
+    (negative ones to 0), with "wrap" around.
+    """
+    x = array(x)
     indices = _integers(x, indices)
     if axis is None:
-        return reshape(x, -1)[indices]
-    return x[(*(slice(None),) * normalize_axis_index(axis, x.ndim), indices)]
+        x, axis = reshape(x, -1), 0
+    axis = normalize_axis_index(axis, x.ndim)
+    if mode not in ("raise", "clip", "wrap"):
+        raise ValueError(f"mode must be 'raise', 'clip' or 'wrap', got {mode!r}")
+    if mode != "raise":
+        n = x.shape[axis]
+        indices = indices % n if mode == "wrap" else namespace(indices).clip(indices, 0, n - 1)
+    return getitem(x, (*(slice(None),) * axis, indices))
 
 
 @composite
 def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
     """Return `x[.., indices[.., k, ..], ..]`: at each place along the axis, its own indices."""
-    x = x if isinstance(x, Tensor) else namespace(x).asarray(x)
+    x = array(x)
     indices = _integers(x, indices)
     if axis is None:
-        return reshape(x, -1)[indices]
+        return getitem(reshape(x, -1), indices)
+    return getitem(x, _along(x, indices, axis))
+
+
+@composite
+def put_along_axis(x: Any, indices: Any, v: Any, axis: int | None = -1) -> Any:
+    """Return x with v at `x[.., indices[.., k, ..], ..]`; a new array, unlike NumPy's function.
+
+    v broadcasts to the indices. Of indices that occur more than once the last holds.
+    """
+    x = array(x)
+    indices = _integers(x, indices)
+    if axis is None:
+        return reshape(scatter_set(reshape(x, -1), indices, v), x.shape)
+    return scatter_set(x, _along(x, indices, axis), v)
+
+
+def _along(x: Any, indices: Array, axis: int) -> tuple[Array, ...]:
+    """Return the index of all axes that is `indices` on one, and its own place on the others."""
+    axis = normalize_axis_index(axis, x.ndim)
     if indices.ndim != x.ndim:
         raise ValueError(f"expected indices with {x.ndim} axes as x has, got {indices.ndim}")
-    xp, here = namespace(indices), normalize_axis_index(axis, x.ndim)
+    xp = namespace(indices)
     grid = [xp.arange(n).reshape((1,) * i + (n,) + (1,) * (x.ndim - i - 1))
             for i, n in enumerate(x.shape)]
-    grid[here] = indices
-    return x[tuple(grid)]
+    grid[axis] = indices
+    return tuple(grid)
 
 
 def _integers(x: Any, indices: Any) -> Array:
@@ -99,3 +309,62 @@ def _integers(x: Any, indices: Any) -> Array:
             raise TypeError(f"indices must be integers, got {indices.dtype}")
         indices = indices.astype(int)
     return indices
+
+
+@composite
+def compress(condition: Any, x: Any, axis: int | None = None) -> Any:
+    """Return the slices of x along an axis for which the condition, a vector, holds.
+
+    x is flattened if the axis is None. A condition on the host does not make it wait for a device.
+    """
+    condition = values(array(condition))
+    if condition.ndim != 1:
+        raise ValueError(f"expected a condition with one axis, got shape {condition.shape}; "
+                         f"use extract, or x[condition]")
+    return take(x, namespace(condition).flatnonzero(condition), axis)
+
+
+@composite
+def extract(condition: Any, x: Any) -> Any:
+    """Return the elements of x, flattened, for which the condition, flattened, holds."""
+    return compress(reshape(values(array(condition)), -1), x)
+
+
+# choosing element by element
+
+
+@composite
+def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
+    """Return, element by element, the choice whose condition is the first to hold, or the default.
+
+    Only what was chosen receives a gradient.
+    """
+    if len(condlist) != len(choicelist) or not len(condlist):
+        raise ValueError(f"expected as many conditions as choices and at least one, got "
+                         f"{len(condlist)} and {len(choicelist)}")
+    y = default
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        condition = values(array(condition))
+        if condition.dtype != bool:
+            raise TypeError(f"conditions must be boolean, got {condition.dtype}; compare first")
+        y = where(condition, choice, y)
+    return y
+
+
+@composite
+def choose(indices: Any, choices: Any) -> Any:
+    """Return, element by element, that of the choices whose number the index is."""
+    indices, *parts = broadcast_arrays(values(array(indices)), *choices)
+    return take_along_axis(stack(tuple(parts)), indices[None], 0)[0]
+
+
+@composite
+def masked_fill(x: Any, mask: Any, value: Any) -> Any:
+    """Return x with the value where the mask holds; there x receives no gradient."""
+    return where(mask, value, x)
+
+
+@nondifferentiable
+def unravel_index(indices: Array, /, shape: Shape) -> Any:
+    """Return the tuple of indices, one for each axis, of elements numbered in C order."""
+    return namespace(indices).unravel_index(indices, shape)

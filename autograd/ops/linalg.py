@@ -1,5 +1,652 @@
-"""Decompositions and what follows from them: inv, solve, det, eigh, svd and their kin."""
+r"""Decompositions and what follows from them: inv, solve, det, eigh, svd, norms and their kin.
+
+Names and semantics are those of `numpy.linalg`: matrices are in the last two axes, and the axes
+before them make a stack. A rule is found by writing the differential of the result as a function
+of $dA$ and bringing $\langle \bar Y, dY \rangle = \sum_{ij} \bar Y_{ij}\,dY_{ij}$ into the form
+$\langle \bar A, dA \rangle$, for which two moves suffice: $\langle X, BC \rangle = \langle B^\top
+X, C \rangle = \langle X C^\top, B \rangle$ and $\langle X, B \rangle = \langle X^\top, B^\top
+\rangle$.
+
+A node of the record has one result. So `eigh`, `svd`, `qr` and `slogdet` are cut out of one array
+that a primitive returns, for example of the eigenpairs $(w_i, v_i)$ as columns: the decomposition
+is computed once, and it is all that the rule keeps.
+
+Where a matrix is singular, NumPy raises `LinAlgError`; CuPy, which would have to wait for the
+answer, returns numbers without meaning.
+
+Sources: Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
+differentiation", 2008; Seeger et al., "Auto-differentiating linear algebra", arXiv:1710.08717.
+"""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from collections.abc import Sequence
+from functools import cache
+from math import inf, prod
+from operator import index
+from typing import Any, NamedTuple
+
+from numpy import broadcast_shapes
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from ..backend import Array, Shape, namespace
+from ..broadcast import astype
+from ..primitive import composite, nondifferentiable, primitive
+from ..tensor import STATE, Tensor, constant, values
+from . import reduce
+from .arithmetic import power
+from .piecewise import absolute, equal, sign, where
+from .products import cross as cross  # re-exported, as array libraries have them in linalg too
+from .products import matmul as matmul
+from .products import outer as outer
+from .products import tensordot as tensordot
+from .products import vecdot as vecdot
+from .shape import concatenate, expand_dims, reshape, squeeze, swapaxes, transpose
+from .shape import diagonal as diagonal_of_axes
+from .shape import matrix_transpose as matrix_transpose
+
+__all__ = [
+    "EighResult", "QRResult", "SVDResult", "SlogdetResult", "cholesky", "cond", "det", "eigh",
+    "eigvalsh", "inv", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv",
+    "qr", "slogdet", "solve", "svd", "svdvals", "tensorinv", "tensorsolve", "vector_norm",
+]
+
+
+class EighResult(NamedTuple):
+    """What `eigh` returns."""
+
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+class QRResult(NamedTuple):
+    """What `qr` returns."""
+
+    Q: Any
+    R: Any
+
+
+class SVDResult(NamedTuple):
+    """What `svd` returns."""
+
+    U: Any
+    S: Any
+    Vh: Any
+
+
+class SlogdetResult(NamedTuple):
+    """What `slogdet` returns."""
+
+    sign: Any
+    logabsdet: Any
+
+
+def _t(x: Any) -> Any:
+    """Return the transposed matrices."""
+    return swapaxes(x, -1, -2)
+
+
+def _lower(x: Any) -> Array:
+    r"""Return $\Phi$: 1 below the diagonal of matrices like x, 1/2 on it, 0 above."""
+    xp, n = namespace(values(x)), x.shape[-1]
+    return xp.tri(n, dtype=x.dtype) - 0.5 * xp.eye(n, dtype=x.dtype)
+
+
+def _diag(w: Any) -> Any:
+    """Return matrices with w on the diagonal."""
+    return w[..., None] * namespace(values(w)).eye(w.shape[-1], dtype=w.dtype)
+
+
+def _reciprocal(x: Any) -> Any:
+    """Return 1 / x, but 0 where x is 0."""
+    zero = equal(x, 0)
+    return where(zero, 0.0, 1 / where(zero, 1.0, x))
+
+
+# systems of equations
+
+
+@primitive
+def inv(a: Array, /) -> Array:
+    r"""Return the inverse of each matrix; LinAlgError where it has none.
+
+    From $AY = I$: $dA\,Y + A\,dY = 0$, so $dY = -Y\,dA\,Y$ and
+    $\bar A = -Y^\top \bar Y\, Y^\top$.
+    """
+    return namespace(a).linalg.inv(a)
+
+
+inv.vjp(lambda g, y: -(_t(y) @ g @ _t(y)))
+
+
+@primitive
+def solve(a: Array, b: Array, /) -> Array:
+    r"""Return x with a x = b; b is one vector, or matrices of columns; LinAlgError if singular.
+
+    From $AX = B$: $dA\,X + A\,dX = dB$, so $dX = A^{-1}(dB - dA\,X)$, therefore
+    $\bar B = A^{-\top} \bar X$ and $\bar A = -\bar B X^\top$.
+    """
+    xp = namespace(a, b)
+    a, b = xp.asarray(a), xp.asarray(b)
+    if a.ndim < 2 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise ValueError(f"expected matrices (..., n, n), and a vector (n,) or matrices "
+                         f"(..., n, k), got {a.shape} and {b.shape}")
+    x = b[:, None] if b.ndim == 1 else b
+    lead = broadcast_shapes(a.shape[:-2], x.shape[:-2])  # CuPy leaves this to the caller
+    x = xp.linalg.solve(xp.broadcast_to(a, lead + a.shape[-2:]),
+                        xp.broadcast_to(x, lead + x.shape[-2:]))
+    return x[..., 0] if b.ndim == 1 else x
+
+
+@solve.vjp
+def _(g: Any, a: Any, y: Any, shapes: tuple[Shape, ...],
+      wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+    vector = len(shapes[1]) == 1
+    if vector:
+        g, y = g[..., None], y[..., None]
+    db = solve(_t(a), g)
+    da = -(db @ _t(y)) if wanted[0] else None
+    return da, db[..., 0] if vector else db
+
+
+@primitive
+def pinv(a: Array, /, rcond: float | None = None, *, rtol: float | None = None) -> Array:
+    r"""Return the Moore-Penrose inverse; singular values up to `rcond` times the largest are 0.
+
+    `rcond` is 1e-15 unless given, under this name or as `rtol`. With $P = A^+$ and as long as the
+    rank does not change (where it does, P jumps), differentiating $P = PAP$ and the symmetry of
+    $AP$ and $PA$ gives
+
+    $dP = -P\,dA\,P + PP^\top dA^\top (I - AP) + (I - PA)\,dA^\top P^\top P$, so
+    $\bar A = -P^\top \bar P P^\top + (I - AP)\,\bar P^\top P P^\top
+    + P^\top P \bar P^\top (I - PA)$.
+
+    Source: Golub, Pereyra, "The differentiation of pseudo-inverses", 1973, theorem 4.3.
+    """
+    if rcond is not None and rtol is not None:
+        raise ValueError("`rcond` and `rtol` are two names of one option; give one of them")
+    cut = rtol if rcond is None else rcond
+    return namespace(a).linalg.pinv(a, 1e-15 if cut is None else cut)
+
+
+@pinv.vjp
+def _(g: Any, a: Any, y: Any) -> Any:
+    p, pt, gt = y, _t(y), _t(g)
+    da = gt @ p @ pt
+    da = da - a @ (p @ da)
+    right = pt @ p @ gt
+    return da + right - (right @ p) @ a - pt @ g @ pt
+
+
+@composite
+def tensorinv(a: Any, ind: int = 2) -> Any:
+    """Return the inverse of a, read as a matrix from its last axes to its first `ind` axes."""
+    if ind <= 0:
+        raise ValueError(f"`ind` must be positive, got {ind}")
+    rows, columns = a.shape[:ind], a.shape[ind:]
+    return reshape(inv(reshape(a, (prod(rows), prod(columns)))), (*columns, *rows))
+
+
+@composite
+def tensorsolve(a: Any, b: Any, axes: Sequence[int] | None = None) -> Any:
+    """Return x with `tensordot(a, x, x.ndim) = b`; `axes` of a are moved to its end first."""
+    if axes is not None:
+        last = normalize_axis_tuple(axes, a.ndim)
+        a = transpose(a, (*(i for i in range(a.ndim) if i not in last), *last))
+    unknown = a.shape[b.ndim :]
+    if prod(unknown) != prod(b.shape) or a.shape[: b.ndim] != b.shape:
+        raise ValueError(f"expected a of shape b.shape + x.shape with as many elements in x as in "
+                         f"b, got {a.shape} and {b.shape}")
+    return reshape(solve(reshape(a, (prod(unknown),) * 2), reshape(b, -1)), unknown)
+
+
+# determinants
+
+
+@primitive
+def det(a: Array, /) -> Array:
+    r"""Return the determinant.
+
+    $d \det A = \det A\, \operatorname{tr}(A^{-1} dA)$ (Jacobi), so
+    $\bar A = \bar y\,y\,A^{-\top}$. At a singular matrix the derivative exists, but this way of
+    computing it raises LinAlgError.
+    """
+    return namespace(a).linalg.det(a)
+
+
+det.vjp(lambda g, a, y: (g * y)[..., None, None] * _t(inv(a)))
+
+
+@composite
+def slogdet(a: Any) -> SlogdetResult:
+    r"""Return (sign, logabsdet): the determinant's sign and the logarithm of its magnitude.
+
+    $d \ln|\det A| = \operatorname{tr}(A^{-1} dA)$, so $\bar A = \bar\ell\,A^{-\top}$; the sign has
+    derivative 0.
+    """
+    both = _slogdet(a)
+    return SlogdetResult(both[0], both[1])
+
+
+@primitive
+def _slogdet(a: Array, /) -> Array:
+    xp = namespace(a)
+    sign, logabsdet = xp.linalg.slogdet(a)
+    return xp.stack([sign, logabsdet])
+
+
+_slogdet.vjp(lambda g, a: g[1][..., None, None] * _t(inv(a)))
+
+
+# symmetric matrices: one triangle is read
+
+
+def _onto_triangle(s: Any, upper: bool) -> Any:
+    r"""Return the gradient by the elements that were read, from S with $d\ell = \langle S, dA
+    \rangle$: an element off the diagonal stands for its mirror image too and receives both.
+    """
+    half = _lower(s)
+    return (s + _t(s)) * (half.T if upper else half)
+
+
+@primitive
+def cholesky(a: Array, /, *, upper: bool = False) -> Array:
+    r"""Return the lower triangular L with $A = LL^\top$, or $L^\top$ if `upper`.
+
+    Of the symmetric A only the lower (`upper`: upper) triangle is read, as in NumPy, and only its
+    elements receive a gradient; pass `(a + a.T) / 2` for a symmetric one. LinAlgError unless A is
+    positive definite.
+
+    $dA = dL\,L^\top + L\,dL^\top$, so $L^{-1} dA\,L^{-\top} = X + X^\top$ with the lower triangular
+    $X = L^{-1} dL$. That is $X = \Phi(L^{-1} dA\,L^{-\top})$ where $\Phi$ takes the lower triangle
+    and half of the diagonal. Hence $\bar A = L^{-\top} \Phi(L^\top \bar L)\,L^{-1}$, and what falls
+    above the diagonal is added below it.
+    """
+    factor = namespace(a).linalg.cholesky(_t(a) if upper else a)
+    return _t(factor) if upper else factor
+
+
+@cholesky.vjp
+def _(g: Any, y: Any, upper: bool) -> Any:
+    lt, g = (y, _t(g)) if upper else (_t(y), g)
+    s = solve(lt, lt @ g * _lower(g))
+    return _onto_triangle(solve(lt, _t(s)), upper)
+
+
+@composite
+def eigh(a: Any, UPLO: str = "L") -> EighResult:
+    r"""Return (eigenvalues, eigenvectors) of symmetric matrices, eigenvalues in rising order.
+
+    Of A only the lower (`UPLO="U"`: upper) triangle is read, as in NumPy, and only its elements
+    receive a gradient; pass `(a + a.T) / 2` for a symmetric one.
+
+    $A = V \Lambda V^\top$ with $V^\top V = I$, so $\Omega = V^\top dV$ is antisymmetric and
+    $V^\top dA\,V = d\Lambda + \Omega\Lambda - \Lambda\Omega$. The diagonal gives $d\lambda$, the
+    rest $\Omega_{ij} = F_{ij} (V^\top dA\,V)_{ij}$ with $F_{ij} = 1 / (\lambda_j - \lambda_i)$:
+
+    $\bar A = V \bigl(\operatorname{diag}\bar\lambda + F \circ (V^\top \bar V)\bigr) V^\top$.
+
+    Where two eigenvalues are equal, their vectors can be rotated into each other and have no
+    derivative. There F is 0, which is right for functions of the eigenvalues, and of the space that
+    the vectors span together; it is not for $V f(\Lambda) V^\top$, whose derivative has $f'$ there.
+    """
+    pairs = _eigh(a, UPLO)
+    return EighResult(pairs[..., 0, :], pairs[..., 1:, :])
+
+
+@primitive
+def _eigh(a: Array, /, UPLO: str) -> Array:
+    xp = namespace(a)
+    w, v = xp.linalg.eigh(a, UPLO)
+    return xp.concatenate([w[..., None, :], v], axis=-2)
+
+
+@_eigh.vjp
+def _(g: Any, y: Any, UPLO: str) -> Any:
+    w, v = y[..., 0, :], y[..., 1:, :]
+    dw, dv = g[..., 0, :], g[..., 1:, :]
+    f = _reciprocal(w[..., None, :] - w[..., None])
+    return _onto_triangle(v @ (_diag(dw) + f * (_t(v) @ dv)) @ _t(v), UPLO in "Uu")
+
+
+@primitive
+def eigvalsh(a: Array, /, UPLO: str = "L") -> Array:
+    r"""Return the eigenvalues of symmetric matrices in rising order; A is read as by `eigh`.
+
+    $d\lambda_i = v_i^\top dA\,v_i$, so $\bar A = V \operatorname{diag}(\bar\lambda) V^\top$. The
+    vectors are computed in the backward pass only.
+    """
+    return namespace(a).linalg.eigvalsh(a, UPLO)
+
+
+@eigvalsh.vjp
+def _(g: Any, a: Any, UPLO: str) -> Any:
+    v = eigh(a, UPLO).eigenvectors
+    return _onto_triangle(v * g[..., None, :] @ _t(v), UPLO in "Uu")
+
+
+# matrices of any shape
+
+
+@composite
+def qr(a: Any, mode: str = "reduced") -> Any:
+    r"""Return (Q, R) with a = Q R, Q's columns orthonormal and R upper triangular.
+
+    With k the smaller of a's sides, Q has k columns and R k rows; with `mode="complete"` Q is
+    square, and where it has additional columns, which are arbitrary, a gradient is refused.
+    `mode="r"` returns R alone.
+
+    For $k = n$: $dA = dQ\,R + Q\,dR$ where $Q^\top dQ$ is antisymmetric and $dR\,R^{-1}$ upper
+    triangular, which fixes both and gives, with $M = R \bar R^\top - \bar Q^\top Q$,
+
+    $\bar A = \bigl(\bar Q + Q \operatorname{copyltu} M\bigr) R^{-\top}$;
+
+    copyltu mirrors the lower triangle into the upper one. For $n > k$: $A = (X\;Y)$,
+    $R = (U\;V)$, where $X = QU$ as before, and $V = Q^\top Y$ adds $Y\bar V^\top$ to $\bar Q$ and
+    gives $\bar Y = Q\bar V$. The first k columns of A must be independent.
+
+    Sources: Walter, Lehmann, "Algorithmic differentiation of linear algebra functions", 2010; for
+    $n > k$ Roberts, Roberts, "QR and LQ decomposition matrix backpropagation", arXiv:2009.10071.
+    """
+    if mode not in ("reduced", "complete", "r"):
+        raise ValueError(f"mode {mode!r} is not one of 'reduced', 'complete', 'r'")
+    m = a.shape[-2]
+    both = _qr(a, "reduced" if mode == "r" else mode)
+    r = both[..., m:]
+    return r if mode == "r" else QRResult(_t(both[..., :m]), r)
+
+
+@primitive
+def _qr(a: Array, /, mode: str) -> Array:
+    xp = namespace(a)
+    q, r = xp.linalg.qr(a, mode)
+    return xp.concatenate([_t(q), r], axis=-1)  # row i: the column q_i, then the row r_i
+
+
+@_qr.vjp
+def _(g: Any, y: Any, shape: Shape) -> Any:
+    m, k = shape[-2], min(shape[-2:])
+    if y.shape[-2] != k:
+        raise ValueError(f"qr: mode='complete' adds columns to Q that are arbitrary and have no "
+                         f"derivative, for shape {shape}; use mode='reduced'")
+    q, u, v = _t(y[..., :m]), y[..., m : m + k], y[..., m + k :]
+    dq, du, dv = _t(g[..., :m]), g[..., m : m + k], g[..., m + k :]
+    dq = dq + q @ (v @ _t(dv))
+    low = (u @ _t(du) - _t(dq) @ q) * _lower(u)
+    dx = _t(solve(u, _t(dq + q @ (low + _t(low)))))
+    return concatenate([dx, q @ dv], axis=-1)
+
+
+@composite
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    r"""Return (U, S, Vh) with $A = U \operatorname{diag}(S) V^\top$, singular values falling.
+
+    With k the smaller of A's sides, U has k columns and Vh k rows; `full_matrices` (NumPy's
+    default) adds arbitrary ones up to square matrices, and where it adds any, a gradient is
+    refused. Without `compute_uv` this is `svdvals`.
+
+    $U^\top dU$ and $V^\top dV$ are antisymmetric; with $C = U^\top dA\,V$,
+    $E_{ij} = 1 / (s_j^2 - s_i^2)$: $ds_i = C_{ii}$,
+    $dU = U\,\bigl(E \circ (CS + SC^\top)\bigr) + (I - UU^\top)\,dA\,V S^{-1}$ and
+    $dV = V\,\bigl(E \circ (SC + C^\top S)\bigr) + (I - VV^\top)\,dA^\top U S^{-1}$. So
+
+    $\bar A = U\,\bigl(\operatorname{diag}\bar s + (E \circ (U^\top\bar U - \bar U^\top U))\,S
+    + S\,(E \circ (V^\top\bar V - \bar V^\top V))\bigr)\,V^\top
+    + (I - UU^\top)\,\bar U S^{-1} V^\top + U S^{-1} \bar V^\top (I - VV^\top)$.
+
+    Where two singular values are equal, or one is 0, the vectors have no derivative; E and
+    $S^{-1}$ are 0 there (see `eigh` for what this is right for).
+
+    Source: Townsend, "Differentiating the singular value decomposition", 2016.
+    """
+    if not compute_uv:
+        return svdvals(a)
+    m, n = a.shape[-2:]
+    if full_matrices and m != n:
+        if isinstance(a, Tensor) and a.requires_grad and STATE.recording:
+            raise ValueError("full_matrices=True adds singular vectors that are arbitrary and have "
+                             "no derivative; use full_matrices=False")
+        parts = namespace(values(a)).linalg.svd(values(a))
+        return SVDResult(*(constant(x) if isinstance(a, Tensor) else x for x in parts))
+    triplets = _svd(a)
+    return SVDResult(triplets[..., :m, :], triplets[..., m, :], _t(triplets[..., m + 1 :, :]))
+
+
+@primitive
+def _svd(a: Array, /) -> Array:
+    xp = namespace(a)
+    u, s, vh = xp.linalg.svd(a, full_matrices=False)
+    return xp.concatenate([u, s[..., None, :], _t(vh)], axis=-2)  # column i: u_i, s_i, v_i
+
+
+@_svd.vjp
+def _(g: Any, y: Any, shape: Shape) -> Any:
+    m, n = shape[-2:]
+    u, s, v = y[..., :m, :], y[..., m, :], y[..., m + 1 :, :]
+    du, ds, dv = g[..., :m, :], g[..., m, :], g[..., m + 1 :, :]
+    row, column = s[..., None, :], s[..., None]
+    e = _reciprocal((row - column) * (row + column))
+    ru, rv = _t(u) @ du, _t(v) @ dv
+    core = _diag(ds) + e * (ru - _t(ru)) * row + column * (e * (rv - _t(rv)))
+    da = u @ core @ _t(v)
+    if m > n:
+        da = da + (du - u @ ru) * _reciprocal(row) @ _t(v)
+    if m < n:
+        da = da + u @ _t((dv - v @ rv) * _reciprocal(row))
+    return da
+
+
+@primitive
+def svdvals(a: Array, /) -> Array:
+    r"""Return the singular values in falling order.
+
+    $ds_i = u_i^\top dA\,v_i$, so $\bar A = U \operatorname{diag}(\bar s) V^\top$. At $s_i = 0$,
+    where $s_i$ has a kink as |x| has, the derivative is taken as 0. The vectors are computed in the
+    backward pass only.
+    """
+    return namespace(a).linalg.svd(a, compute_uv=False)
+
+
+@svdvals.vjp
+def _(g: Any, a: Any, y: Any) -> Any:
+    u, _, vh = svd(a, full_matrices=False)
+    return u * (g * sign(y))[..., None, :] @ vh
+
+
+# norms
+
+
+@composite
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """Return the norm of vectors (one axis) or matrices (two axes); see the ops of these names.
+
+    Without `ord` and `axis`, that of x as one vector. The derivative at 0 is taken as 0.
+    """
+    if axis is None:
+        if ord is None:
+            return vector_norm(x, axis=None, keepdims=keepdims)
+        axis = tuple(range(values(x).ndim))
+    axes = normalize_axis_tuple(axis, values(x).ndim)
+    if len(axes) == 1:
+        return vector_norm(x, axis=axes, keepdims=keepdims, ord=2 if ord is None else ord)
+    if len(axes) == 2:
+        return _matrix_norm(x, axes, "fro" if ord is None else ord, keepdims)
+    raise ValueError(f"`ord` is for one axis (vectors) or two (matrices), got {len(axes)}; "
+                     f"name them with `axis`")
+
+
+@composite
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    r"""Return $(\sum_i |x_i|^p)^{1/p}$ over the axes, p being `ord`; over all if `axis` is None.
+
+    `ord` may also be inf (the largest magnitude), -inf (the smallest) and 0 (how many are not 0).
+    The derivative is taken as 0 by elements that are 0, and at x = 0.
+    """
+    x = _floating(x)
+    if isinstance(ord, str):
+        raise ValueError(f"a vector has no norm {ord!r}; `ord` is a number")
+    if ord == inf or ord == -inf:
+        extreme = reduce.max if ord > 0 else reduce.min
+        return extreme(absolute(x), axis, keepdims=keepdims)
+    if ord == 0:
+        return reduce.sum(absolute(sign(x)), axis, keepdims=keepdims)
+    if ord == 1:
+        return reduce.sum(absolute(x), axis, keepdims=keepdims)
+    return _p_norm(x, ord, axis, keepdims)
+
+
+@primitive
+def _p_norm(x: Array, /, p: float, axis: Any, keepdims: bool) -> Array:
+    r"""$y^p = \sum_i |x_i|^p$, so $dy = \sum_i \operatorname{sign}(x_i) (|x_i| / y)^{p-1} dx_i$."""
+    xp = namespace(x)
+    if p == 2:
+        return xp.sqrt(xp.sum(x * x, axis=axis, keepdims=keepdims))
+    return xp.power(xp.sum(xp.power(xp.abs(x), p), axis=axis, keepdims=keepdims), 1 / p)
+
+
+@_p_norm.vjp
+def _(g: Any, x: Any, y: Any, shape: Shape, p: float, axis: Any, keepdims: bool) -> Any:
+    g, y = (reduce.spread(r, shape, axis, keepdims) for r in (g, y))
+    ratio = x * _reciprocal(y)
+    if p == 2:
+        return g * ratio
+    zero = equal(ratio, 0)
+    return where(zero, 0.0, g * sign(x) * power(absolute(where(zero, 1.0, ratio)), p - 1))
+
+
+@composite
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """Return a norm of each matrix.
+
+    `ord`: "fro" (of the elements as one vector), "nuc" (the sum of the singular values), 2 or -2
+    (the largest or smallest one), 1 or -1 (the largest or smallest sum of a column's magnitudes),
+    inf or -inf (of a row's). At kinks the derivative is that of the ops it is made of: 0 for |0|
+    and for a singular value 0, equal parts where several are the largest.
+    """
+    ndim = values(x).ndim
+    if ndim < 2:
+        raise ValueError(f"expected matrices, got {ndim} axes")
+    return _matrix_norm(x, (ndim - 2, ndim - 1), ord, keepdims)
+
+
+def _matrix_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any:
+    x = _floating(x)
+    if ord in ("fro", "f"):
+        return _p_norm(x, 2, axes, keepdims)
+    if ord in ("nuc", 2, -2):
+        others = tuple(i for i in range(x.ndim) if i not in axes)
+        s = svdvals(transpose(x, (*others, *axes)))
+        by = {"nuc": reduce.sum, 2: reduce.max, -2: reduce.min}[ord]
+        return expand_dims(by(s, -1), tuple(sorted(axes))) if keepdims else by(s, -1)
+    if ord not in (1, -1, inf, -inf):
+        raise ValueError(f"matrices have no norm {ord!r}; `ord` is 'fro', 'nuc', 1, 2, inf or the "
+                         f"negative of one of these numbers")
+    down, along = axes if ord in (1, -1) else axes[::-1]
+    extreme = reduce.max if ord > 0 else reduce.min
+    y = extreme(reduce.sum(absolute(x), down, keepdims=True), along, keepdims=True)
+    return y if keepdims else squeeze(y, axes)
+
+
+def _floating(x: Any) -> Any:
+    x = x if isinstance(x, Tensor) else namespace(x).asarray(x)
+    return astype(x, float) if x.dtype.kind in "biu" else x
+
+
+@composite
+def cond(x: Any, p: Any = None) -> Any:
+    """Return the condition number: by `p` as in `norm`, the norm of x times that of its inverse.
+
+    Without `p`, or with 2, the largest singular value by the smallest; with -2 the reverse.
+    LinAlgError for a singular x and another p.
+    """
+    if values(x).size == 0:
+        raise ValueError("an empty matrix has no condition number")
+    if p is None or p in (2, -2):
+        s = svdvals(x)
+        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+
+
+@nondifferentiable
+def matrix_rank(a: Array, /, tol: float | None = None, *, rtol: float | None = None) -> Array:
+    """Return how many singular values exceed `tol`.
+
+    `tol` is `rtol` times the largest singular value; `rtol` the larger side times the precision of
+    the dtype. A vector has rank 1, or 0 if it is all 0.
+    """
+    xp = namespace(a)
+    a = xp.asarray(a)
+    if a.ndim < 2:
+        return xp.any(a != 0).astype(int)
+    s = xp.linalg.svd(a, compute_uv=False)
+    if tol is None:
+        rtol = max(a.shape[-2:]) * xp.finfo(s.dtype).eps if rtol is None else rtol
+        tol = (xp.max(s, axis=-1, keepdims=True) if s.size else s) * rtol
+    return xp.count_nonzero(s > tol, axis=-1)
+
+
+# products of several
+
+
+@composite
+def matrix_power(a: Any, n: int) -> Any:
+    """Return the matrix multiplied n times with itself; a negative n does so with its inverse."""
+    n = index(n)
+    x = values(a)
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"expected square matrices, got {x.shape}")
+    if n == 0:
+        xp = namespace(x)
+        one = xp.broadcast_to(xp.eye(x.shape[-1], dtype=x.dtype), x.shape).copy()
+        return constant(one) if isinstance(a, Tensor) else one
+    square, n = (inv(a), -n) if n < 0 else (a, n)
+    y = None
+    while n:
+        if n % 2:
+            y = square if y is None else y @ square
+        n //= 2
+        square = square @ square if n else None
+    return y
+
+
+@composite
+def multi_dot(arrays: Sequence[Any]) -> Any:
+    """Return the product of two or more matrices, in the order that takes the fewest operations.
+
+    The first may be a vector (a row) and the last (a column).
+    """
+    if len(arrays) < 2:
+        raise ValueError(f"expected at least two arrays, got {len(arrays)}")
+    if any(x.ndim != 2 for x in arrays[1:-1]) or any(x.ndim not in (1, 2) for x in arrays):
+        raise ValueError(f"expected matrices, at the ends also vectors, got shapes "
+                         f"{[x.shape for x in arrays]}")
+    first, last = arrays[0], arrays[-1]
+    sides = [first.shape[0] if first.ndim == 2 else 1, *(x.shape[0] for x in arrays[1:]),
+             last.shape[1] if last.ndim == 2 else 1]
+
+    @cache
+    def best(i: int, j: int) -> tuple[int, int]:
+        """Return the cost of the product of the arrays i to j, and the last one left of the cut."""
+        return min(((best(i, k)[0] + best(k + 1, j)[0] + sides[i] * sides[k + 1] * sides[j + 1], k)
+                    for k in range(i, j)), default=(0, i))
+
+    def product(i: int, j: int) -> Any:
+        cut = best(i, j)[1]
+        return arrays[i] if i == j else matmul(product(i, cut), product(cut + 1, j))
+
+    return product(0, len(arrays) - 1)
+
+
+# in NumPy's linalg, unlike in NumPy itself, these take the last two axes
+
+
+@composite
+def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    """Return the diagonal of each matrix as the last axis."""
+    return diagonal_of_axes(x, offset, -2, -1)
+
+
+@composite
+def trace(x: Any, /, *, offset: int = 0) -> Any:
+    """Return the sum of the diagonal of each matrix."""
+    return reduce.sum(diagonal(x, offset=offset), -1)

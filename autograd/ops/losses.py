@@ -1,5 +1,230 @@
-"""The standard losses, as compositions."""
+r"""The standard losses, as compositions, under the names of `torch.nn.functional`.
+
+Each is computed by element, or by row where there are classes, and then reduced: `reduction` is
+"mean" over these losses, their "sum", or "none".
+"""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array, Shape, namespace
+from ..broadcast import astype
+from ..primitive import composite
+from ..tensor import Tensor, values
+from . import reduce
+from .activations import log_softmax, relu, softplus
+from .exponential import exp, xlogy
+from .index import take_along_axis
+from .linalg import vector_norm
+from .piecewise import absolute, clip, maximum, where
+from .shape import squeeze
+
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity",
+    "cross_entropy", "hinge_loss", "huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss",
+    "smooth_l1_loss",
+]
+
+
+def _reduced(losses: Any, reduction: str) -> Any:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"`reduction` is 'mean', 'sum' or 'none', got {reduction!r}")
+    if reduction == "mean":
+        return reduce.mean(losses)
+    return reduce.sum(losses) if reduction == "sum" else losses
+
+
+def _pair(x: Any, target: Any) -> tuple[Any, Any]:
+    """Return both as arrays; refuse two shapes, which would broadcast to losses nobody meant."""
+    xp = namespace(values(x), values(target))
+    x, target = (v if isinstance(v, Tensor) else xp.asarray(v) for v in (x, target))
+    if x.shape != target.shape:
+        raise ValueError(f"expected an input and a target of one shape, got {x.shape} and "
+                         f"{target.shape}; reshape or broadcast one of them")
+    if x.dtype.kind == "f" and target.dtype.kind in "biu":
+        target = astype(target, x.dtype)  # int64 labels would make float64 of a float32 input
+    return x, target
+
+
+# of numbers
+
+
+@composite
+def mse_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
+    r"""Return $d^2$ with $d = x - t$."""
+    x, target = _pair(x, target)
+    d = x - target
+    return _reduced(d * d, reduction)
+
+
+@composite
+def l1_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
+    r"""Return $|d|$ with $d = x - t$; the derivative at 0 is taken as 0."""
+    x, target = _pair(x, target)
+    return _reduced(absolute(x - target), reduction)
+
+
+@composite
+def huber_loss(x: Any, target: Any, *, delta: float = 1.0, reduction: str = "mean") -> Any:
+    r"""Return $d^2/2$ where $|d| = |x - t| \le \delta$, and $\delta\,(|d| - \delta/2)$ beyond.
+
+    With c, that is d clipped to $[-\delta, \delta]$, both are $c\,(d - c/2)$, whose derivative is c
+    and which does not square a large d.
+
+    Source: Huber, "Robust estimation of a location parameter", 1964.
+    """
+    if delta <= 0:
+        raise ValueError(f"expected delta > 0, got {delta}; at 0 the loss is 0, see l1_loss")
+    x, target = _pair(x, target)
+    d = x - target
+    c = clip(d, -delta, delta)
+    return _reduced(c * (d - 0.5 * c), reduction)
+
+
+@composite
+def smooth_l1_loss(x: Any, target: Any, *, beta: float = 1.0, reduction: str = "mean") -> Any:
+    r"""Return $d^2/(2\beta)$ where $|d| = |x - t| \le \beta$, and $|d| - \beta/2$ beyond.
+
+    That is `huber_loss` with $\delta = \beta$ by $\beta$, and `l1_loss` for $\beta = 0$.
+    """
+    if beta == 0:
+        return l1_loss(x, target, reduction=reduction)
+    return huber_loss(x, target, delta=beta, reduction=reduction) / beta
+
+
+@composite
+def cosine_similarity(a: Any, b: Any, axis: int = -1, *, eps: float = 1e-8) -> Any:
+    r"""Return $a \cdot b / \bigl(\max(|a|, \epsilon) \max(|b|, \epsilon)\bigr)$ along the axis."""
+    def length(x: Any) -> Any:
+        return maximum(vector_norm(x, axis=axis), eps)
+
+    return reduce.sum(a * b, axis) / (length(a) * length(b))
+
+
+# of two classes
+
+
+@composite
+def hinge_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
+    r"""Return $\max(0, 1 - t\,x)$ for targets -1 and 1; the derivative at $t\,x = 1$ is 0."""
+    x, target = _pair(x, target)
+    return _reduced(relu(1.0 - target * x), reduction)
+
+
+@composite
+def binary_cross_entropy(x: Any, target: Any, *, reduction: str = "mean") -> Any:
+    r"""Return $-t \ln x - (1 - t) \ln(1 - x)$ for probabilities x and t, with $0 \ln 0 = 0$.
+
+    It is infinite where a probability 0 comes true; of logits, which x was computed from,
+    `binary_cross_entropy_with_logits` is finite and more precise.
+    """
+    x, target = _pair(x, target)
+    _check_probabilities(values(x))
+    return _reduced(-xlogy(target, x) - xlogy(1.0 - target, 1.0 - x), reduction)
+
+
+def _check_probabilities(x: Array) -> None:
+    if namespace(x) is np and not bool(((x >= 0) & (x <= 1)).all()):  # a GPU would have to wait
+        raise ValueError("expected probabilities, between 0 and 1; for logits there is "
+                         "binary_cross_entropy_with_logits")
+
+
+@composite
+def binary_cross_entropy_with_logits(z: Any, target: Any, *, pos_weight: Any = None,
+                                     reduction: str = "mean") -> Any:
+    r"""Return $-t \ln \sigma(z) - (1 - t) \ln(1 - \sigma(z))$; `pos_weight` multiplies the first.
+
+    It is $t \operatorname{softplus}(-z) + (1 - t) \operatorname{softplus}(z)$, precise in both
+    tails, with the derivative $\sigma(z) - t$.
+    """
+    z, target = _pair(z, target)
+    yes = target * softplus(-z)
+    yes = yes if pos_weight is None else pos_weight * yes
+    return _reduced(yes + (1 - target) * softplus(z), reduction)
+
+
+# of distributions over classes
+
+
+@composite
+def cross_entropy(logits: Any, targets: Any, *, axis: int = -1, ignore_index: int = -100,
+                  label_smoothing: float = 0.0, reduction: str = "mean") -> Any:
+    r"""Return $-\sum_c t_c \ln p_c$ with $p = \operatorname{softmax}(z)$, z being the logits.
+
+    `targets` are the classes, integers in the shape of the logits without the axis of classes, of
+    which rows with `ignore_index` are left out; or probabilities t in the shape of the logits. By
+    `label_smoothing` $\epsilon$, t becomes $(1 - \epsilon)\,t + \epsilon / C$ with C classes. The
+    mean is over the rows that are not left out, 0 if there are none. (PyTorch has the classes in
+    axis 1, where there are more axes than two.)
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"expected a label_smoothing between 0 and 1, got {label_smoothing}")
+    log_p, targets = log_softmax(logits, axis), _array(targets, logits)
+    if targets.dtype.kind in "iu":
+        return _of_classes(log_p, values(targets), axis, ignore_index, label_smoothing, reduction)
+    log_p, targets = _pair(log_p, targets)
+    if label_smoothing:
+        targets = (1 - label_smoothing) * targets + label_smoothing / log_p.shape[axis]
+    return _reduced(-reduce.sum(targets * log_p, axis), reduction)
+
+
+@composite
+def nll_loss(log_p: Any, targets: Any, *, axis: int = -1, ignore_index: int = -100,
+             reduction: str = "mean") -> Any:
+    r"""Return $-\ln p_t$ for target classes t; options and targets as in `cross_entropy`."""
+    return _of_classes(log_p, values(_array(targets, log_p)), axis, ignore_index, 0.0, reduction)
+
+
+def _array(targets: Any, beside: Any) -> Any:
+    return targets if isinstance(targets, Tensor) else namespace(values(beside)).asarray(targets)
+
+
+def _of_classes(log_p: Any, targets: Array, axis: int, ignore_index: int, smoothing: float,
+                reduction: str) -> Any:
+    _check_classes(log_p.shape, targets, axis, ignore_index)
+    xp, used = namespace(targets), targets != ignore_index
+    places = xp.expand_dims(xp.where(used, targets, 0), axis)
+    losses = -squeeze(take_along_axis(log_p, places, axis), axis)
+    if smoothing:
+        losses = (1 - smoothing) * losses - smoothing * reduce.mean(log_p, axis)
+    losses = where(used, losses, 0.0)
+    if reduction != "mean":
+        return _reduced(losses, reduction)
+    return reduce.sum(losses) / xp.maximum(used.sum(), 1).astype(log_p.dtype)
+
+
+def _check_classes(shape: Shape, targets: Array, axis: int, ignore_index: int) -> None:
+    if targets.dtype.kind not in "iu":
+        raise TypeError(f"expected classes, which are integers, got {targets.dtype}")
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(f"axis {axis} is out of bounds for {len(shape)} axes")
+    axis %= len(shape)
+    if targets.shape != shape[:axis] + shape[axis + 1 :]:
+        raise ValueError(f"expected classes of the shape {shape} without axis {axis}, "
+                         f"got {targets.shape}")
+    if namespace(targets) is np:  # a GPU would have to wait for the answer
+        wrong = (targets != ignore_index) & ((targets < 0) | (targets >= shape[axis]))
+        if wrong.any():
+            raise IndexError(f"classes must lie in [0, {shape[axis]}) or be "
+                             f"ignore_index={ignore_index}, got {targets[wrong][0]}")
+
+
+@composite
+def kl_div(log_q: Any, target: Any, *, log_target: bool = False, reduction: str = "mean") -> Any:
+    r"""Return $p\,(\ln p - \ln q)$ of log-probabilities $\ln q$ and probabilities p; $0 \ln 0 = 0$.
+
+    With `log_target` the target is $\ln p$. The sum over a row's classes is the Kullback-Leibler
+    divergence of p from q; `reduction="batchmean"` is the sum of all by the length of the first
+    axis, which is its mean over rows, while "mean" is over all elements.
+    """
+    log_q, target = _pair(log_q, target)
+    if log_target:
+        losses = exp(target) * (target - log_q)
+    else:
+        losses = xlogy(target, target) - target * log_q
+    if reduction == "batchmean":
+        return reduce.sum(losses) / losses.shape[0]
+    return _reduced(losses, reduction)

@@ -8,19 +8,23 @@ from typing import Any
 from .. import broadcast
 from ..tensor import Tensor
 from . import arithmetic as e
-from . import index, piecewise, products, reduce, shape
-
-
-def _reflected(op: Callable[..., Any]) -> Callable[[Any, Any], Any]:
-    return lambda self, other: op(other, self)
+from . import index, piecewise, products, reduce, shape, sorting
 
 
 def _plain(op: Callable[..., Any]) -> Callable[..., Any]:
     return lambda self, *args, **options: op(self, *args, **options)
 
 
-def _reshape(self: Tensor, *sizes: Any) -> Any:
-    return shape.reshape(self, sizes[0] if len(sizes) == 1 else sizes)
+def _infix(op: Callable[..., Any]) -> Callable[[Any, Any], Any]:
+    return lambda self, other: op(self, other)  # half as long to call as `_plain`
+
+
+def _reflected(op: Callable[..., Any]) -> Callable[[Any, Any], Any]:
+    return lambda self, other: op(other, self)
+
+
+def _reshape(self: Tensor, *sizes: Any, order: str = "C") -> Any:
+    return shape.reshape(self, sizes[0] if len(sizes) == 1 else sizes, order)
 
 
 def _transpose(self: Tensor, *axes: Any) -> Any:
@@ -29,23 +33,40 @@ def _transpose(self: Tensor, *axes: Any) -> Any:
     return shape.transpose(self, axes if isinstance(axes[0], int) else tuple(axes[0]))
 
 
-_TABLE: dict[str, Callable[..., Any]] = {
-    "__add__": e.add, "__sub__": e.subtract, "__mul__": e.multiply, "__truediv__": e.divide,
-    "__pow__": e.power, "__matmul__": products.matmul, "__neg__": e.negative,
-    "__abs__": piecewise.absolute, "__getitem__": index.getitem,
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    "__neg__": e.negative, "__pos__": lambda self: self, "__abs__": piecewise.absolute,
+    "__getitem__": index.getitem,
     "__lt__": piecewise.less, "__le__": piecewise.less_equal, "__gt__": piecewise.greater,
     "__ge__": piecewise.greater_equal, "__eq__": piecewise.equal, "__ne__": piecewise.not_equal,
-    "sum": reduce.sum, "mean": reduce.mean, "max": reduce.max, "min": reduce.min,
-    "var": reduce.var, "swapaxes": shape.swapaxes, "squeeze": shape.squeeze,
-    "astype": broadcast.astype,
 }
 
-for _name, _op in _TABLE.items():
-    setattr(Tensor, _name, _plain(_op))
-for _name in ("add", "sub", "mul", "truediv", "pow", "matmul"):
-    setattr(Tensor, f"__r{_name}__", _reflected(_TABLE[f"__{_name}__"]))
+_REFLECTED: dict[str, Callable[..., Any]] = {
+    "add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide, "pow": e.power,
+    "floordiv": e.floor_divide, "mod": e.remainder, "divmod": e.divmod, "matmul": products.matmul,
+}
 
-Tensor.reshape = _reshape  # type: ignore[method-assign]
-Tensor.transpose = _transpose  # type: ignore[method-assign]
-Tensor.__pos__ = lambda self: self  # type: ignore[method-assign]
-Tensor.T = property(lambda self: shape.transpose(self))  # type: ignore[assignment]
+_METHODS: dict[str, Callable[..., Any]] = {
+    "reshape": _reshape, "transpose": _transpose, "ravel": shape.ravel, "flatten": shape.ravel,
+    "swapaxes": shape.swapaxes, "squeeze": shape.squeeze, "repeat": shape.repeat,
+    "diagonal": shape.diagonal, "trace": shape.trace, "take": index.take,
+    "astype": broadcast.astype, "copy": broadcast.identity,
+    "sum": reduce.sum, "mean": reduce.mean, "prod": reduce.prod, "std": reduce.std,
+    "var": reduce.var, "max": reduce.max, "min": reduce.min, "cumsum": reduce.cumsum,
+    "cumprod": reduce.cumprod, "clip": piecewise.clip, "round": piecewise.round,
+    "dot": products.dot,
+    "argmax": reduce.argmax, "argmin": reduce.argmin, "argsort": sorting.argsort,
+    "argpartition": sorting.argpartition, "searchsorted": sorting.searchsorted,
+    "any": reduce.any, "all": reduce.all, "tolist": lambda self: self.data.tolist(),
+}
+
+_PROPERTIES: dict[str, Callable[[Any], Any]] = {
+    "T": shape.transpose, "mT": shape.matrix_transpose, "at": index.At,
+}
+
+for _name, _op in {**_OPERATORS, **_METHODS}.items():
+    setattr(Tensor, _name, _plain(_op))
+for _name, _op in _REFLECTED.items():
+    setattr(Tensor, f"__{_name}__", _infix(_op))
+    setattr(Tensor, f"__r{_name}__", _reflected(_op))
+for _name, _op in _PROPERTIES.items():
+    setattr(Tensor, _name, property(_op))

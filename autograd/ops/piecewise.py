@@ -1,6 +1,8 @@
-r"""Ops on each element that have kinks or jumps, and comparisons.
+r"""Comparisons and logic, and ops on each element that have kinks or jumps.
 
-At a kink the rule gives one subgradient, named in the op's docstring.
+At a kink the rule gives one subgradient, named in the op's docstring: halves where two arguments
+are equal, 0 where absolute turns. At a jump, and on the flat pieces around it, the derivative is
+taken as 0.
 """
 
 from __future__ import annotations
@@ -8,68 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import Array, namespace
-from ..primitive import nondifferentiable, primitive
+from ..primitive import composite, nondifferentiable, primitive
+from ..tensor import Tensor, values
 
 __all__ = [
-    "abs", "absolute", "equal", "greater", "greater_equal", "less", "less_equal", "maximum",
-    "minimum", "not_equal", "sign", "where",
+    "abs", "absolute", "allclose", "around", "array_equal", "ceil", "clip", "equal", "fabs", "fix",
+    "floor", "fmax", "fmin", "greater", "greater_equal", "heaviside", "isclose", "isfinite",
+    "isinf", "isnan", "isneginf", "isposinf", "less", "less_equal", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "maximum", "minimum", "modf", "nan_to_num", "not_equal", "rint",
+    "round", "sign", "signbit", "trunc", "where",
 ]
 
 
-@primitive
-def sign(x: Array, /) -> Array:
-    """Return -1, 0 or 1; the derivative is 0 everywhere."""
-    return namespace(x).sign(x)
-
-
-sign.vjp(lambda g: g * 0)
-
-
-@primitive
-def absolute(x: Array, /) -> Array:
-    """Return |x|; the derivative at 0 is taken as 0."""
-    return namespace(x).absolute(x)
-
-
-absolute.vjp(lambda g, x: g * sign(x))
-
-
-@primitive
-def maximum(a: Array, b: Array, /) -> Array:
-    """Return the larger one; where both are equal, each receives half of the gradient."""
-    return namespace(a, b).maximum(a, b)
-
-
-maximum.vjp(lambda g, a, b: _share(g, a, b, a > b), lambda g, a, b: _share(g, a, b, b > a))
-
-
-@primitive
-def minimum(a: Array, b: Array, /) -> Array:
-    """Return the smaller one; where both are equal, each receives half of the gradient."""
-    return namespace(a, b).minimum(a, b)
-
-
-minimum.vjp(lambda g, a, b: _share(g, a, b, a < b), lambda g, a, b: _share(g, a, b, b < a))
-
-
-def _share(g: Any, a: Any, b: Any, won: Any) -> Any:
-    return g * won + 0.5 * g * equal(a, b)
-
-
-@primitive
-def where(condition: Array, a: Array, b: Array, /) -> Array:
-    """Return a where the condition holds, else b."""
-    y = namespace(condition, a, b).where(condition, a, b)
-    return y if y.shape else y[()]  # of numbers a number, which goes with any library's arrays
-
-
-where.vjp(None, lambda g, condition: where(condition, g, 0.0),
-          lambda g, condition: where(condition, 0.0, g))
-
-
-
-
-# comparisons: plain boolean arrays, off the tape
+# comparisons and logic: plain boolean arrays, off the tape
 
 
 @nondifferentiable
@@ -108,4 +61,316 @@ def greater_equal(a: Array, b: Array, /) -> Array:
     return namespace(a, b).greater_equal(a, b)
 
 
-abs = absolute
+@nondifferentiable
+def logical_and(a: Array, b: Array, /) -> Array:
+    """Return whether both are true (not 0), element by element."""
+    return namespace(a, b).logical_and(a, b)
+
+
+@nondifferentiable
+def logical_or(a: Array, b: Array, /) -> Array:
+    """Return whether one or both are true (not 0), element by element."""
+    return namespace(a, b).logical_or(a, b)
+
+
+@nondifferentiable
+def logical_xor(a: Array, b: Array, /) -> Array:
+    """Return whether exactly one is true (not 0), element by element."""
+    return namespace(a, b).logical_xor(a, b)
+
+
+@nondifferentiable
+def logical_not(x: Array, /) -> Array:
+    """Return whether x is false (0), element by element."""
+    return namespace(x).logical_not(x)
+
+
+@nondifferentiable
+def isnan(x: Array, /) -> Array:
+    """Return whether x is NaN, element by element."""
+    return namespace(x).isnan(x)
+
+
+@nondifferentiable
+def isinf(x: Array, /) -> Array:
+    """Return whether x is infinite, element by element."""
+    return namespace(x).isinf(x)
+
+
+@nondifferentiable
+def isfinite(x: Array, /) -> Array:
+    """Return whether x is neither NaN nor infinite, element by element."""
+    return namespace(x).isfinite(x)
+
+
+@nondifferentiable
+def isposinf(x: Array, /) -> Array:
+    """Return whether x is positive infinity, element by element."""
+    return namespace(x).equal(x, float("inf"))
+
+
+@nondifferentiable
+def isneginf(x: Array, /) -> Array:
+    """Return whether x is negative infinity, element by element."""
+    return namespace(x).equal(x, -float("inf"))
+
+
+@nondifferentiable
+def signbit(x: Array, /) -> Array:
+    """Return whether the sign bit is set, as in -0.0, element by element."""
+    return namespace(x).signbit(x)
+
+
+@nondifferentiable
+def isclose(a: Array, b: Array, /, rtol: float = 1e-5, atol: float = 1e-8,
+            equal_nan: bool = False) -> Array:
+    """Return whether |a - b| <= atol + rtol |b|, element by element."""
+    return namespace(a, b).isclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan)
+
+
+@nondifferentiable
+def allclose(a: Array, b: Array, /, rtol: float = 1e-5, atol: float = 1e-8,
+             equal_nan: bool = False) -> Array:
+    """Return whether |a - b| <= atol + rtol |b| everywhere."""
+    return namespace(a, b).isclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan).all()
+
+
+@nondifferentiable
+def array_equal(a: Array, b: Array, /, equal_nan: bool = False) -> Array:
+    """Return whether both have the same shape and the same elements."""
+    xp = namespace(a, b)
+    return xp.asarray(xp.array_equal(a, b, equal_nan=equal_nan))[()]
+
+
+# signs and choices
+
+
+@primitive
+def sign(x: Array, /) -> Array:
+    r"""Return -1, 0 or 1 (NaN of NaN): $\bar x = 0$, also at the jump."""
+    return namespace(x).sign(x)
+
+
+sign.vjp(lambda g: g * 0)
+
+
+@primitive
+def absolute(x: Array, /) -> Array:
+    r"""Return $|x|$: $\bar x = \bar y\,\mathrm{sign}(x)$, which is 0 at the kink 0."""
+    return namespace(x).absolute(x)
+
+
+absolute.vjp(lambda g, x: g * sign(x))
+
+
+@primitive
+def fabs(x: Array, /) -> Array:
+    r"""Return $|x|$ as a float, of integers too: $\bar x = \bar y\,\mathrm{sign}(x)$, 0 at 0."""
+    return namespace(x).fabs(x)
+
+
+fabs.vjp(lambda g, x: g * sign(x))
+
+
+@primitive
+def where(condition: Array, a: Array, b: Array, /) -> Array:
+    r"""Return a where the condition c holds, else b.
+
+    $\bar a = \bar y$ where c, else 0; $\bar b = 0$ where c, else $\bar y$. What was not chosen
+    sends no gradient, but an infinite slope there still makes it NaN on the way (0 times
+    infinity): choose a harmless argument before a function with a singularity, not only after it.
+    """
+    y = namespace(condition, a, b).where(condition, a, b)
+    return y if y.shape else y[()]  # of numbers a number, which goes with any library's arrays
+
+
+where.vjp(None, lambda g, condition: where(condition, g, 0.0),
+          lambda g, condition: where(condition, 0.0, g))
+
+
+# the larger, the smaller
+
+
+@primitive
+def maximum(a: Array, b: Array, /) -> Array:
+    r"""Return the larger one, NaN if one is NaN.
+
+    $\bar a = \bar y$ where a is the larger one, 0 where it is the smaller one, and
+    $\tfrac12 \bar y$ where both are equal; likewise b. NaN counts as larger than any number, so
+    the gradient goes where the NaN came from; two NaN are equal.
+    """
+    return namespace(a, b).maximum(a, b)
+
+
+maximum.vjp(lambda g, a, b: _share(g, greater(a, b) | _nan(a), less(a, b) | _nan(b)),
+            lambda g, a, b: _share(g, less(a, b) | _nan(b), greater(a, b) | _nan(a)))
+
+
+@primitive
+def minimum(a: Array, b: Array, /) -> Array:
+    r"""Return the smaller one, NaN if one is NaN.
+
+    $\bar a = \bar y$ where a is the smaller one, 0 where it is the larger one, and
+    $\tfrac12 \bar y$ where both are equal; likewise b. NaN counts as smaller than any number, so
+    the gradient goes where the NaN came from; two NaN are equal.
+    """
+    return namespace(a, b).minimum(a, b)
+
+
+minimum.vjp(lambda g, a, b: _share(g, less(a, b) | _nan(a), greater(a, b) | _nan(b)),
+            lambda g, a, b: _share(g, greater(a, b) | _nan(b), less(a, b) | _nan(a)))
+
+
+@primitive
+def fmax(a: Array, b: Array, /) -> Array:
+    r"""Return the larger one, ignoring NaN; NaN only where both are.
+
+    $\bar a = \bar y$ where a is the larger one or b is NaN, 0 where b is the larger one or a is
+    NaN, and $\tfrac12 \bar y$ where both are equal or both NaN; likewise b.
+    """
+    return namespace(a, b).fmax(a, b)
+
+
+fmax.vjp(lambda g, a, b: _share(g, greater(a, b) | _nan(b), less(a, b) | _nan(a)),
+         lambda g, a, b: _share(g, less(a, b) | _nan(a), greater(a, b) | _nan(b)))
+
+
+@primitive
+def fmin(a: Array, b: Array, /) -> Array:
+    r"""Return the smaller one, ignoring NaN; NaN only where both are.
+
+    $\bar a = \bar y$ where a is the smaller one or b is NaN, 0 where b is the smaller one or a is
+    NaN, and $\tfrac12 \bar y$ where both are equal or both NaN; likewise b.
+    """
+    return namespace(a, b).fmin(a, b)
+
+
+fmin.vjp(lambda g, a, b: _share(g, less(a, b) | _nan(b), greater(a, b) | _nan(a)),
+         lambda g, a, b: _share(g, greater(a, b) | _nan(a), less(a, b) | _nan(b)))
+
+
+def _share(g: Any, mine: Any, theirs: Any) -> Any:
+    """Return g where the choice was mine, 0 where theirs, half where it was neither's or both's."""
+    return where(equal(mine, theirs), 0.5 * g, where(mine, g, 0.0))
+
+
+def _nan(x: Any) -> Any:
+    return not_equal(x, x)
+
+
+@composite
+def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    r"""Return $\min(\max(x, l), u)$ with bounds l and u, numbers or arrays; None leaves a side out.
+
+    The bounds are given as `a_min, a_max` or by the keywords `min, max`. $\bar x = \bar y$ within
+    them and 0 outside, where $\bar y$ goes to the bound instead; halves on a bound. Where the
+    bounds cross, $l > u$, the result is u.
+    """
+    if (a_min is not None and min is not None) or (a_max is not None and max is not None):
+        raise TypeError("clip: give each bound once, as a_min, a_max or as min=, max=")
+    low, high = a_min if min is None else min, a_max if max is None else max
+    if not isinstance(x, Tensor):
+        x = namespace(x, values(low), values(high)).asarray(x)
+    x = x if low is None else maximum(x, low)
+    return x if high is None else minimum(x, high)
+
+
+@primitive
+def heaviside(x: Array, h: Array, /) -> Array:
+    r"""Return 0 where x < 0, 1 where x > 0, and h where x = 0.
+
+    $\bar x = 0$, also at the jump; $\bar h = \bar y$ where x is 0, else 0.
+    """
+    return namespace(x, h).heaviside(x, h)
+
+
+heaviside.vjp(lambda g: g * 0, lambda g, x: g * equal(x, 0))
+
+
+# rounding
+
+
+@primitive
+def floor(x: Array, /) -> Array:
+    r"""Return the largest integer that is not above x: $\bar x = 0$, also at the jumps."""
+    return namespace(x).floor(x)
+
+
+floor.vjp(lambda g: g * 0)
+
+
+@primitive
+def ceil(x: Array, /) -> Array:
+    r"""Return the smallest integer that is not below x: $\bar x = 0$, also at the jumps."""
+    return namespace(x).ceil(x)
+
+
+ceil.vjp(lambda g: g * 0)
+
+
+@primitive
+def trunc(x: Array, /) -> Array:
+    r"""Return x without its fraction, rounded towards 0: $\bar x = 0$, also at the jumps."""
+    return namespace(x).trunc(x)
+
+
+trunc.vjp(lambda g: g * 0)
+
+
+@primitive
+def rint(x: Array, /) -> Array:
+    r"""Return the nearest integer, of two the even one: $\bar x = 0$, also at the jumps."""
+    return namespace(x).rint(x)
+
+
+rint.vjp(lambda g: g * 0)
+
+
+@primitive
+def round(x: Array, /, decimals: int = 0) -> Array:
+    r"""Return x rounded to that many decimals, halves to even: $\bar x = 0$, also at the jumps."""
+    return namespace(x).around(x, decimals)
+
+
+round.vjp(lambda g: g * 0)
+
+
+@primitive
+def _fraction(x: Array, /) -> Array:
+    r"""Return x - trunc(x), with the sign of x (0 of infinity): $\bar x = \bar y$."""
+    return namespace(x).modf(x)[0]
+
+
+_fraction.vjp(lambda g: g)
+
+
+@primitive
+def _whole(x: Array, /) -> Array:
+    r"""Return trunc(x), of integers as a float: $\bar x = 0$."""
+    return namespace(x).modf(x)[1]
+
+
+_whole.vjp(lambda g: g * 0)
+
+
+@composite
+def modf(x: Any) -> tuple[Any, Any]:
+    r"""Return the fraction of x and x without it; the fraction alone passes a gradient on."""
+    return _fraction(x), _whole(x)
+
+
+@primitive
+def nan_to_num(x: Array, /, *, nan: float = 0.0, posinf: float | None = None,
+               neginf: float | None = None) -> Array:
+    r"""Return x with finite numbers in place of NaN and infinities.
+
+    By default 0 for NaN and the largest finite numbers for infinities. $\bar x = \bar y$ where x
+    is finite, and 0 where it was replaced.
+    """
+    return namespace(x).nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+
+
+nan_to_num.vjp(lambda g, x: where(isfinite(x), g, 0.0))
+
+
+abs, around, fix = absolute, round, trunc

@@ -1,19 +1,28 @@
-"""Matrix products."""
+r"""Products that sum: each is linear in every argument.
+
+For $y = B(a, b)$ with B linear in both, $dy = B(da, b) + B(a, db)$, so each adjoint is a product of
+$\bar y$ with the other argument. All are defined everywhere.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 from numpy import broadcast_shapes
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..backend import Array, Shape, namespace
 from ..broadcast import broadcast_to
 from ..primitive import composite, describe, primitive
 from ..tensor import values
-from .shape import reshape, swapaxes
+from .shape import as_arrays, concatenate, moveaxis, reshape, roll, swapaxes, transpose, zeros_like
 
-__all__ = ["einsum", "matmul"]
+__all__ = [
+    "cross", "dot", "einsum", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "vdot",
+    "vecdot", "vecmat",
+]
 
 
 @primitive
@@ -55,20 +64,140 @@ matmul.vjp(_matmul_da, _matmul_db)
 
 
 @composite
-def einsum(subscripts: str, *xs: Any) -> Any:
+def matvec(a: Any, x: Any) -> Any:
+    r"""Return $y_i = \sum_j a_{ij} x_j$ over the last axes; the axes before them broadcast."""
+    a, x = as_arrays([a, x])
+    return matmul(a, x[..., None])[..., 0]
+
+
+@composite
+def vecmat(x: Any, a: Any) -> Any:
+    r"""Return $y_j = \sum_i x_i a_{ij}$ over the last axes; the axes before them broadcast."""
+    x, a = as_arrays([x, a])
+    return matmul(x[..., None, :], a)[..., 0, :]
+
+
+@composite
+def vecdot(a: Any, b: Any, axis: int = -1) -> Any:
+    r"""Return $\sum_i a_i b_i$ along an axis of both; the other axes broadcast."""
+    a, b = (moveaxis(x, axis, -1) for x in as_arrays([a, b]))
+    if a.shape[-1] != b.shape[-1]:
+        raise ValueError(f"the axes differ in length: {a.shape[-1]} and {b.shape[-1]}")
+    return einsum("...i,...i->...", a, b)
+
+
+@composite
+def dot(a: Any, b: Any) -> Any:
+    """Return the sum of products over the last axis of a and the last but one, or only one, of b.
+
+    Unlike `matmul`, no axes broadcast: the result has all the others of a, then those of b. With a
+    number it is a * b.
+    """
+    a, b = as_arrays([a, b])
+    if not a.ndim or not b.ndim:
+        return a * b
+    return matmul(a, b) if b.ndim <= 2 else tensordot(a, b, ((-1,), (-2,)))
+
+
+@composite
+def inner(a: Any, b: Any) -> Any:
+    """Return the sum of products over the last axes of both; with a number it is a * b."""
+    a, b = as_arrays([a, b])
+    return tensordot(a, b, ((-1,), (-1,))) if a.ndim and b.ndim else a * b
+
+
+@composite
+def vdot(a: Any, b: Any) -> Any:
+    r"""Return $\sum_i a_i b_i$ over all elements, both flattened."""
+    a, b = as_arrays([a, b])
+    return matmul(reshape(a, -1), reshape(b, -1))
+
+
+@composite
+def outer(a: Any, b: Any) -> Any:
+    r"""Return the matrix $y_{ij} = a_i b_j$ of all products, both flattened."""
+    a, b = as_arrays([a, b])
+    return reshape(a, (a.size, 1)) * reshape(b, (1, b.size))
+
+
+@composite
+def tensordot(a: Any, b: Any, axes: int | Sequence[Any] = 2) -> Any:
+    """Return the sum of products over axes of a paired with axes of b, by one matrix product.
+
+    `axes` is `(axes of a, axes of b)`, or n: the last n of a, in order, with the first n of b.
+    """
+    a, b = as_arrays([a, b])
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(a.ndim, b.ndim):
+            raise ValueError(f"axes={axes} is more than the operands have: {a.shape}, {b.shape}")
+        axes = range(a.ndim - axes, a.ndim), range(axes)
+    mine, others = [normalize_axis_tuple(tuple(pair) if isinstance(pair, Sequence) else pair, ndim)
+                    for pair, ndim in zip(axes, (a.ndim, b.ndim), strict=True)]
+    summed = [a.shape[i] for i in mine]
+    if summed != [b.shape[i] for i in others]:
+        raise ValueError(f"the paired axes differ in length: {summed} and "
+                         f"{[b.shape[i] for i in others]}")
+    rows = [i for i in range(a.ndim) if i not in mine]
+    columns = [i for i in range(b.ndim) if i not in others]
+    shape = [a.shape[i] for i in rows], [b.shape[i] for i in columns]
+    a = reshape(transpose(a, (*rows, *mine)), (prod(shape[0]), prod(summed)))
+    b = reshape(transpose(b, (*others, *columns)), (prod(summed), prod(shape[1])))
+    return reshape(matmul(a, b), (*shape[0], *shape[1]))
+
+
+@composite
+def kron(a: Any, b: Any) -> Any:
+    """Return b multiplied by each element of a, in blocks: the Kronecker product."""
+    a, b = as_arrays([a, b])
+    ndim = max(a.ndim, b.ndim)
+    m, n = ((1,) * (ndim - x.ndim) + x.shape for x in (a, b))
+    blocks = (reshape(a, tuple(k for i in m for k in (i, 1)))
+              * reshape(b, tuple(k for j in n for k in (1, j))))
+    return reshape(blocks, tuple(i * j for i, j in zip(m, n, strict=True)))
+
+
+@composite
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1,
+          axis: int | None = None) -> Any:
+    r"""Return the vectors perpendicular to both, $y_i = a_{i+1} b_{i+2} - a_{i+2} b_{i+1}$ mod 3.
+
+    The vectors lie along `axisa`, `axisb` and, in the result, `axisc`; or all along `axis`. One
+    with two components has a third of 0; where both have two, the result is the third alone.
+    """
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = as_arrays([a, b])
+    a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
+    if not {a.shape[-1], b.shape[-1]} <= {2, 3}:
+        raise ValueError(f"expected vectors of 2 or 3 components, got {a.shape[-1]} and "
+                         f"{b.shape[-1]}")
+    if a.shape[-1] == b.shape[-1] == 2:
+        return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    a, b = (x if x.shape[-1] == 3 else concatenate((x, zeros_like(x[..., :1])), axis=-1)
+            for x in (a, b))
+    y = roll(a, -1, -1) * roll(b, -2, -1) - roll(a, -2, -1) * roll(b, -1, -1)
+    return moveaxis(y, -1, normalize_axis_index(axisc, y.ndim))
+
+
+@composite
+def einsum(subscripts: str | Any, *xs: Any) -> Any:
     r"""Return Einstein's sum: for "ij,jk->ik", $y_{ik} = \sum_j a_{ij} b_{jk}$.
 
     Letters may repeat within an operand (a diagonal), be left out of the result (a sum), and
     "..." stands for axes that broadcast. Without "->" the result has the letters that occur once,
-    in alphabetical order, as in NumPy.
+    in alphabetical order, as in NumPy. `einsum(a, [0, 1], b, [1, 2], [0, 2])` says the same with
+    numbers below 52 in place of letters.
     """
-    ndims = [values(x).ndim if hasattr(values(x), "ndim") else 0 for x in xs]
-    operands, result = _explicit(subscripts, ndims)
+    if not isinstance(subscripts, str):
+        subscripts, xs = _in_letters((subscripts, *xs))
+    xs = tuple(as_arrays(xs))
+    operands, result = _explicit(subscripts, [x.ndim for x in xs])
     return _einsum(*xs, operands=operands, result=result)
 
 
 @primitive
 def _einsum(*xs: Array, operands: tuple[str, ...], result: str) -> Array:
+    r"""Return the sum; $\bar a_{ij} = \sum_k \bar y_{ik} b_{jk}$ for the example of `einsum`."""
     return namespace(*xs).einsum(",".join(operands) + "->" + result, *xs, optimize=len(xs) > 1)
 
 
@@ -81,7 +210,7 @@ def _(g: Any, xs: tuple[Any, ...], shapes: tuple[Shape, ...], wanted: tuple[bool
 
 def _einsum_rule(g: Any, i: int, xs: tuple[Any, ...], shapes: tuple[Shape, ...],
                  operands: tuple[str, ...], result: str) -> Any:
-    """The adjoint is again a sum of products: of g and the other operands, over their letters.
+    """Return the gradient of operand i: again a sum of products, of g and the other operands.
 
     A letter that only operand i has was summed out: its gradient repeats along it, a product
     with ones. A letter that operand i has twice picked a diagonal: its gradient is on that
@@ -107,6 +236,17 @@ def _einsum_rule(g: Any, i: int, xs: tuple[Any, ...], shapes: tuple[Shape, ...],
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
+def _in_letters(args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """Return subscripts and operands for `operand, sublist, operand, sublist, ..., [result]`."""
+    def spelt(places: Sequence[Any]) -> str:
+        return "".join("..." if i is Ellipsis else _LETTERS[i] for i in places)
+
+    left = ",".join(spelt(places) for places in args[1::2])
+    if len(args) % 2 == 0:
+        return left, args[::2]
+    return f"{left}->{spelt(args[-1])}", args[:-1:2]
+
+
 def _fresh(operands: tuple[str, ...]) -> Any:
     used = set("".join(operands))
     return (letter for letter in _LETTERS if letter not in used)
@@ -130,5 +270,3 @@ def _explicit(subscripts: str, ndims: list[int]) -> tuple[tuple[str, ...], str]:
         return spelt, right.replace("...", dots)
     once = sorted(c for c in set(left) - set(",.") if left.count(c) == 1)
     return spelt, dots + "".join(once)
-
-

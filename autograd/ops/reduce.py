@@ -1,19 +1,31 @@
-"""Ops that sum up axes; `axis` is None (all), a number or a tuple, `keepdims` keeps length 1."""
+r"""Ops that sum up axes, and their running forms.
+
+`axis` is None (all axes), a number or a tuple of numbers, `keepdims` keeps the axes with length 1.
+A sum $y = \sum_i x_i$ hands its gradient to every term: $\bar x_i = \bar y$, for which `spread`
+repeats $\bar y$ along the axes that are gone. In the formulas y is the result at one place, and
+the $x_i$ are the n elements that it was made of.
+"""
 
 from __future__ import annotations
 
-from math import prod
+import math
 from typing import Any
 
 from ..backend import Array, Shape, namespace
 from ..broadcast import broadcast_to
-from ..primitive import primitive
-from ..tensor import values
+from ..primitive import composite, nondifferentiable, primitive
+from ..tensor import Tensor, values
+from .arithmetic import sqrt
 from .exponential import exp
-from .piecewise import equal, where
-from .shape import reshape
+from .piecewise import equal, isnan, not_equal, where
+from .shape import concatenate, reshape, transpose
 
-__all__ = ["logsumexp", "max", "mean", "min", "sum", "var"]
+__all__ = [
+    "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "cumprod",
+    "cumsum", "cumulative_prod", "cumulative_sum", "logsumexp", "max", "mean", "min", "nanargmax",
+    "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd",
+    "nansum", "nanvar", "prod", "ptp", "std", "sum", "var",
+]
 
 Axis = int | tuple[int, ...] | None
 
@@ -34,12 +46,19 @@ def spread(r: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
 
 
 def _count(shape: Shape, axis: Axis) -> int:
-    return prod(shape[i] for i in reduced_axes(len(shape), axis))
+    return math.prod(shape[i] for i in reduced_axes(len(shape), axis))
+
+
+def _array(x: Any) -> Any:
+    return x if isinstance(x, Tensor) else namespace(x).asarray(x)
+
+
+# sums and moments
 
 
 @primitive
 def sum(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """Return the sum over the axes."""
+    r"""Return $y = \sum_i x_i$ over the axes: $\bar x_i = \bar y$."""
     return namespace(x).sum(x, axis=axis, keepdims=keepdims)
 
 
@@ -48,7 +67,7 @@ sum.vjp(lambda g, shape, axis, keepdims: spread(g, shape, axis, keepdims))
 
 @primitive
 def mean(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """Return the arithmetic mean over the axes."""
+    r"""Return $y = \frac1n \sum_i x_i$ over the axes: $\bar x_i = \bar y / n$."""
     return namespace(x).mean(x, axis=axis, keepdims=keepdims)
 
 
@@ -56,20 +75,97 @@ mean.vjp(lambda g, shape, axis, keepdims:
          spread(g / _count(shape, axis), shape, axis, keepdims))
 
 
+@composite
+def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = False) -> Any:
+    r"""Return $\sum_i w_i x_i / \sum_i w_i$ over the axes; without weights the mean.
+
+    The weights have the shape of x, or of the axes alone; a gradient flows to them too. Where they
+    add up to 0 the result is not finite.
+    """
+    x = _array(x)
+    if weights is None:
+        return mean(x, axis, keepdims=keepdims)
+    weights = _array(weights)
+    if weights.shape != x.shape:
+        axes = reduced_axes(x.ndim, axis)
+        if axis is None or weights.shape != tuple(x.shape[i] for i in axes):
+            raise ValueError(f"average: expected weights of the shape of x, {x.shape}, or of the "
+                             f"axes alone; got {weights.shape} with axis={axis}")
+        weights = transpose(weights, tuple(axes.index(i) for i in sorted(axes)))
+        weights = reshape(weights, tuple(n if i in axes else 1 for i, n in enumerate(x.shape)))
+    total = sum(broadcast_to(weights, x.shape), axis, keepdims=keepdims)
+    return sum(x * weights, axis, keepdims=keepdims) / total
+
+
+@primitive
+def var(x: Array, /, axis: Axis = None, *, ddof: float = 0, correction: float | None = None,
+        keepdims: bool = False) -> Array:
+    r"""Return the variance $y = \frac{1}{n - d} \sum_i (x_i - m)^2$ over the axes, m their mean.
+
+    d is `ddof`, also called `correction`. $\bar x_i = \bar y\,\frac{2}{n - d} (x_i - m)$: the
+    derivative through m vanishes, because $\sum_i (x_i - m) = 0$. NaN unless n > d.
+    """
+    return namespace(x).var(x, axis=axis, ddof=_given(ddof, correction), keepdims=keepdims)
+
+
+@var.vjp
+def _(g: Any, x: Any, shape: Shape, axis: Axis, ddof: float, correction: float | None,
+      keepdims: bool) -> Any:
+    centred = x - mean(x, axis, keepdims=True)
+    degrees = _count(shape, axis) - _given(ddof, correction)
+    scale = 2 / degrees if degrees > 0 else math.nan  # NumPy divides by 0 there
+    return spread(g * scale, shape, axis, keepdims) * centred
+
+
+def _given(ddof: float, correction: float | None) -> float:
+    if correction is not None and ddof:
+        raise ValueError("ddof and correction are two names of one number, give one of them")
+    return ddof if correction is None else correction
+
+
+@composite
+def std(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | None = None,
+        keepdims: bool = False) -> Any:
+    r"""Return the standard deviation over the axes, the root of `var`.
+
+    $\bar x_i = \bar y\,(x_i - m) / ((n - d)\,y)$, taken as 0 at the kink y = 0, where all $x_i$ are
+    equal.
+    """
+    return _root(var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims))
+
+
+def _root(x: Any) -> Any:
+    """Return the root of x, with the slope 0 at 0 in place of infinity."""
+    nothing = equal(x, 0)
+    return where(nothing, x, sqrt(where(nothing, 1.0, x)))
+
+
+# the extremes
+
+
 @primitive
 def max(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """Return the largest element over the axes; equal ones share the gradient equally."""
+    r"""Return the largest element over the axes, NaN if there is a NaN.
+
+    $\bar x_i = \bar y / k$ for the k elements that equal y, else 0; of a NaN likewise for the k
+    elements that are NaN. Raises ValueError where there is no element.
+    """
     return namespace(x).max(x, axis=axis, keepdims=keepdims)
 
 
 @primitive
 def min(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    """Return the smallest element over the axes; equal ones share the gradient equally."""
+    r"""Return the smallest element over the axes, NaN if there is a NaN.
+
+    $\bar x_i = \bar y / k$ for the k elements that equal y, else 0; of a NaN likewise for the k
+    elements that are NaN. Raises ValueError where there is no element.
+    """
     return namespace(x).min(x, axis=axis, keepdims=keepdims)
 
 
 def _to_the_extreme(g: Any, x: Any, y: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
-    hit = equal(x, spread(y, shape, axis, keepdims)).astype(g.dtype)
+    hit = equal(x, spread(y, shape, axis, keepdims)) | not_equal(x, x)  # a NaN makes y NaN
+    hit = hit.astype(g.dtype)
     count = hit.sum(axis=axis, keepdims=True)
     return spread(g, shape, axis, keepdims) * (hit / count)
 
@@ -78,45 +174,321 @@ max.vjp(_to_the_extreme)
 min.vjp(_to_the_extreme)
 
 
-@primitive
-def var(x: Array, /, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) -> Array:
-    r"""Return the variance $\frac{1}{n - \text{ddof}} \sum_i (x_i - \bar x)^2$ over the axes.
-
-    $\partial_i = \frac{2}{n - \text{ddof}} (x_i - \bar x)$: the derivative through $\bar x$
-    vanishes, because $\sum_i (x_i - \bar x) = 0$.
-    """
-    return namespace(x).var(x, axis=axis, ddof=ddof, keepdims=keepdims)
-
-
-@var.vjp
-def _(g: Any, x: Any, shape: Shape, axis: Axis, ddof: int, keepdims: bool) -> Any:
-    centred = x - mean(x, axis, keepdims=True)
-    degrees = _count(shape, axis) - ddof
-    scale = 2 / degrees if degrees else float("nan")  # NumPy's value is 0 / 0 there
-    return spread(g * scale, shape, axis, keepdims) * centred
+@composite
+def ptp(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Return the range over the axes, the largest element less the smallest ("peak to peak")."""
+    return max(x, axis, keepdims=keepdims) - min(x, axis, keepdims=keepdims)
 
 
 @primitive
 def logsumexp(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
-    r"""Return $\ln \sum_i e^{x_i}$ over the axes, without overflow; its gradient is softmax.
+    r"""Return $y = \ln \sum_i e^{x_i}$ over the axes, without overflow.
 
-    $\partial_i = e^{x_i} / \sum_j e^{x_j} = e^{x_i - y}$.
+    $\bar x_i = \bar y\,e^{x_i} / \sum_j e^{x_j}$, the softmax of x. Where infinities make the sum
+    infinite they share the gradient equally; where all $x_i = -\infty$, or there is none, the
+    sum is 0, y is $-\infty$ and no gradient flows.
     """
-    xp, top = namespace(x), _finite_top(x, axis)
-    y = xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True)) + top
+    xp = namespace(x)
+    x = xp.asarray(x)
+    top = _top(x, axis)
+    y = xp.log(xp.sum(_terms(x, top), axis=axis, keepdims=True)) + top
     return y if keepdims else xp.squeeze(y, axis=reduced_axes(x.ndim, axis))
 
 
 @logsumexp.vjp
 def _(g: Any, x: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
-    terms = exp(x - _finite_top(values(x), axis))  # e^(x - y) would round y, which may be large
+    terms = _terms(x, _top(values(x), axis))  # e^(x - y) would round y, which may be large
     total = sum(terms, axis, keepdims=True)
     total = where(equal(total, 0), 1.0, total)  # an empty sum: every term is 0
     return spread(g, shape, axis, keepdims) * terms / total
 
 
-def _finite_top(x: Array, axis: Axis) -> Array:
-    """Return the maximum over the axes, 0 where it is infinite; as a constant of the tape."""
+def _terms(x: Any, top: Array) -> Any:
+    """Return e^(x - top), with the limit 1 where both are infinite."""
+    limit = equal(x, math.inf)
+    return exp(where(limit, 0.0, x) - top) + limit
+
+
+def _top(x: Array, axis: Axis) -> Array:
+    """Return the maximum over the axes, 0 where it is negative infinity; as a constant."""
     xp = namespace(x)
+    if _count(x.shape, axis) == 0:
+        return xp.zeros_like(xp.sum(x, axis=axis, keepdims=True))
     top = xp.max(x, axis=axis, keepdims=True)
-    return xp.where(xp.isfinite(top), top, 0.0)
+    return xp.where(top == -math.inf, 0, top)
+
+
+# running sums and products
+
+
+@primitive
+def cumsum(x: Array, /, axis: int | None = None) -> Array:
+    r"""Return $y_k = \sum_{i \le k} x_i$ along an axis; of x flattened if it is None.
+
+    $\bar x_i = \sum_{k \ge i} \bar y_k$: the running sum from the end.
+    """
+    return namespace(x).cumsum(x, axis=axis)
+
+
+@cumsum.vjp
+def _(g: Any, shape: Shape, axis: int | None) -> Any:
+    if axis is None or not shape:
+        return reshape(_reversed(cumsum(_reversed(g, 0), 0), 0), shape)
+    return _reversed(cumsum(_reversed(g, axis), axis), axis)
+
+
+@primitive
+def cumprod(x: Array, /, axis: int | None = None) -> Array:
+    r"""Return $y_k = \prod_{i \le k} x_i$ along an axis; of x flattened if it is None.
+
+    From $y_k = x_k\,y_{k-1}$: $\bar x_i = \lambda_i\,y_{i-1}$, where $\lambda_i = \bar y_i +
+    x_{i+1} \lambda_{i+1}$ is all that reaches $y_i$. Nothing is divided by, so zeros in x are no
+    exception.
+    """
+    return namespace(x).cumprod(x, axis=axis)
+
+
+@cumprod.vjp
+def _(g: Any, x: Any, y: Any, shape: Shape, axis: int | None) -> Any:
+    if axis is None or not shape:
+        x, axis = reshape(x, -1), 0
+    return reshape(_adjoint_recurrence(g, x, axis) * _delayed(y, axis, 1), shape)
+
+
+@primitive
+def _recurrence(a: Array, b: Array, /, axis: int) -> Array:
+    r"""Return $y_k = b_k + a_k\,y_{k-1}$ along an axis, with $y_{-1} = 0$.
+
+    With $\lambda_k = \bar y_k + a_{k+1} \lambda_{k+1}$, the same recurrence from the end:
+    $\bar b_k = \lambda_k$ and $\bar a_k = \lambda_k\,y_{k-1}$.
+
+    Computed by doubling: $y_k = b_k + a_k\,y_{k-d}$ holds for d = 1, and inserted into itself it
+    holds for 2d with $b_k + a_k\,b_{k-d}$ and $a_k\,a_{k-d}$ in place of $b_k$ and $a_k$. Once d
+    exceeds k, y is b.
+    """
+    xp, d = namespace(a, b), 1
+    while d < b.shape[axis]:
+        start, late, early = (_along(axis, b.ndim, slice(*s)) for s in ((d,), (d, None), (-d,)))
+        b = xp.concatenate([b[start], b[late] + a[late] * b[early]], axis=axis)
+        a = xp.concatenate([a[start], a[late] * a[early]], axis=axis)
+        d *= 2
+    return b
+
+
+@_recurrence.vjp
+def _(g: Any, a: Any, y: Any, axis: int) -> tuple[Any, Any]:
+    db = _adjoint_recurrence(g, a, axis)
+    return db * _delayed(y, axis, 0), db
+
+
+def _adjoint_recurrence(g: Any, a: Any, axis: int) -> Any:
+    r"""Return $\lambda_k = g_k + a_{k+1} \lambda_{k+1}$ along an axis."""
+    ahead = _delayed(_reversed(a, axis), axis, 0)
+    return _reversed(_recurrence(ahead, _reversed(g, axis), axis), axis)
+
+
+def _along(axis: int, ndim: int, part: slice) -> tuple[slice, ...]:
+    return (slice(None),) * (axis % ndim) + (part,)
+
+
+def _reversed(x: Any, axis: int) -> Any:
+    return x[_along(axis, x.ndim, slice(None, None, -1))]
+
+
+def _delayed(x: Any, axis: int, first: int) -> Any:
+    """Return x moved on by one place along an axis: `first`, x_0, x_1, ..., without the last."""
+    start = values(x)[_along(axis, x.ndim, slice(1))]
+    start = namespace(start).full_like(start, first)
+    return concatenate((start, x[_along(axis, x.ndim, slice(-1))]), axis=axis)
+
+
+@primitive
+def prod(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    r"""Return $y = \prod_i x_i$ over the axes: $\bar x_i = \bar y \prod_{j \ne i} x_j$.
+
+    The product of the others is that of those before i times that of those behind, not $y / x_i$,
+    so that zeros in x are no exception.
+    """
+    return namespace(x).prod(x, axis=axis, keepdims=keepdims)
+
+
+@prod.vjp
+def _(g: Any, x: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
+    gone = reduced_axes(len(shape), axis)
+    order = [*(i for i in range(len(shape)) if i not in gone), *gone]
+    moved = tuple(shape[i] for i in order)
+    kept = moved[: len(moved) - len(gone)]
+    rows = reshape(transpose(x, tuple(order)), (*kept, _count(shape, axis)))
+    before = cumprod(_delayed(rows, -1, 1), -1)
+    behind = _reversed(cumprod(_delayed(_reversed(rows, -1), -1, 1), -1), -1)
+    back = tuple(order.index(i) for i in range(len(shape)))
+    return spread(g, shape, axis, keepdims) * transpose(reshape(before * behind, moved), back)
+
+
+@composite
+def cumulative_sum(x: Any, *, axis: int | None = None, include_initial: bool = False) -> Any:
+    """Return the running sums along an axis; with `include_initial` they begin with 0.
+
+    The axis may be left out for x of one axis.
+    """
+    return _cumulative(cumsum, x, axis, include_initial, 0)
+
+
+@composite
+def cumulative_prod(x: Any, *, axis: int | None = None, include_initial: bool = False) -> Any:
+    """Return the running products along an axis; with `include_initial` they begin with 1.
+
+    The axis may be left out for x of one axis.
+    """
+    return _cumulative(cumprod, x, axis, include_initial, 1)
+
+
+def _cumulative(run: Any, x: Any, axis: int | None, include_initial: bool, first: int) -> Any:
+    x = _array(x)
+    if axis is None:
+        if x.ndim != 1:
+            raise ValueError(f"cumulative_{run.name[3:]}: expected an axis, for x has {x.ndim}")
+        axis = 0
+    y = run(x, axis)
+    if not include_initial:
+        return y
+    shape = (*y.shape[: axis % y.ndim], 1, *y.shape[axis % y.ndim + 1 :])
+    start = namespace(values(y)).full(shape, first, dtype=y.dtype)
+    return concatenate((start, y), axis=axis)
+
+
+# without NaN
+
+
+@composite
+def nansum(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    r"""Return the sum of the elements that are not NaN: $\bar x_i = \bar y$ for those, else 0."""
+    return sum(_filled(x, 0), axis, keepdims=keepdims)
+
+
+@composite
+def nanprod(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Return the product of the elements that are not NaN; no gradient flows to a NaN."""
+    return prod(_filled(x, 1), axis, keepdims=keepdims)
+
+
+@composite
+def nancumsum(x: Any, axis: int | None = None) -> Any:
+    """Return the running sum with 0 in place of NaN; no gradient flows to a NaN."""
+    return cumsum(_filled(x, 0), axis)
+
+
+@composite
+def nancumprod(x: Any, axis: int | None = None) -> Any:
+    """Return the running product with 1 in place of NaN; no gradient flows to a NaN."""
+    return cumprod(_filled(x, 1), axis)
+
+
+@composite
+def nanmean(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    r"""Return the mean of the n elements that are not NaN, NaN where there are none.
+
+    $\bar x_i = \bar y / n$ for those elements, else 0.
+    """
+    return nansum(x, axis, keepdims=keepdims) / _known(x, axis, keepdims)
+
+
+@composite
+def nanvar(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | None = None,
+           keepdims: bool = False) -> Any:
+    """Return the variance of the elements that are not NaN, see `var`; no gradient flows to a NaN.
+
+    NaN unless there are more of them than `ddof`.
+    """
+    x = _array(x)
+    centred = where(isnan(x), 0, x - nanmean(x, axis, keepdims=True))
+    degrees = _known(x, axis, keepdims) - _given(ddof, correction)
+    degrees = where(degrees > 0, degrees, math.nan)
+    return sum(centred * centred, axis, keepdims=keepdims) / degrees
+
+
+@composite
+def nanstd(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | None = None,
+           keepdims: bool = False) -> Any:
+    """Return the standard deviation of the elements that are not NaN; see `std` and `nanvar`."""
+    return _root(nanvar(x, axis, ddof=ddof, correction=correction, keepdims=keepdims))
+
+
+@composite
+def nanmax(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Return the largest element that is not NaN, NaN where there is none; see `max`."""
+    return _nan_extreme(max, x, axis, keepdims, -math.inf)
+
+
+@composite
+def nanmin(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Return the smallest element that is not NaN, NaN where there is none; see `min`."""
+    return _nan_extreme(min, x, axis, keepdims, math.inf)
+
+
+def _nan_extreme(op: Any, x: Any, axis: Axis, keepdims: bool, last: float) -> Any:
+    x = _array(x)
+    if x.dtype.kind in "biu":
+        return op(x, axis, keepdims=keepdims)
+    y = op(_filled(x, last), axis, keepdims=keepdims)
+    return where(all(isnan(x), axis, keepdims=keepdims), math.nan, y)
+
+
+def _filled(x: Any, value: float) -> Any:
+    return where(isnan(x), value, x)
+
+
+def _known(x: Any, axis: Axis, keepdims: bool) -> Array:
+    """Return the number of elements over the axes that are not NaN, as floats."""
+    x = _array(x)
+    dtype = float if x.dtype.kind in "biu" else x.dtype
+    return (~isnan(x)).astype(dtype).sum(axis=axis, keepdims=keepdims)
+
+
+# counts and places: plain arrays, off the tape
+
+
+@nondifferentiable
+def all(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """Return whether all elements over the axes are true (not 0)."""
+    return namespace(x).all(x, axis=axis, keepdims=keepdims)
+
+
+@nondifferentiable
+def any(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """Return whether an element over the axes is true (not 0)."""
+    return namespace(x).any(x, axis=axis, keepdims=keepdims)
+
+
+@nondifferentiable
+def count_nonzero(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """Return how many elements over the axes are not 0."""
+    xp = namespace(x)
+    return xp.sum(xp.not_equal(x, 0), axis=axis, keepdims=keepdims)
+
+
+@nondifferentiable
+def argmax(x: Array, /, axis: int | None = None, *, keepdims: bool = False) -> Array:
+    """Return where along the axis the largest element is, the first of equal ones."""
+    return namespace(x).argmax(x, axis=axis, keepdims=keepdims)
+
+
+@nondifferentiable
+def argmin(x: Array, /, axis: int | None = None, *, keepdims: bool = False) -> Array:
+    """Return where along the axis the smallest element is, the first of equal ones."""
+    return namespace(x).argmin(x, axis=axis, keepdims=keepdims)
+
+
+@nondifferentiable
+def nanargmax(x: Array, /, axis: int | None = None, *, keepdims: bool = False) -> Array:
+    """Return where along the axis the largest element that is not NaN is."""
+    return namespace(x).nanargmax(x, axis=axis, keepdims=keepdims)
+
+
+@nondifferentiable
+def nanargmin(x: Array, /, axis: int | None = None, *, keepdims: bool = False) -> Array:
+    """Return where along the axis the smallest element that is not NaN is."""
+    return namespace(x).nanargmin(x, axis=axis, keepdims=keepdims)
+
+
+amax, amin = max, min

@@ -1,5 +1,235 @@
-"""Sorting, order statistics and choosing the largest."""
+r"""Sorting, order statistics and choosing the largest.
+
+A sorted array is a permutation of x, $y_k = x_{p(k)}$, and p does not change within a small enough
+neighbourhood of x if no elements are equal. So $\bar x_{p(k)} = \bar y_k$: the gradient goes back
+to where its element came from. Elements that are equal keep their order, which decides for them;
+there the function has a kink and this is one of its subgradients. NaN sorts last.
+"""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+
+from ..backend import Array, Shape, namespace, to_host
+from ..broadcast import astype
+from ..primitive import composite, nondifferentiable, primitive
+from ..tensor import Tensor, constant, values
+from .index import take_along_axis
+from .piecewise import equal, greater, less, not_equal, where
+from .reduce import mean
+from .shape import array, as_arrays, moveaxis, reshape, transpose
+
+__all__ = [
+    "argpartition", "argsort", "interp", "median", "nanmedian", "nanpercentile", "nanquantile",
+    "partition", "percentile", "quantile", "searchsorted", "sort", "topk",
+]
+
+Axis = int | tuple[int, ...] | None
+
+
+def _downward(x: Array) -> Array:
+    """Return x with its order reversed; applied twice it is x again."""
+    return ~x if x.dtype.kind in "biu" else -x
+
+
+@primitive
+def sort(x: Array, /, axis: int | None = -1, *, descending: bool = False,
+         stable: bool | None = None) -> Array:
+    r"""Return x sorted along an axis; flattened first if it is None.
+
+    $y_k = x_{p(k)}$ with $p$ = `argsort(x)`, so $\bar x_j = \bar y_{p^{-1}(j)}$. The order of equal
+    elements is kept whatever `stable` says.
+    """
+    xp = namespace(x)
+    return _downward(xp.sort(_downward(x), axis)) if descending else xp.sort(x, axis)
+
+
+@sort.vjp
+def _(g: Any, x: Any, shape: Shape, axis: int | None, descending: bool) -> Any:
+    ranks = argsort(argsort(x, axis, descending=descending), axis)
+    return reshape(take_along_axis(g, ranks, axis), shape)
+
+
+@nondifferentiable
+def argsort(x: Array, /, axis: int | None = -1, *, descending: bool = False,
+            stable: bool | None = None) -> Array:
+    """Return the indices that sort x along an axis; x flattened if it is None.
+
+    The order of equal elements is kept whatever `stable` says.
+    """
+    return namespace(x).argsort(_downward(x) if descending else x, axis, kind="stable")
+
+
+@primitive
+def partition(x: Array, /, kth: int | Sequence[int], axis: int | None = -1) -> Array:
+    r"""Return x with element `kth` where sorting puts it, no larger before, no smaller after it.
+
+    $\bar x_j = \bar y_k$ where $x_j$ and $y_k$ have the same rank.
+    """
+    return namespace(x).partition(x, kth, axis)
+
+
+@partition.vjp
+def _(g: Any, x: Any, y: Any, shape: Shape, axis: int | None) -> Any:
+    by_rank = take_along_axis(g, argsort(y, -1 if axis is None else axis), axis)
+    return reshape(take_along_axis(by_rank, argsort(argsort(x, axis), axis), axis), shape)
+
+
+@nondifferentiable
+def argpartition(x: Array, /, kth: int | Sequence[int], axis: int | None = -1) -> Array:
+    """Return the indices that partition x along an axis; x flattened if it is None."""
+    return namespace(x).argpartition(x, kth, axis)
+
+
+@composite
+def topk(x: Any, k: int, axis: int = -1, *, largest: bool = True) -> tuple[Any, Any]:
+    """Return the k largest elements along an axis, in falling order, and their indices.
+
+    The smallest in rising order if not `largest`; of equal ones the first. Of a Tensor the indices
+    are a constant Tensor.
+    """
+    x = array(x)
+    axis = normalize_axis_index(axis, x.ndim)
+    if not 0 <= k <= x.shape[axis]:
+        raise ValueError(f"k must be between 0 and {x.shape[axis]}, got {k}")
+    order = argsort(x, axis, descending=largest)[(*(slice(None),) * axis, slice(k))]
+    return take_along_axis(x, order, axis), constant(order) if isinstance(x, Tensor) else order
+
+
+@nondifferentiable
+def searchsorted(a: Array, v: Array, /, side: str = "left", sorter: Any = None) -> Array:
+    """Return where to insert v into the sorted vector a: before its equals, or "right" of them."""
+    xp = namespace(a, v)
+    return xp.searchsorted(xp.asarray(a), xp.asarray(v), side, sorter)
+
+
+# order statistics
+
+
+@composite
+def median(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    r"""Return the middle element over the axes, or the mean of the two middle ones.
+
+    They alone receive the gradient: $\bar y$, or $\bar y / 2$ each. NaN if any element is.
+    """
+    x = array(x)
+    ordered, shape = _sorted_flat(x, axis, keepdims)
+    n = ordered.shape[-1]
+    return reshape(_or_nan(mean(ordered[..., (n - 1) // 2 : n // 2 + 1], -1), ordered), shape)
+
+
+@composite
+def quantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
+             keepdims: bool = False) -> Any:
+    r"""Return what the fraction q of the elements over the axes lies below, by interpolation.
+
+    With the elements in rising order, $s = q (n - 1)$, $i = \lfloor s \rfloor$ and $t = s - i$,
+    $y = (1 - t)\,x_i + t\,x_{i+1}$; the weights are the gradient's as well. q is a constant between
+    0 and 1; its axes come first in the result. NaN if any element is.
+    """
+    x, q = array(x), _fractions(q, method)
+    ordered, shape = _sorted_flat(x, axis, keepdims)
+    y = _or_nan(_between(ordered, q, ordered.shape[-1]), ordered[..., None, :])
+    return reshape(moveaxis(y, -1, 0), (*q.shape, *shape))
+
+
+@composite
+def percentile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
+               keepdims: bool = False) -> Any:
+    """Return what q of a hundred elements over the axes lie below (see `quantile`)."""
+    q = np.asarray(to_host(values(q)), dtype=float) / 100
+    return quantile(x, q, axis, method=method, keepdims=keepdims)
+
+
+@composite
+def nanquantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
+                keepdims: bool = False) -> Any:
+    """Return `quantile` of the elements that are not NaN; NaN only where all are."""
+    x, q = array(x), _fractions(q, method)
+    ordered, shape = _sorted_flat(x, axis, keepdims)
+    counts = equal(ordered, ordered).sum(-1, keepdims=True)
+    return reshape(moveaxis(_between(ordered, q, counts), -1, 0), (*q.shape, *shape))
+
+
+@composite
+def nanpercentile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
+                  keepdims: bool = False) -> Any:
+    """Return `percentile` of the elements that are not NaN; NaN only where all are."""
+    q = np.asarray(to_host(values(q)), dtype=float) / 100
+    return nanquantile(x, q, axis, method=method, keepdims=keepdims)
+
+
+@composite
+def nanmedian(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Return `median` of the elements that are not NaN; NaN only where all are."""
+    return nanquantile(x, 0.5, axis, keepdims=keepdims)
+
+
+def _fractions(q: Any, method: str) -> np.ndarray:
+    if method != "linear":
+        raise ValueError(f"method {method!r} is not supported, only 'linear'")
+    fractions: np.ndarray = np.asarray(to_host(values(q)), dtype=float)
+    if not ((fractions >= 0) & (fractions <= 1)).all():
+        raise ValueError(f"q must be between 0 and 1, got {fractions}")
+    return fractions
+
+
+def _between(ordered: Any, q: np.ndarray, n: Any) -> Any:
+    """Return at each q the element of the first n sorted ones, or what lies between two."""
+    ordered = astype(ordered, float) if ordered.dtype.kind in "biu" else ordered
+    xp = namespace(values(ordered))
+    at = xp.asarray(q.reshape(-1)) * (n - 1)
+    low = xp.maximum(xp.floor(at), 0).astype(int)
+    high = xp.maximum(xp.ceil(at), 0).astype(int)
+    t = xp.where(high > low, at - low, 0.5)  # between an element and itself: no 0 times infinity
+    t = t.astype(ordered.dtype)
+    index = [i if i.ndim > 1 else xp.broadcast_to(i, (*ordered.shape[:-1], i.size))
+             for i in (low, high)]
+    a, b = (take_along_axis(ordered, i, -1) for i in index)
+    return (1 - t) * a + t * b
+
+
+def _sorted_flat(x: Any, axis: Axis, keepdims: bool) -> tuple[Any, Shape]:
+    """Return x sorted along one last axis made of those to be reduced, and the result's shape."""
+    axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
+    kept = tuple(i for i in range(x.ndim) if i not in axes)
+    lengths = tuple(x.shape[i] for i in kept)
+    flat = reshape(transpose(x, kept + axes), (*lengths, prod(x.shape[i] for i in axes)))
+    shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape)) if keepdims else lengths
+    return sort(flat), shape
+
+
+def _or_nan(y: Any, ordered: Any) -> Any:
+    """Return y, but NaN where there is one among the sorted elements, as then the last is."""
+    if not ordered.shape[-1] or ordered.dtype.kind in "biu":
+        return y
+    last = values(ordered)[..., -1]
+    return where(not_equal(last, last), last, y)
+
+
+@composite
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
+    r"""Return at x the piecewise linear function through the points (xp, fp), xp rising.
+
+    Between two of them $y = f_k + t (f_{k+1} - f_k)$ with $t = (x - x_k) / (x_{k+1} - x_k)$; below
+    the first `left` (its value), above the last `right` (its value). At a point the slope is that
+    of the piece to its right.
+    """
+    x, xp, fp = as_arrays([x, xp, fp])
+    if xp.ndim != 1 or xp.shape != fp.shape or not xp.size:
+        raise ValueError(f"expected points as two vectors of one length, got shapes {xp.shape} "
+                         f"and {fp.shape}")
+    below, above = less(x, xp[0]), greater(x, xp[-1])
+    inside = where(below | above, xp[0], x)
+    y = fp[0] + 0.0 * inside
+    if xp.size > 1:
+        k = (searchsorted(xp, inside, "right") - 1).clip(0, xp.size - 2)
+        t = (inside - xp[k]) / (xp[k + 1] - xp[k])
+        y = fp[k] + t * (fp[k + 1] - fp[k])
+    y = where(below, fp[0] if left is None else left, y)
+    return where(above, fp[-1] if right is None else right, y)

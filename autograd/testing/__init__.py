@@ -1,5 +1,39 @@
-"""Is this gradient right? Gradient testing for functions and for ops of your own."""
+"""Is this gradient right? Gradient testing for functions and for ops of your own.
+
+>>> import numpy as np
+>>> from autograd import tanh
+>>> check_grads(lambda x: (tanh(x) ** 2).sum(), np.array([0.5, -1.0]), order=3)
+
+`check_grads(f, *xs)` checks a function at a point, `@gradcheck` at each call or at drawn inputs,
+`check_op(op)` an op. The strategies that draw inputs need Hypothesis; nothing else does.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .check import check_grads
+from .failure import GradientError
+from .gradcheck import check_op, gradcheck
+from .opcase import OpCase
 
-__all__ = ["check_grads"]
+if TYPE_CHECKING:
+    from .strategies import (
+        arrays,
+        broadcastable_shapes,
+        expressions,
+        ill_scaled,
+        op_inputs,
+        shapes,
+        spaced,
+    )
+
+__all__ = [
+    "GradientError", "OpCase", "arrays", "broadcastable_shapes", "check_grads", "check_op",
+    "expressions", "gradcheck", "ill_scaled", "op_inputs", "shapes", "spaced",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module(".strategies", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

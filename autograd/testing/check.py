@@ -1,20 +1,22 @@
-r"""Is this gradient right? The backward pass against central differences, to any order.
+r"""Is this gradient right? One small check for each way in which it can be wrong.
 
-For $f: \mathbb R^n \to \mathbb R^m$ take a random cotangent c and differentiate the scalar
-$s(x) = \sum_j c_j f_j(x)$ by every element of x, once with the engine and once by differences.
-Order 2 does the same for the function $x \mapsto (v_i \, \partial_i s(x))_i$ with random v, and
-so on, so one routine serves every order. That function is computed by a recorded backward pass,
-whose value is first held against the plain one's: they run different code in a fused op.
+Take $f: \mathbb R^n \to \mathbb R^m$ with Jacobian J, a random cotangent c and a direction v.
+Reverse mode computes $J^\top c$, calls of f tell $Jv \approx (f(x + hv) - f(x - hv)) / 2h$, and the
+two must agree: $c^\top (J v) = (J^\top c)^\top v$. With $v = e_i$ this names the wrong element,
+with a random v it costs the same at any size and misses an error only if that is orthogonal to v.
 
-The difference quotient is the five-point one, whose error is $h^4 f^{(5)}/30$ from truncation and
-about $\epsilon S / h$ from rounding, with S the size of the terms that were added up; at
-$h = \epsilon^{1/5}$ both are near 1e-12. The tolerance is made of these two, so it follows the
-function instead of being set by hand.
+Order 2 checks the function $x \mapsto (w_i \, (J^\top c)_i)_i$ with random w in the same way, and
+so on: one routine serves every order. That function is computed by a recorded backward pass, whose
+value is first held against the plain one's: they run different code in a fused op.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,94 +24,330 @@ import numpy as np
 from ..backend import Array, to_host
 from ..ops import concatenate, reshape
 from ..tensor import Tensor, values
-from ..transforms import vjp
+from ..transforms import jvp, vjp
+from ..tree import flatten
+from .differences import EPS, derivative, noise, rounding
+from .failure import GradientError, Subject, explained
 
-_CANCELLED = 1e-3  # a result of exactly 0 does not tell how large the terms were that cancelled
-_STEP = float(np.finfo(float).eps) ** 0.2
+NO_DERIVATIVE = "f has no derivative here: it has a kink or a jump, or is not finite"
+
+
+@dataclass
+class Effort:
+    """How much is checked where the caller does not say; set by the profile of the plugin."""
+
+    order: int = 2
+    elements: int = 8
+    """Up to this many, each element gets differences of its own; beyond, random directions do."""
+    directions: int = 1
+
+
+effort = Effort()
 
 
 def check_grads(f: Callable[..., Any], *xs: Any, order: int = 2, seed: int = 0) -> None:
-    """Raise AssertionError unless f's gradients are those of central differences, up to `order`.
+    """Raise GradientError, an AssertionError, unless f's gradients are right up to `order`.
 
-    `xs` are floats or arrays; they are taken as float64. f may return a Tensor, an array, or a
-    sequence of them, and must be smooth within 2e-3 max(1, |x|) of xs. The message names the
-    order, the argument and the element, and tells both values.
+    `xs` are numbers, arrays, or tuples, lists and dicts of them; they are taken as float64. f may
+    return the same (what is not floating point is ignored), and must be smooth within 2e-3
+    max(1, |x|) of xs. The message names the check, the order, the argument and the element, tells
+    both values, and ends with a program that fails again, on an input made as small as it gets.
+
+    >>> from autograd import exp, tanh
+    >>> x = {"w": np.array([0.5, -1.0]), "b": 0.3}
+    >>> check_grads(lambda x: tanh(x["w"]) * exp(x["b"]), x, order=3)
     """
     if order < 1:
         raise ValueError(f"check_grads: order must be at least 1, got {order}")
-    points = [np.array(to_host(values(x)), dtype=float) for x in xs]
-    _check(_flat(f), points, 1, order, np.random.default_rng(seed))
+    leaves, rebuild = flatten(xs)
+    inputs = rebuild([np.array(to_host(values(x)), dtype=float) for x in leaves])
+    explained(Subject(f, inputs, {}, order, seed, "check_grads"), check_point)
 
 
-def _flat(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return f with its result or results as one vector."""
-    def flat(*xs: Any) -> Any:
-        y = f(*xs)
-        parts = list(y) if isinstance(y, (tuple, list)) else [y]
-        parts = [p if isinstance(p, Tensor) else np.asarray(p, dtype=float) for p in parts]
-        return concatenate([reshape(p, -1) for p in parts])
-
-    return flat
-
-
-def _check(f: Callable[..., Any], xs: list[Array], at: int, order: int, rng: Any) -> None:
-    y, pull = vjp(f, *xs)
-    c = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
-    c.flags.writeable = False  # a rule that writes into its g is told
-    got = pull(c)
-    again = vjp(f, *[Tensor(x) for x in xs])[1](c) if at < order else None
-    for position, x in enumerate(xs):
-        expected, tolerance = _differences(f, xs, position, c)
-        _compare(at, position, x, got[position], expected, tolerance, "central differences")
-        if again is not None:
-            _compare(at, position, x, values(again[position]), got[position], tolerance,
-                     "the plain backward pass, but by the recorded one")
-    if at == order:
+def check_point(subject: Subject) -> None:
+    """Check f at the inputs by every check there is for functions, up to the order asked for."""
+    (f, xs), rng = first_point(subject), np.random.default_rng(subject.seed)
+    if not xs:
         return
-    directions = [rng.uniform(0.5, 1.5, x.shape) for x in xs]
-
-    def gradient(*points: Any) -> Any:
-        inner = [p if isinstance(p, Tensor) else Tensor(p) for p in points]
-        parts = vjp(f, *inner)[1](c)
-        return [part * v for part, v in zip(parts, directions, strict=True)]
-
-    _check(_flat(gradient), xs, at + 1, order, rng)
-
-
-def _differences(f: Callable[..., Any], xs: list[Array], position: int,
-                 c: Array) -> tuple[Array, Array]:
-    """Return the five-point quotients by each element of one argument, and their tolerances."""
-    x = xs[position]
-    quotient, tolerance = np.zeros(x.shape), np.zeros(x.shape)
-    for index in np.ndindex(*x.shape):
-        scale = max(1.0, abs(float(x[index])))
-        h = _STEP * scale
-        terms = {}
-        for k in (-2, -1, 1, 2):
-            moved = x.copy()
-            moved[index] += k * h
-            terms[k] = c * values(f(*xs[:position], moved, *xs[position + 1 :]))
-        s = {k: float(t.sum()) for k, t in terms.items()}
-        near = (s[1] - s[-1]) / (2 * h)
-        quotient[index] = (4 * near - (s[2] - s[-2]) / (4 * h)) / 3
-        size = float(np.abs(terms[1]).sum()) + scale * abs(quotient[index]) + _CANCELLED
-        rounding = 100 * float(np.finfo(float).eps) * size / h
-        tolerance[index] = rounding + 0.01 * abs(quotient[index] - near)
-    return quotient, tolerance
+    point = Point(f, xs, rng)
+    for order in range(1, subject.order + 1):
+        if order == 1:
+            check_repeatable(point)
+        check_differences(point)
+        if order < subject.order:
+            check_recorded(point)
+        if order == 1:
+            check_alone(point)
+            check_linear(point)
+            check_complex_step(point)
+            if subject.order > 1:
+                check_tangents(point)
+                check_adjoint(point)
+        if order < subject.order:
+            point = point.next()
 
 
-def _compare(order: int, position: int, x: Array, got: Array, expected: Array, tolerance: Array,
-             source: str) -> None:
-    if got.shape != expected.shape:
-        raise AssertionError(f"check_grads: gradient by argument {position} has shape {got.shape}, "
-                             f"expected {expected.shape}")
-    error = np.abs(got - expected)
-    if (error <= tolerance).all():
+def first_point(subject: Subject) -> tuple[Callable[..., Any], list[Array]]:
+    """Return f as a function from its floating point leaves to one array, and these leaves."""
+    leaves, rebuild = flatten(subject.inputs)
+    chosen = [i for i, x in enumerate(leaves) if is_floating(x)]
+
+    def f(*xs: Any) -> Any:
+        for i, x in zip(chosen, xs, strict=True):
+            leaves[i] = x
+        return joined(flatten(subject.f(*rebuild(leaves), **subject.options))[0])
+
+    return f, [np.asarray(to_host(values(leaves[i])), dtype=float) for i in chosen]
+
+
+def is_floating(x: Any) -> bool:
+    """Whether x is differentiated by: a float, or floating point array or Tensor."""
+    return isinstance(x, float) or (hasattr(x, "dtype") and x.dtype.kind == "f")
+
+
+def joined(parts: list[Any]) -> Any:
+    """Return the floating point parts as one array or Tensor."""
+    if not parts:
+        raise TypeError("the function must return the array, or container of arrays, to be "
+                        "differentiated; it returned none")
+    parts = [p if isinstance(p, Tensor) else np.asarray(p) for p in parts]
+    parts = [p for p in parts if p.dtype.kind in "fc"]
+    if len(parts) == 1:
+        return parts[0]
+    return concatenate(*[reshape(p, -1) for p in parts]) if parts else np.zeros(())
+
+
+class Point:
+    """f at the point `xs`, with the cotangent c, the value y and the gradients g there."""
+
+    def __init__(self, f: Callable[..., Any], xs: list[Array], rng: Any, order: int = 1,
+                 weight: float = 1.0) -> None:
+        self.f, self.rng, self.order = f, rng, order
+        self.xs = [_read_only(x) for x in xs]
+        with _writing_told(order):
+            self.y, self.pull = vjp(f, *self.xs)
+            self.c = _read_only(rng.uniform(0.5, 1.5, self.y.shape)
+                                * rng.choice([-1.0, 1.0], self.y.shape))
+            self.gradients = self.pull(self.c)
+        # of a single number: the derivative itself is told, not that of a weighted sum
+        self.weight = weight * float(self.c.item()) if self.y.size == 1 else 1.0
+        self.g = _flat(self.gradients)
+        flat = _flat(self.xs)
+        self.scale = np.maximum(1, np.abs(flat))
+        self.v = self.direction()
+        terms = [np.abs(self.c * self.y).sum(), np.abs(self.g * flat).sum(),
+                 noise(lambda t: self.c * self.value(self.v, t), self.c * self.y) / EPS]
+        self.size = float(np.nan_to_num(terms, posinf=0.0).sum())
+
+    def split(self, v: Array) -> list[Array]:
+        """Return a vector of all elements as arrays of the shapes of xs."""
+        ends = np.cumsum([x.size for x in self.xs])[:-1]
+        return [part.reshape(x.shape) for part, x in zip(np.split(v, ends), self.xs, strict=True)]
+
+    def value(self, v: Array, t: complex) -> Array:
+        """Return f(x + t v)."""
+        moved = [np.asarray(x + t * part) for x, part in zip(self.xs, self.split(v), strict=True)]
+        return np.asarray(values(self.f(*moved)))
+
+    def direction(self) -> Array:
+        """Return a random direction with no element near 0, as long as the elements of x."""
+        n = self.scale.size
+        return self.rng.uniform(0.5, 1.5, n) * self.rng.choice([-1.0, 1.0], n) * self.scale
+
+    def slope(self, v: Array) -> tuple[float, float]:
+        """Return $c^T J v$ by differences, and its tolerance."""
+        value, tolerance = derivative(lambda t: (self.c * self.value(v, t)).sum(),
+                                      (self.c * self.y).sum(), self.size)
+        return float(value), float(tolerance)
+
+    @cached_property
+    def tangent(self) -> tuple[Array, Array]:
+        """J v by differences, and its tolerance for each element of y."""
+        return derivative(lambda t: self.value(self.v, t), self.y, np.abs(self.y) + self.size)
+
+    @cached_property
+    def pushed(self) -> Array:
+        r"""J v by reverse mode alone: $u \mapsto J^\top u$ is linear, and its transpose is J."""
+        return np.asarray(jvp(self.f, tuple(self.xs), tuple(self.split(self.v)))[1])
+
+    def next(self) -> Point:
+        """Return the gradient, weighted at random, as the function that the next order checks."""
+        weights = [self.rng.uniform(0.5, 1.5, x.shape) for x in self.xs]
+
+        def gradient(*xs: Any) -> Any:
+            inner = [x if isinstance(x, Tensor) else Tensor(x) for x in xs]
+            parts = vjp(self.f, *inner)[1](self.c)
+            return joined([part * w for part, w in zip(parts, weights, strict=True)])
+
+        single = self.y.size == 1 and self.scale.size == 1
+        weight = self.weight * float(_flat(weights)[0]) if single else 1.0
+        return Point(gradient, self.xs, self.rng, self.order + 1, weight)
+
+    def compare(self, check: str, expected: Any, got: Any, tolerance: Any, **more: Any) -> None:
+        """Raise GradientError unless the values agree; name the worst element."""
+        if np.all(_ratio(expected, got, tolerance) <= 1):
+            return
+        ratio = np.broadcast_to(_ratio(expected, got, tolerance), np.shape(got))
+        i = np.unravel_index(int(ratio.argmax()), ratio.shape)
+        expected, got, tolerance = (np.broadcast_to(a, ratio.shape)[i]
+                                    for a in (expected, got, tolerance))
+        raise GradientError(check, self.order, expected=expected, got=got, tolerance=tolerance,
+                            **{"index": tuple(map(int, i)), **more})
+
+    def compare_gradients(self, check: str, expected: list[Any], got: list[Any],
+                          tolerance: float) -> None:
+        """Compare the gradients of all arguments, element by element."""
+        for i, (x, e, a) in enumerate(zip(self.xs, expected, got, strict=True)):
+            worst = _ratio(e, a, tolerance)
+            at = x.reshape(-1)[int(worst.argmax())] if x.size else None
+            rounded = tolerance + 2**12 * EPS * np.abs(e)
+            self.compare(check, e, a, rounded, argument=i, x=at)
+
+
+def _ratio(expected: Any, got: Any, tolerance: Any) -> Any:
+    """Return error / tolerance: more than 1 where values differ, inf where one is not finite."""
+    with np.errstate(all="ignore"):
+        ratio = np.abs(np.subtract(got, expected)) / tolerance
+    return np.where(np.isfinite(got) & np.isfinite(ratio), ratio, np.inf)
+
+
+def _flat(parts: Any) -> Array:
+    return np.concatenate([np.zeros(0), *[np.reshape(values(part), -1) for part in parts]])
+
+
+def _read_only(x: Array) -> Array:
+    view = np.asarray(x).view()
+    view.flags.writeable = False
+    return view
+
+
+@contextmanager
+def _writing_told(order: int) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise GradientError("read-only inputs and cotangent", order, note=(
+            f"the function or its rule writes into an array it was given ({error}); an array may "
+            "be in use elsewhere: compute a new one")) from error
+
+
+def check_repeatable(point: Point) -> None:
+    """Calling f again must give the same bits, in the value and in the gradients."""
+    y, pull = vjp(point.f, *point.xs)
+    same = [np.array_equal(a, b, equal_nan=True) for a, b in
+            [(y, point.y), *zip(pull(point.c), point.gradients, strict=True)]]
+    if not all(same):
+        what = "the value" if not same[0] else "the gradient"
+        raise GradientError("the same call again", note=f"{what} is another one the second time; "
+                            "pass the seed or generator of what is random as an argument")
+
+
+def check_differences(point: Point) -> None:
+    r"""$c^\top J v$ by differences is $(J^\top c)^\top v$: for each $v = e_i$, or for random v."""
+    n = point.scale.size
+    few = n <= effort.elements and point.order == 1
+    for v in np.diag(point.scale) if few else [point.direction() for _ in range(effort.directions)]:
+        expected, tolerance = point.slope(v)
+        if _ratio(expected, point.g @ v, tolerance) > 1:
+            _raise_at_element(point, v, "central differences")
+
+
+def _raise_at_element(point: Point, v: Array, check: str) -> None:
+    """Halve the direction v for as long as a half of it is wrong too; tell about what is left."""
+    def wrong(chosen: Array) -> tuple[float, float, float]:
+        part = np.zeros_like(v)
+        part[chosen] = v[chosen]
+        expected, tolerance = point.slope(part)
+        return expected, float(point.g @ part), tolerance
+
+    left = np.flatnonzero(v)
+    while len(left) > 1:
+        half = max(np.array_split(left, 2), key=lambda chosen: _ratio(*wrong(chosen)))
+        if _ratio(*wrong(half)) <= 1:
+            break
+        left = half
+    i = int(left[0])
+    argument = int(np.searchsorted(np.cumsum([x.size for x in point.xs]), i, side="right"))
+    x = point.xs[argument]
+    index = np.unravel_index(i - sum(x.size for x in point.xs[:argument]), x.shape)
+    by = (v[i] if len(left) == 1 else 1.0) * point.weight
+    expected, got, tolerance = np.divide(wrong(left), by)
+    of = "" if point.y.size == 1 else " of a weighted sum of the results"
+    raise GradientError(check, point.order, of=of, argument=argument, index=tuple(map(int, index)),
+                        x=float(x[index]), expected=expected, got=got, tolerance=abs(tolerance),
+                        note="" if np.isfinite(expected) else NO_DERIVATIVE)
+
+
+def check_recorded(point: Point) -> None:
+    """The recorded backward pass must compute what the plain one does."""
+    again = vjp(point.f, *[Tensor(x) for x in point.xs])[1](point.c)
+    point.compare_gradients("the plain backward pass, but by the recorded one",
+                            list(point.gradients), [values(part) for part in again],
+                            rounding(point.size))
+
+
+def check_alone(point: Point) -> None:
+    """The gradient by one argument is the same where no other is asked for (see `wanted`)."""
+    for i, x in enumerate(point.xs if len(point.xs) > 1 else ()):
+        before, after = point.xs[:i], point.xs[i + 1 :]
+        alone = vjp(lambda x, a=before, b=after: point.f(*a, x, *b), x)[1](point.c)
+        got = [alone[0] if j == i else g for j, g in enumerate(point.gradients)]
+        point.compare_gradients("all gradients together, but alone", list(point.gradients), got,
+                                rounding(point.size))
+
+
+def check_linear(point: Point) -> None:
+    r"""$J^\top c$ is linear in c: nothing in a rule may depend on how large its gradient is.
+
+    A rule that clips or squares g fails $J^\top (c' - 1024 c) = J^\top c' - 1024 \, J^\top c$.
+    """
+    other = point.rng.uniform(-1, 1, point.y.shape)
+    expected = [a - 1024 * b for a, b in zip(point.pull(other), point.gradients, strict=True)]
+    point.compare_gradients("linearity in the cotangent", expected,
+                            list(point.pull(other - 1024 * point.c)), 1024 * rounding(point.size))
+
+
+def check_complex_step(point: Point) -> None:
+    r"""Where f is analytic, $Jv = \mathrm{Im} f(x + ihv) / h$ exactly, with h = 1e-100.
+
+    Nothing cancels, so the tolerance is that of the rule's own rounding: errors show that
+    differences cannot see. f counts as analytic here if it takes complex arrays and agrees with
+    the differences; how far its derivative can be trusted is found by moving x by some roundings,
+    and a rule may round as f itself does: $1 - y^2$ of a y near 1 is right to the bits of y.
+    """
+    dy, moved = _imaginary(point, 0.0), _imaginary(point, 8 * EPS)
+    if dy is None or moved is None or np.any(_ratio(*point.tangent[:1], dy, point.tangent[1]) > 1):
         return
-    excess = np.where(np.isnan(error), np.inf, error - tolerance)
-    where = tuple(int(i) for i in np.unravel_index(int(excess.argmax()), error.shape))
-    raise AssertionError(
-        f"check_grads: order {order}, argument {position}, element {where} = {x[where]:.12g}: "
-        f"expected {expected[where]:.12g} by {source}, got {got[where]:.12g} "
-        f"(error {error[where]:.2e}, tolerance {tolerance[where]:.2e})"
-    )
+    tolerance = 8 * np.abs(point.c * (moved - dy)).sum() + 2**12 * EPS * (
+        np.abs(point.c * dy).sum() + np.abs(point.g * point.v).sum()
+        + np.abs(point.c * point.y).sum())
+    point.compare("the complex step", (point.c * dy).sum(), point.g @ point.v,
+                  tolerance + 1e-90, index=None)
+
+
+def _imaginary(point: Point, shift: float) -> Array | None:
+    h = 1e-100
+    inner = [np.asarray(x * (1 + shift) + 1j * h * v)
+             for x, v in zip(point.xs, point.split(point.v), strict=True)]
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("error")  # of a complex number cast to a real one
+            dy = np.imag(point.f(*inner)) / h
+    except Exception:  # whatever a function of real numbers does with complex ones
+        return None
+    return dy if dy.shape == point.y.shape and np.isfinite(dy).all() else None
+
+
+def check_tangents(point: Point) -> None:
+    """J v, computed by transposing the recorded backward pass, is that of differences."""
+    expected, tolerance = point.tangent
+    point.compare("differences along a random direction", expected, point.pushed, tolerance)
+
+
+def check_adjoint(point: Point) -> None:
+    r"""The dot-product test, free of differences: $c^\top (J v) = (J^\top c)^\top v$."""
+    products = point.g * point.v
+    point.compare("the dot-product test", products.sum(), (point.c * point.pushed).sum(),
+                  rounding(point.size) + 2**12 * EPS * np.abs(products).sum(), index=None)

@@ -26,6 +26,8 @@ class OpCase:
     inputs: st.SearchStrategy[Inputs]
     oracle: Callable[..., Any]
     order: int = 2
+    edges: tuple[Any, ...] = ()
+    """At kinks and limits: (args, options, cotangent, gradients expected), one for each."""
 
 
 def floating(args: tuple[Any, ...]) -> list[int]:

@@ -1,15 +1,38 @@
-"""Hypothesis strategies for what ops take: arrays at natural scale, shapes that broadcast."""
+"""Hypothesis strategies for what ops take: arrays in every memory layout, shapes that broadcast.
+
+Numbers are at natural scale, because a factor is not missed where everything is near 1, and errors
+hide where it is small. Elements come from a drawn seed: shapes shrink, numbers stay generic, and a
+failure's message has them rounded as far as it goes.
+
+    @given(arrays((2, 3), away_from=[0.0]))
+    def test_mine(x): ...
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import hypothesis.extra.numpy as hnp
 import numpy as np
-from hypothesis import strategies as st
 
+try:
+    import hypothesis.extra.numpy as hnp
+    from hypothesis import reject
+    from hypothesis import strategies as st
+except ImportError as error:
+    raise ImportError("drawing inputs needs Hypothesis, which is not installed: "
+                      "pip install \"tinygrad_llm[test]\"") from error
+
+from ..primitive import Op, registry
+from ..tensor import values as _values
+from .expression import SMOOTH, Expression
 from .opcase import Inputs
+
+__all__ = ["arrays", "broadcastable_shapes", "expressions", "ill_scaled", "op_inputs", "shapes",
+           "spaced"]
+
+LAYOUTS = ("C", "wide", "F", "reversed", "inner")
 
 
 def shapes(least: int = 0, dims: int = 3, min_dims: int = 0) -> st.SearchStrategy[Any]:
@@ -17,21 +40,88 @@ def shapes(least: int = 0, dims: int = 3, min_dims: int = 0) -> st.SearchStrateg
     return hnp.array_shapes(min_dims=min_dims, max_dims=dims, min_side=least, max_side=3)
 
 
+def broadcastable_shapes(n: int, least: int = 0, dims: int = 3) -> st.SearchStrategy[Any]:
+    """Tuples of n shapes that broadcast together, each axis between `least` and 3 long."""
+    found = hnp.mutually_broadcastable_shapes(num_shapes=n, max_dims=dims, min_side=least,
+                                              max_side=3)
+    return found.map(lambda broadcast: broadcast.input_shapes)
+
+
+def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
+    """Return the same numbers in another memory layout: what ops must not care about.
+
+    "C" and "F" are contiguous, "wide" is every other column, "reversed" has negative strides,
+    "inner" is the inside of a larger array, and "read-only" refuses to be written into.
+    """
+    if not x.shape and layout != "read-only":
+        return x
+    y = np.array(x, order="F" if layout == "F" else "C")
+    if layout == "wide":
+        y = np.repeat(y, 2, axis=-1)[..., ::2]
+    elif layout == "reversed":
+        y = np.flip(np.array(np.flip(y)))
+    elif layout == "inner":
+        y = np.pad(y, 1, constant_values=0)[(slice(1, -1),) * y.ndim]
+    y.flags.writeable = layout != "read-only"
+    return y
+
+
+Margin = Sequence[float] | Callable[[np.ndarray], Any]
+
+
 @st.composite
-def values(draw: Any, shape: Any, low: float = -2.0, high: float = 2.0) -> np.ndarray:
-    """An array between low and high; contiguous, or a view of every other element."""
-    shape = draw(shape) if isinstance(shape, st.SearchStrategy) else shape
+def arrays(draw: Any, shape: Any = None, low: Any = -2.0, high: Any = 2.0, dtype: Any = np.float64,
+           *, away_from: Margin = (), gap: float = 0.02,
+           layouts: Sequence[str] = (*LAYOUTS, "read-only")) -> np.ndarray:
+    """Arrays between low and high, in any memory layout; of a given shape, or a drawn one.
+
+    Kinks are kept away from: no element comes closer than `gap` to a number in `away_from`, which
+    may also be a function that returns the distances of all elements from where they must not be.
+    """
+    shape = draw(shapes() if shape is None else shape) if _draws(shape) or shape is None else shape
+    dtype = np.dtype(draw(dtype) if _draws(dtype) else dtype)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    if shape and draw(st.booleans()):
-        wide = rng.uniform(low, high, (*shape[:-1], 2 * shape[-1]))
-        return wide[..., ::2]
-    return np.asarray(rng.uniform(low, high, shape))
+
+    def fresh() -> np.ndarray:
+        whole = dtype.kind in "iub"
+        return np.asarray((rng.integers if whole else rng.uniform)(low, high, shape)).astype(dtype)
+
+    x = fresh()
+    for _ in range(1000):
+        close = _distance(x, away_from) < gap
+        if not close.any():
+            return laid_out(x, draw(st.sampled_from(layouts)))
+        x = np.where(close, fresh(), x)
+    raise ValueError(f"arrays: between {low} and {high} there is no room outside of a gap of {gap}")
+
+
+def _distance(x: np.ndarray, away_from: Margin) -> np.ndarray:
+    if callable(away_from):
+        return np.asarray(away_from(x))
+    return np.abs(x[..., None] - np.asarray(away_from, dtype=float)).min(-1, initial=np.inf)
+
+
+def _draws(x: Any) -> bool:
+    return isinstance(x, st.SearchStrategy)
+
+
+def values(shape: Any, low: float = -2.0, high: float = 2.0) -> st.SearchStrategy[np.ndarray]:
+    """Arrays of float64 between low and high that may be written into."""
+    return arrays(shape, low, high, layouts=LAYOUTS)
+
+
+@st.composite
+def ill_scaled(draw: Any, shape: Any = None, small: float = 1e-8, large: float = 1e8) -> np.ndarray:
+    """Arrays of both signs whose magnitudes lie anywhere between small and large."""
+    powers = draw(arrays(shape, math.log10(small), math.log10(large), layouts=LAYOUTS))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return 10.0**powers * rng.choice([-1.0, 1.0], powers.shape)
 
 
 @st.composite
 def spaced(draw: Any, shape: Any, offset: float = 0.0) -> np.ndarray:
-    """An array of different values at least 0.1 apart, none near 0: no kink within a step."""
-    shape = draw(shape) if isinstance(shape, st.SearchStrategy) else shape
+    """Arrays of different values at least 0.1 apart, none near 0: no kink within a step."""
+    shape = draw(shape) if _draws(shape) else shape
     count = math.prod(shape)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     grid = (np.arange(count) - count // 2) * 0.2 + 0.1 + offset
@@ -41,27 +131,99 @@ def spaced(draw: Any, shape: Any, offset: float = 0.0) -> np.ndarray:
 @st.composite
 def one(draw: Any, x: st.SearchStrategy[Any], **options: Any) -> Inputs:
     """A single array, and options that may be strategies."""
-    return (draw(x),), {k: draw(v) if isinstance(v, st.SearchStrategy) else v
-                        for k, v in options.items()}
+    return (draw(x),), {k: draw(v) if _draws(v) else v for k, v in options.items()}
 
 
 @st.composite
 def pair(draw: Any, left: tuple[float, float] = (-2, 2),
          right: tuple[float, float] = (-2, 2)) -> Inputs:
     """Two arrays whose shapes broadcast together."""
-    found = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, min_side=0,
-                                                   max_side=3))
-    a, b = found.input_shapes
+    a, b = draw(broadcastable_shapes(2))
     return (draw(values(a, *left)), draw(values(b, *right))), {}
 
 
 @st.composite
 def uneven_pair(draw: Any) -> Inputs:
     """Two arrays that broadcast together and have no nearly equal elements."""
-    a, b = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, min_side=0,
-                                                  max_side=3)).input_shapes
+    a, b = draw(broadcastable_shapes(2))
     return (draw(spaced(a)), draw(spaced(b, offset=0.1))), {}
 
 
 anything = one(values(shapes()))
 positive = one(values(shapes(), 0.3, 3.0))
+
+
+def op_inputs(op: Op | str) -> st.SearchStrategy[Inputs]:
+    """Valid inputs `(args, options)` of an op: of the engine's own as their cases say.
+
+    For any other op, arrays that broadcast together, or square ones, or equal ones, positive or of
+    both signs, with all elements apart: where the op takes them and its value is finite.
+    """
+    from .cases import CASES
+
+    op = registry[op] if isinstance(op, str) else op
+    name = getattr(op, "name", None)
+    if name in CASES and registry.get(name) is op:
+        return CASES[name].inputs
+    return _generic(op)
+
+
+@st.composite
+def _generic(draw: Any, op: Any) -> Inputs:
+    n = draw(st.integers(1, 3)) if getattr(op, "variadic", False) else _arity(op)
+    side = draw(st.integers(1, 3))
+    found = draw(st.one_of(broadcastable_shapes(n, least=1, dims=2), st.just(((side, side),) * n),
+                           shapes().map(lambda shape: (shape,) * n)))
+    counts = [math.prod(shape) for shape in found]
+    low = draw(st.sampled_from([-2.0, 0.3]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    # 0.04 apart, and 0.01 or more from every multiple of 1/2, where kinks like to be
+    grid = rng.permutation(low + 0.01 + 0.04 * np.arange(max(60, sum(counts))))[: sum(counts)]
+    parts = np.split(grid, np.cumsum(counts)[:-1])
+    args = tuple(part.reshape(shape) for part, shape in zip(parts, found, strict=True))
+    try:
+        with np.errstate(all="ignore"):
+            y = op(*args)
+            finite = all(np.isfinite(_values(part)).all() for part in
+                         (y if isinstance(y, (list, tuple)) else [y]))
+    except (TypeError, ValueError, IndexError):
+        reject()
+    return (args, {}) if finite else reject()
+
+
+def _arity(op: Any) -> int:
+    if hasattr(op, "arrays"):
+        return len(op.arrays) - len(op.array_defaults)
+    import inspect
+
+    return sum(p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD
+               for p in inspect.signature(op).parameters.values())
+
+
+@st.composite
+def expressions(draw: Any, ops: Sequence[Op | str] = SMOOTH, max_ops: int = 6) -> Expression:
+    """Random functions made of up to `max_ops` ops, each with inputs: see Expression.
+
+    They shrink to the fewest ops that still fail, on the smallest inputs.
+
+        @given(expressions())
+        def test_chains(f):
+            gradcheck(f, *f.inputs)
+    """
+    known = [registry[op] if isinstance(op, str) else op for op in ops
+             if not isinstance(op, str) or op in registry]
+    found = draw(st.integers(1, 3).flatmap(lambda n: broadcastable_shapes(n, least=1, dims=2)))
+    made = Expression([draw(values(shape)) for shape in found])
+    newest_first = st.sampled_from([0, 0, 0, 1, 2])  # so that chains become long
+    steps = st.tuples(st.sampled_from(known), newest_first, st.integers(0, 5),
+                      st.sampled_from([None, 0, -1]))
+    for _ in range(draw(st.integers(1, max_ops))):
+        op, a, b, axis = draw(steps)
+        count = len(made.inputs) + len(made.steps)
+        arity = 2 if op.variadic else len(op.arrays)
+        options = {"axis": axis} if axis is not None and "axis" in op.defaults else {}
+        for other in range(count):  # the first values that the op takes
+            operands = tuple((count - 1 - k - other) % count for k in (a, b, 0)[:arity])
+            if made.append(op, operands, options):
+                break
+    return made.pruned()

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autograd import check_grads, exp, fused, primitive, tanh
+from autograd import check_grads, exp, fused, log, primitive, tanh
+from autograd.testing import GradientError
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 
@@ -75,7 +76,7 @@ def test_a_rule_that_writes_into_its_gradient_is_caught() -> None:
         g *= np.cos(x)
         return g
 
-    with pytest.raises(ValueError, match="read-only"):
+    with pytest.raises(GradientError, match="read-only"):
         check_grads(with_rule(careless), POINTS, order=1)
 
 
@@ -85,6 +86,50 @@ def test_scale_does_not_matter() -> None:
         with pytest.raises(AssertionError):
             check_grads(lambda x, s=scale: s * with_rule(
                 lambda g, x: 1.0001 * g * np.cos(x))(x), POINTS, order=1)
+
+
+def test_the_step_follows_the_function() -> None:
+    check_grads(log, np.array([1e-8, 1e-3, 1.0, 1e8]))
+    check_grads(lambda x: 1 / x + x**0.5, np.array([1e-5, 3e-4, 20.0]))
+    check_grads(lambda x: tanh(1e6 * x), np.array([1e-7, -2e-6]))
+    sharp = primitive(lambda x, /: np.log(x))
+    sharp.vjp(lambda g, x: g / x * (1 + 1e-6))
+    with pytest.raises(GradientError, match="central differences"):
+        check_grads(sharp, np.array([1e-3]), order=1)
+
+
+def test_containers_go_in_and_out() -> None:
+    check_grads(lambda p, xs: {"a": p["w"] * xs[0], "n": 3, "b": [exp(xs[1][0])]},
+                {"w": POINTS}, (POINTS, [0.5]))
+    with pytest.raises(GradientError, match=r"argument 1, element \(\) = 1"):
+        check_grads(lambda p: {"y": (p["a"], with_rule(lambda g, x: g)(p["b"]))},
+                    {"a": POINTS, "b": 0.4}, order=1)
+
+
+def test_large_inputs_cost_a_few_calls_and_still_name_the_element() -> None:
+    calls = []
+
+    @primitive
+    def doubled(x: Any, /) -> Any:
+        calls.append(1)
+        return 2 * x
+
+    doubled.vjp(lambda g: 2 * g)
+    x = np.linspace(-1, 1, 100_000)
+    check_grads(doubled, x, order=1)
+    assert len(calls) < 60
+    wrong = np.ones_like(x)
+    wrong[77_777] = 1.001
+    doubled.vjp(lambda g: 2 * g * wrong[: g.size])
+    with pytest.raises(GradientError) as caught:
+        check_grads(doubled, x, order=1)
+    assert caught.value.index is not None
+
+
+@pytest.mark.parametrize("f", [lambda x: None, lambda x: "text", lambda x: []])
+def test_a_function_without_result_is_refused(f: Any) -> None:
+    with pytest.raises(TypeError, match="must return the array"):
+        check_grads(f, POINTS)
 
 
 def test_order_must_be_positive() -> None:

@@ -2,17 +2,70 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from ..opcase import OpCase
-from ..strategies import anything, pair, positive
+import hypothesis.extra.numpy as hnp
+import numpy as np
+from hypothesis import strategies as st
+
+from ..opcase import Inputs, OpCase
+from ..strategies import anything, one, pair, positive, shapes, values
+from .piecewise import at, with_number
+
+
+@st.composite
+def dividing(draw: Any) -> Inputs:
+    """Numerators and denominators of both signs whose quotient is not near a whole number."""
+    shape = draw(shapes())
+    b = draw(values(draw(st.sampled_from([shape, shape[-1:]])), 0.6, 1.6))
+    b = b * draw(st.sampled_from([1, -1, 1.0, -1.0]))
+    quotient = draw(hnp.arrays(float, shape, elements=st.integers(-3, 3)))
+    a = (quotient + draw(values(shape, 0.1, 0.9))) * b
+    kind = draw(st.sampled_from(["arrays", "integers", "number"]))
+    if kind != "arrays":
+        a, b = quotient + 0.3, np.int8(2) if kind == "integers" else 1.0
+    return (np.asarray(a), np.asarray(b) if kind == "arrays" else b), {}
+
+
+@st.composite
+def scaling(draw: Any) -> Inputs:
+    x = draw(values(shapes()))
+    n = draw(st.one_of(st.integers(-3, 3), hnp.arrays(np.int32, x.shape[-1:],
+                                                      elements=st.integers(-3, 3))))
+    return (x, n), {}
+
+
+def either_sign(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x * (-1.0) ** np.arange(x.size).reshape(x.shape))
+
+
+nonzero = one(values(shapes(), 0.4, 2).map(either_sign))
+signs: st.SearchStrategy[Inputs] = pair((0.3, 2), (0.3, 2)).map(
+    lambda case: ((either_sign(case[0][0]), either_sign(-case[0][1])), {}))
 
 CASES: dict[str, OpCase] = {
-    "add": OpCase(pair(), np.add),
-    "subtract": OpCase(pair(), np.subtract),
-    "multiply": OpCase(pair(), np.multiply),
-    "divide": OpCase(pair(right=(0.4, 2)), np.divide, order=3),
+    "add": OpCase(with_number(pair()), np.add),
+    "subtract": OpCase(with_number(pair()), np.subtract),
+    "multiply": OpCase(with_number(pair()), np.multiply),
+    "divide": OpCase(with_number(pair((0.4, 2), (0.4, 2))), np.divide, order=3),
+    "positive": OpCase(anything, np.positive),
     "negative": OpCase(anything, np.negative),
-    "power": OpCase(pair(left=(0.4, 2)), np.power, order=3),
+    "reciprocal": OpCase(nonzero, np.reciprocal, order=3),
+    "power": OpCase(with_number(pair((0.4, 2), (0.4, 2))), np.power, order=3, edges=(
+        at([0, 0, 0, 2], [0, 1, 2, 0], g=[1.0] * 4, expect=[[0, 1, 0, 0], [0, 0, 0, np.log(2)]]),
+        at([0.0, -3.0], 2, g=[1.0, 1.0], expect=[[0, -6]]),)),
+    "square": OpCase(anything, np.square, order=3),
     "sqrt": OpCase(positive, np.sqrt, order=3),
+    "cbrt": OpCase(nonzero, np.cbrt, order=3),
+    "hypot": OpCase(with_number(signs), np.hypot, order=3, edges=(
+        at([0, 3e200], [0, 4e200], g=[1.0, 1.0], expect=[[0, 0.6], [0, 0.8]]),)),
+    "floor_divide": OpCase(dividing(), np.floor_divide),
+    "remainder": OpCase(dividing(), np.remainder, edges=(
+        at([4.0, -4.0], [2.0, 3.0], g=[1.0, 1.0], expect=[[1, 1], [-2, 2]]),)),
+    "fmod": OpCase(dividing(), np.fmod, edges=(
+        at([4.0, -4.5], [2.0, 1.4], g=[1.0, 1.0], expect=[[1, 1], [-2, 3]]),)),
+    "divmod": OpCase(dividing(), np.divmod),
+    "copysign": OpCase(with_number(signs), np.copysign, edges=(
+        at([0, -2.0, 2.0], [-1.0, -0.0, 0.0], g=[1.0] * 3, expect=[[0, 1, 1], [0, 0, 0]]),)),
+    "ldexp": OpCase(scaling(), np.ldexp),
 }

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..opcase import OpCase
-from ..strategies import anything, positive
+from ..strategies import anything, one, pair, positive, shapes, values
+from .piecewise import at, inf, with_number
+
+
+def numpy_logistic(x: np.ndarray) -> np.ndarray:
+    return 0.5 * (1 + np.tanh(x / 2))
+
+
+def numpy_xlogy(a: Any, b: Any) -> np.ndarray:
+    return np.asarray(a * np.log(np.asarray(b, float)))
+
+
+infinities = (at([inf, -inf, inf, -inf, 1.0], [inf, -inf, -inf, 0.0, 1.0], g=[2.0] * 5,
+                 expect=[[1, 0, 2, 0, 1], [1, 0, 0, 2, 1]]),)
 
 CASES: dict[str, OpCase] = {
     "exp": OpCase(anything, np.exp, order=3),
+    "exp2": OpCase(anything, np.exp2, order=3),
+    "expm1": OpCase(anything, np.expm1, order=3),
     "log": OpCase(positive, np.log, order=3),
+    "log2": OpCase(positive, np.log2, order=3),
+    "log10": OpCase(positive, np.log10, order=3),
+    "log1p": OpCase(one(values(shapes(), -0.6, 2)), np.log1p, order=3),
+    "_logistic": OpCase(one(values(shapes(), -5, 5)), numpy_logistic, order=3, edges=(
+        at([-800, 0, 40, 800], g=[1.0] * 4, expect=[[0, 0.25, np.exp(-40), 0]]),)),
+    "logaddexp": OpCase(with_number(pair()), np.logaddexp, order=3, edges=infinities),
+    "logaddexp2": OpCase(with_number(pair()), np.logaddexp2, order=3, edges=infinities),
+    "xlogy": OpCase(with_number(pair((0.4, 2), (0.4, 2))), numpy_xlogy, order=3, edges=(
+        at([0, 0, 2], [0, 3, 4], g=[1.0] * 3, expect=[[0, np.log(3), np.log(4)], [0, 0, 0.5]]),)),
 }

@@ -9,29 +9,126 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import one, pair, shapes, spaced, uneven_pair
+from ..strategies import one, pair, shapes, spaced, uneven_pair, values
 
 
 @st.composite
 def choosing(draw: Any) -> Inputs:
     (a, b), _ = draw(pair())
     condition = draw(hnp.arrays(bool, np.broadcast_shapes(a.shape, b.shape)))
+    a, b = draw(st.sampled_from([(a, b), (a, 2.5), (-1.5, b)]))
     return (condition, a, b), {}
 
 
-comparison = pair()
+@st.composite
+def with_number(draw: Any, pairs: st.SearchStrategy[Inputs], number: float = 0.5,
+                whole: int = 2) -> Inputs:
+    """Two arrays; or one of them, and a number or an array of small integers as the other."""
+    (a, b), options = draw(pairs)
+    small = np.full(a.shape[-1:], whole, np.int8)
+    return draw(st.sampled_from([(a, b), (a, number), (number, b), (a, small), (small, a)]
+                                if a.shape else [(a, b), (a, number), (number, b)])), options
+
+
+@st.composite
+def clipping(draw: Any) -> Inputs:
+    """Elements and bounds at least 0.03 apart: numbers, arrays that broadcast, or none."""
+    x = draw(spaced(shapes(3)))
+    low = draw(st.sampled_from([None, -0.47, np.array([-0.33, -0.25, 0.05])]))
+    high = draw(st.sampled_from([None, 0.53, np.array([[0.36, 0.15, 0.75]])]))
+    return (x, low, high), {}
+
+
+@st.composite
+def stepping(draw: Any) -> Inputs:
+    """Elements off the step, or whole numbers among which are some on it: there h counts."""
+    x = draw(spaced(shapes()))
+    if draw(st.booleans()):
+        x = np.rint(x).astype(np.int8)
+    return (x, draw(values(draw(st.sampled_from([x.shape, x.shape[-1:], ()]))))), {}
+
+
+@st.composite
+def with_extremes(draw: Any, *extremes: float) -> np.ndarray:
+    """An array with some elements replaced by NaN, infinities and the like."""
+    x = draw(values(shapes()))
+    which = draw(hnp.arrays(np.int8, x.shape, elements=st.integers(0, 2 * len(extremes))))
+    return np.select([which == i for i in range(len(extremes))], [*extremes], x)
+
+
+@st.composite
+def alike(draw: Any) -> Inputs:
+    """Two arrays that agree in some elements, or nearly."""
+    x = draw(with_extremes(np.nan, np.inf, 0.0))
+    error = draw(st.sampled_from([0.0, 1e-9, 1e-3, np.nan]))
+    return (x, np.where(x > draw(st.sampled_from([-9, 0])), x + error, x)), {
+        "equal_nan": draw(st.booleans())}
+
+
+def at(*args: Any, g: Any, expect: Any, **options: Any) -> tuple[Any, ...]:
+    """An edge: the arguments, the cotangent, and the gradient by each argument."""
+    def array(x: Any) -> Any:
+        return np.array(x, dtype=float) if isinstance(x, list) else x
+
+    return tuple(map(array, args)), options, array(g), [array(e) for e in expect]
+
+
+nan, inf = np.nan, np.inf
+left, right, two = [1.0, 2.0, 5.0, nan, 1.0, nan], [1.0, 3.0, 4.0, 1.0, nan, nan], [2.0] * 6
+jumps = (at([-1.0, 0.0, 0.5, 1.0], g=[1.0] * 4, expect=[[0.0] * 4]),)
+turn = (at([-2.0, 0.0, 3.0], g=[1.0, 2.0, 3.0], expect=[[-1.0, 0.0, 3.0]]),)
+
+comparison = with_number(pair())
+strange = one(with_extremes(np.nan, np.inf, -np.inf, -0.0))
+truths = with_number(pair(), number=0.0, whole=0)
+between = spaced(shapes(), offset=0.02)  # 0.12, 0.32, ...: not where rounding jumps
 
 
 CASES: dict[str, OpCase] = {
-    "absolute": OpCase(one(spaced(shapes())), np.absolute),
-    "sign": OpCase(one(spaced(shapes())), np.sign),
-    "maximum": OpCase(uneven_pair(), np.maximum),
-    "minimum": OpCase(uneven_pair(), np.minimum),
+    "absolute": OpCase(one(spaced(shapes())), np.absolute, edges=turn),
+    "fabs": OpCase(one(spaced(shapes())), np.fabs, edges=turn),
+    "sign": OpCase(one(spaced(shapes())), np.sign, edges=jumps),
     "where": OpCase(choosing(), np.where),
+    "maximum": OpCase(with_number(uneven_pair(), 0.04, 40), np.maximum, edges=(
+        at(left, right, g=two, expect=[[1, 0, 2, 2, 0, 1], [1, 2, 0, 0, 2, 1]]),)),
+    "minimum": OpCase(with_number(uneven_pair(), 0.04, 40), np.minimum, edges=(
+        at(left, right, g=two, expect=[[1, 2, 0, 2, 0, 1], [1, 0, 2, 0, 2, 1]]),)),
+    "fmax": OpCase(with_number(uneven_pair(), 0.04, 40), np.fmax, edges=(
+        at(left, right, g=two, expect=[[1, 0, 2, 0, 2, 1], [1, 2, 0, 2, 0, 1]]),)),
+    "fmin": OpCase(with_number(uneven_pair(), 0.04, 40), np.fmin, edges=(
+        at(left, right, g=two, expect=[[1, 2, 0, 0, 2, 1], [1, 0, 2, 2, 0, 1]]),)),
+    "clip": OpCase(clipping(), np.clip, edges=(
+        at([-3, -1, 0, 2, 5], [-1.0], [2.0], g=[2.0] * 5, expect=[[0, 1, 2, 1, 0], [3], [3]]),
+        at([0.0], [2.0], [1.0], g=[1.0], expect=[[0], [0], [1]]),)),
+    "heaviside": OpCase(stepping(), np.heaviside, edges=(
+        at([-1, 0, 2], [0.5, 0.5, 0.5], g=[1.0, 2.0, 3.0], expect=[[0, 0, 0], [0, 2, 0]]),)),
+    "floor": OpCase(one(spaced(shapes())), np.floor, edges=jumps),
+    "ceil": OpCase(one(spaced(shapes())), np.ceil, edges=jumps),
+    "trunc": OpCase(one(spaced(shapes())), np.trunc, edges=jumps),
+    "rint": OpCase(one(between), np.rint, edges=jumps),
+    "round": OpCase(one(between, decimals=st.sampled_from([0, 1, -1])), np.round, edges=jumps),
+    "modf": OpCase(one(spaced(shapes())), np.modf),
+    "_fraction": OpCase(one(spaced(shapes())), lambda x: np.modf(x)[0]),
+    "_whole": OpCase(one(spaced(shapes())), lambda x: np.modf(x)[1]),
+    "nan_to_num": OpCase(one(values(shapes())), np.nan_to_num, edges=(
+        at([nan, inf, -inf, 2.0], g=[1.0, 2.0, 3.0, 4.0], expect=[[0, 0, 0, 4]]),)),
     "equal": OpCase(comparison, np.equal),
     "not_equal": OpCase(comparison, np.not_equal),
     "less": OpCase(comparison, np.less),
     "less_equal": OpCase(comparison, np.less_equal),
     "greater": OpCase(comparison, np.greater),
     "greater_equal": OpCase(comparison, np.greater_equal),
+    "logical_and": OpCase(truths, np.logical_and),
+    "logical_or": OpCase(truths, np.logical_or),
+    "logical_xor": OpCase(truths, np.logical_xor),
+    "logical_not": OpCase(strange, np.logical_not),
+    "isnan": OpCase(strange, np.isnan),
+    "isinf": OpCase(strange, np.isinf),
+    "isfinite": OpCase(strange, np.isfinite),
+    "isposinf": OpCase(strange, np.isposinf),
+    "isneginf": OpCase(strange, np.isneginf),
+    "signbit": OpCase(strange, np.signbit),
+    "isclose": OpCase(alike(), np.isclose),
+    "allclose": OpCase(alike(), np.allclose),
+    "array_equal": OpCase(alike(), np.array_equal),
 }

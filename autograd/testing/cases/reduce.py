@@ -5,33 +5,161 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import hypothesis.extra.numpy as hnp
 import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
 from ..strategies import shapes, spaced, values
+from .piecewise import at, inf, nan
+
+
+@st.composite
+def axes_of(draw: Any, ndim: int) -> Any:
+    """An axis in every form that NumPy takes."""
+    axes = draw(st.permutations(range(ndim)))[: draw(st.integers(0, ndim))]
+    signed = tuple(a - ndim if draw(st.booleans()) else a for a in axes)
+    return draw(st.sampled_from([None, signed, *signed[:1]]))
 
 
 @st.composite
 def reduction(draw: Any, of: Callable[..., Any] = values, least: int = 1, **options: Any) -> Inputs:
     """An array, and an axis in every form that NumPy takes."""
     x = draw(of(shapes(least)))
-    axes = draw(st.sets(st.integers(0, x.ndim - 1))) if x.ndim else set()
-    signed = tuple(a - x.ndim if draw(st.booleans()) else a for a in axes)
-    axis = draw(st.sampled_from([None, signed, *signed[:1]]))
-    return (x,), {"axis": axis, "keepdims": draw(st.booleans()),
+    return (x,), {"axis": draw(axes_of(x.ndim)), "keepdims": draw(st.booleans()),
                   **{k: draw(v) for k, v in options.items()}}
 
 
-def numpy_logsumexp(x: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
-    return np.log(np.exp(x).sum(axis=axis, keepdims=keepdims))
+@st.composite
+def along(draw: Any, of: Callable[..., Any] = values, least: int = 0, keepdims: bool = False,
+          min_dims: int = 0) -> Inputs:
+    """An array, and one axis, or None for all."""
+    x = draw(of(shapes(least, min_dims=min_dims)))
+    options = {"axis": draw(st.sampled_from([None, *range(-x.ndim, x.ndim)]))}
+    return (x,), options | ({"keepdims": draw(st.booleans())} if keepdims else {})
 
+
+@st.composite
+def with_zeros(draw: Any, shape: Any) -> np.ndarray:
+    """An array between -2 and 2 in which one element may be exactly 0."""
+    x = draw(values(shape))
+    if x.size and draw(st.booleans()):
+        x.flat[draw(st.integers(0, x.size - 1))] = 0.0
+    return x
+
+
+@st.composite
+def with_nan(draw: Any, base: st.SearchStrategy[Inputs]) -> Inputs:
+    """An array with NaN in it, but at least one number over each axis to be reduced."""
+    (x,), options = draw(base)
+    x = np.where(draw(hnp.arrays(bool, x.shape)), np.nan, x)
+    alone = np.isnan(x).all(axis=options["axis"], keepdims=True)
+    return (np.where(alone, np.arange(1.0, 1 + x.size).reshape(x.shape), x),), options
+
+
+@st.composite
+def varying(draw: Any) -> Inputs:
+    """Well spread elements, so that the standard deviation is away from its kink at 0."""
+    (x,), options = draw(reduction(spaced, 2))
+    if draw(st.booleans()) or not x.ndim or options["axis"] == ():
+        return (x,), {"axis": None, "keepdims": options["keepdims"]} if x.ndim else options
+    return (x,), options | {draw(st.sampled_from(["ddof", "correction"])): 1}
+
+
+@st.composite
+def weighing(draw: Any) -> Inputs:
+    (x,), options = draw(reduction())
+    axis = options["axis"]
+    shape = x.shape
+    if axis is not None and draw(st.booleans()):
+        shape = tuple(x.shape[i] for i in (axis if isinstance(axis, tuple) else (axis,)))
+    weights = draw(st.one_of(st.none(), values(shape, 0.3, 2)))
+    return (x, axis, weights), {"keepdims": options["keepdims"]}
+
+
+@st.composite
+def starting(draw: Any) -> Inputs:
+    (x,), options = draw(along(with_zeros, min_dims=1))
+    if x.ndim > 1 and options["axis"] is None:
+        options["axis"] = 0
+    return (x,), options | {"include_initial": draw(st.booleans())}
+
+
+@st.composite
+def recurring(draw: Any) -> Inputs:
+    shape = draw(shapes(min_dims=1))
+    return (draw(with_zeros(shape)), draw(values(shape))), {
+        "axis": draw(st.integers(-len(shape), len(shape) - 1))}
+
+
+def numpy_logsumexp(x: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
+    with np.errstate(divide="ignore"):  # of no elements it is log(0)
+        return np.log(np.exp(x).sum(axis=axis, keepdims=keepdims))
+
+
+def numpy_recurrence(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
+    a, y = np.moveaxis(a, axis, 0), np.moveaxis(b, axis, 0).copy()
+    for k in range(1, len(y)):
+        y[k] += a[k] * y[k - 1]
+    return np.moveaxis(y, 0, axis)
+
+
+def truths(shape: Any) -> st.SearchStrategy[Any]:
+    return st.one_of(with_zeros(shape), shape.flatmap(lambda s: hnp.arrays(bool, s)))
+
+
+rows = [[1.0, 4.0, 4.0], [nan, 0.0, nan], [2.0, 2.0, 2.0]]
+zeros = [[2.0, 0.0, 3.0], [0.0, 0.0, 5.0]]
+unknown = [[1.0, nan, 4.0], [nan, nan, 2.0]]
+weights = [1.0, 10.0]
 
 CASES: dict[str, OpCase] = {
     "sum": OpCase(reduction(least=0), np.sum),
     "mean": OpCase(reduction(), np.mean),
-    "max": OpCase(reduction(spaced), np.max),
-    "min": OpCase(reduction(spaced), np.min),
-    "var": OpCase(reduction(ddof=st.just(0)), np.var),
-    "logsumexp": OpCase(reduction(), numpy_logsumexp, order=3),
+    "average": OpCase(weighing(), np.average),
+    "max": OpCase(reduction(spaced), np.max, edges=(at(
+        rows, axis=1, g=[1, 2, 3], expect=[[[0, 0.5, 0.5], [1, 0, 1], [1, 1, 1]]]),)),
+    "min": OpCase(reduction(spaced), np.min, edges=(at(
+        rows, axis=1, g=[1, 2, 3], expect=[[[1, 0, 0], [1, 0, 1], [1, 1, 1]]]),)),
+    "ptp": OpCase(reduction(spaced), np.ptp),
+    "var": OpCase(st.one_of(reduction(), varying()), np.var),
+    "std": OpCase(varying(), np.std, edges=(
+        at([2.0, 2.0], g=1.0, expect=[[0, 0]]),)),
+    "logsumexp": OpCase(reduction(), numpy_logsumexp, order=3, edges=(at(
+        [[inf, inf, 1], [5, -inf, 5], [-inf, 0, inf], [1000, 1000, -1000]], axis=1, g=[2, 2, 2, 2],
+        expect=[[[1, 1, 0], [1, 0, 1], [0, 0, 2], [1, 1, 0]]]),)),
+    "prod": OpCase(reduction(with_zeros, 0), np.prod, order=3, edges=(
+        at(zeros, axis=1, g=weights, expect=[[[0, 6, 0], [0, 0, 0]]]),)),
+    "cumsum": OpCase(along(), np.cumsum),
+    "cumprod": OpCase(along(with_zeros), np.cumprod, order=3, edges=(
+        at(zeros, axis=1, g=[[1] * 3] * 2, expect=[[[1, 8, 0], [1, 0, 0]]]),)),
+    "cumulative_sum": OpCase(starting(), np.cumulative_sum),
+    "cumulative_prod": OpCase(starting(), np.cumulative_prod),
+    "_recurrence": OpCase(recurring(), numpy_recurrence, order=3),
+    # differences cannot be taken at NaN: those are in the tests of this module
+    "nansum": OpCase(reduction(), np.nansum, edges=(
+        at(unknown, axis=1, g=weights, expect=[[[1, 0, 1], [0, 0, 10]]]),)),
+    "nanprod": OpCase(reduction(with_zeros), np.nanprod, edges=(
+        at(unknown, axis=1, g=weights, expect=[[[4, 0, 1], [0, 0, 10]]]),)),
+    "nancumsum": OpCase(along(least=1), np.nancumsum, edges=(
+        at([1, nan, 4.0], g=[1, 2, 3], expect=[[6, 0, 3]]),)),
+    "nancumprod": OpCase(along(with_zeros, least=1), np.nancumprod, edges=(
+        at([1, nan, 4.0], g=[1, 2, 3], expect=[[15, 0, 3]]),)),
+    "nanmean": OpCase(reduction(), np.nanmean, edges=(
+        at(unknown, axis=1, g=weights, expect=[[[0.5, 0, 0.5], [0, 0, 10]]]),)),
+    "nanvar": OpCase(reduction(), np.nanvar, edges=(
+        at(unknown, axis=1, g=weights, expect=[[[-1.5, 0, 1.5], [0, 0, 0]]]),)),
+    "nanstd": OpCase(varying(), np.nanstd, edges=(
+        at(unknown, axis=1, g=weights, expect=[[[-0.5, 0, 0.5], [0, 0, 0]]]),)),
+    "nanmax": OpCase(reduction(spaced), np.nanmax, edges=(
+        at(rows, axis=1, g=[1, 2, 3], expect=[[[0, 0.5, 0.5], [0, 2, 0], [1, 1, 1]]]),)),
+    "nanmin": OpCase(reduction(spaced), np.nanmin, edges=(
+        at(rows, axis=1, g=[1, 2, 3], expect=[[[1, 0, 0], [0, 2, 0], [1, 1, 1]]]),)),
+    "all": OpCase(reduction(truths, 0), np.all),
+    "any": OpCase(reduction(truths, 0), np.any),
+    "count_nonzero": OpCase(reduction(truths, 0), np.count_nonzero),
+    "argmax": OpCase(along(least=1, keepdims=True), np.argmax),
+    "argmin": OpCase(along(least=1, keepdims=True), np.argmin),
+    "nanargmax": OpCase(with_nan(along(least=1, keepdims=True)), np.nanargmax),
+    "nanargmin": OpCase(with_nan(along(least=1, keepdims=True)), np.nanargmin),
 }

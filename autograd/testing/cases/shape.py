@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from ..opcase import Inputs, OpCase
 from ..strategies import one, shapes, values
 
+matrices = shapes(min_dims=2)
+
 
 @st.composite
 def reshaping(draw: Any) -> Inputs:
@@ -20,9 +22,9 @@ def reshaping(draw: Any) -> Inputs:
 
 @st.composite
 def permuting(draw: Any) -> Inputs:
-    x = draw(values(shapes()))
-    axes = draw(st.one_of(st.none(), st.permutations(range(x.ndim)).map(tuple)))
-    return (x,), {"axes": axes}
+    x = draw(values(st.one_of(st.just((1, 2, 3)), st.just((2, 1, 3)), shapes())))
+    axes = draw(axes_of(x.ndim, x.ndim))
+    return (x,), {"axes": draw(st.sampled_from([None, axes, axes]))}
 
 
 @st.composite
@@ -40,10 +42,102 @@ def squeezing(draw: Any) -> Inputs:
 
 
 @st.composite
+def several(draw: Any, of: Any = None, least: int = 1) -> Inputs:
+    """Arrays of different shapes."""
+    count = draw(st.integers(least, 3))
+    return tuple(draw(values(shapes() if of is None else of)) for _ in range(count)), {}
+
+
+@st.composite
+def axes_of(draw: Any, ndim: int, count: int | None = None) -> Any:
+    """Different axes, some counted from the end; that many, or any number."""
+    order = draw(st.permutations(range(ndim)))
+    chosen = order[: draw(st.integers(0, ndim)) if count is None else count]
+    return tuple(a - ndim if draw(st.booleans()) else a for a in chosen)
+
+
+@st.composite
+def moving(draw: Any) -> Inputs:
+    x = draw(values(shapes(min_dims=1)))
+    source = draw(axes_of(x.ndim))
+    options = {"source": source, "destination": draw(axes_of(x.ndim, len(source)))}
+    if len(source) == 1:
+        options = {name: axes[0] for name, axes in options.items()}
+    return (x,), options
+
+
+@st.composite
+def rolling_axis(draw: Any) -> Inputs:
+    x = draw(values(shapes(min_dims=1)))
+    return (x,), {"axis": draw(st.integers(-x.ndim, x.ndim - 1)),
+                  "start": draw(st.integers(-x.ndim, x.ndim))}
+
+
+@st.composite
+def flipping(draw: Any) -> Inputs:
+    x = draw(values(shapes()))
+    axes = draw(axes_of(x.ndim))
+    return (x,), {"axis": draw(st.sampled_from([None, axes, *axes[:1]]))}
+
+
+@st.composite
+def rolling(draw: Any) -> Inputs:
+    x = draw(values(shapes()))
+    axes = draw(axes_of(x.ndim))
+    shifts = tuple(draw(st.integers(-4, 4)) for _ in axes)
+    options: list[dict[str, Any]] = [{"shift": 2, "axis": None}]
+    if axes:
+        options += [{"shift": shifts, "axis": axes}, {"shift": 2, "axis": axes},
+                    {"shift": shifts[0], "axis": axes[0]}]
+    return (x,), draw(st.sampled_from(options))
+
+
+@st.composite
+def turning(draw: Any) -> Inputs:
+    x = draw(values(matrices))
+    return (x,), {"k": draw(st.integers(-5, 5)), "axes": draw(axes_of(x.ndim, 2))}
+
+
+@st.composite
+def tiling(draw: Any) -> Inputs:
+    count = st.integers(0, 3)
+    return (draw(values(shapes(dims=2))),), {
+        "reps": draw(st.one_of(count, st.lists(count, max_size=3).map(tuple)))}
+
+
+@st.composite
+def repeating(draw: Any) -> Inputs:
+    x = draw(values(shapes()))
+    axis = draw(st.one_of(st.none(), st.integers(-x.ndim, x.ndim - 1))) if x.ndim else None
+    n, count = x.size if axis is None else x.shape[axis], st.integers(0, 3)
+    each = st.lists(count, min_size=n, max_size=n)
+    return (x,), {"repeats": draw(st.one_of(count, each, each.map(np.array)) if n else count),
+                  "axis": axis}
+
+
+@st.composite
+def fitting(draw: Any) -> Inputs:
+    """Arrays that broadcast together."""
+    shape = draw(shapes())
+    parts = []
+    for _ in range(draw(st.integers(1, 3))):
+        own = tuple(1 if draw(st.booleans()) else n for n in shape)
+        parts.append(draw(values(own[draw(st.integers(0, len(own))):])))
+    return tuple(parts), {}
+
+
+@st.composite
+def gridding(draw: Any) -> Inputs:
+    count = draw(st.integers(1, 3))
+    return tuple(draw(values(shapes(dims=1))) for _ in range(count)), {
+        "indexing": draw(st.sampled_from(["xy", "ij"])), "sparse": draw(st.booleans())}
+
+
+@st.composite
 def joining(draw: Any) -> Inputs:
     shape = draw(shapes(min_dims=1))
     axis = draw(st.one_of(st.none(), st.integers(-len(shape), len(shape) - 1)))
-    lengths = draw(st.lists(st.integers(0, 2), min_size=1, max_size=3))
+    lengths = draw(st.lists(st.integers(0, 2), min_size=2, max_size=3))
     parts = [shape if axis is None else
              (*shape[: axis % len(shape)], n, *shape[axis % len(shape) + 1 :]) for n in lengths]
     return tuple(draw(values(s)) for s in parts), {"axis": axis}
@@ -58,35 +152,208 @@ def stacking(draw: Any) -> Inputs:
 
 
 @st.composite
-def splitting(draw: Any) -> Inputs:
+def beside(draw: Any, axis: int, vectors: bool = True) -> Inputs:
+    """Arrays that differ in length along one axis; or vectors, or numbers, where these will do."""
+    kind = draw(st.sampled_from([0, 1, 2, 3]))
+    shape = list(draw(shapes(min_dims=3)))
+    lengths = draw(st.lists(st.integers(0, 3), min_size=1, max_size=3))
+    if kind == 0:
+        return ([draw(values(())) for _ in lengths],), {}
+    if kind == 1:
+        return ([draw(values((n if axis == 1 and not vectors else 2,))) for n in lengths],), {}
+    shape = shape[: max(kind, axis + 1)]
+    return ([draw(values(tuple(n if i == axis else m for i, m in enumerate(shape))))
+             for n in lengths],), {}
+
+
+@st.composite
+def appending(draw: Any) -> Inputs:
+    (x, v, *_), options = draw(joining())
+    return (x, v), options
+
+
+@st.composite
+def inserting(draw: Any) -> Inputs:
     x = draw(values(shapes(min_dims=1)))
     axis = draw(st.integers(-x.ndim, x.ndim - 1))
     n = x.shape[axis]
-    cuts = draw(st.lists(st.integers(0, n), max_size=3).map(sorted))
-    sections = draw(st.sampled_from([k for k in range(1, 4) if n % k == 0]))
-    return (x,), {"indices_or_sections": draw(st.sampled_from([sections, cuts])), "axis": axis}
+    places = draw(st.lists(st.integers(-n, n), min_size=1, max_size=3))
+    rest = [m for i, m in enumerate(x.shape) if i != axis % x.ndim]
+    if draw(st.booleans()):
+        return (x, places[0], draw(values(draw(st.sampled_from([(), (*rest,), (2, *rest)]))))), {
+            "axis": axis}
+    rest.insert(axis % x.ndim, len(places))
+    return (x, tuple(places), draw(values(draw(st.sampled_from([(), (*rest,)]))))), {"axis": axis}
+
+
+@st.composite
+def deleting(draw: Any) -> Inputs:
+    x = draw(values(shapes(min_dims=1)))
+    axis = draw(st.one_of(st.none(), st.integers(-x.ndim, x.ndim - 1)))
+    n = x.size if axis is None else x.shape[axis]
+    places = draw(st.lists(st.integers(-n, n - 1), max_size=3)) if n else []
+    return (x,), {"obj": draw(st.sampled_from([*places, places, slice(0, 2)])), "axis": axis}
+
+
+@st.composite
+def splitting(draw: Any, equal: bool = True, at: int | None = None) -> Inputs:
+    x = draw(values(shapes(min_dims=1 if at is None else at + 1)))
+    axis = draw(st.integers(-x.ndim, x.ndim - 1)) if at is None else at
+    n = x.shape[axis]
+    cuts = draw(st.lists(st.integers(-n, n + 1), max_size=3))
+    sections = draw(st.sampled_from([k for k in range(1, 5) if not equal or n % k == 0]))
+    options = {"indices_or_sections": draw(st.sampled_from([sections, cuts, sorted(cuts)]))}
+    return (x,), options | ({"axis": axis} if at is None else {})
+
+
+@st.composite
+def unstacking(draw: Any) -> Inputs:
+    x = draw(values(shapes(least=1, min_dims=1)))
+    return (x,), {"axis": draw(st.integers(-x.ndim, x.ndim - 1))}
 
 
 @st.composite
 def padding(draw: Any) -> Inputs:
     x = draw(values(shapes(least=1, min_dims=1)))
     mode = draw(st.sampled_from(["constant", "edge", "reflect", "symmetric", "wrap"]))
-    width = st.integers(0, 2)
+    width = st.integers(0, 4)
     forms = st.one_of(width, st.tuples(width, width),
                       st.tuples(*[st.tuples(width, width)] * x.ndim))
-    return (x,), {"pad_width": draw(forms), "mode": mode}
+    options = {"pad_width": draw(forms), "mode": mode}
+    if mode == "constant":
+        options["constant_values"] = draw(st.sampled_from(
+            [0, 1.5, (1.0, -2.0), tuple((i, -1.5) for i in range(x.ndim))]))
+    return (x,), options
 
+
+@st.composite
+def differencing(draw: Any) -> Inputs:
+    x = draw(values(shapes(least=1, min_dims=1)))
+    axis = draw(st.integers(-x.ndim, x.ndim - 1))
+    shape = tuple(2 if i == axis % x.ndim else n for i, n in enumerate(x.shape))
+    end = st.one_of(st.none(), values(()), values(shape))
+    prepend, append = draw(end), draw(end)
+    alone = prepend is None and append is None
+    return (x, draw(st.integers(0 if alone else 1, 3)), axis, prepend, append), {}
+
+
+def numpy_diff(x: np.ndarray, n: int, axis: int, prepend: Any = None, append: Any = None) -> Any:
+    ends = {k: v for k, v in (("prepend", prepend), ("append", append)) if v is not None}
+    return np.diff(x, n, axis, **ends)
+
+
+@st.composite
+def integrating(draw: Any) -> Inputs:
+    y = draw(values(shapes(least=1, min_dims=1)))
+    axis = draw(st.integers(-y.ndim, y.ndim - 1))
+    x = draw(st.one_of(values((y.shape[axis],)), values(y.shape), st.none()))
+    return (y, x), {"axis": axis, **({"dx": 0.5} if x is None else {})}
+
+
+def numpy_trapezoid(y: np.ndarray, x: Any, axis: int, dx: float = 1.0) -> Any:
+    y = np.moveaxis(y, axis, -1)
+    steps = np.full(y.shape[-1] - 1, dx) if x is None else np.diff(
+        x if x.ndim == 1 else np.moveaxis(x, axis, -1))
+    return np.sum([steps[..., k] * (y[..., k] + y[..., k + 1]) / 2
+                   for k in range(y.shape[-1] - 1)], axis=0) + np.zeros(y.shape[:-1])
+
+
+@st.composite
+def sloping(draw: Any) -> Inputs:
+    shape = draw(shapes(least=1, dims=2, min_dims=1))
+    f = draw(values(tuple(n + 2 for n in shape)))
+    axes = draw(axes_of(f.ndim).filter(bool))
+    kinds = draw(st.sampled_from(["none", "one", "steps", "coordinates"]))
+    spacings: list[Any] = [] if kinds == "none" else [draw(values((), 0.5, 2.0)) for _ in axes]
+    if kinds == "coordinates":
+        spacings = [np.cumsum(draw(values((f.shape[a],), 0.5, 2.0))) for a in axes]
+    return (f, *(spacings[:1] if kinds == "one" else spacings)), {
+        "axis": axes, "edge_order": draw(st.sampled_from([1, 2]))}
+
+
+@st.composite
+def diagonals(draw: Any) -> Inputs:
+    x = draw(values(matrices))
+    axis1, axis2 = draw(axes_of(x.ndim, 2))
+    return (x,), {"offset": draw(st.integers(-2, 2)), "axis1": axis1, "axis2": axis2}
+
+
+@st.composite
+def filling_diagonals(draw: Any) -> Inputs:
+    (x,), options = draw(diagonals())
+    n = np.diagonal(x, **options).shape
+    return (draw(values(n)),), {"shape": x.shape, **options}
+
+
+def numpy_on_diagonal(x: np.ndarray, shape: Any, offset: int, axis1: int, axis2: int) -> np.ndarray:
+    y = np.zeros(shape)
+    for *rest, i in np.ndindex(*x.shape):
+        index = list(rest)
+        for axis, k in sorted([(axis1 % y.ndim, i + max(-offset, 0)),
+                               (axis2 % y.ndim, i + max(offset, 0))]):
+            index.insert(axis, k)
+        y[tuple(index)] = x[(*rest, i)]
+    return y
+
+
+nested: st.SearchStrategy[Inputs] = st.tuples(values(()), values(()), values(()), values(())).map(
+    lambda v: (([[v[0], v[1]], [v[2], v[3]]],), {}))
+offsets = st.integers(-2, 2)
 
 CASES: dict[str, OpCase] = {
     "reshape": OpCase(reshaping(), np.reshape),
+    "ravel": OpCase(one(values(shapes())), np.ravel),
     "transpose": OpCase(permuting(), np.transpose),
     "swapaxes": OpCase(with_axes("axis1", "axis2"), np.swapaxes),
+    "matrix_transpose": OpCase(one(values(matrices)), np.matrix_transpose),
+    "moveaxis": OpCase(moving(), np.moveaxis),
+    "rollaxis": OpCase(rolling_axis(), np.rollaxis),
     "expand_dims": OpCase(with_axes("axis", extra=1), np.expand_dims),
     "squeeze": OpCase(squeezing(), np.squeeze),
+    "atleast_1d": OpCase(several(), np.atleast_1d),
+    "atleast_2d": OpCase(several(), np.atleast_2d),
+    "atleast_3d": OpCase(several(), np.atleast_3d),
+    "flip": OpCase(flipping(), np.flip),
+    "fliplr": OpCase(one(values(matrices)), np.fliplr),
+    "flipud": OpCase(one(values(shapes(min_dims=1))), np.flipud),
+    "roll": OpCase(rolling(), np.roll),
+    "rot90": OpCase(turning(), np.rot90),
+    "tile": OpCase(tiling(), np.tile),
+    "repeat": OpCase(repeating(), np.repeat),
+    "broadcast_arrays": OpCase(fitting(), np.broadcast_arrays),
+    "meshgrid": OpCase(gridding(), np.meshgrid),
     "concatenate": OpCase(joining(), lambda *xs, axis: np.concatenate(xs, axis)),
+    "_concatenate": OpCase(joining(), lambda *xs, axis: np.concatenate(xs, axis)),
     "stack": OpCase(stacking(), np.stack),
+    "vstack": OpCase(beside(0), np.vstack),
+    "hstack": OpCase(beside(1, vectors=False), np.hstack),
+    "dstack": OpCase(beside(2), np.dstack),
+    "column_stack": OpCase(beside(1), np.column_stack),
+    "append": OpCase(appending(), np.append),
+    "insert": OpCase(inserting(), np.insert),
+    "delete": OpCase(deleting(), np.delete),
     "split": OpCase(splitting(), np.split),
+    "array_split": OpCase(splitting(equal=False), np.array_split),
+    "vsplit": OpCase(splitting(at=0).filter(lambda drawn: drawn[0][0].ndim > 1), np.vsplit),
+    "hsplit": OpCase(splitting(at=1), np.hsplit),
+    "dsplit": OpCase(splitting(at=2), np.dsplit),
+    "unstack": OpCase(unstacking(), np.unstack),
     "pad": OpCase(padding(), np.pad),
     "_pad": OpCase(one(values((2, 3)), widths=st.just(((1, 0), (0, 2))), value=st.just(0.5)),
                    lambda x, widths, value: np.pad(x, widths, constant_values=value)),
+    "diff": OpCase(differencing(), numpy_diff),
+    "ediff1d": OpCase(one(values(shapes(least=1))), np.ediff1d),
+    "trapezoid": OpCase(integrating(), numpy_trapezoid),
+    "gradient": OpCase(sloping(), np.gradient),
+    "tril": OpCase(one(values(shapes(min_dims=1)), k=offsets), np.tril),
+    "triu": OpCase(one(values(shapes(min_dims=1)), k=offsets), np.triu),
+    "diagonal": OpCase(diagonals(), np.diagonal),
+    "_on_diagonal": OpCase(filling_diagonals(), numpy_on_diagonal),
+    "diag": OpCase(one(values(shapes(dims=2, min_dims=1)), k=offsets), np.diag),
+    "diagflat": OpCase(one(values(shapes()), k=offsets), np.diagflat),
+    "trace": OpCase(diagonals(), np.trace),
+    "array": OpCase(nested, np.array),
+    "zeros_like": OpCase(one(values(shapes())), np.zeros_like),
+    "ones_like": OpCase(one(values(shapes())), np.ones_like),
+    "full_like": OpCase(one(values(shapes()), fill_value=st.just(1.5)), np.full_like),
 }

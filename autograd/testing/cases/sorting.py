@@ -2,6 +2,101 @@
 
 from __future__ import annotations
 
-from ..opcase import OpCase
+from typing import Any
 
-CASES: dict[str, OpCase] = {}
+import hypothesis.extra.numpy as hnp
+import numpy as np
+from hypothesis import strategies as st
+
+from ..opcase import Inputs, OpCase
+from ..strategies import shapes, spaced, values
+
+
+@st.composite
+def sorting(draw: Any) -> Inputs:
+    x = draw(spaced(shapes(min_dims=1)))
+    axis = draw(st.one_of(st.none(), st.integers(-x.ndim, x.ndim - 1)))
+    return (x,), {"axis": axis, "descending": draw(st.booleans())}
+
+
+def numpy_sort(x: np.ndarray, axis: int | None, descending: bool) -> np.ndarray:
+    y = np.sort(x, axis)
+    return np.flip(y, -1 if axis is None else axis) if descending else y
+
+
+def numpy_argsort(x: np.ndarray, axis: int | None, descending: bool) -> np.ndarray:
+    order = np.argsort(x, axis)
+    return np.flip(order, -1 if axis is None else axis) if descending else order
+
+
+@st.composite
+def partitioning(draw: Any) -> Inputs:
+    """Arrays long enough not to be sorted by the way."""
+    x = draw(spaced(draw(st.sampled_from([(12,), (1,), (2, 9), (10, 1), (2, 2, 8)]))))
+    axis = draw(st.one_of(st.none(), st.integers(-x.ndim, x.ndim - 1)))
+    n = x.size if axis is None else x.shape[axis]
+    kth = st.integers(0, n - 1)
+    return (x,), {"kth": draw(st.one_of(kth, st.tuples(kth, kth))), "axis": axis}
+
+
+@st.composite
+def choosing_largest(draw: Any) -> Inputs:
+    x = draw(spaced(shapes(min_dims=1)))
+    axis = draw(st.integers(-x.ndim, x.ndim - 1))
+    return (x, draw(st.integers(0, x.shape[axis]))), {
+        "axis": axis, "largest": draw(st.booleans())}
+
+
+def numpy_topk(x: np.ndarray, k: int, axis: int, largest: bool) -> tuple[np.ndarray, np.ndarray]:
+    order = numpy_argsort(x, axis, largest).take(range(k), axis)
+    return np.take_along_axis(x, order, axis), order
+
+
+@st.composite
+def ordering(draw: Any, of: float | None = None) -> Inputs:
+    """An array, an axis in every form that NumPy takes, and fractions of `of`."""
+    x = draw(spaced(shapes(least=1)))
+    axes = draw(st.sets(st.integers(0, x.ndim - 1))) if x.ndim else set()
+    signed = tuple(a - x.ndim if draw(st.booleans()) else a for a in axes)
+    forms = [None, *([signed] if signed or not x.ndim else []), *signed[:1]]
+    options: dict[str, Any] = {"axis": draw(st.sampled_from(forms)),
+                               "keepdims": draw(st.booleans())}
+    if of is not None:
+        q = st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 0.9, 1.0]).map(lambda q: q * of)
+        options["q"] = draw(st.one_of(q, st.lists(q, max_size=3),
+                                      st.just(np.array([[0.1, 0.7]]) * of)))
+    return (x,), options
+
+
+@st.composite
+def searching(draw: Any) -> Inputs:
+    places = np.sort(draw(values(shapes(dims=1, min_dims=1))))
+    return (places, draw(values(shapes()))), {"side": draw(st.sampled_from(["left", "right"]))}
+
+
+@st.composite
+def interpolating(draw: Any) -> Inputs:
+    """Points 0.5 apart or more, and places at least 0.1 from each of them."""
+    n = draw(st.integers(1, 4))
+    points = np.arange(n) + draw(values((n,), 0.0, 0.2))
+    shape = draw(shapes(dims=2))
+    pieces = draw(hnp.arrays(np.int64, shape, elements=st.integers(-1, n - 1)))
+    ends = draw(st.sampled_from([{}, {"left": -1.5}, {"left": 0.0, "right": 2.0}]))
+    return (np.asarray(pieces + draw(values(shape, 0.4, 0.9))), points, draw(values((n,)))), ends
+
+
+CASES: dict[str, OpCase] = {
+    "sort": OpCase(sorting(), numpy_sort),
+    "argsort": OpCase(sorting(), numpy_argsort),
+    "partition": OpCase(partitioning(), np.partition),
+    "argpartition": OpCase(partitioning(), np.argpartition),
+    "topk": OpCase(choosing_largest(), numpy_topk),
+    "searchsorted": OpCase(searching(), np.searchsorted),
+    "median": OpCase(ordering(), np.median),
+    "quantile": OpCase(ordering(of=1.0), np.quantile),
+    "percentile": OpCase(ordering(of=100.0), np.percentile),
+    "nanmedian": OpCase(ordering(), np.nanmedian),
+    "nanquantile": OpCase(ordering(of=1.0), np.nanquantile),
+    "nanpercentile": OpCase(ordering(of=100.0), np.nanpercentile),
+    "interp": OpCase(interpolating(), np.interp),
+}

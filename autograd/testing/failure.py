@@ -1,0 +1,239 @@
+"""What a failed check tells: which number is wrong, by which rule, and how to see it again."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from ..tensor import values
+from ..tree import flatten
+
+
+@dataclass
+class Subject:
+    """What is checked: f at the inputs, to what order, and the call that asks for it."""
+
+    f: Callable[..., Any]
+    inputs: tuple[Any, ...]
+    options: dict[str, Any]
+    order: int = 2
+    seed: int = 0
+    call: str = "gradcheck"
+    oracle: Callable[..., Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the function or op."""
+        return str(getattr(self.f, "name", None) or getattr(self.f, "__name__", repr(self.f)))
+
+
+class GradientError(AssertionError):
+    """A gradient is wrong. Its attributes are the parts of its message."""
+
+    subject: Subject | None = None
+
+    def __init__(self, check: str, order: int = 1, *, argument: int | None = None,
+                 index: tuple[int, ...] | None = None, x: float | None = None, expected: Any = None,
+                 got: Any = None, tolerance: float = 0.0, note: str = "",
+                 of: str = "") -> None:
+        super().__init__(check, order)
+        self.check, self.order, self.argument, self.index = check, order, argument, index
+        self.x, self.expected, self.got = x, expected, got
+        self.tolerance, self.note, self.of = float(tolerance), note, of
+
+    def __str__(self) -> str:
+        parts = [f"order {self.order}"]
+        if self.argument is not None:
+            parts.append(f"argument {self.argument}")
+        if self.index is not None:
+            where = "element" if self.argument is not None else "result's element"
+            parts.append(f"{where} {self.index}" + ("" if self.x is None else f" = {self.x:.12g}"))
+        told = f"{', '.join(parts)}: {self._values()}"
+        if self.subject is None:
+            return told
+        rule = getattr(self.subject.f, "derivation", "")
+        return "\n\n".join(part for part in (
+            f"{self.subject.name}: {told}", rule and "Its derivation:\n" + _indented(rule),
+            "To see it again:\n" + _indented(program(self.subject))) if part)
+
+    def _values(self) -> str:
+        if self.expected is None:
+            return f"{self.check}: {self.note}"
+        e, a = float(self.expected), float(self.got)
+        error = abs(a - e)
+        relative = f", relative {error / abs(e):.2e}" if e else ""
+        return (f"expected {e:.12g} by {self.check}{self.of}, got {a:.12g} (error {error:.2e}"
+                f"{relative}, tolerance {self.tolerance:.2e})"
+                + (f"; {self.note}" if self.note else ""))
+
+
+def explained(subject: Subject, check: Callable[[Subject], None]) -> None:
+    """Run the check; what it raises tells of the subject, with its input made as small as it gets.
+
+    Inside a property test of Hypothesis, which makes inputs small itself, it is left as it is, but
+    raised from one line, so that Hypothesis takes several checks that fail for one failure.
+    """
+    try:
+        check(subject)
+    except GradientError as error:
+        error.subject = subject
+        hypothesis = sys.modules.get("hypothesis")
+        if hypothesis is not None and hypothesis.currently_in_test_context():
+            raise error.with_traceback(None) from None
+        raise smallest(error, check) from None
+
+
+def smallest(error: GradientError, check: Callable[[Subject], None], seconds: float = 3.0,
+             tries: int = 500) -> GradientError:
+    """Return the failure of the same check at a simpler input: rows dropped, numbers rounded."""
+    until = monotonic() + seconds
+    progress = True
+    while progress:
+        progress = False
+        assert error.subject is not None
+        for inputs in simpler(error.subject.inputs):
+            tries -= 1
+            if tries < 0 or monotonic() > until:
+                return error
+            found = _failure(replace(error.subject, inputs=inputs), check)
+            if found is not None and _alike(found, error):
+                error, progress = found, True
+                break
+    return error
+
+
+def _failure(subject: Subject, check: Callable[[Subject], None]) -> GradientError | None:
+    try:
+        check(subject)
+    except GradientError as error:
+        error.subject = subject
+        return error
+    except Exception:  # an input that f does not take
+        return None
+    return None
+
+
+def _alike(a: GradientError, b: GradientError) -> bool:
+    """Whether two failures are of one kind: a number may not become a kink or a NaN."""
+    def kind(e: GradientError) -> tuple[Any, ...]:
+        finite = e.expected is None or [bool(np.isfinite(v)) for v in (e.expected, e.got)]
+        return e.check, e.order, e.note, finite
+
+    return kind(a) == kind(b)
+
+
+def simpler(inputs: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """Yield inputs that are a step simpler: fewer rows first, then plainer numbers."""
+    leaves, rebuild = flatten(inputs)
+    arrays = [i for i, x in enumerate(leaves) if isinstance(x, np.ndarray)]
+    for change in (_fewer_rows, _plainer_numbers):
+        for new in change([leaves[i] for i in arrays]):
+            changed = list(leaves)
+            for i, x in zip(arrays, new, strict=True):
+                changed[i] = x
+            yield rebuild(changed)
+
+
+def _fewer_rows(xs: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Yield xs less a half, a quarter, ... of the axes of one length: aligned, all, or one."""
+    for n in sorted({n for x in xs for n in x.shape if n > 1}, reverse=True):
+        places = [(i, a) for i, x in enumerate(xs) for a in range(-x.ndim, 0) if x.shape[a] == n]
+        aligned = [[p for p in places if p[1] == a] for a in {a for _, a in places}]
+        for count in [k for k in (n // 2, n // 4, n // 8, 1) if k > 1 or (k and n <= 16)]:
+            for start in range(0, n - count + 1, count):
+                for group in (*aligned, places, *[[p] for p in places]):
+                    new = list(xs)
+                    for i, axis in group:
+                        new[i] = np.delete(new[i], slice(start, start + count), axis)
+                    yield new
+
+
+def _plainer_numbers(xs: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Yield xs with numbers 1 or 0, or rounded: those of an array together, then one by one."""
+    for i, x in enumerate(xs):
+        if x.dtype.kind != "f":
+            continue
+        choices = [np.ones_like(x), np.zeros_like(x), np.round(x), np.round(x, 1), np.round(x, 2)]
+        for rank, new in enumerate(choices):
+            places = [..., *np.ndindex(x.shape)] if x.size <= 64 else [...]
+            for place in places:
+                if not np.all(_plainness(x[place]) <= rank):
+                    changed = np.array(x)
+                    changed[place] = new[place]
+                    yield [*xs[:i], changed, *xs[i + 1 :]]
+
+
+def _plainness(x: Any) -> Any:
+    """Return the first of the choices above that leaves x as it is, 5 if none does."""
+    tests = [x == 1, x == 0, np.round(x) == x, np.round(x, 1) == x, np.round(x, 2) == x]
+    return np.select(tests, range(5), 5)
+
+
+def program(subject: Subject) -> str:
+    """Return lines of Python that run the failing call again."""
+    lines = ["import numpy as np", f"from autograd.testing import {subject.call}"]
+    origin, name = _origin(subject.f)
+    call = [name]
+    names = list(getattr(subject.f, "arrays", ())) or [f"x{i}" for i in range(99)]
+    body = []
+    for label, x in zip(names, subject.inputs, strict=False):
+        plain = isinstance(x, (int, float, str, type(None)))
+        call.append(literal(x) if plain else label)
+        body += [] if plain else [f"{label} = {literal(x)}"]
+    call += [f"{key}={literal(value)}" for key, value in subject.options.items()]
+    call += [f"order={subject.order}"] + ([f"seed={subject.seed}"] if subject.seed else [])
+    return "\n".join([*lines, origin, "", *body, f"{subject.call}({', '.join(call)})"])
+
+
+def _origin(f: Any) -> tuple[str, str]:
+    """Return the line that imports or explains f, and the name it then has."""
+    if hasattr(f, "source"):
+        return f.source(), "f"
+    inner = getattr(f, "forward", f)
+    module, name = getattr(inner, "__module__", None), getattr(inner, "__name__", type(f).__name__)
+    public = [m for m in ("autograd", module) if m and getattr(sys.modules.get(m), name, None) is f]
+    if public and public[0] != "__main__":
+        return f"from {public[0]} import {name}", name
+    name = name if name.isidentifier() else "f"
+    try:
+        where = f"{inspect.getsourcefile(inner)}, line {inspect.getsourcelines(inner)[1]}"
+    except (OSError, TypeError):
+        where = "your code"
+    return f"# {name}: see {where}", name
+
+
+def literal(x: Any) -> str:
+    """Return Python code for x; numbers as repr writes them, which reads back to the same bits.
+
+    >>> print(literal([np.array([0.1, np.inf]), {"w": np.zeros((0, 2))}]))
+    [np.array([0.1, np.inf]), {'w': np.zeros((0, 2))}]
+    """
+    x = values(x)
+    if isinstance(x, np.ndarray):
+        dtype = "" if x.dtype == float else f", dtype=np.{x.dtype.name}"
+        if not x.size:
+            return f"np.zeros({x.shape}{dtype})"
+        numbers = repr(x.tolist()).replace("nan", "np.nan").replace("inf", "np.inf")
+        code = f"np.array({numbers}{dtype})"
+        if x.flags.c_contiguous:
+            return code
+        return (f"np.asfortranarray({code})" if x.flags.f_contiguous
+                else f"np.repeat({code}, 2, -1)[..., ::2]")
+    if isinstance(x, dict):
+        return "{" + ", ".join(f"{k!r}: {literal(v)}" for k, v in x.items()) + "}"
+    if type(x) in (list, tuple):
+        inner = ", ".join(map(literal, x)) + ("," if isinstance(x, tuple) and len(x) == 1 else "")
+        return f"[{inner}]" if isinstance(x, list) else f"({inner})"
+    if isinstance(x, type):
+        return f"np.{x.__name__}" if x.__module__ == "numpy" else x.__name__
+    return f"np.{x!r}" if isinstance(x, np.dtype) else repr(x)
+
+
+def _indented(text: str) -> str:
+    return "\n".join("    " + line if line else line for line in text.splitlines())

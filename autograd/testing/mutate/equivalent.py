@@ -1,0 +1,124 @@
+"""Mutants that give the same gradients as the rule they were made of, and why.
+
+The key is the name of the rule or helper and the change, as the report prints them. An entry must
+belong to a mutant that exists, that no check kills, and whose gradients are those of the unchanged
+rule on many inputs; otherwise the run fails.
+"""
+
+from __future__ import annotations
+
+EQUIVALENT: dict[tuple[str, str], str] = {}
+
+
+def _because(reason: str, *mutants: tuple[str, str, str]) -> None:
+    for unit, before, after in mutants:
+        EQUIVALENT[unit, f"{before}  ->  {after}"] = reason
+
+
+_because(
+    "the engine itself sums a gradient over the axes along which its argument was broadcast",
+    ("broadcast_to", "return sum_to(g, shapes[0])", "return g"),
+    ("matmul[b]", "a, g = (reshape(a, (rows, a.shape[-1])), reshape(g, (rows, g.shape[-1])))",
+     "pass"),
+)
+_because(
+    "the engine itself converts a gradient to the dtype of its argument",
+    ("logaddexp[a]", "like(g, g * _logistic(_difference(a, b)))",
+     "like(a, g * _logistic(_difference(a, b)))"),
+    ("logaddexp[b]", "like(g, g * _logistic(_difference(b, a)))",
+     "like(b, g * _logistic(_difference(b, a)))"),
+    ("logaddexp2[a]", "like(g, g * _logistic(_difference(a, b) * _LN2))",
+     "like(a, g * _logistic(_difference(a, b) * _LN2))"),
+    ("logaddexp2[b]", "like(g, g * _logistic(_difference(b, a) * _LN2))",
+     "like(b, g * _logistic(_difference(b, a) * _LN2))"),
+    ("xlogy[a]", "like(g, g * log(_guarded(a, b)))", "like(a, g * log(_guarded(a, b)))"),
+    ("power", "like(g, g * y * log(where(equal(a, 0), 1.0, a)))",
+     "like(b, g * y * log(where(equal(a, 0), 1.0, a)))"),
+    ("power", "like(g, g * y * log(where(equal(a, 0), 1.0, a)))",
+     "like(y, g * y * log(where(equal(a, 0), 1.0, a)))"),
+)
+_because(
+    "the array has one axis here, and its number is taken modulo 1",
+    ("_concatenate", "zip(_pieces(g, lengths, 0), shapes, strict=True)",
+     "zip(_pieces(g, lengths, 1), shapes, strict=True)"),
+    ("cumsum", "return reshape(_reversed(cumsum(_reversed(g, 0), 0), 0), shape)",
+     "return reshape(_reversed(cumsum(_reversed(g, 1), 0), 0), shape)"),
+    ("cumsum", "return reshape(_reversed(cumsum(_reversed(g, 0), 0), 0), shape)",
+     "return reshape(_reversed(cumsum(_reversed(g, 0), 0), 1), shape)"),
+)
+_because(
+    "where a is 0, a / 1 is a / y, and where y is 0 so are a and b",
+    ("hypot[a]", "g * (a / where(equal(y, 0), 1, y))", "g * (a / where(equal(a, 0), 1, y))"),
+    ("hypot[b]", "g * (b / where(equal(y, 0), 1, y))", "g * (b / where(equal(b, 0), 1, y))"),
+)
+_because(
+    "what is divided there is 0, so any other divisor than 0 will do",
+    ("arctan2", "r = where(equal(r, 0), 1, r)", "r = where(equal(r, 0), 2, r)"),
+    ("logsumexp", "total = where(equal(total, 0), 1.0, total)",
+     "total = where(equal(total, 0), 2.0, total)"),
+    ("logsumexp", "total = where(equal(total, 0), 1.0, total)",
+     "total = where(equal(terms, 0), 1.0, total)"),
+    ("arithmetic._guarded", "return where(equal(a, 0) & equal(b, 0), 1.0, a)",
+     "return where(equal(a, 0) & equal(b, 0), 2.0, a)"),
+)
+_because(
+    "the quotient is a whole number already, but for rounding",
+    ("fmod[b]", "-g * rint((a - y) / b)", "-g * ((a - y) / b)"),
+)
+_because(
+    "where a equals b, one stands for the other",
+    ("exponential._difference", "same = equal(a, b) & isinf(a)", "same = equal(a, b) & isinf(b)"),
+    ("exponential._difference", "return where(same, minimum(a, 0), a) - where(same, 0, b)",
+     "return where(same, minimum(b, 0), a) - where(same, 0, b)"),
+)
+_because(
+    "the two have the same length",
+    ("prod", "kept = moved[:len(moved) - len(gone)]", "kept = moved[:len(order) - len(gone)]"),
+    ("reduce._delayed",
+     "concatenate((start, x[_along(axis, x.ndim, slice(-1))]), axis=axis)",
+     "concatenate((start, x[_along(axis, start.ndim, slice(-1))]), axis=axis)"),
+    ("index._to_last_writes",
+     "equal(last, namespace(last).arange(last.size).reshape(last.shape))",
+     "equal(last, namespace(last).arange(dv.size).reshape(last.shape))"),
+    ("index._to_last_writes",
+     "equal(last, namespace(last).arange(last.size).reshape(last.shape))",
+     "equal(last, namespace(last).arange(last.size).reshape(dv.shape))"),
+    ("matmul[b]", "rows = prod(a.shape[:-1])", "rows = prod(g.shape[:-1])"),
+    ("matmul[b]", "len(shapes[1]) == 2 and a.ndim > 2", "len(shapes[1]) == 2 and g.ndim > 2"),
+)
+_because(
+    "the branch only saves time: it makes one product of many",
+    ("matmul[b]", "len(shapes[1]) == 2 and a.ndim > 2", "len(shapes[1]) == 2"),
+    ("matmul[b]", "len(shapes[1]) == 2 and a.ndim > 2", "len(shapes[1]) == 2 and a.ndim >= 2"),
+    ("matmul[b]", "len(shapes[1]) == 2 and a.ndim > 2", "len(shapes[1]) == 2 and a.ndim < 2"),
+    ("matmul[b]", "len(shapes[1]) == 2 and a.ndim > 2", "len(shapes[1]) == 2 and a.ndim > 3"),
+    ("arithmetic._guarded", "isinstance(b, (int, float)) and b",
+     "isinstance(a, (int, float)) and b"),
+)
+_because(
+    "the coefficient before the first element multiplies nothing",
+    ("reduce._adjoint_recurrence", "ahead = _delayed(_reversed(a, axis), axis, 0)",
+     "ahead = _delayed(_reversed(a, axis), axis, 1)"),
+)
+_because(
+    "a product with ones, or with the identity under a new letter, changes nothing",
+    ("products._einsum_rule", "set(''.join((letters for letters, _ in terms)))", "set('')"),
+    ("products._einsum_rule", "letter in mine", "letter not in mine"),
+    ("products._einsum_rule", "letter in mine", "mine in mine"),
+    ("products._einsum_rule", "letter not in seen", "length not in seen"),
+    ("products._einsum_rule", "letter not in seen", "spare not in seen"),
+    ("products._einsum_rule", "letter not in seen", "letter not in mine"),
+    ("products._einsum_rule", "letter not in seen", "letter not in terms"),
+)
+_because(
+    "convolution commutes, in the part where both overlap fully too",
+    ("convolution._convolve_rule", "return convolve(g, flip(other), 'valid')",
+     "return convolve(flip(other), g, 'valid')"),
+)
+_because(
+    "of this argument the helper takes the shape only, or the library",
+    ("cholesky", "s = solve(lt, lt @ g * _lower(g))", "s = solve(lt, lt @ g * _lower(y))"),
+    ("cholesky", "s = solve(lt, lt @ g * _lower(g))", "s = solve(lt, lt @ g * _lower(lt))"),
+    ("index._to_last_writes", "dv, plain = (getitem(g, index), _plain_index(index, values(g)))",
+     "dv, plain = (getitem(g, index), _plain_index(index, values(index)))"),
+)

@@ -1,0 +1,103 @@
+"""What is asked of an op beyond right gradients: its values, its dtypes, what it keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backward import pull_back
+from ..primitive import Nondifferentiable
+from ..tensor import Tensor, no_grad, values
+from ..tree import flatten
+from .failure import GradientError, Subject
+
+
+def check_forward(subject: Subject) -> None:
+    """Values, shapes and dtypes are the oracle's, and the same on arrays and on Tensors."""
+    assert subject.oracle is not None
+    expected = results(subject.oracle(*subject.inputs, **subject.options))
+    plain = results(subject.f(*subject.inputs, **subject.options))
+    lifted = results(subject.f(*on_tape(subject.inputs)[0], **subject.options))
+    if not len(plain) == len(expected) == len(lifted):
+        raise _told("its oracle", f"expected {len(expected)} results, got {len(plain)}")
+    for p, e, t in zip(plain, map(np.asarray, expected), lifted, strict=True):
+        if (np.shape(p), np.asarray(p).dtype) != (e.shape, e.dtype):
+            raise _told("its oracle", f"expected {e.dtype}{list(e.shape)}, "
+                        f"got {np.asarray(p).dtype}{list(np.shape(p))}")
+        if not np.allclose(p, e, rtol=1e-12, atol=1e-12, equal_nan=True):
+            error = np.nan_to_num(np.abs(np.subtract(p, e, dtype=float)), nan=np.inf)
+            index = tuple(map(int, np.unravel_index(int(error.argmax()), e.shape)))
+            raise GradientError("its oracle", index=index, expected=e[index], got=p[index],
+                                tolerance=1e-12 + 1e-12 * abs(float(e[index])))
+        if not np.array_equal(p, values(t), equal_nan=e.dtype.kind == "f"):
+            raise _told("arrays and Tensors", "the same call gives another value with Tensors")
+
+
+def check_tape(subject: Subject) -> None:
+    """Nothing is recorded inside no_grad, nor ever by an op without derivative."""
+    lifted, leaves = on_tape(subject.inputs)
+    if isinstance(subject.f, Nondifferentiable):
+        made = results(subject.f(*lifted, **subject.options))
+        if any(isinstance(y, Tensor) for y in made):
+            raise _told("no record", "an op without derivative returns plain arrays")
+        return
+    with no_grad():
+        made = results(subject.f(*lifted, **subject.options))
+    if any(isinstance(y, Tensor) and y.node is not None and not any(y is x for x in leaves)
+           for y in made):
+        raise _told("no record", "inside no_grad() the result is recorded all the same")
+
+
+def check_dtype(subject: Subject) -> None:
+    """float32 in, float32 out, in every result, in every gradient and in what the rule returns."""
+    narrow, leaves = on_tape(subject.inputs, np.float32)
+    options = {key: np.float32 if isinstance(x, type) and x in (float, np.float64) else x
+               for key, x in subject.options.items()}
+    with np.errstate(all="ignore"):
+        ys = [y for y in results(subject.f(*narrow, **options))
+              if isinstance(y, Tensor) and y.node is not None]
+        gs = [np.ones(y.shape, np.float32) for y in ys]
+        inner = [part for node, g in zip([y.node for y in ys], gs, strict=True)
+                 if node is not None and node.op is not None
+                 for part in node.op.pull(node, g, {p for p in node.parents if p}, False)]
+        outer = pull_back(ys, gs, leaves)
+    for what, made in (("result", ys), ("gradient from its rule", inner), ("gradient", outer)):
+        found = {str(x.dtype) for x in made if x is not None} - {"float32"}
+        if found:
+            raise _told("dtype", f"of float32 arguments a {what} is {' and '.join(found)}")
+
+
+def check_edge(subject: Subject, cotangent: Any, expected: Any) -> None:
+    """At a kink or a limit the gradients are those that the case states."""
+    for record in (False, True):
+        lifted, leaves = on_tape(subject.inputs)
+        ys = results(subject.f(*lifted, **subject.options))
+        gs = [np.asarray(g, dtype=float) for g in flatten(cotangent)[0]]
+        got = [values(g) for g in pull_back(ys, gs, leaves, record=record)]
+        for i, (x, g, e) in enumerate(zip(leaves, got, flatten(expected)[0], strict=True)):
+            g = np.zeros(x.shape) if g is None else g
+            if g.shape != np.shape(e) or not np.allclose(g, e, 1e-9, 1e-12, equal_nan=True):
+                raise GradientError("a stated edge", argument=i, note=(
+                    f"expected {e}, got {g} by the {'recorded' if record else 'plain'} pass"))
+
+
+def results(y: Any) -> list[Any]:
+    """Return what an op has computed as a list: arrays, Tensors, or numbers and flags."""
+    if isinstance(y, dict):
+        y = list(y.values())
+    return [part for inner in y for part in results(inner)] if isinstance(y, (tuple, list)) else [y]
+
+
+def on_tape(inputs: Any, dtype: Any = None) -> tuple[Any, list[Tensor]]:
+    """Return the inputs with every floating point array as a leaf, and these leaves."""
+    parts, rebuild = flatten(inputs)
+    chosen = [i for i, x in enumerate(parts) if hasattr(x, "dtype") and x.dtype.kind == "f"]
+    for i in chosen:
+        x = np.asarray(values(parts[i]))
+        parts[i] = Tensor(x if dtype is None else x.astype(dtype), requires_grad=True)
+    return rebuild(parts), [parts[i] for i in chosen]
+
+
+def _told(check: str, note: str) -> GradientError:
+    return GradientError(check, note=note)
