@@ -1,7 +1,7 @@
 """Reverse-mode automatic differentiation over NumPy and CuPy arrays, small enough to read.
 
 >>> from autograd import grad, tanh
->>> round(float(grad(grad(tanh))(0.5)), 12)
+>>> print(f"{grad(grad(tanh))(0.5):.12f}")
 -0.726861981384
 """
 

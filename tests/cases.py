@@ -60,8 +60,8 @@ def attending(draw: Any) -> Inputs:
     batch, time = draw(st.integers(1, 2)), draw(st.integers(1, 4))
     heads, d = draw(st.integers(1, 2)), draw(st.integers(1, 2))
     options = {"heads": heads}
-    if draw(st.booleans()):
-        options |= {"dropout": 0.5, "key": draw(st.integers(0, 9))}
+    options["dropout"] = draw(st.sampled_from([0.0, 0.5]))
+    options["key"] = draw(st.one_of(st.none(), st.integers(0, 9)))
     return (draw(values((batch, time, 3 * heads * d))),), options
 
 
@@ -73,7 +73,7 @@ def numpy_attention(qkv: np.ndarray, heads: int, dropout: float = 0.0,
     batch, time, width = qkv.shape
     d = width // (3 * heads)
     mask = np.ones((batch, heads, time, time))
-    if key is not None:
+    if key is not None and dropout:
         mask = keep_mask(mask.shape, dropout, key, mask)
     out = np.zeros((batch, time, heads, d))
     packed = qkv.reshape(batch, time, 3, heads, d)
@@ -91,6 +91,14 @@ def classifying(draw: Any) -> Inputs:
     lead, v = draw(shapes(dims=2)), draw(st.integers(1, 4))
     targets = draw(hnp.arrays(np.int64, lead, elements=st.sampled_from([*range(v), -100])))
     return (draw(values((*lead, v), -3, 3)), targets), {}
+
+
+def many_rows() -> Any:
+    """An edge that takes several blocks of rows: the gradient is (softmax - one-hot) / rows."""
+    z = np.cos(np.arange(800 * 100.0)).reshape(800, 100)
+    targets = np.arange(800) % 100
+    p = np.exp(z) / np.exp(z).sum(-1, keepdims=True)
+    return (z, targets), {}, np.array(1.0), [(p - np.eye(100)[targets]) / 800]
 
 
 def numpy_cross_entropy(z: np.ndarray, targets: np.ndarray) -> float:
@@ -116,5 +124,75 @@ CASES: dict[str, OpCase] = {
     "dropout": OpCase(one(values(shapes()), p=st.sampled_from([0.0, 0.3]), key=st.integers(0, 9)),
                       dropped),
     "causal_attention": OpCase(attending(), numpy_attention),
-    "softmax_cross_entropy": OpCase(classifying(), numpy_cross_entropy, order=3),
+    "softmax_cross_entropy": OpCase(
+        classifying(), numpy_cross_entropy, order=3,
+        edges=(many_rows(),
+               ((np.array([[1e3, 0.0], [0.0, 1e3]]), np.array([0, 0])), {}, np.array(1.0),
+                [np.array([[0.0, 0.0], [-0.5, 0.5]])]),
+               ((np.ones((2, 2)), np.array([-100, -100])), {}, np.array(1.0),
+                [np.zeros((2, 2))]))),
 }
+
+
+# Mutants of the rules that give the same gradients, each with the reason: see
+# `python -m autograd.testing.mutate --help`.
+
+_CE, _AT = "softmax_cross_entropy", "causal_attention"
+_GELU, _NORM = "tinygrad_llm.functional.gelu.gelu", "tinygrad_llm.functional.layer_norm.layer_norm"
+_FOUR = "the arrays have four axes, of which -2 is number 2"
+_SAME = "both have the same shape and dtype, and nothing else of them is used"
+_LENGTH = "both have one entry for each row"
+_SPEED = "the limit chooses between two ways to compute the same sum"
+_SUMMED = "the engine itself sums a gradient over the axes along which its argument was broadcast"
+_CLIPPED = ("clipping changes nothing while no square overflows; where one does, "
+            "tests/tinygrad_llm/functional/test_extremes.py looks at the values")
+_MASK = "p = p * keep_mask(p.shape, dropout, key, values(p))"
+_RIGHT = "right = z[xp.arange(len(targets)), xp.where(used, targets, 0)]"
+_LOSSES = "losses = autograd.where(used, autograd.logsumexp(z, -1) - right, 0.0)"
+
+_MUTANTS: list[Any] = [
+    (_FOUR, (_AT, "xp.matmul((p if mask is None else p * mask).swapaxes(-1, -2), g)",
+             "xp.matmul((p if mask is None else p * mask).swapaxes(-1, 2), g)"),
+     (_AT, "ds = xp.matmul(g, v.swapaxes(-1, -2))", "ds = xp.matmul(g, v.swapaxes(-1, 2))"),
+     (_AT, "dk[...] = xp.matmul(ds.swapaxes(-1, -2), q)",
+      "dk[...] = xp.matmul(ds.swapaxes(-1, 2), q)"),
+     (f"{_AT} reference", "s = q @ autograd.swapaxes(k, -1, -2) / sqrt(width // heads)",
+      "s = q @ autograd.swapaxes(k, -1, 2) / sqrt(width // heads)")),
+    (_SAME, (f"{_AT} reference", _MASK, _MASK.replace("p.shape", "s.shape")),
+     (f"{_AT} reference", _MASK, _MASK.replace("values(p)", "values(s)")),
+     (_CE, "_row_blocks(z)", "_row_blocks(dz)"),
+     (_NORM, "xp, columns = (namespace(g), n.shape[-1])",
+      "xp, columns = (namespace(g), w.shape[-1])")),
+    ("a mask of dropout 0 keeps everything and scales by 1",
+     (f"{_AT} reference", "dropout and key is not None", "key is not None")),
+    (_SPEED, *[("embedding", "shape[0] <= _SMALL_TABLE", other) for other in (
+        "shape[0] < _SMALL_TABLE", "shape[0] >= _SMALL_TABLE", "shape[1] <= _SMALL_TABLE")]),
+    (_SUMMED,
+     ("linear", "db = g.sum(axis=0) if has_bias else None", "db = g if has_bias else None"),
+     (_NORM, "db = g.reshape(-1, columns).sum(axis=0) if has_bias else None",
+      "db = g.reshape(-1, columns) if has_bias else None")),
+    (_CLIPPED,
+     (_GELU, "near = namespace(x).clip(x, -_FAR_EXACT, _FAR_EXACT)", "near = x"),
+     (_GELU, "near = namespace(x).clip(x, -_FAR, _FAR)", "near = x"),
+     (_GELU, "dx = namespace(x).exp(near * near * -0.5)", "dx = namespace(x).exp(x * near * -0.5)"),
+     (_GELU, "dx = namespace(x).exp(near * near * -0.5)", "dx = namespace(x).exp(near * x * -0.5)"),
+     (_GELU, "dx = near * near", "dx = x * near"), (_GELU, "dx = near * near", "dx = near * x"),
+     (_GELU, "dx *= near", "dx *= x"), (_GELU, "dx *= near", "dx *= x  (2)")),
+    (_LENGTH, *[(_CE, "dz[xp.arange(len(z)), right] -= weight",
+                 f"dz[xp.arange(len({other})), right] -= weight") for other in ("top", "dz")],
+     *[(f"{_CE} reference", _RIGHT, _RIGHT.replace("len(targets)", f"len({other})"))
+       for other in ("z", "used")]),
+    ("reshape takes any negative length as the one to be inferred",
+     (f"{_CE} reference", "z = autograd.reshape(logits, (-1, logits.shape[-1]))",
+      "z = autograd.reshape(logits, (-2, logits.shape[-1]))")),
+    ("z has two axes, of which -1 is number 1",
+     (f"{_CE} reference", _LOSSES, _LOSSES.replace("(z, -1)", "(z, 1)"))),
+    ("what is added for an unused target is a constant",
+     (f"{_CE} reference", _LOSSES, _LOSSES.replace("0.0", "1.0"))),
+    ("where no target is used the sum has gradient 0, and 0 / 0 is only ever multiplied by it",
+     (f"{_CE} reference", "autograd.sum(losses) / xp.maximum(used.sum(), 1).astype(z.dtype)",
+      "autograd.sum(losses) / used.sum().astype(z.dtype)")),
+]
+EQUIVALENT: dict[tuple[str, str], str] = {
+    (unit, f"{before}  ->  {after}"): reason
+    for reason, *made in _MUTANTS for unit, before, after in made}

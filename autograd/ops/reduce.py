@@ -191,7 +191,9 @@ def logsumexp(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Arra
     xp = namespace(x)
     x = xp.asarray(x)
     top = _top(x, axis)
-    y = xp.log(xp.sum(_terms(x, top), axis=axis, keepdims=True)) + top
+    total = xp.sum(_terms(x, top), axis=axis, keepdims=True)
+    empty = total == 0
+    y = xp.log(xp.where(empty, 1.0, total)) + xp.where(empty, -math.inf, top)
     return y if keepdims else xp.squeeze(y, axis=reduced_axes(x.ndim, axis))
 
 
@@ -232,7 +234,7 @@ def cumsum(x: Array, /, axis: int | None = None) -> Array:
 
 @cumsum.vjp
 def _(g: Any, shape: Shape, axis: int | None) -> Any:
-    if axis is None or not shape:
+    if axis is None:
         return reshape(_reversed(cumsum(_reversed(g, 0), 0), 0), shape)
     return _reversed(cumsum(_reversed(g, axis), axis), axis)
 

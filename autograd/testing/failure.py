@@ -14,6 +14,8 @@ import numpy as np
 from ..tensor import values
 from ..tree import flatten
 
+ORACLE = "its oracle"
+
 
 @dataclass
 class Subject:
@@ -60,7 +62,7 @@ class GradientError(AssertionError):
         rule = getattr(self.subject.f, "derivation", "")
         return "\n\n".join(part for part in (
             f"{self.subject.name}: {told}", rule and "Its derivation:\n" + _indented(rule),
-            "To see it again:\n" + _indented(program(self.subject))) if part)
+            "To see it again:\n" + _indented(program(self.subject, self.check == ORACLE))) if part)
 
     def _values(self) -> str:
         if self.expected is None:
@@ -175,9 +177,10 @@ def _plainness(x: Any) -> Any:
     return np.select(tests, range(5), 5)
 
 
-def program(subject: Subject) -> str:
-    """Return lines of Python that run the failing call again."""
-    lines = ["import numpy as np", f"from autograd.testing import {subject.call}"]
+def program(subject: Subject, value_only: bool = False) -> str:
+    """Return lines of Python that run the failing check again, or print the wrong value."""
+    lines = ["import numpy as np"]
+    lines += [] if value_only else [f"from autograd.testing import {subject.call}"]
     origin, name = _origin(subject.f)
     call = [name]
     names = list(getattr(subject.f, "arrays", ())) or [f"x{i}" for i in range(99)]
@@ -187,6 +190,8 @@ def program(subject: Subject) -> str:
         call.append(literal(x) if plain else label)
         body += [] if plain else [f"{label} = {literal(x)}"]
     call += [f"{key}={literal(value)}" for key, value in subject.options.items()]
+    if value_only:
+        return "\n".join([*lines, origin, "", *body, f"print({name}({', '.join(call[1:])}))"])
     call += [f"order={subject.order}"] + ([f"seed={subject.seed}"] if subject.seed else [])
     return "\n".join([*lines, origin, "", *body, f"{subject.call}({', '.join(call)})"])
 

@@ -10,7 +10,7 @@ from ..backward import pull_back
 from ..primitive import Nondifferentiable
 from ..tensor import Tensor, no_grad, values
 from ..tree import flatten
-from .failure import GradientError, Subject
+from .failure import ORACLE, GradientError, Subject
 
 
 def check_forward(subject: Subject) -> None:
@@ -20,15 +20,15 @@ def check_forward(subject: Subject) -> None:
     plain = results(subject.f(*subject.inputs, **subject.options))
     lifted = results(subject.f(*on_tape(subject.inputs)[0], **subject.options))
     if not len(plain) == len(expected) == len(lifted):
-        raise _told("its oracle", f"expected {len(expected)} results, got {len(plain)}")
+        raise _told(ORACLE, f"expected {len(expected)} results, got {len(plain)}")
     for p, e, t in zip(plain, map(np.asarray, expected), lifted, strict=True):
         if (np.shape(p), np.asarray(p).dtype) != (e.shape, e.dtype):
-            raise _told("its oracle", f"expected {e.dtype}{list(e.shape)}, "
+            raise _told(ORACLE, f"expected {e.dtype}{list(e.shape)}, "
                         f"got {np.asarray(p).dtype}{list(np.shape(p))}")
         if not np.allclose(p, e, rtol=1e-12, atol=1e-12, equal_nan=True):
             error = np.nan_to_num(np.abs(np.subtract(p, e, dtype=float)), nan=np.inf)
             index = tuple(map(int, np.unravel_index(int(error.argmax()), e.shape)))
-            raise GradientError("its oracle", index=index, expected=e[index], got=p[index],
+            raise GradientError(ORACLE, index=index, expected=e[index], got=p[index],
                                 tolerance=1e-12 + 1e-12 * abs(float(e[index])))
         if not np.array_equal(p, values(t), equal_nan=e.dtype.kind == "f"):
             raise _told("arrays and Tensors", "the same call gives another value with Tensors")

@@ -42,6 +42,9 @@ def either_sign(x: np.ndarray) -> np.ndarray:
 nonzero = one(values(shapes(), 0.4, 2).map(either_sign))
 signs: st.SearchStrategy[Inputs] = pair((0.3, 2), (0.3, 2)).map(
     lambda case: ((either_sign(case[0][0]), either_sign(-case[0][1])), {}))
+powers: st.SearchStrategy[Inputs] = st.one_of(
+    with_number(pair((0.4, 2), (0.4, 2))),
+    positive.map(lambda case: ((case[0][0], np.zeros(())), {})))
 
 CASES: dict[str, OpCase] = {
     "add": OpCase(with_number(pair()), np.add),
@@ -51,9 +54,10 @@ CASES: dict[str, OpCase] = {
     "positive": OpCase(anything, np.positive),
     "negative": OpCase(anything, np.negative),
     "reciprocal": OpCase(nonzero, np.reciprocal, order=3),
-    "power": OpCase(with_number(pair((0.4, 2), (0.4, 2))), np.power, order=3, edges=(
+    "power": OpCase(powers, np.power, order=3, edges=(
         at([0, 0, 0, 2], [0, 1, 2, 0], g=[1.0] * 4, expect=[[0, 1, 0, 0], [0, 0, 0, np.log(2)]]),
-        at([0.0, -3.0], 2, g=[1.0, 1.0], expect=[[0, -6]]),)),
+        at([0.0, -3.0], 2, g=[1.0, 1.0], expect=[[0, -6]]),
+        at([0.0, -3.0], 0, g=[1.0, 1.0], expect=[[0, 0]]))),
     "square": OpCase(anything, np.square, order=3),
     "sqrt": OpCase(positive, np.sqrt, order=3),
     "cbrt": OpCase(nonzero, np.cbrt, order=3),

@@ -40,7 +40,8 @@ CASES: dict[str, OpCase] = {
     "arctan": OpCase(anything, np.arctan, order=3, edges=(
         at([1e200], g=[1e300], expect=[[1e-100]]),)),
     "arctan2": OpCase(with_number(signs), np.arctan2, order=3, edges=(
-        at([0, 0.0, -0.0], [0, -2, -2], g=[1.0] * 3, expect=[[0, -0.5, -0.5], [0, 0, 0]]),
+        at([0, 0.0, -0.0, 2], [0, -2, -2, 0], g=[1.0] * 4,
+           expect=[[0, -0.5, -0.5, 0], [0, 0, 0, -0.5]]),
         at([3e200], [4e200], g=[1.0], expect=[[0.16e-200], [-0.12e-200]]),)),
     "deg2rad": OpCase(anything, np.deg2rad),
     "rad2deg": OpCase(anything, np.rad2deg),

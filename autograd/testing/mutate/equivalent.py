@@ -116,9 +116,33 @@ _because(
      "return convolve(flip(other), g, 'valid')"),
 )
 _because(
-    "of this argument the helper takes the shape only, or the library",
+    "the two are the same array",
+    ("pinv", "da = gt @ p @ pt", "da = gt @ y @ pt"),
+)
+_because(
+    "k is m, or else no column is left there and the slice ends where the array does",
+    ("_qr", "q, u, v = (_t(y[..., :m]), y[..., m:m + k], y[..., m + k:])",
+     "q, u, v = (_t(y[..., :m]), y[..., m:m + m], y[..., m + k:])"),
+    ("_qr", "q, u, v = (_t(y[..., :m]), y[..., m:m + k], y[..., m + k:])",
+     "q, u, v = (_t(y[..., :m]), y[..., m:m + k], y[..., m + m:])"),
+    ("_qr", "dq, du, dv = (_t(g[..., :m]), g[..., m:m + k], g[..., m + k:])",
+     "dq, du, dv = (_t(g[..., :m]), g[..., m:m + m], g[..., m + k:])"),
+    ("_qr", "dq, du, dv = (_t(g[..., :m]), g[..., m:m + k], g[..., m + k:])",
+     "dq, du, dv = (_t(g[..., :m]), g[..., m:m + k], g[..., m + m:])"),
+)
+_because(
+    "of a square matrix U and V are square too, and the term I - U U^T is 0 but for rounding",
+    ("_svd", "m > n", "m >= n"),
+    ("_svd", "m < n", "m <= n"),
+)
+_because(
+    "of this argument the helper takes the last axis of a square matrix only, or the library",
     ("cholesky", "s = solve(lt, lt @ g * _lower(g))", "s = solve(lt, lt @ g * _lower(y))"),
     ("cholesky", "s = solve(lt, lt @ g * _lower(g))", "s = solve(lt, lt @ g * _lower(lt))"),
+    ("_qr", "low = (u @ _t(du) - _t(dq) @ q) * _lower(u)",
+     "low = (u @ _t(du) - _t(dq) @ q) * _lower(q)"),
+    ("linalg._lower", "xp, n = (namespace(values(x)), x.shape[-1])",
+     "xp, n = (namespace(values(x)), x.shape[-2])"),
     ("index._to_last_writes", "dv, plain = (getitem(g, index), _plain_index(index, values(g)))",
      "dv, plain = (getitem(g, index), _plain_index(index, values(index)))"),
 )

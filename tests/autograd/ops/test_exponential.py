@@ -50,10 +50,21 @@ def test_equal_infinities(op: Any) -> None:
         assert float(f(1.0)) == pytest.approx(derivative * scale, abs=1e-15)
 
 
+def test_a_number_beside_float32_leaves_the_gradient_right() -> None:
+    x = np.float32([2.0, 3.0])
+    for f, expected in ((lambda x: ag.logaddexp(x, 2.0), [0.5, 1 / (1 + math.exp(-1))]),
+                        (lambda x: ag.xlogy(x, 2.0), [math.log(2)] * 2),
+                        (lambda x: 2.0**x, [4 * math.log(2), 8 * math.log(2)])):
+        g = ag.vjp(f, x)[1](np.ones(2, np.float32))[0]
+        assert g.dtype == np.float32 and g.tolist() == pytest.approx(expected, rel=1e-6)
+
+
 def test_entropy_at_zero_probability() -> None:
     p = np.array([0.0, 0.25, 1.0])
     assert ag.xlogy(p, p).tolist() == [0, 0.25 * math.log(0.25), 0]
     assert np.isfinite(slope(lambda p: ag.xlogy(p, p), p)).all()
     assert np.isnan(ag.xlogy(np.array(0.0), np.nan))
+    with np.errstate(divide="ignore"):
+        assert slope(ag.xlogy, [2.0], [0.0]) == [[-inf], [inf]]
     mixed = grad(lambda a: grad(lambda b: ag.xlogy(a, b))(2.0))
     assert float(mixed(0.0)) == 0.5

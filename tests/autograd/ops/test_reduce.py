@@ -46,8 +46,7 @@ def test_of_nothing() -> None:
             op(Tensor(np.zeros((0, 2))), 0)
         assert op(np.zeros((0, 2)), 1).shape == (0,)
     assert ag.sum(np.zeros((0, 2))) == 0 and ag.prod(np.zeros(0)) == 1
-    with np.errstate(divide="ignore"):
-        assert ag.logsumexp(np.zeros((2, 0)), 1).tolist() == [-inf, -inf]
+    assert ag.logsumexp(np.zeros((2, 0)), 1).tolist() == [-inf, -inf]
     for op in (ag.sum, ag.prod, ag.cumsum, ag.cumprod, ag.nansum):
         assert slope(op, np.zeros((2, 0))) == [[], []]
 
@@ -107,8 +106,8 @@ def test_spread_is_flat_where_all_is_equal() -> None:
 
 def test_too_few_numbers_for_the_variance() -> None:
     with np.errstate(all="ignore"), pytest.warns(RuntimeWarning):
-        assert np.isnan(ag.var(np.ones(2), ddof=2)) and np.isnan(slope(
-            lambda x: ag.var(x, ddof=3), [1.0, 2.0])).all()
+        for ddof in (2, 3):
+            assert np.isnan(slope(lambda x, d=ddof: ag.var(x, ddof=d), [1.0, 2.0])).all()
     assert np.isnan(ag.nanvar(np.array([1.0, nan]), ddof=1))
 
 
@@ -145,6 +144,7 @@ def test_a_nan_receives_the_gradient_of_the_nan_it_makes() -> None:
 def test_logsumexp_with_infinities() -> None:
     assert slope(ag.logsumexp, [inf, 1.0, inf]) == [0.5, 0, 0.5]
     assert slope(ag.logsumexp, [-inf, 1.0]) == [0, 1]
+    assert ag.logsumexp(np.full(2, -inf)) == -inf and slope(ag.logsumexp, [-inf, -inf]) == [0, 0]
     assert ag.logsumexp(np.array([inf, 1e300])) == inf
     assert np.isnan(ag.logsumexp(np.array([nan, 1.0])))
     assert slope(ag.logsumexp, [1e8, 1e8]) == [0.5, 0.5]

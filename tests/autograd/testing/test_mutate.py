@@ -273,8 +273,8 @@ def test_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 
 def test_command_lists_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["tanh", "--list"]) == 0
-    assert "g * (1 - y * y)  ->  " in capsys.readouterr().out
+    assert main(["negative", "--list"]) == 0
+    assert "negative  sign: -g  ->  g" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["tahn"])
     assert "did you mean tan" in capsys.readouterr().err

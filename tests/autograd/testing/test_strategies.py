@@ -84,8 +84,8 @@ def test_inputs_of_known_and_of_new_ops(clean_registry: None) -> None:
 
     @primitive
     def solve_upper(a: Any, b: Any, /) -> Any:
-        if a.ndim != 2 or a.shape[0] != a.shape[1]:
-            raise ValueError("a must be square")
+        if a.ndim != 2 or a.shape[0] != a.shape[1] or b.ndim != 2:
+            raise ValueError("expected a square a and a matrix b")
         return a @ b
 
     solve_upper.vjp(lambda g, b: g @ ag.transpose(b), lambda g, a: ag.transpose(a) @ g)
