@@ -16,6 +16,7 @@ PROMISES = {
     "02_layer_norm": "the planted mistake was found",
     "03_one_training_step": "the loss fell from",
     "04_shakespeare": "after 3 steps it writes:",
+    "05_prove_your_own_op": "the planted mistake was found",
     "06_find_a_nan": "the same loss by softplus",
     "07_hessian_of_a_gpt": "by differences of the loss: 57.4",
     "08_checkpointing": "the gradients are the same to the last bit",
