@@ -113,7 +113,7 @@ def sliding_windows(x: Array, /, kernel: Shape, stride: Shape, dilation: Shape) 
 
 @sliding_windows.vjp
 def _(g: Any, shape: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Any:
-    return fold(g, shape[len(shape) - len(kernel) :], stride, dilation)
+    return fold(g, shape[-len(kernel) :], stride, dilation)
 
 
 @primitive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def check_tape(subject: Subject) -> None:
 
 
 def check_dtype(subject: Subject) -> None:
-    """float32 in, float32 out, in every result, in every gradient and in what the rule returns."""
+    """float32 in, float32 out: results, gradients, what the rule returns; and nearly the same."""
     narrow, leaves = on_tape(subject.inputs, np.float32)
     options = {key: np.float32 if isinstance(x, type) and x in (float, np.float64) else x
                for key, x in subject.options.items()}
@@ -66,15 +67,33 @@ def check_dtype(subject: Subject) -> None:
         found = {str(x.dtype) for x in made if x is not None} - {"float32"}
         if found:
             raise _told("dtype", f"of float32 arguments a {what} is {' and '.join(found)}")
+    wide, leaves = on_tape(subject.inputs)
+    with np.errstate(all="ignore"):
+        ys = [y for y in results(subject.f(*wide, **subject.options))
+              if isinstance(y, Tensor) and y.node is not None]
+        exact = pull_back(ys, [np.ones(y.shape) for y in ys], leaves)
+    for i, (g, e) in enumerate(zip(outer, exact, strict=True)):
+        if e is not None and not _near(values(g), values(e)):
+            raise GradientError("dtype", argument=i, note=f"expected about {e}, got {g} in float32")
+
+
+def _near(narrow: Any, wide: Any) -> bool:
+    """Whether float32 gave half of its digits at least: enough to see a wrong sign or factor."""
+    if narrow is None or not np.isfinite(wide).all():
+        return narrow is not None
+    size = float(np.abs(wide).max(initial=0)) + 1e-3
+    return bool((np.abs(narrow - wide) <= 0.03 * size).all())
 
 
 def check_edge(subject: Subject, cotangent: Any, expected: Any) -> None:
     """At a kink or a limit the gradients are those that the case states."""
     for record in (False, True):
         lifted, leaves = on_tape(subject.inputs)
-        ys = results(subject.f(*lifted, **subject.options))
-        gs = [np.asarray(g, dtype=float) for g in flatten(cotangent)[0]]
-        got = [values(g) for g in pull_back(ys, gs, leaves, record=record)]
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the limits that an edge is about
+            ys = results(subject.f(*lifted, **subject.options))
+            gs = [np.asarray(g, dtype=float) for g in flatten(cotangent)[0]]
+            got = [values(g) for g in pull_back(ys, gs, leaves, record=record)]
         for i, (x, g, e) in enumerate(zip(leaves, got, flatten(expected)[0], strict=True)):
             g = np.zeros(x.shape) if g is None else g
             if g.shape != np.shape(e) or not np.allclose(g, e, 1e-9, 1e-12, equal_nan=True):

@@ -35,5 +35,6 @@ CASES: dict[str, OpCase] = {
     "logaddexp": OpCase(with_number(pair()), np.logaddexp, order=3, edges=infinities),
     "logaddexp2": OpCase(with_number(pair()), np.logaddexp2, order=3, edges=infinities),
     "xlogy": OpCase(with_number(pair((0.4, 2), (0.4, 2))), numpy_xlogy, order=3, edges=(
-        at([0, 0, 2], [0, 3, 4], g=[1.0] * 3, expect=[[0, np.log(3), np.log(4)], [0, 0, 0.5]]),)),
+        at([0, 0, 2, 1], [0, 3, 4, 0], g=[1.0] * 4,
+           expect=[[0, np.log(3), np.log(4), -np.inf], [0, 0, 0.5, np.inf]]),)),
 }

@@ -24,7 +24,8 @@ def indexing(draw: Any, masks: bool = True) -> tuple[np.ndarray, Any]:
         rows.map(lambda r: (r, ...)), rows.map(lambda r: (..., None, r) if x.ndim == 1 else
                                                (r[:, None], slice(0, 1))),
         st.integers(-n, n - 1).map(np.int64), st.integers(-n, n - 1).map(np.array),
-        rows.map(lambda r: (None, r, ..., None)), rows.map(lambda r: np.stack([r, r[::-1]])),
+        rows.map(lambda r: (None, r, ..., None)), rows.map(lambda r: (r.tolist(),)),
+        rows.map(lambda r: np.stack([r, r[::-1]])),
     ]
     if x.ndim > 1:
         forms += [rows.map(lambda r: (slice(None, None, -1), r % x.shape[1])),
@@ -63,7 +64,7 @@ def numpy_scatter(v: np.ndarray, index: Any, shape: Any) -> np.ndarray:
 def numpy_at(ufunc: np.ufunc) -> Callable[..., np.ndarray]:
     def oracle(x: np.ndarray, index: Any, v: np.ndarray) -> np.ndarray:
         y = x.copy()
-        ufunc.at(y, index, v)
+        ufunc.at(y, index, np.broadcast_to(v, x[index].shape).copy())
         return y
 
     return oracle

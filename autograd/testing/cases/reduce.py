@@ -122,7 +122,8 @@ CASES: dict[str, OpCase] = {
     "min": OpCase(reduction(spaced), np.min, edges=(at(
         rows, axis=1, g=[1, 2, 3], expect=[[[1, 0, 0], [1, 0, 1], [1, 1, 1]]]),)),
     "ptp": OpCase(reduction(spaced), np.ptp),
-    "var": OpCase(st.one_of(reduction(), varying()), np.var),
+    "var": OpCase(st.one_of(reduction(), varying()), np.var, edges=(
+        at([1.0], ddof=1, g=1.0, expect=[[nan]]),)),
     "std": OpCase(varying(), np.std, edges=(
         at([2.0, 2.0], g=1.0, expect=[[0, 0]]),)),
     "logsumexp": OpCase(reduction(), numpy_logsumexp, order=3, edges=(at(

@@ -87,6 +87,14 @@ _because(
     ("matmul[b]", "len(shapes[1]) == 2 and a.ndim > 2", "len(shapes[1]) == 2 and g.ndim > 2"),
 )
 _because(
+    "NumPy takes the index either way; in its plain form it is one of the device's arrays, which the "
+    "stand-in for CuPy looks at",
+    ("index._to_last_writes", "last = _last_writes(values(g), plain)[plain]",
+     "last = _last_writes(values(g), index)[plain]"),
+    ("index._to_last_writes", "last = _last_writes(values(g), plain)[plain]",
+     "last = _last_writes(values(g), plain)[index]"),
+)
+_because(
     "the branch only saves time: it makes one product of many",
     ("matmul[b]", "len(shapes[1]) == 2 and a.ndim > 2", "len(shapes[1]) == 2"),
     ("matmul[b]", "len(shapes[1]) == 2 and a.ndim > 2", "len(shapes[1]) == 2 and a.ndim >= 2"),

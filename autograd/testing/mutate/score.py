@@ -41,6 +41,13 @@ _ORDER = {"first": 1, "second": 2, "third": 3}
 _PATIENCE = 20.0  # seconds; a fault in a loop may make it endless
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 class Example:
     """One drawn input of an op: its record, and what the gradients of each order must be."""
 
@@ -181,6 +188,7 @@ def _kind(x: Any) -> Any:
 class Subject:
     """An op with its examples: what mutants of its rules are tried on."""
 
+    @_quiet()
     def __init__(self, name: str, op: Op, case: OpCase, count: int, seed: int) -> None:
         self.name, self.op, self.case = name, op, case
         self.problems: list[str] = []
@@ -194,6 +202,7 @@ class Subject:
         if not self.examples:
             self.problems.append("no drawn input has a gradient")
 
+    @_quiet()
     def prepare(self, check: str) -> None:
         """Compute, with the rules as they stand, what a check compares with; once.
 
@@ -329,7 +338,7 @@ def judge(unit: Unit, excused: dict[tuple[str, str], str],
     outcomes = {m: Outcome(m.id, unit.name, unit.ops, m.category, m.diff, m.place)
                 for m in unit.mutants}
     left = list(unit.mutants)
-    with np.errstate(all="ignore"), _quiet():
+    with _quiet():
         for effort in (0, 1):
             for check in CHECKS[1:]:
                 for subject in subjects(effort) if left else ():
@@ -377,13 +386,6 @@ def _refuted(unit: Unit, mutant: Mutant, subjects: Sequence[Subject]) -> str:
 def _every_pass(example: Example, order: int) -> list[Array]:
     return (example.gradients() + example.gradients(record=True)
             + (example.gradients(2) if order > 1 else []))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @contextmanager

@@ -53,8 +53,9 @@ def reduction(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def along(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return f, which takes an axis, with None for x flattened."""
-    return lambda x, axis=None, **o: f(x.reshape(-1), 0, **o) if axis is None else f(x, axis, **o)
+    """Return f, which takes an axis, with None for x flattened; NumPy flattens a number too."""
+    return lambda x, axis=None, **options: (
+        f(x.reshape(-1), 0, **options) if axis is None or not x.ndim else f(x, axis, **options))
 
 
 def standing(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -249,9 +250,12 @@ def inner(a: Any, b: Any) -> Any:
 
 
 def kron(a: Any, b: Any) -> Any:
-    """PyTorch fails on some pairs with different numbers of axes."""
+    """PyTorch's own fails for some shapes as soon as a gradient is wanted."""
     ndim = max(a.ndim, b.ndim)
-    return torch.kron(*(x.reshape([1] * (ndim - x.ndim) + list(x.shape)).clone() for x in (a, b)))
+    m, n = ([1] * (ndim - x.ndim) + list(x.shape) for x in (a, b))
+    a = a.reshape([k for side in m for k in (side, 1)])
+    return (a * b.reshape([k for side in n for k in (1, side)])).reshape(
+        [i * k for i, k in zip(m, n, strict=True)])
 
 
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1,
