@@ -87,8 +87,8 @@ _because(
     ("matmul[b]", "len(shapes[1]) == 2 and a.ndim > 2", "len(shapes[1]) == 2 and g.ndim > 2"),
 )
 _because(
-    "NumPy takes the index either way; in its plain form it is one of the device's arrays, which the "
-    "stand-in for CuPy looks at",
+    "NumPy takes the index either way; in its plain form it is an array of the device's library, "
+    "which the stand-in for CuPy looks at",
     ("index._to_last_writes", "last = _last_writes(values(g), plain)[plain]",
      "last = _last_writes(values(g), index)[plain]"),
     ("index._to_last_writes", "last = _last_writes(values(g), plain)[plain]",
