@@ -77,6 +77,14 @@ def test_imports_point_upwards(package: str, rows: list[str]) -> None:
                 f"{package}.{name} imports {imported}, which stands below it")
 
 
+def test_the_engine_can_be_held_whole() -> None:
+    """Without ops, gradient tests and the tape's viewers it has about 1,500 lines of text."""
+    files = [path for name, path in modules("autograd").items()
+             if name.split(".")[0] not in ("ops", "testing", "tape")]
+    lines = [line for path in files for line in path.read_text().splitlines() if line.strip()]
+    assert len(lines) < 1550, len(lines)
+
+
 def test_the_engine_knows_nothing_of_language_models() -> None:
     for name, path in modules("autograd").items():
         assert not any(i.startswith("tinygrad_llm") for i in imports(path, "autograd", name)), name
