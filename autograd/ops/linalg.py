@@ -510,8 +510,8 @@ def _(g: Any, x: Any, y: Any, shape: Shape, p: float, axis: Any, keepdims: bool)
     ratio = x * _reciprocal(y)
     if p == 2:
         return g * ratio
-    zero = equal(ratio, 0)
-    return where(zero, 0.0, g * sign(x) * power(absolute(where(zero, 1.0, ratio)), p - 1))
+    safe = where(equal(ratio, 0), 1.0, ratio)  # there the sign is 0, and 0 times infinity is not
+    return g * sign(x) * power(absolute(safe), p - 1)
 
 
 @composite

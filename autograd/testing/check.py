@@ -26,7 +26,7 @@ from ..ops import concatenate, reshape
 from ..tensor import Tensor, values
 from ..transforms import jvp, vjp
 from ..tree import flatten
-from .differences import EPS, derivative, noise, rounding
+from .differences import EPS, STEP, derivative, noise, rounding
 from .failure import GradientError, Subject, explained
 
 NO_DERIVATIVE = "f has no derivative here: it has a kink or a jump, or is not finite"
@@ -121,7 +121,7 @@ class Point:
     """f at the point `xs`, with the cotangent c, the value y and the gradients g there."""
 
     def __init__(self, f: Callable[..., Any], xs: list[Array], rng: Any, order: int = 1,
-                 weight: float = 1.0) -> None:
+                 weight: float = 1.0, size: float = 0.0) -> None:
         self.f, self.rng, self.order = f, rng, order
         self.xs = [_read_only(x) for x in xs]
         with _writing_told(order):
@@ -135,9 +135,11 @@ class Point:
         flat = _flat(self.xs)
         self.scale = np.maximum(1, np.abs(flat))
         self.v = self.direction()
-        terms = [np.abs(self.c * self.y).sum(), np.abs(self.g * flat).sum(),
+        terms = [np.abs(self.c * self.y).sum(),
+                 np.abs(self.g * (np.abs(flat) + STEP * self.scale)).sum(),
                  noise(lambda t: self.c * self.value(self.v, t), self.c * self.y) / EPS]
-        self.size = float(np.nan_to_num(terms, posinf=0.0).sum())
+        # a derivative that is all but 0 may be the difference of terms as large as f's own
+        self.size = max(size, float(np.nan_to_num(terms, posinf=0.0).sum()))
 
     def split(self, v: Array) -> list[Array]:
         """Return a vector of all elements as arrays of the shapes of xs."""
@@ -181,7 +183,7 @@ class Point:
 
         single = self.y.size == 1 and self.scale.size == 1
         weight = self.weight * float(_flat(weights)[0]) if single else 1.0
-        return Point(gradient, self.xs, self.rng, self.order + 1, weight)
+        return Point(gradient, self.xs, self.rng, self.order + 1, weight, self.size)
 
     def compare(self, check: str, expected: Any, got: Any, tolerance: Any, **more: Any) -> None:
         """Raise GradientError unless the values agree; name the worst element."""
@@ -329,8 +331,9 @@ def check_complex_step(point: Point) -> None:
 
 def _imaginary(point: Point, shift: float) -> Array | None:
     h = 1e-100
-    inner = [np.asarray(x * (1 + shift) + 1j * h * v)
-             for x, v in zip(point.xs, point.split(point.v), strict=True)]
+    uneven = point.v / point.scale  # moved by the same factor, terms might still cancel
+    inner = [np.asarray(x * (1 + shift * u) + 1j * h * v) for x, u, v in
+             zip(point.xs, point.split(uneven), point.split(point.v), strict=True)]
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("error")  # of a complex number cast to a real one

@@ -251,11 +251,17 @@ CASES: dict[str, OpCase] = {
     "_qr": OpCase(tall_or_not("reduced", "complete"), packed_qr),
     "svd": OpCase(full_svd(), np.linalg.svd),
     "_svd": OpCase(rectangular(thin_svd), packed_svd),
-    "svdvals": OpCase(rectangular(), np.linalg.svdvals),
+    "svdvals": OpCase(rectangular(), np.linalg.svdvals, edges=(
+        ((np.array([[1.0, 0.0], [0.0, 0.0]]),), {}, np.ones(2),
+         [np.array([[1.0, 0.0], [0.0, 0.0]])]),)),
     "norm": OpCase(norming(), np.linalg.norm),
     "vector_norm": OpCase(vector_norming(), numpy_vector_norm),
-    "_p_norm": OpCase(p_norming(), lambda x, p, axis, keepdims:
-                      numpy_vector_norm(x, axis, keepdims, p)),
+    "_p_norm": OpCase(
+        p_norming(), lambda x, p, axis, keepdims: numpy_vector_norm(x, axis, keepdims, p),
+        edges=tuple(((np.array(x),), {"p": p, "axis": None, "keepdims": False}, np.array(1.0),
+                     [np.array(dx)]) for x, p, dx in [
+            ([1.0, 0.0, -4.0], 0.5, [3.0, 0.0, -1.5]), ([0.0, 0.0], 3, [0.0, 0.0]),
+            ([0.0, 0.0], 2, [0.0, 0.0])])),
     "matrix_norm": OpCase(matrix_norming(), np.linalg.matrix_norm),
     "cond": OpCase(conditioning(), np.linalg.cond),
     "matrix_rank": OpCase(ranking(), np.linalg.matrix_rank),

@@ -119,6 +119,15 @@ _because(
     ("products._einsum_rule", "letter not in seen", "letter not in terms"),
 )
 _because(
+    "y is positive, so the ratio x / y has the sign of x, and where it is 0 so is what multiplies it",
+    ("_p_norm", "return g * sign(x) * power(absolute(safe), p - 1)",
+     "return g * sign(ratio) * power(absolute(safe), p - 1)"),
+    ("_p_norm", "safe = where(equal(ratio, 0), 1.0, ratio)",
+     "safe = where(equal(ratio, 0), 2.0, ratio)"),
+    ("_p_norm", "safe = where(equal(ratio, 0), 1.0, ratio)",
+     "safe = where(equal(x, 0), 1.0, ratio)"),
+)
+_because(
     "convolution commutes, in the part where both overlap fully too",
     ("convolution._convolve_rule", "return convolve(g, flip(other), 'valid')",
      "return convolve(flip(other), g, 'valid')"),

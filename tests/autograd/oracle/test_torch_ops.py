@@ -451,7 +451,7 @@ TORCH: dict[str, Callable[..., Any]] = {
     "logaddexp": torch.logaddexp, "logaddexp2": torch.logaddexp2, "xlogy": torch.xlogy,
     "add": torch.add, "subtract": torch.subtract, "multiply": torch.multiply,
     "divide": torch.divide, "positive": torch.positive, "negative": torch.negative,
-    "reciprocal": torch.reciprocal, "power": torch.pow, "float_power": torch.float_power,
+    "reciprocal": torch.reciprocal, "power": torch.pow,
     "square": torch.square, "sqrt": torch.sqrt,
     "cbrt": lambda x: torch.sign(x) * torch.abs(x) ** (1 / 3), "hypot": torch.hypot,
     "floor_divide": floor_divide, "remainder": torch.remainder, "fmod": torch.fmod,
