@@ -28,7 +28,7 @@ def namespace(first: Any = None, *others: Any) -> Any:
         return np
     for value in (first, *others):
         kind = type(value)
-        if kind is _NumPyArray:
+        if isinstance(value, _NumPyArray):
             return np  # other libraries' arrays beside it are refused by NumPy and them alike
         root = kind.__module__.partition(".")[0]
         if root not in _HOST and root in sys.modules and hasattr(sys.modules[root], "asarray"):

@@ -10,7 +10,7 @@ import numpy as np
 from .backend import Array, namespace
 from .broadcast import astype, sum_to
 from .graph import Node, newest_first, sweep
-from .primitive import Primitive
+from .primitive import Op, Primitive
 from .tensor import STATE, Tensor, constant, recording, values
 
 NumPyArray = np.ndarray
@@ -55,10 +55,12 @@ def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Node] | None, reco
 
     def pull_any(node: Node, g: Any, members: Collection[Node]) -> list[Any]:
         parts = node.op.pull(node, g, members, record)
-        if watch is not None:
+        if watch is not None and isinstance(node.op, Op):  # a checkpoint's parts are no arrays
             watch.pulled(node, g, parts)
-        return [_fitted(part, parent, node.op.name)
-                for part, parent in zip(parts, node.parents, strict=True)]
+        parts = [_fitted(part, parent, node.op.name)
+                 for part, parent in zip(parts, node.parents, strict=True)]
+        return [constant(part) if record and isinstance(part, NumPyArray) else part
+                for part in parts]
 
     with recording(record):
         gradients = sweep(order, seeds, pull_any if record or watch is not None else _pull_plain,
@@ -137,7 +139,8 @@ def seed(y: Tensor, g: Any, name: str) -> Any:
                 f"y.sum(), or pass a cotangent of that shape"
             )
         return namespace(y.data).ones_like(y.data)
-    g = g if isinstance(g, Tensor) else namespace(y.data, g).asarray(g, dtype=y.dtype)
+    g = g if isinstance(g, Tensor) else namespace(y.data, g).asarray(g)
+    g = g if g.dtype == y.dtype else astype(g, y.dtype)
     if g.shape != y.shape:
         raise ValueError(f"{name}: the cotangent must have the shape of the result, {y.shape}; "
                          f"got {g.shape}")
@@ -161,7 +164,11 @@ def backward(y: Tensor, g: Any = None, *, record: bool = False, retain: bool = F
     for leaf, gradient in _run([y], [start], None, record, retain).items():
         x = leaf.owner()  # type: ignore[attr-defined]
         if x is not None:
-            x.grad = gradient if x.grad is None else x.grad + gradient
+            if x.shape != leaf.shape:
+                raise RuntimeError(f"backward: the data of a leaf was replaced by an array of "
+                                   f"another shape: {leaf.shape}, now {x.shape}; make a new Tensor")
+            total = gradient if x.grad is None else x.grad + gradient
+            x.grad = np.asarray(total) if isinstance(total, np.generic) else total
 
 
 setattr(Tensor, "backward", backward)  # noqa: B010, the type is declared in tensor.py

@@ -17,7 +17,7 @@ from typing import Any
 from .backward import pull_back
 from .broadcast import identity
 from .graph import Leaf, Node
-from .tensor import STATE, Tensor, recorded, recording
+from .tensor import STATE, Tensor, at_depth, recorded, recording
 from .tree import flatten
 
 
@@ -39,7 +39,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         parents = [x.node for x in tensors] + outside
         if not parents:
             return rebuild_y(ys)
-        segment = _Segment(f, leaves, rebuild)
+        segment = _Segment(f, leaves, rebuild, len(ys))
         core = Node(segment, parents, segment)
         return rebuild_y(
             recorded(y.data, Node(_Result(k), [core], k, y.shape, y.dtype))
@@ -58,8 +58,8 @@ def _first_run(f: Callable[..., Any], leaves: list[Any],
     start = Leaf().serial
     args, kwargs = rebuild(_at_new_places(leaves))
     ys, rebuild_y = flatten(f(*args, **kwargs))
-    stack = [y.node for y in ys if isinstance(y, Tensor) and y.node is not None]
-    seen, outside = set(stack), []
+    seen = {y.node for y in ys if isinstance(y, Tensor) and y.node is not None}
+    stack, outside = list(seen), []
     while stack:
         node = stack.pop()
         if node.serial < start:
@@ -82,23 +82,27 @@ class _Segment:
     """The op of a checkpointed call: its parents are the arguments and what f sees by closure."""
 
     def __init__(self, f: Callable[..., Any], leaves: list[Any],
-                 rebuild: Callable[..., Any]) -> None:
-        self.f, self.leaves, self.rebuild = f, leaves, rebuild
+                 rebuild: Callable[..., Any], results: int) -> None:
+        self.f, self.leaves, self.rebuild, self.results = f, leaves, rebuild, results
+        self.depth = STATE.depth
         self.name = f"checkpoint({getattr(f, '__name__', type(f).__name__)})"
 
     def pull(self, node: Node, g: _Cotangents, members: Collection[Node],
              record: bool) -> list[Any]:
         """Compute the call again, this time remembering, and pull g back through it."""
         chosen = [x for x in self.leaves if isinstance(x, Tensor) and x.node is not None]
-        start = Leaf().serial
-        with recording(True):
+        with recording(True), at_depth(self.depth):
             fresh = [identity(x) if record else y
                      for x, y in zip(chosen, _at_new_places(chosen), strict=True)]
+            start = Leaf().serial  # newer than the new places: the walk ends there, too
             places = iter(fresh)
             args, kwargs = self.rebuild(
                 next(places) if isinstance(x, Tensor) and x.node is not None else x
                 for x in self.leaves)
             ys = flatten(self.f(*args, **kwargs))[0]
+        if len(ys) != self.results:
+            raise RuntimeError(f"{self.name}: the function returned {self.results} result(s) at "
+                               f"first and {len(ys)} when called again; it must compute the same")
         outside = [constant_at(parent) for parent in node.parents[len(chosen) :]]
         return pull_back([ys[k] for k in g.parts], list(g.parts.values()), [*fresh, *outside],
                          record=record, since=start)

@@ -28,7 +28,7 @@ from .backward import pull_back
 from .broadcast import identity
 from .graph import Node
 from .primitive import Op
-from .tensor import STATE, Tensor, constant, recording
+from .tensor import STATE, Tensor, at_depth, constant, recording
 
 
 class Fused(Op):
@@ -56,8 +56,12 @@ class Fused(Op):
         arrays = [arg.data if isinstance(arg, Tensor) else arg for arg in args]
         for i, arg in enumerate(args):
             if not isinstance(arg, Tensor):
-                self.accepted(arg, i, args)
-        y, saved = self.compute(self.forward, arrays, options)
+                arrays[i] = self.accepted(arg, i, args)
+        computed = self.compute(self.forward, arrays, options)
+        if not isinstance(computed, tuple) or len(computed) != 2:
+            raise TypeError(f"{self.name}: a fused op's function returns a pair, the result and "
+                            f"what its backward pass needs, got {type(computed).__name__}")
+        y, saved = computed
         if not any(isinstance(arg, Tensor) for arg in args):
             return y
         parents = tuple(arg.node if isinstance(arg, Tensor) else None for arg in args)
@@ -77,7 +81,7 @@ class Fused(Op):
         if self.rule is None:
             raise TypeError(f"{self.name}: has no backward rule; give one with @{self.name}.vjp")
         parts = self.rule(g, saved)
-        parts = parts if isinstance(parts, tuple) else (parts,)
+        parts = parts if isinstance(parts, (tuple, list)) else (parts,)
         if len(parts) != len(args):
             raise TypeError(
                 f"{self.name}: its rule must return {len(args)} gradients, one for each array "
@@ -87,7 +91,7 @@ class Fused(Op):
 
     def _pull_reference(self, args: Sequence[Any], options: dict[str, Any], g: Tensor,
                         needed: Sequence[bool]) -> Sequence[Any]:
-        with recording(True):
+        with recording(True), at_depth(STATE.depth + 1):
             # New places in the record, so that the walk below ends at the arguments, even where
             # one of them was itself computed from another.
             inputs = [identity(arg) if wanted else arg

@@ -136,11 +136,13 @@ def sweep(
         gradient = gradients.pop(node, None)
         if gradient is None:
             continue
-        if node.hooks:
+        if node.hooks and node.serial >= since:  # an older node's gradient is not complete here
             for hook in tuple(node.hooks):
                 gradient = hook(gradient)
         if node in wanted:
             results[node] = gradient
+            if not any(parent in members for parent in node.parents):
+                continue  # nobody asks further: its rule is not needed, nor used up
         if node.op is None or node.serial < since:
             continue
         parts = pull(node, gradient, members)

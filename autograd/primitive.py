@@ -44,11 +44,19 @@ class Op(ABC):
     """
 
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+        if isinstance(function, Op) or not hasattr(function, "__name__"):
+            raise TypeError(f"an op is made of a function that was defined with def or lambda, "
+                            f"got {function!r}")
         self.forward = function
         self.name = name or function.__name__
         update_wrapper(self, function)
         kinds = inspect.Parameter
         parameters = list(inspect.signature(function).parameters.values())
+        found = {p.kind for p in parameters}
+        if kinds.VAR_KEYWORD in found or found >= {kinds.POSITIONAL_ONLY, kinds.VAR_POSITIONAL}:
+            raise TypeError(f"{self.name}: an op's arrays are its positional-only parameters or "
+                            f"its *args, not both, and its options have names; got "
+                            f"{inspect.signature(function)}")
         self.variadic = next((p.name for p in parameters if p.kind is kinds.VAR_POSITIONAL), "")
         arrays = [p for p in parameters if p.kind is kinds.POSITIONAL_ONLY] or [
             p for p in parameters
@@ -71,6 +79,10 @@ class Op(ABC):
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+    def __reduce__(self) -> str:
+        """Copy and pickle by name, as functions are."""
+        return str(getattr(self, "__qualname__", self.name))
 
     @abstractmethod
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -123,7 +135,7 @@ class Op(ABC):
         """Return a result that belongs to Tensors as an array, if it is one of real numbers."""
         if isinstance(y, (bool, int, float, np.generic)):
             y = np.asarray(y)
-        if not hasattr(y, "dtype"):
+        if not hasattr(y, "dtype") or isinstance(y, Tensor):
             raise TypeError(f"{self.name}: an op must return an array, got {type(y).__name__}")
         if y.dtype.kind == "c":
             raise TypeError(f"{self.name}: the result is complex, and complex gradients are not "
@@ -136,7 +148,13 @@ class Op(ABC):
         """Return an argument that array libraries take, a list as an array; refuse others."""
         if type(arg) is list and arg and not any(isinstance(x, Tensor) for x in arg):
             arg = np.asarray(arg)
-        numbers = arg.dtype.kind in "fbiucV" if hasattr(arg, "dtype") else (
+        if isinstance(arg, NumPyArray) and type(arg) is not NumPyArray:
+            if isinstance(arg, (np.ma.MaskedArray, np.matrix)):
+                raise TypeError(f"{self.name}: {type(arg).__name__} has rules of its own for * and "
+                                f"for reductions, which derivatives do not follow; pass "
+                                f"np.asarray(x)")
+            arg = arg.view(NumPyArray)
+        numbers = getattr(arg.dtype, "kind", "?") in "fbiucV" if hasattr(arg, "dtype") else (
             isinstance(arg, INDICES) or hasattr(arg, "__array__"))
         if not numbers or (arg is None and (self.variadic or position in self.required)):
             raise TypeError(f"{self.name}: expected arrays or numbers, got {describe(args)}")
@@ -194,6 +212,8 @@ class Primitive(Op):
         names itself, it is meant. A rule must not write into g. The engine, not the rule, sums
         over axes along which an argument was broadcast, adds up several uses, and skips constants.
         """
+        if rules == (None,):
+            rules *= max(1, len(self.arrays))
         self.joint = len(rules) == 1 and (bool(self.variadic) or len(self.arrays) > 1)
         if not self.joint and len(rules) != len(self.arrays):
             raise TypeError(
@@ -339,14 +359,15 @@ class Rule:
     __slots__ = ("function", "only_array", "residuals")
 
     def __init__(self, op: Primitive, function: Callable[..., Any]) -> None:
-        names = list(inspect.signature(function).parameters)
+        parameters = inspect.signature(function).parameters
+        names = [name for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
         known = {*op.arrays, *op.defaults, "y", "shape", "shapes", "wanted"}
         known |= {op.variadic} if op.variadic else set()
         unknown = [name for name in names[1:] if name not in known]
-        if not names or names[0] != "g" or unknown:
+        if not names or names[0] != "g" or unknown or len(names) < len(parameters):
             raise TypeError(
                 f"{op.name}: a rule's first parameter is g, the others name what it keeps, out of "
-                f"{sorted(known)}; got {names}"
+                f"{sorted(known)}; got {list(parameters)}"
             )
         self.function = function
         self.residuals = tuple(names[1:])

@@ -61,6 +61,16 @@ def recording(on: bool) -> Iterator[None]:
         STATE.recording = before
 
 
+@contextmanager
+def at_depth(depth: int) -> Iterator[None]:
+    """Inside the block it is as if `depth` transforms were running the function."""
+    before, STATE.depth = STATE.depth, depth
+    try:
+        yield
+    finally:
+        STATE.depth = before
+
+
 def no_grad() -> Any:
     """Inside `with no_grad():` nothing is recorded: results are constants and keep no memory."""
     return recording(False)
@@ -82,9 +92,15 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         if isinstance(data, Tensor):
             data = data.data
+        if not isinstance(requires_grad, (bool, np.bool_)):
+            raise TypeError(f"Tensor: requires_grad is True or False, got {requires_grad!r}; name "
+                            f"the dtype: Tensor(data, dtype=...)")
         library = namespace(data)
         self.data: Array = library.asarray(data, dtype=dtype)
-        kind = self.data.dtype.kind
+        kind = getattr(self.data.dtype, "kind", None)
+        if kind is None:
+            raise TypeError(f"Tensor: expected an array of NumPy or CuPy, got "
+                            f"{type(data).__module__}.{type(data).__name__}; convert it first")
         if kind not in "biufV" or (kind == "V" and self.data.dtype.names):
             raise TypeError(
                 f"Tensor: expected real numbers, got dtype {self.data.dtype}; "
@@ -136,6 +152,9 @@ class Tensor:
     def grad(self, value: Any) -> None:
         if self.node is None:
             raise ValueError("grad: this Tensor is a constant; make it with requires_grad=True")
+        if value is not None and getattr(value, "shape", ()) != self.shape:
+            raise ValueError(f"grad: expected the shape of the Tensor, {self.shape}, "
+                             f"got {getattr(value, 'shape', ())}")
         self._grad = value
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
@@ -148,6 +167,8 @@ class Tensor:
         if self.node is None:
             raise RuntimeError("register_hook: this Tensor is a constant, no gradient reaches it; "
                                "make it with requires_grad=True, or compute it from one that is")
+        if not callable(hook):
+            raise TypeError(f"register_hook: expected a function of the gradient, got {hook!r}")
         hooks = self.node.hooks = self.node.hooks or []
 
         def checked(g: Any) -> Any:
@@ -157,7 +178,9 @@ class Tensor:
             if getattr(new, "shape", None) != g.shape:
                 raise ValueError(f"register_hook: the hook must return a gradient of the shape "
                                  f"{g.shape} or None, got {getattr(new, 'shape', new)}")
-            return new
+            if not isinstance(g, Tensor):
+                return values(new).astype(g.dtype, copy=False)
+            return new if isinstance(new, Tensor) else constant(new.astype(g.dtype, copy=False))
 
         hooks.append(checked)
         return lambda: hooks.remove(checked) if checked in hooks else None
@@ -178,10 +201,22 @@ class Tensor:
         return self.data.item()
 
     def __float__(self) -> float:
-        return float(self.data)
+        return float(self._number("float"))
 
     def __int__(self) -> int:
-        return int(self.data)
+        return int(self._number("int"))
+
+    def _number(self, kind: str) -> Array:
+        """Return the data; refuse where `array[i] = x` or `math.sin(x)` would lose a derivative."""
+        if self.node is not None and STATE.depth:
+            raise TypeError(
+                f"a Tensor that is being differentiated is not turned into {kind} in silence, "
+                f"because that would drop its derivative; use an op of autograd (stack to fill an "
+                f"array), or x.item() for its value")
+        return self.data
+
+    def __format__(self, spec: str) -> str:
+        return format(self.data.item() if spec and self.ndim == 0 else str(self), spec)
 
     def __bool__(self) -> bool:
         return bool(self.data)
@@ -205,6 +240,12 @@ class Tensor:
             "a Tensor is not turned into an array in silence, because that would drop its "
             "gradient; use x.data for its values, or the same function from autograd"
         )
+
+    def __array_function__(self, function: Any, *_: Any) -> Any:
+        if function in (np.shape, np.ndim, np.size):
+            return function(self.data)
+        raise TypeError(f"np.{function.__name__} does not take Tensors, as it would drop their "
+                        f"gradient; use autograd.{function.__name__}, or x.data for the values")
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise TypeError(

@@ -10,10 +10,10 @@ function sees only by closure are constants of a plain result; pass a Tensor to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from operator import index
 from typing import Any
 
 from .backend import namespace
@@ -21,8 +21,8 @@ from .backward import pull_back, seed
 from .broadcast import identity
 from .graph import Leaf
 from .ops import multiply, reshape, stack, sum
-from .tensor import STATE, Tensor, constant, recorded, recording, values
-from .tree import flatten, mapped, same_structure
+from .tensor import STATE, Tensor, at_depth, constant, recorded, recording, values
+from .tree import flatten, is_leaf, mapped, same_structure
 
 Function = Callable[..., Any]
 
@@ -34,7 +34,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0,
     `argnums` chooses the positional argument to differentiate by; a tuple of them gives a tuple
     of gradients. The gradient by an argument that f does not depend on is zero. With `has_aux` f
     returns a pair `(y, aux)` and the result is `((y, aux), gradient)`. Raises TypeError for an
-    integer argument and ValueError where f's result is not a scalar.
+    integer argument or a container as result, and ValueError for a result that is not a scalar.
     """
 
     @wraps(f)
@@ -188,6 +188,9 @@ def hvp(f: Function, primals: Any, tangents: Any) -> Any:
     shapes = [getattr(x, "shape", ()) for x in flatten(args)[0]]
     vs = _fitting(given, args, shapes, "hvp: the tangents")
     every = tuple(range(len(args)))
+    if any(isinstance(v, Tensor) for v in vs):  # then the result is recorded, too
+        args = mapped(lambda x: x if isinstance(x, Tensor) else constant(namespace(x).asarray(x)),
+                      args)
 
     def along(*xs: Any) -> Any:
         slopes, _ = flatten(grad(f, every)(*xs))
@@ -219,7 +222,7 @@ class _Call:
         return self.rebuild_y(_result(y, self.nested) for y in self.ys)
 
     def scalar(self) -> Tensor:
-        if len(self.ys) != 1:
+        if not is_leaf(self.rebuild_y(self.ys)):
             raise TypeError(f"{self.name}: the function must return one scalar, got a container of "
                             f"{len(self.ys)}; use has_aux=True to return more beside it")
         return self.ys[0]
@@ -245,11 +248,7 @@ class _Call:
 def _call(f: Function, args: tuple[Any, ...], argnums: int | Sequence[int], kwargs: dict[str, Any],
           name: str, has_aux: bool = False) -> _Call:
     """Call f with the chosen arguments on the tape; tell whether the results are to be recorded."""
-    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    missing = [i for i in chosen if not -len(args) <= i < len(args)]
-    if missing:
-        raise TypeError(f"{name}: argument {missing[0]} is to be differentiated, but the function "
-                        f"was called with {len(args)} positional argument(s)")
+    single, chosen = _positions(argnums, len(args), name)
     given = flatten([*args, *kwargs.values()])[0]
     nested = any(isinstance(x, Tensor) for x in given) or STATE.depth > 0
     traced, inputs = list(args), []
@@ -262,7 +261,7 @@ def _call(f: Function, args: tuple[Any, ...], argnums: int | Sequence[int], kwar
             leaves = [_traced(x, i, name) for x in leaves]
             inputs += leaves
             traced[i] = rebuild(leaves)
-        with _inside_transform():
+        with at_depth(STATE.depth + 1):
             y = f(*traced, **kwargs)
     if has_aux and (not isinstance(y, tuple) or len(y) != 2):
         raise TypeError(f"{name}: with has_aux the function must return a pair (y, aux), "
@@ -270,8 +269,25 @@ def _call(f: Function, args: tuple[Any, ...], argnums: int | Sequence[int], kwar
     y, aux = y if has_aux else (y, None)
     aux = aux if nested else mapped(values, aux)
     ys, rebuild_y = _results(y, name)
-    picked = args[chosen[0]] if isinstance(argnums, int) else tuple(args[i] for i in chosen)
+    picked = args[chosen[0]] if single else tuple(args[i] for i in chosen)
     return _Call(ys, rebuild_y, inputs, flatten(picked)[1], nested, aux, name)
+
+
+def _positions(argnums: Any, count: int, name: str) -> tuple[bool, list[int]]:
+    """Return whether `argnums` is a single position, and the positions, counted from the left."""
+    single = hasattr(argnums, "__index__") and not getattr(argnums, "ndim", 0)
+    try:
+        chosen = [index(i) for i in ([argnums] if single else argnums)]
+    except TypeError:
+        raise TypeError(f"{name}: argnums must be an integer or several, got {argnums!r}") from None
+    missing = [i for i in chosen if not -count <= i < count]
+    if missing:
+        raise TypeError(f"{name}: argument {missing[0]} is to be differentiated, but the function "
+                        f"was called with {count} positional argument(s)")
+    chosen = [i % count for i in chosen]
+    if len(set(chosen)) < len(chosen):
+        raise TypeError(f"{name}: argnums names an argument twice: {argnums!r}")
+    return single, chosen
 
 
 def _results(y: Any, name: str) -> tuple[list[Tensor], Callable[..., Any]]:
@@ -302,8 +318,9 @@ def _fitting(given: Any, args: Any, shapes: Sequence[Any], what: str) -> list[An
     """Return the leaves of `given`, which must have the containers of `args` and these shapes."""
     leaves = flatten(given)[0]
     if not same_structure(args, given):
-        raise ValueError(f"{what} must have the containers of the arguments, got {len(leaves)} "
-                         f"leaves for {len(shapes)}")
+        raise ValueError(f"{what} must have the containers of the arguments, with a number or "
+                         f"array for each of the {len(shapes)} there; got {len(leaves)} in "
+                         f"{type(given).__name__}")
     for leaf, shape in zip(leaves, shapes, strict=True):
         if getattr(leaf, "shape", ()) != tuple(shape):
             raise ValueError(f"{what} must have the shapes of the arguments: expected "
@@ -320,12 +337,3 @@ def _result(part: Any, nested: bool) -> Any:
         keep = isinstance(part, Tensor) and STATE.recording
         return part if keep else constant(values(part))
     return namespace(values(part)).asarray(values(part))
-
-
-@contextmanager
-def _inside_transform() -> Iterator[None]:
-    STATE.depth += 1
-    try:
-        yield
-    finally:
-        STATE.depth -= 1

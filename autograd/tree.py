@@ -35,7 +35,8 @@ def mapped(f: Callable[[Any], Any], tree: Any) -> Any:
     """Return the tree with f applied to each leaf: in order, in a dict in the order of its keys."""
     if isinstance(tree, tuple):
         parts = [mapped(f, part) for part in tree]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+        make = getattr(type(tree), "_make", type(tree))  # a namedtuple has its own
+        return make(parts)
     if isinstance(tree, list):
         return [mapped(f, part) for part in tree]
     if isinstance(tree, dict):
@@ -45,7 +46,8 @@ def mapped(f: Callable[[Any], Any], tree: Any) -> Any:
     if is_dataclass(tree) and not isinstance(tree, type):
         new: Any = copy(tree)
         for field in fields(tree):
-            object.__setattr__(new, field.name, mapped(f, getattr(tree, field.name)))
+            if hasattr(tree, field.name):
+                object.__setattr__(new, field.name, mapped(f, getattr(tree, field.name)))
         return new
     return f(tree) if is_leaf(tree) else tree
 
@@ -54,7 +56,7 @@ def is_leaf(x: Any) -> bool:
     """Whether x is a number (a bool is a flag), an array or a Tensor."""
     if isinstance(x, (Tensor, int, float, complex)):
         return not isinstance(x, bool)
-    return hasattr(x, "shape") and hasattr(x, "dtype")
+    return hasattr(x, "shape") and hasattr(x, "dtype") and not isinstance(x, type)
 
 
 def same_structure(tree: Any, other: Any) -> bool:
@@ -64,9 +66,9 @@ def same_structure(tree: Any, other: Any) -> bool:
 
 def _shape_of(tree: Any) -> Any:
     if isinstance(tree, (tuple, list)):
-        return type(tree), [_shape_of(part) for part in tree]
+        return list if isinstance(tree, list) else type(tree), [_shape_of(part) for part in tree]
     if isinstance(tree, dict):
         return dict, {key: _shape_of(part) for key, part in tree.items()}
     if is_dataclass(tree) and not isinstance(tree, type):
-        return type(tree), [_shape_of(getattr(tree, field.name)) for field in fields(tree)]
+        return type(tree), [_shape_of(getattr(tree, f.name, None)) for f in fields(tree)]
     return is_leaf(tree)

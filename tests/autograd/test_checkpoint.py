@@ -102,3 +102,41 @@ def peak(layers: int, group: int) -> int:
 
 def test_peak_memory_falls_to_about_two_square_roots() -> None:
     assert peak(36, 6) < 0.5 * peak(36, 1)
+
+
+def test_an_argument_that_is_also_seen_by_closure_counts_once() -> None:
+    f = grad(lambda x: checkpoint(lambda t: t * t * x)(x))
+    assert float(f(2.0)) == 12 and float(grad(f)(2.0)) == 12
+    w = Tensor(2.0, requires_grad=True)
+    checkpoint(lambda t: t * w)(w).backward(record=True)
+    assert float(w.grad) == 4
+
+
+def test_transforms_inside_are_as_deep_when_computed_again() -> None:
+    def f(x: Any) -> Any:
+        return x * grad(lambda y: x * y)(2.0)
+
+    assert float(grad(checkpoint(f))(3.0)) == float(grad(f)(3.0)) == 6
+
+
+def test_hooks_of_what_is_seen_by_closure_run_once_with_the_whole_gradient() -> None:
+    w, seen = Tensor(2.0, requires_grad=True), []
+    w.register_hook(lambda g: seen.append(float(g)))
+    x = Tensor(3.0, requires_grad=True)
+    (checkpoint(lambda x: x * w)(x) + w).backward()
+    assert seen == [4.0] and float(w.grad) == 4
+
+
+def test_a_closure_tensor_returned_twice() -> None:
+    w, x = Tensor(1.0, requires_grad=True), Tensor(1.0, requires_grad=True)
+    a, b, c = checkpoint(lambda x: (w, w, x))(x)
+    (a + 2 * b + c).backward()
+    assert float(w.grad) == 3 and float(x.grad) == 1
+
+
+def test_a_function_that_computes_something_else_again_is_told() -> None:
+    results = [2, 1]
+    x = Tensor(1.0, requires_grad=True)
+    y = checkpoint(lambda x: [x * 2] * results.pop(0))(x)
+    with pytest.raises(RuntimeError, match="returned 2 .* at first and 1 when called again"):
+        y[0].backward()

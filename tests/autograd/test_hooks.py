@@ -79,3 +79,16 @@ def test_wrong_hooks() -> None:
     x.register_hook(lambda g: g[:1])
     with pytest.raises(ValueError, match=r"of the shape \(2,\) or None, got \(1,\)"):
         (x * x).sum().backward()
+
+
+def test_what_a_hook_returns_takes_the_kind_and_dtype_of_the_gradient() -> None:
+    x = Tensor(np.ones(2, np.float32), requires_grad=True)
+    remove = x.register_hook(lambda g: Tensor(np.array([1.0, 2.0])))
+    (x * x).sum().backward()
+    assert type(x.grad) is np.ndarray and x.grad.dtype == np.float32
+    remove()
+    x.register_hook(lambda g: np.array([1.0, 2.0]))
+    (dx,) = pull_back([(x * x).sum()], [None], [x], record=True)
+    assert isinstance(dx, Tensor) and dx.dtype == np.float32
+    with pytest.raises(TypeError, match="expected a function of the gradient, got 3"):
+        x.register_hook(3)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -185,3 +186,38 @@ x23 = Tensor(np.ones((2, 3)), requires_grad=True)
 def test_wrong_arguments(call: Callable[[], Any], error: Any, words: str) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.usefixtures("clean_registry")
+def test_a_tensor_is_no_option() -> None:
+    @primitive
+    def tilted(x: Any, /, slope: Any = 2.0) -> Any:
+        return slope * x
+
+    with pytest.raises(TypeError, match="tilted: an op must return an array, got Tensor"):
+        tilted(Tensor(3.0, requires_grad=True), slope=Tensor(2.0, requires_grad=True))
+
+
+@pytest.mark.usefixtures("clean_registry")
+def test_signatures_that_cannot_be_ops_are_refused_at_once() -> None:
+    for function in (lambda x, /, *rest: x, lambda x, /, **options: x):
+        with pytest.raises(TypeError, match="positional-only parameters or its \\*args, not both"):
+            primitive(function)
+    for function in (autograd.tanh, functools.partial(np.add, 1)):
+        with pytest.raises(TypeError, match="made of a function that was defined"):
+            primitive(function)
+    op = primitive(lambda a, b, /: a + b)
+    with pytest.raises(TypeError, match="a rule's first parameter is g"):
+        op.vjp(lambda g, *, y: g, None)
+    op.vjp(None)
+    assert autograd.grad(lambda x: op(x, x) * x)(3.0) == 6
+
+
+@pytest.mark.usefixtures("clean_registry")
+def test_a_reference_is_differentiated_inside_a_transform() -> None:
+    @autograd.fused(lambda x, /: x * autograd.grad(lambda y: x * y)(2.0))
+    def squared(x: Any, /) -> Any:
+        return x * x, x
+
+    squared.vjp(lambda g, x: 2 * g * x)
+    assert float(autograd.jvp(squared, 3.0, 1.0)[1]) == 6

@@ -201,3 +201,59 @@ def test_a_rule_keeps_only_what_it_names() -> None:
     assert dropped() is None
     y.sum().backward()
     assert np.allclose(x.grad, 1 - np.tanh(x.data + 1) ** 2)
+
+
+def test_a_wanted_intermediate_is_not_used_up() -> None:
+    x = parameter(3)
+    h = autograd.exp(x)
+    (gh,) = autograd.pull_back([(h * h).sum()], [None], [h])
+    h.backward(gh)
+    assert np.allclose(x.grad, 2 * np.exp(2 * x.data))
+
+
+def test_gradients_of_numbers_stay_arrays() -> None:
+    x = Tensor(2.0, requires_grad=True)
+    for _ in range(3):
+        (x * x).backward()
+    assert type(x.grad) is np.ndarray and float(x.grad) == 12
+
+
+def test_gradients_have_the_shape_of_their_tensor() -> None:
+    x = parameter(3)
+    with pytest.raises(ValueError, match=r"grad: expected the shape of the Tensor, \(3,\)"):
+        x.grad = np.ones(2)
+    x.data = np.ones((2, 3))
+    with pytest.raises(RuntimeError, match="data of a leaf was replaced by an array of another"):
+        (x * x).sum().backward()
+
+
+def test_numpy_functions_say_where_to_go() -> None:
+    x = parameter(3)
+    for call in (np.sum, lambda x: np.reshape(x, 3), lambda x: np.array_equal(x, x), lambda x: np.stack([x, x])):
+        with pytest.raises(TypeError, match=r"np\.\w+ does not take Tensors.*use autograd\."):
+            call(x)
+    assert np.shape(x) == (3,) and np.ndim(x) == 1 and np.size(x) == 3
+
+
+def test_formatting_and_constructor() -> None:
+    assert f"{Tensor(0.12345):.2f}" == "0.12" and f"{Tensor([1.0])}" == "Tensor([1.])"
+    with pytest.raises(TypeError, match=r"name the dtype: Tensor\(data, dtype="):
+        Tensor([1.0], "float32")  # type: ignore[arg-type]
+
+
+def test_other_kinds_of_arrays_are_refused_or_made_plain() -> None:
+    x = Tensor(np.ones((2, 2)), requires_grad=True)
+    for other in (np.ma.masked_array(np.ones((2, 2)), False), np.ones((2, 2)).view(np.matrix)):
+        with pytest.raises(TypeError, match=r"rules of its own.*pass np\.asarray"):
+            x * other
+
+    class Mine(np.ndarray):
+        pass
+
+    (x * np.full((2, 2), 3.0).view(Mine)).sum().backward()
+    assert type(x.grad) is np.ndarray and (x.grad == 3).all()
+
+
+def test_ops_are_pickled_and_copied_by_name() -> None:
+    assert pickle.loads(pickle.dumps(autograd.tanh)) is autograd.tanh
+    assert copy.deepcopy(autograd.matmul) is autograd.matmul

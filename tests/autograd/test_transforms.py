@@ -332,3 +332,57 @@ def test_transforms_nest_in_each_other() -> None:
 def test_wrong_containers(call: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+def test_hvp_along_a_tensor_is_recorded() -> None:
+    v = Tensor(np.cos(X3), requires_grad=True)
+    hvp(lambda x: (x**3).sum(), X3, v).sum().backward()
+    assert np.allclose(v.grad, 6 * X3)
+
+
+@pytest.mark.parametrize("argnums, words", [
+    ((0, 0), "names an argument twice"), ((1, -1), "names an argument twice"),
+    (1.0, "argnums must be an integer or several, got 1.0"), (None, "got None"), ("a", "got 'a'"),
+    (2, "argument 2 is to be differentiated, but the function was called with 2"),
+])
+def test_wrong_argnums(argnums: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        grad(lambda a, b: a * b, argnums)(2.0, 3.0)
+
+
+def test_numpy_integers_are_argnums() -> None:
+    assert grad(lambda a, b: a * b, np.int64(1))(2.0, 3.0) == 2
+    assert grad(lambda a, b: a * b, [1, np.int64(0)])(2.0, 3.0) == (2, 3)
+
+
+def test_values_are_not_lost_in_silence() -> None:
+    def filled(x: Any) -> Any:
+        a = np.zeros(2)
+        a[0] = x
+        return a.sum()
+
+    with pytest.raises(ValueError):  # NumPy hides the reason
+        grad(filled)(1.0)
+    for f in (math.sin, float):
+        with pytest.raises(TypeError, match="not turned into float in silence"):
+            grad(f)(1.0)
+    assert float(grad(lambda x: x * x.item())(3.0)) == 3
+    with pytest.raises(TypeError, match="one scalar, got a container of 1"):
+        grad(lambda x: (x * x, "note"))(1.0)
+
+
+def test_cotangents_are_real_numbers_of_the_results_dtype() -> None:
+    pull = vjp(lambda x: x * 2, np.ones(2, np.float32))[1]
+    assert pull(np.array([1, 2]))[0].dtype == np.float32
+    assert pull(Tensor(np.array([1, 2])))[0].dtype == np.float32
+    with pytest.raises(TypeError, match="complex numbers are not made real in silence"):
+        pull(np.array([1j, 1]))
+
+
+def test_structure_beside_leaves() -> None:
+    class Named(NamedTuple("Named", [("a", Any)])):
+        def __new__(cls, a: Any) -> Any:
+            return super().__new__(cls, a)
+
+    slopes = grad(lambda p: p["n"].a * 2)({"n": Named(1.0), "dtype": np.float64})
+    assert slopes["n"] == Named(2.0) and slopes["dtype"] is np.float64

@@ -161,7 +161,7 @@ def test_layer_norm_invariants() -> None:
     (lambda: softmax_cross_entropy(np.ones((2, 3)), np.array([0.0, 1.0])), TypeError, "integer"),
     (lambda: softmax_cross_entropy(np.ones((2, 3), int), np.array([0, 1])), TypeError, "floating"),
     (lambda: causal_attention(np.ones((1, 2, 0)), heads=2), ValueError, "expected qkv"),
-    (lambda: linear([1.0], np.ones((1, 1))), TypeError, "linear: .*'list'"),
+    (lambda: linear("text", np.ones((1, 1))), TypeError, "linear: expected arrays or numbers"),
     (lambda: softmax_cross_entropy(np.ones((2, 3)), np.array([0])), ValueError, r"\(2, 3\) and"),
     (lambda: linear(Tensor(np.ones(3))), TypeError, "linear: expected the arguments x, w, b"),
 ])
