@@ -78,11 +78,12 @@ def test_imports_point_upwards(package: str, rows: list[str]) -> None:
 
 
 def test_the_engine_can_be_held_whole() -> None:
-    """Without ops, gradient tests and the tape's viewers it has about 1,500 lines of text."""
+    """Without ops, gradient tests and the tape's viewers it has about 1,500 lines of text, and 65
+    more that declare Tensor's methods for type checkers."""
     files = [path for name, path in modules("autograd").items()
              if name.split(".")[0] not in ("ops", "testing", "tape")]
     lines = [line for path in files for line in path.read_text().splitlines() if line.strip()]
-    assert len(lines) < 1550, len(lines)
+    assert len(lines) < 1600, len(lines)
 
 
 def test_the_engine_knows_nothing_of_language_models() -> None:

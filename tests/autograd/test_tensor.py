@@ -229,7 +229,8 @@ def test_gradients_have_the_shape_of_their_tensor() -> None:
 
 def test_numpy_functions_say_where_to_go() -> None:
     x = parameter(3)
-    for call in (np.sum, lambda x: np.reshape(x, 3), lambda x: np.array_equal(x, x), lambda x: np.stack([x, x])):
+    for call in (np.sum, lambda x: np.reshape(x, 3), lambda x: np.array_equal(x, x),
+                 lambda x: np.stack([x, x])):
         with pytest.raises(TypeError, match=r"np\.\w+ does not take Tensors.*use autograd\."):
             call(x)
     assert np.shape(x) == (3,) and np.ndim(x) == 1 and np.size(x) == 3

@@ -70,6 +70,17 @@ def test_equal_elements_of_a_pool_share() -> None:
     assert np.allclose(dx, [[1 / 3, 1 / 3], [1 / 3, 0]], rtol=1e-15)
 
 
+def test_a_pool_of_integers_pads_with_the_least_one() -> None:
+    assert ag.max_pool2d(np.array([[-5, -7], [-9, -8]]), 2, 1, padding=1).tolist() == [
+        [-5, -5, -7], [-5, -5, -7], [-9, -8, -8]]
+
+
+def test_a_number_is_convolved_as_a_vector_of_one() -> None:
+    for mode in ("full", "same", "valid"):
+        for a, v in ((np.array(2.0), np.ones(3)), (np.ones(3), np.array(2.0))):
+            ag.check_grads(lambda a, v, mode=mode: ag.convolve(a, v, mode), a, v)
+
+
 def test_vectors_may_be_lists() -> None:
     assert ag.convolve([1, 2], [1, 0, 1]).tolist() == [1, 2, 1, 2]
     assert ag.correlate([1, 2, 3], [0, 1]).tolist() == [2, 3]
@@ -87,9 +98,14 @@ def test_vectors_may_be_lists() -> None:
     (lambda x: ag.conv1d(x, x, padding="full"), "'same' or 'valid'"),
     (lambda x: ag.conv1d(x, x, padding="same", stride=2), "needs stride 1"),
     (lambda x: ag.conv1d(x, x, padding=(1, 1)), "padding"),
-    (lambda x: ag.conv1d(x, x, np.ones(3)), "cannot reshape"),
+    (lambda x: ag.conv1d(x, x, np.ones(3)), r"bias of shape \(2,\)"),
+    (lambda x: ag.conv1d(x, x, np.ones((2, 1))), r"bias of shape \(2,\)"),
+    (lambda x: ag.conv1d(x, x[..., :0]), "kernel"), (lambda x: ag.conv1d(x, x, stride=1.5), "inte"),
+    (lambda x: ag.conv1d(x, x, padding=-1), "0 or more"),
+    (lambda x: ag.conv1d(x, x, groups=1.5), "integer"), (lambda x: ag.correlate(x[0, 0], 1), "vec"),
+    (lambda x: ag.max_pool2d(x, 2, padding=2), "at most half"),
     (lambda x: ag.max_pool2d(x, (5, 1)), "does not fit"), (lambda x: ag.avg_pool2d(x, 0), "kernel"),
-    (lambda x: ag.max_pool2d(x[0, 0], 1), "fit"),
+    (lambda x: ag.max_pool2d(x[0, 0], 1), "two axes"),
 ])
 def test_what_is_refused(call: Callable[[Any], Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):

@@ -109,6 +109,13 @@ def test_an_index_may_be_a_tensor_of_integers() -> None:
     assert x.grad.tolist() == [0, 0, 0, 2]
 
 
+def test_a_number_among_the_choices_widens_nothing() -> None:
+    x = np.float32([1, 2])
+    for choices, default in (([x, 2.0], 0), ([2.0, x], 1.5), ([1, 2], 0), ([[1, 2], x], 0)):
+        got, expected = (m.select([x > 1, x < 1], choices, default) for m in (ag, np))
+        assert got.dtype == expected.dtype and got.tolist() == expected.tolist()
+
+
 def test_choices_receive_what_was_chosen() -> None:
     a, b = np.array([1.0, 2.0, 3.0]), np.array([-1.0, -2.0, -3.0])
     first, second = np.array([True, False, False]), np.array([True, True, False])

@@ -46,6 +46,22 @@ def test_what_has_no_derivative_is_plain(call: Any) -> None:
     assert not isinstance(y, Tensor) and np.array_equal(y, call(x))
 
 
+@pytest.mark.parametrize("call", [
+    lambda x: ~x, lambda x: ~(x > 2), lambda x: x & 3, lambda x: 3 | x, lambda x: x ^ x[::-1],
+    lambda x: x << 1, lambda x: 1 << x, lambda x: x >> x, lambda x: True & x,
+    lambda x: 3 in x, lambda x: 9 in x, lambda x: x.sum(0, np.float32),
+])
+def test_what_integers_and_booleans_can_do(call: Any) -> None:
+    for x in (np.arange(6).reshape(2, 3), np.arange(6).reshape(2, 3).astype(np.int8)):
+        got, expected = ag.tensor.values(call(Tensor(x))), np.asarray(call(x))
+        assert np.array_equal(got, expected) and np.asarray(got).dtype == expected.dtype
+    mask = np.array([True, False])
+    assert (~Tensor(mask) | mask).all() and not (Tensor(mask) & (~mask)).any()
+    for refused in (lambda x: x & 1, lambda x: ~x):
+        with pytest.raises(TypeError, match="bitwise_"):
+            refused(Tensor([0.5]))
+
+
 def test_the_remainder_and_its_jumps() -> None:
     assert grad(lambda x: (x % 3.0) + (x // 3.0))(7.5) == 1
     assert grad(lambda x: 7.5 % x)(2.0) == -3

@@ -51,6 +51,24 @@ def test_einsum_with_numbers_for_letters() -> None:
     check_grads(lambda a, b: ag.einsum(a, [0, 1], b, [2, 1, 3], [3, 0]), a, b)
 
 
+def test_einsum_computes_in_the_dtype_of_the_result() -> None:
+    a, b = np.arange(6).reshape(2, 3), np.full((3, 2), 200, np.uint8)
+    for other in (b, b > 0, b.astype(np.float16) * 300):
+        assert ag.einsum("ij,kl->", a, other) == np.einsum("ij,kl->", a, other)
+
+
+@pytest.mark.parametrize("call", [
+    lambda m: m.polyval([1, 2, 3], [[1.5, 2]]), lambda m: m.polyval([], [1.0, 2.0]),
+    lambda m: m.polyval([2.5], [1, 2]), lambda m: m.vander([1, 2, 3]), lambda m: m.vander([0.0], 3),
+    lambda m: m.cov([1, 2, 4]), lambda m: m.cov([1, 2, 4], [3.0, 0, 1]),
+    lambda m: m.corrcoef([1, 2, 4]), lambda m: m.corrcoef([[1, 2], [4, 3], [0, 1]], rowvar=False),
+])
+def test_polynomials_and_covariances_are_those_of_numpy(call: Callable[[Any], Any]) -> None:
+    got, expected = call(ag), call(np)
+    assert got.dtype == expected.dtype and got.shape == np.shape(expected)
+    np.testing.assert_allclose(got, expected, rtol=1e-14)
+
+
 @pytest.mark.parametrize("name", ["dot", "inner", "vdot", "outer", "kron"])
 def test_numbers_lists_integers_and_booleans(name: str) -> None:
     op, oracle = getattr(ag, name), getattr(np, name)

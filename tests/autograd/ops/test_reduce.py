@@ -153,7 +153,8 @@ def test_logsumexp_with_infinities() -> None:
 
 def test_average_weighs_as_numpy_does() -> None:
     x, w = rng.normal(size=(2, 3, 4)), rng.uniform(0.5, 2, (3, 2))
-    for axis, weights in ((1, w[:, 0]), ((1, 0), w), ((-2, -3), w), (None, np.abs(x)), (2, None)):
+    for axis, weights in ((1, w[:, 0]), ((1, 0), w), ((-2, -3), w), (None, np.abs(x)), (2, None),
+                          ([0, 1], None)):
         assert np.allclose(ag.average(x, axis, weights), np.average(x, axis, weights), rtol=1e-14)
     check_grads(lambda x, w: ag.average(x, (1, 0), w), x, w)
     for axis, weights in ((None, w), (0, w[:, 0]), ((0, 1), w)):
@@ -173,8 +174,30 @@ def test_running_sums_flatten_and_begin_as_numpy_says() -> None:
     for name in ("cumulative_sum", "cumulative_prod"):
         got = ag.registry[name](Tensor(x), axis=1, include_initial=True)
         assert np.array_equal(got.data, getattr(np, name)(x, axis=1, include_initial=True))
+        assert ag.registry[name](2.0, include_initial=True).shape == (2,)
         with pytest.raises(ValueError, match="expected an axis"):
             ag.registry[name](x)
+
+
+def test_a_dtype_to_compute_in() -> None:
+    x = Tensor(np.float32([[1, 2], [3, 4]]), requires_grad=True)
+    for name in ("sum", "mean", "prod", "cumsum", "cumprod"):
+        got = ag.registry[name](x, 0, dtype=np.float64)
+        expected = getattr(np, name)(x.data, 0, dtype=np.float64)
+        assert got.dtype == expected.dtype and got.data.tolist() == expected.tolist()
+        assert ag.vjp(lambda x, n=name: ag.registry[n](x, 0, dtype=np.float64), x.data)[1](
+            np.ones_like(got.data))[0].dtype == np.float32
+    assert ag.sum(np.array([200, 100], np.uint8), dtype=np.uint8) == 44
+    assert not ag.sum(x, dtype=int).requires_grad
+
+
+def test_of_nothing_the_gradient_is_nothing() -> None:
+    for op in (ag.mean, ag.var, ag.std):
+        x = Tensor(np.zeros((0, 3)), requires_grad=True)
+        with pytest.warns(RuntimeWarning):
+            y = op(x, 0)
+        y.backward(np.ones(3))
+        assert x.grad.shape == (0, 3)
 
 
 def test_places_of_extremes() -> None:

@@ -30,6 +30,12 @@ x = np.arange(6).reshape(2, 3)
     lambda m: m.insert([1, 2], [1], [7, 8, 9]), lambda m: m.insert(x, slice(0, 2), 5, axis=1),
     lambda m: m.delete(x, [True, False, True], axis=1), lambda m: m.asarray([[1, 2], [3, 4.5]]),
     lambda m: m.full_like(x, 2.5), lambda m: m.ones_like(x, dtype=float),
+    lambda m: m.reshape(x, (3, 2), "F"), lambda m: m.ravel(x, order="F"), lambda m: m.pad(2.5, 1),
+    lambda m: m.diff(np.array(2), 0), lambda m: m.ediff1d(np.float32([1, 4]), 9, [7]),
+    lambda m: m.repeat(2.5, 3, 0), lambda m: m.trapezoid([1, 2], np.ones((3, 2)).cumsum(1)),
+    lambda m: m.linspace(1, np.float32([4, 5]), 4),
+    lambda m: m.linspace(np.float32(1), x, 2, endpoint=False),
+    lambda m: m.block([[x, x[:, :1]], [x[0], 2.5]]), lambda m: m.block(3),
     lambda m: m.permute_dims(x, (1, 0)), lambda m: m.concat([x, x]), lambda m: m.ravel([[1], [2]]),
 ])
 def test_values_and_dtypes_are_those_of_numpy(call: Callable[[Any], Any]) -> None:
@@ -37,9 +43,20 @@ def test_values_and_dtypes_are_those_of_numpy(call: Callable[[Any], Any]) -> Non
     assert got.dtype == expected.dtype and np.array_equal(got, expected)
 
 
+def test_the_order_of_the_elements_is_that_of_the_gradient() -> None:
+    b = rng.normal(size=(2, 3, 4))
+    for a in (b, b.T, b[:, ::-1]):
+        for shape in ((4, 6), (-1,), (3, 1, 8)):
+            check_grads(lambda a, s=shape: ag.reshape(a, s, "F") ** 2, a)
+        assert ag.reshape(Tensor(a), (4, 6), order="F").data.tolist() == np.reshape(
+            a, (4, 6), "F").tolist()
+
+
 @pytest.mark.parametrize("call, message", [
     (lambda x: ag.reshape(x, (4, 2)), "reshape: cannot reshape"),
-    (lambda x: ag.reshape(x, 6, "F"), "only 'C'"), (lambda x: ag.transpose(x, (0, 0)), "repeated"),
+    (lambda x: ag.reshape(x, 6, "A"), "'C' or 'F'"), (lambda x: ag.rot90(x, 1.5), "integer"),
+    (lambda x: ag.ediff1d(x > 0, 2.5), "kind"), (lambda x: ag.repeat(x[0, 0], 2, 5), "out of bou"),
+    (lambda x: ag.transpose(x, (0, 0)), "repeated"),
     (lambda x: ag.moveaxis(x, 0, (0, 1)), "differ in length"),
     (lambda x: ag.moveaxis(x, 2, 0), "out of bounds"), (lambda x: ag.rollaxis(x, 0, 3), "start"),
     (lambda x: ag.rot90(x, 1, (0, 0)), "repeated"), (lambda x: ag.flip(x, 2), "out of bounds"),
@@ -66,7 +83,8 @@ def test_values_and_dtypes_are_those_of_numpy(call: Callable[[Any], Any]) -> Non
     (lambda x: ag.gradient(x, edge_order=3), "1 or 2"), (lambda x: ag.diag(x[None]), "diagonal"),
     (lambda x: ag.diagonal(x, 0, 1, 1), "axis1 and axis2"), (lambda x: ag.ops.trace(x[0]), "trace"),
     (lambda x: ag.tril(x[0, 0]), "tril"), (lambda x: ag.insert(x, 9, 1.0, 0), "out of bounds"),
-    (lambda x: ag.delete(x, 9, 0), "out of bounds"),
+    (lambda x: ag.delete(x, 9, 0), "out of bounds"), (lambda x: ag.linspace(x, x, -1), "0 or more"),
+    (lambda x: ag.block([[x], x]), "equal depth"), (lambda x: ag.block([[x], []]), "none of them"),
 ])
 def test_what_is_refused(call: Callable[[Any], Any], message: str) -> None:
     for form in (np.ones((2, 3)), Tensor(np.ones((2, 3)), requires_grad=True)):

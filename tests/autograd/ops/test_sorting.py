@@ -82,6 +82,23 @@ def test_order_statistics_of_what_is_not_nan(axis: Any) -> None:
     assert dx.tolist() == [0, 0.5, 0.5]
 
 
+@pytest.mark.parametrize("method", ["lower", "higher", "nearest", "midpoint"])
+def test_quantiles_that_round_their_place(method: Any) -> None:
+    x, q = [1, 2, 4, 8, 16], [0.125, 0.375, 0.5, 0.9]
+    for dtype in (int, float):
+        for name in ("quantile", "nanquantile"):
+            got, expected = (getattr(m, name)(np.array(x, dtype), q, method=method)
+                             for m in (ag, np))
+            assert got.dtype == expected.dtype and got.tolist() == expected.tolist()
+
+
+def test_order_statistics_of_nothing() -> None:
+    for shape, axis in (((0,), None), ((2, 0), 1), ((0, 3), 0)):
+        got = ag.nanmedian(Tensor(np.zeros(shape), requires_grad=True), axis)
+        assert np.isnan(got.data).all() and got.shape == np.zeros(shape).sum(axis).shape
+    assert np.isnan(ag.nanquantile(np.zeros((2, 0), int), [0, 1], axis=1)).all()
+
+
 def test_the_largest_and_their_places() -> None:
     x = Tensor(np.array([[1.0, 5.0, 3.0], [9.0, 2.0, 4.0]]), requires_grad=True)
     top, places = ag.topk(x, 2)
@@ -105,7 +122,7 @@ def test_interpolation_at_the_points_and_beyond() -> None:
     (lambda x: ag.sort(x, 2), "out of bounds"), (lambda x: ag.argsort(x, -3), "out of bounds"),
     (lambda x: ag.partition(x, 3), "kth"), (lambda x: ag.topk(x, 4), "between 0 and 3"),
     (lambda x: ag.topk(x, 1, 2), "out of bounds"), (lambda x: ag.quantile(x, 1.5), "0 and 1"),
-    (lambda x: ag.quantile(x, 0.5, method="lower"), "only 'linear'"),
+    (lambda x: ag.quantile(x, 0.5, method="hazen"), "one of 'linear', 'lower'"),
     (lambda x: ag.median(x, 2), "out of bounds"), (lambda x: ag.median(x, (0, 0)), "repeated"),
     (lambda x: ag.percentile(x, -1), "0 and 1"), (lambda x: ag.interp(x, x, x), "two vectors"),
 ])

@@ -386,3 +386,9 @@ def test_not_finite_looks_into_nests() -> None:
     assert not_finite([1, (np.array([np.inf]), None), np.nan]) == "NaN"
     assert not_finite((np.inf, "x", slice(None))) == "inf"
     assert not_finite([np.array([1, 2]), 3.0, vjp]) is None
+
+
+def test_inside_a_checkpointed_call(tmp_path: Path) -> None:
+    x = leaf([1.0, 0.0])
+    error = found(lambda: ag.checkpoint(sqrt)(x).sum().backward(), tmp_path)
+    assert error.op == "sqrt" and "the derivative of sqrt made inf" in str(error)

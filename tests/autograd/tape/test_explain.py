@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import autograd
-from autograd import Tensor, grad, matmul, primitive, registry, tanh
+from autograd import Tensor, checkpoint, grad, matmul, primitive, registry, tanh
 from autograd.fused import Fused
 from autograd.tape import explain, trace
 from autograd.tape.flops import flops
@@ -105,7 +106,7 @@ def test_values_are_the_gradients_and_nothing_is_used_up() -> None:
     loss.backward()
     with pytest.raises(RuntimeError, match="already used"):
         explain(loss)
-    with pytest.raises(ValueError, match="expected a scalar"):
+    with pytest.raises(ValueError, match="gradients of a scalar"):
         explain(tanh(x), values=True)
 
 
@@ -200,3 +201,32 @@ def test_a_small_model() -> None:
     assert trace(loss, names=names).svg().count("<rect") == 55
     text = str(explain(loss, names=names, values=True))
     assert "= linear(v51, wte.weight)" in text and "bar(wte.weight) += w̄" in text
+
+
+def test_checkpointed_calls_are_explained_with_values() -> None:
+    x = Tensor([0.5, 1.0], requires_grad=True)
+    text = str(explain(checkpoint(tanh)(x).sum(), names={"x": x}, values=True))
+    assert "computed again" in text and "one result of that call" in text
+    dx = 1 - np.tanh(x.data) ** 2
+    assert f"x̄ = [{dx[0]:.4f}, {dx[1]:.2f}]" in text
+
+
+def test_sources_of_notebooks_and_of_nowhere() -> None:
+    text = "import autograd as ag\n@ag.primitive\ndef cell(x, /):\n    return x\n" \
+           "cell.vjp(\n    lambda g: g)\n"
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(text, "<nowhere>", "exec"), space)
+    assert "source is not at hand" in str(explain(space["cell"]))
+    linecache.cache["/tmp/cell/1.py"] = (len(text), None, text.splitlines(True), "/tmp/cell/1.py")
+    exec(compile(text, "/tmp/cell/1.py", "exec"), space)
+    assert "cell.vjp(\n        lambda g: g)" in str(explain(space["cell"]))
+
+
+def test_an_op_without_a_rule_yet() -> None:
+    @primitive
+    def unfinished(x: Any, /) -> Any:
+        return x
+
+    assert "has no derivative yet" in str(explain(unfinished))
+    with pytest.raises(KeyError, match="similar ones are tanh"):
+        explain("tanhh")

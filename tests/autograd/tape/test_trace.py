@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autograd import Tensor, concatenate, exp, fused, multiply, no_grad, reshape, tanh
+from autograd import Tensor, checkpoint, concatenate, exp, fused, multiply, no_grad, reshape, tanh
 from autograd.tape import trace
 
 
@@ -151,3 +151,30 @@ def test_an_unknown_kind_of_file_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\.svg, \.dot"):
         trace(toy()[0]).save(tmp_path / "tape.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no folder .*missing"):
+        trace(toy()[0]).save(tmp_path / "missing" / "tape.svg")
+
+
+def test_checkpointed_calls() -> None:
+    x, w = leaf(2, 3), leaf(3, 2)
+    a, b = checkpoint(lambda x: (tanh(x @ w), (x * 2).sum()))(x)
+    t = trace((a * a).sum() + b, names={"x": x, "w": w})
+    call = next(row for row in t.rows if row.op == "checkpoint(<lambda>)")
+    assert call.kept_bytes == x.data.nbytes and "its arguments" in str(t)
+    assert f"{x.data.nbytes} B of them leaves" in str(t)
+    ElementTree.fromstring(t.svg())
+
+
+def test_a_view_of_a_leaf_is_counted_as_one() -> None:
+    x = leaf(1000)
+    view = x[:10]
+    assert "8 kB kept alive in 1 buffer, 8 kB of them leaves" in str(trace((view * view).sum()))
+
+
+def test_names_are_a_mapping() -> None:
+    loss, *_ = toy()
+    with pytest.raises(TypeError, match="must map names"):
+        trace(loss, names=["x"])  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ def deaf() -> Op:
 
 def restless() -> Op:
     calls = count()
-    return sine(lambda g, x: g * ag.cos(x), lambda x: np.sin(x) * (1 + 1e-15 * (next(calls) % 7)))
+    return sine(lambda g, x: g * ag.cos(x), lambda x: np.sin(x) * (1 + 1e-15 * (next(calls) % 11)))
 
 
 def nearly() -> Op:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autograd as ag
-from autograd import Tensor, check_grads, primitive, sum, tanh
+from autograd import Tensor, check_grads, logsumexp, primitive, softmax, sum, tanh
 from autograd.primitive import Op
 from autograd.testing import GradientError, arrays, check_op, gradcheck
 from autograd.testing.failure import literal
@@ -178,3 +178,35 @@ def test_literals_read_back(x: Any) -> None:
         assert np.asarray(a).dtype == np.asarray(b).dtype
         if isinstance(a, np.ndarray):
             assert a.flags.c_contiguous == b.flags.c_contiguous
+
+
+@pytest.mark.parametrize("f, x, order", [
+    (lambda x: (x + 1e8) - 1e8, [1.3, 0.7], 2),  # rounded to steps of 1.5e-8
+    (lambda x: softmax(30 * x), [1.9, -1.7, 0.4, -0.2], 3),  # derivatives far smaller than terms
+    (lambda x: logsumexp(100 * x), [0.3, 1.8, -0.5], 3),
+    (lambda x: x * np.array([1e8, 1e-8]), [1e-8, 1e8], 2),  # moved by more than x is
+    (lambda x: (x * x).mean() - x.mean() ** 2, [1e4, 1e4 + 0.5, 1e4 - 0.7], 2),
+])
+def test_no_false_alarm_where_terms_cancel(f: Any, x: list[float], order: int) -> None:
+    for seed in range(5):
+        check_grads(f, np.array(x), order=order, seed=seed)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_a_kink_is_not_taken_for_noise(offset: float) -> None:
+    with pytest.raises(GradientError, match="it has a kink"):
+        check_grads(lambda x: ag.absolute(x - 1) + offset, np.array([1.0]))
+
+
+def test_calls_that_would_check_nothing_are_refused() -> None:
+    with pytest.raises(TypeError, match="no number or array"):
+        check_grads(tanh)
+    with pytest.raises(ValueError, match="order must be at least 1"):
+        gradcheck(tanh, 1.0, order=0)
+    with pytest.raises(KeyError, match="no op is called 'tahn'"):
+        check_op("tahn")
+
+
+def test_infinite_options_are_written_as_code() -> None:
+    assert literal({"ord": np.inf, "fill": -np.inf}) == "{'ord': np.inf, 'fill': -np.inf}"
+    assert literal(float("nan")) == "np.nan"

@@ -293,3 +293,19 @@ def test_cases_of_a_file_and_of_ops_defined_there(tmp_path: Path,
     assert main(["--cases", str(path), "-j", "1", "--examples", "40"]) == 0
     assert "my_ops_and_cases" in capsys.readouterr().out
     assert "my_cube" in registry
+
+
+def test_an_op_without_a_case_is_a_problem() -> None:
+    @primitive
+    def without_case(x: Any, /) -> Any:
+        return x + 1
+
+    without_case.vjp(lambda g: g)
+    assert mutation_score("without_case").problems == ["without_case: without_case has no OpCase"]
+
+
+def test_a_missing_folder_is_told_before_the_work(tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["negative", "--json", str(tmp_path / "missing" / "out.json")])
+    assert "there is no folder" in capsys.readouterr().err
