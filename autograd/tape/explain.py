@@ -12,8 +12,10 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import cache
 from html import escape
+from linecache import getlines
 from os import PathLike
 from textwrap import dedent, fill, indent
 from typing import Any
@@ -48,7 +50,8 @@ def explain(thing: Any, *, names: Mapping[str, Any] | None = None,
     if isinstance(thing, Tensor):
         return Explanation(_backward(thing, names, values))
     if isinstance(thing, str) and thing not in registry:
-        near = [name for name in registry if thing.lower() in name][:8]
+        near = ([name for name in registry if thing.lower() in name][:8]
+                or get_close_matches(thing, registry))
         raise KeyError(f"explain: no op is called {thing!r}; "
                        f"{'similar ones are ' + ', '.join(near) if near else 'see registry'}")
     op = registry.get(thing) if isinstance(thing, str) else thing
@@ -151,14 +154,17 @@ def _op(op: Op) -> list[Block]:
                             "reference"),
                    ("step", "The reference"), ("code", source(op.reference))]
     elif isinstance(op, Primitive):
-        blocks += [("step", "Its rule"), ("code", rules(op) or "none"), ("note", _kept(op)),
-                   ("note", "derivatives: of every order, as the rule is written in ops")]
+        blocks += [("step", "Its rule"), ("code", rules(op) or "none"), ("note", _kept(op))]
+        blocks += [("note", "derivatives: of every order, as the rule is written in ops")
+                   ] if op.rules else []
     else:
         blocks.append(("note", "its results carry no gradient"))
     return blocks
 
 
 def _kept(op: Primitive) -> str:
+    if not op.rules:
+        return "has no derivative yet"
     names = ["all"] if op.joint else list(op.arrays)
     kept = [f"for {name}: " + (", ".join(rule.residuals) or "nothing" if rule else "no derivative")
             for name, rule in zip(names, op.rules, strict=True)]
@@ -173,8 +179,10 @@ def rules(op: Primitive) -> str:
 def source(function: Callable[..., Any]) -> str:
     """Return the statement that a function is written in, for a lambda the whole of it."""
     try:
-        lines, first = _parsed(function.__code__.co_filename, inspect.getmodule(function))
-    except (OSError, TypeError, SyntaxError, AttributeError):
+        lines, first = _parsed("".join(getlines(function.__code__.co_filename)))
+    except (SyntaxError, AttributeError):
+        return "(its source is not at hand)"
+    if not lines:
         return "(its source is not at hand)"
     line = function.__code__.co_firstlineno
     spans = [(min([s.lineno, *(d.lineno for d in getattr(s, "decorator_list", []))]),
@@ -185,8 +193,7 @@ def source(function: Callable[..., Any]) -> str:
 
 
 @cache
-def _parsed(filename: str, module: Any) -> tuple[list[str], list[ast.stmt]]:
-    text = inspect.getsource(module)
+def _parsed(text: str) -> tuple[list[str], list[ast.stmt]]:
     return text.splitlines(), [part for part in ast.walk(ast.parse(text))
                                if isinstance(part, ast.stmt)]
 
@@ -197,9 +204,13 @@ def _backward(loss: Tensor, names: Mapping[str, Any] | None, values: bool) -> li
     newest = tape.rows[::-1]
     gradients: dict[int, Any] = {}
     if values:
-        wrt = [recorded(loss.data, row.node) for row in newest]
+        if loss.data.size != 1:
+            raise ValueError(f"explain: values are the gradients of a scalar, got shape "
+                             f"{loss.shape}; reduce it first, for example y.sum()")
+        arrays = [row for row in newest if row.node.dtype is not None]
+        wrt = [recorded(loss.data, row.node) for row in arrays]
         found = pull_back([loss], [None], wrt, retain=True)
-        gradients = {row.number: g for row, g in zip(newest, found, strict=True)}
+        gradients = {row.number: g for row, g in zip(arrays, found, strict=True)}
     known: dict[Any, tuple[float, float]] = {}
     counts = {row.number: flops(row.node, known) for row in newest}
     forward, backward = (sum(c[i] for c in counts.values()) for i in (0, 1))
@@ -230,8 +241,12 @@ def _step(tape: Tape, row: Row, work: tuple[float, float], met: set[int],
     node = row.node
     blocks: list[Block] = [("step", f"({row.number}) {row.name} = {tape.call(row)}   "
                                     f"{tuple(node.shape)} {node.dtype}")]
-    if gradients:
+    if row.number in gradients:
         blocks.append(_value(row, gradients))
+    if not isinstance(node.op, Op):
+        return [*blocks, ("note", "one result of that call" if node.dtype is not None else
+                          "keeps its arguments; computed again when the backward pass reaches it, "
+                          "and differentiated there: see checkpoint")]
     equations, passed = _equations(tape, row), tape.arguments(row)
     elsewhere = []
     for (parameter, name), parent in zip(passed, node.parents, strict=True):

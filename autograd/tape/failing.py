@@ -34,7 +34,7 @@ def not_finite(x: Any) -> str | None:
         kinds = {not_finite(part) for part in x}
         return next((kind for kind in ("NaN", "inf") if kind in kinds), None)
     x = np.asarray(x) if isinstance(x, float) else values(x)
-    if not hasattr(x, "dtype") or (x.dtype.kind != "f" and x.dtype.name != "bfloat16"):
+    if getattr(x, "dtype", None) is None or (x.dtype.kind != "f" and x.dtype.name != "bfloat16"):
         return None
     xp = namespace(x)
     if bool(xp.isfinite(x).all()):

@@ -7,7 +7,8 @@ the leading term of the textbook algorithm for n by n.
 
 A backward pass counts, for each argument that a gradient is wanted for, the forward pass times a
 ratio: 1 for products, whose gradients are products of the same sizes; 2 where nothing else is
-known (the derivative, and its product with g). A fused op counts what its reference would.
+known (the derivative, and its product with g). A fused op counts what its reference would, a call
+under `checkpoint` nothing, as what it computes is not on the tape.
 
 Source of the factors: Golub, Van Loan, "Matrix Computations", 4th edition, 2013.
 """
@@ -21,6 +22,7 @@ from typing import Any
 from ..backend import Shape
 from ..fused import Fused
 from ..graph import Node, newest_first
+from ..primitive import Op
 from ..tensor import Tensor, recording, values
 from .walk import arguments, kept, shapes
 
@@ -95,7 +97,7 @@ def flops(node: Node, known: dict[Any, tuple[float, float]]) -> tuple[float, flo
 
     `known` remembers those of fused ops, for which the reference is run once for given shapes.
     """
-    if node.op is None:
+    if not isinstance(node.op, Op):  # a leaf, or a call under checkpoint
         return 0.0, 0.0
     xs = shapes(node)
     if isinstance(node.op, Fused):

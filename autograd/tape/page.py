@@ -39,6 +39,8 @@ def save(path: str | os.PathLike[str], makers: dict[str, object]) -> None:
     make = makers.get(path.suffix.lower())
     if not callable(make):
         raise ValueError(f"save: a path must end in {', '.join(makers)}; got {path.name!r}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"save: there is no folder {str(path.parent)!r} for {path.name!r}")
     text = make()
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..backend import Shape
 from ..fused import Fused
-from ..graph import Node, newest_first
+from ..graph import Leaf, Node, newest_first
+from ..primitive import Op, Primitive
 from ..tensor import Tensor, values
 
 UNKNOWN = object()
@@ -82,8 +83,8 @@ class Tape:
     def keeps(self, row: Row, rows: bool = False) -> str:
         """Return the residuals that hold values: `y` is the result, `b=#1` an argument."""
         op = row.node.op
-        if op is None:
-            return ""
+        if not isinstance(op, Op):
+            return "its arguments" if op is not None and row.kept_bytes else ""
         words, passed, fused = [], dict(self.arguments(row, rows)), isinstance(op, Fused)
         known = {id(b) for _, value in arguments(row.node) for b in buffers(value)}
         for name, value in residuals(row.node):
@@ -94,7 +95,7 @@ class Tape:
                 text = passed[name]
                 words += [name if text == name else f"{name}={text}"] if text != "None" else []
             elif held and not (fused and held <= known):
-                own = fused or name == op.output
+                own = fused or name == getattr(op, "output", None)
                 words.append(name if own else f"{name}={self.called(value, rows)}")
         return ", ".join(words)
 
@@ -112,17 +113,19 @@ def read(loss: Any, names: Mapping[str, Any] | None, caller: str) -> Tape:
             f"{caller}: nothing was recorded for this result; it depends on no Tensor made with "
             f"requires_grad=True, or was computed inside no_grad()"
         )
-    names = names or {}
+    if names is not None and not isinstance(names, Mapping):
+        raise TypeError(f"{caller}: names must map names to Tensors, such as {{'w': w}}, "
+                        f"got {type(names).__name__}")
+    names = {str(name): x for name, x in (names or {}).items()}
     given = {x.node: name for name, x in names.items() if isinstance(x, Tensor) and x.node}
     order = newest_first([loss.node])[::-1]
     rows: list[Row] = []
+    of_leaves = {id(b) for node in order if isinstance(node, Leaf) for b in buffers(node.owner())}
     seen: set[int] = set()
     leaves = kept_bytes = leaf_bytes = 0
     for number, node in enumerate(order):
         name = given.get(node) or (f"x{leaves}" if node.op is None else f"v{number}")
         leaves += node.op is None
-        of_leaves = {id(b) for (_, value), parent in zip(arguments(node), node.parents, strict=True)
-                     if parent is not None and parent.op is None for b in buffers(value)}
         size = 0
         for buffer in buffers(node.kept):
             if id(buffer) not in seen:
@@ -138,14 +141,14 @@ def read(loss: Any, names: Mapping[str, Any] | None, caller: str) -> Tape:
 
 def kept(node: Node) -> dict[str, Any]:
     """Return what a primitive's rules asked for, by the names under which they did."""
-    return dict(node.op.residuals(node))
+    return dict(node.op.residuals(node)) if isinstance(node.op, Primitive) else {}
 
 
 def arguments(node: Node) -> list[tuple[str, Any]]:
     """Return each array argument's parameter name and value, UNKNOWN where it was not kept."""
     op = node.op
-    if op is None:
-        return []
+    if not isinstance(op, Op):  # a leaf, or a call under checkpoint
+        return [(f"x{i}", UNKNOWN) for i in range(len(node.parents))]
     if isinstance(op, Fused):
         passed = node.kept[1]
     elif op.variadic:
@@ -167,6 +170,8 @@ def shapes(node: Node) -> list[Shape]:
 
 def options(node: Node) -> dict[str, Any]:
     """Return the options that the tape has and that are not the defaults."""
+    if not isinstance(node.op, Op):
+        return {}
     given = node.kept[2] if isinstance(node.op, Fused) else kept(node)
     return {name: given[name] for name, default in node.op.defaults.items()
             if name in given and constant_text(given[name]) != constant_text(default)}
@@ -207,6 +212,8 @@ def buffers(value: Any) -> Iterator[Any]:
             stack.extend(x)
         elif isinstance(x, dict):
             stack.extend(x.values())
+        elif hasattr(x, "leaves"):  # a call under checkpoint, which keeps its arguments
+            stack.extend(x.leaves)
         elif hasattr(x, "nbytes") and hasattr(x, "shape") and not isinstance(x, np.generic):
             while hasattr(getattr(x, "base", None), "nbytes"):
                 x = x.base

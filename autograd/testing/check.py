@@ -57,9 +57,9 @@ def check_grads(f: Callable[..., Any], *xs: Any, order: int = 2, seed: int = 0) 
     >>> x = {"w": np.array([0.5, -1.0]), "b": 0.3}
     >>> check_grads(lambda x: tanh(x["w"]) * exp(x["b"]), x, order=3)
     """
-    if order < 1:
-        raise ValueError(f"check_grads: order must be at least 1, got {order}")
     leaves, rebuild = flatten(xs)
+    if not leaves:
+        raise TypeError("check_grads: got no number or array to differentiate by")
     inputs = rebuild([np.array(to_host(values(x)), dtype=float) for x in leaves])
     explained(Subject(f, inputs, {}, order, seed, "check_grads"), check_point)
 

@@ -75,19 +75,21 @@ def noise(s: Callable[[float], Any], middle: Any) -> float:
     r"""Return how far values of s near s(0) are off a smooth curve: rounding that size hides.
 
     Fourth differences of values 1e-7 apart leave nothing of a smooth curve, and of independent
-    errors with deviation $\sigma$ they leave $\sqrt{70}\,\sigma$. If much is left, a tenth of the
-    distance tells what it is: noise stays as it is, a kink or a singularity becomes smaller.
+    errors with deviation $\sigma$ they leave $\sqrt{70}\,\sigma$. If much is left, a thousandth of
+    the distance tells what it is: noise stays as it is, or the values are all the same, rounded to
+    one; a kink or a singularity becomes smaller.
 
     Source: Moré and Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33 (2011).
     """
     rough: list[Any] = []
-    for step in (1e-7, 1e-8):
+    for step in (1e-7, 1e-10):
         with np.errstate(all="ignore"):
             # not symmetric about 0: there, errors of opposite signs would cancel
             curve = np.stack([s(k * step) if k else middle for k in range(-2, 5)])
             rough.append(np.abs(np.diff(curve, 4, axis=0)).max(0) / 70**0.5)
-        plain = rough[0] <= 1e-6 * np.abs(curve).sum(0)
+        plain = rough[0] <= 1e-9 * np.abs(curve).sum(0)
         if plain.all():
             return float(rough[0].sum())
-    stays = np.where(rough[1] > rough[0] / 4, rough[1], 0.0)
+    plain |= (curve == curve[0]).all(0)
+    stays = np.where(rough[1] > rough[0] / 30, rough[1], 0.0)
     return float(np.nansum(np.where(plain, rough[0], stays)))

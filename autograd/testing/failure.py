@@ -29,6 +29,10 @@ class Subject:
     call: str = "gradcheck"
     oracle: Callable[..., Any] | None = None
 
+    def __post_init__(self) -> None:
+        if self.order < 1:
+            raise ValueError(f"{self.call}: order must be at least 1, got {self.order}")
+
     @property
     def name(self) -> str:
         """The name of the function or op."""
@@ -224,8 +228,7 @@ def literal(x: Any) -> str:
         dtype = "" if x.dtype == float else f", dtype=np.{x.dtype.name}"
         if not x.size:
             return f"np.zeros({x.shape}{dtype})"
-        numbers = repr(x.tolist()).replace("nan", "np.nan").replace("inf", "np.inf")
-        code = f"np.array({numbers}{dtype})"
+        code = f"np.array({_named(x.tolist())}{dtype})"
         if x.flags.c_contiguous:
             return code
         return (f"np.asfortranarray({code})" if x.flags.f_contiguous
@@ -237,7 +240,13 @@ def literal(x: Any) -> str:
         return f"[{inner}]" if isinstance(x, list) else f"({inner})"
     if isinstance(x, type):
         return f"np.{x.__name__}" if x.__module__ == "numpy" else x.__name__
+    if type(x) is float:
+        return _named(x)
     return f"np.{x!r}" if isinstance(x, np.dtype) else repr(x)
+
+
+def _named(numbers: Any) -> str:
+    return repr(numbers).replace("nan", "np.nan").replace("inf", "np.inf")
 
 
 def _indented(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, wraps
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,12 @@ def _checked(f: Callable[..., Any], inputs: tuple[Any, ...], options: dict[str, 
              order: int | None, seed: int) -> Any:
     leaves, rebuild = flatten(inputs)
     inputs = rebuild([np.asarray(x) if isinstance(x, float) else x for x in leaves])
-    explained(Subject(f, inputs, options, order or effort.order, seed), check_subject)
+    explained(Subject(f, inputs, options, _or_usual(order), seed), check_subject)
     return f(*inputs, **options)
+
+
+def _or_usual(order: int | None) -> int:
+    return effort.order if order is None else order
 
 
 def check_subject(subject: Subject) -> None:
@@ -97,7 +102,7 @@ def drawn_test(f: Callable[..., Any], given: tuple[Any, ...], options: dict[str,
                       st.fixed_dictionaries({k: mixed(x) for k, x in options.items()}))
 
     def check(inputs: Inputs) -> None:
-        explained(Subject(f, *inputs, order or effort.order, seed), check_subject)
+        explained(Subject(f, *inputs, _or_usual(order), seed), check_subject)
 
     return property_test(check, drawn, f)
 
@@ -141,26 +146,28 @@ def check_op(op: Any, case: OpCase | None = None, *, inputs: Any = None,
     broadcast together, or for which the op works. `oracle` computes the same with NumPy. An OpCase
     has all of these. Raises GradientError for the first check that fails.
     """
+    if isinstance(op, str) and op not in registry:
+        raise KeyError(f"check_op: no op is called {op!r}")
     op = registry[op] if isinstance(op, str) else op
     if case is not None:
         inputs, oracle, order = inputs or case.inputs, oracle or case.oracle, order or case.order
         for args, options, cotangent, expected in case.edges:
             explained(Subject(op, args, options),
                       partial(check_edge, cotangent=cotangent, expected=expected))
+
     def check(drawn: Any) -> None:
-        subject = Subject(op, *_as_inputs(drawn), order or effort.order, oracle=oracle)
+        subject = Subject(op, *_as_inputs(drawn), _or_usual(order), oracle=oracle)
         explained(subject, check_subject)
 
     if inputs is not None:
         property_test(check, inputs, op)()
         return
-    from hypothesis.errors import Unsatisfiable
+    from .strategies import op_inputs  # tells what is missing where Hypothesis is
 
-    from .strategies import op_inputs
-
+    unsatisfiable = import_module("hypothesis.errors").Unsatisfiable
     try:
         property_test(check, op_inputs(op), op)()
-    except Unsatisfiable:
+    except unsatisfiable:
         raise ValueError(f"check_op: found no arrays that {op!r} takes and where it is finite; "
                          f"pass inputs=, a strategy that draws its arguments") from None
 

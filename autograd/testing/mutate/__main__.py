@@ -64,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--list", action="store_true", help="print the mutants and stop")
     add("-j", "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     args = parser.parse_args(argv)
+    if args.json and not args.json.absolute().parent.is_dir():
+        parser.error(f"--json: there is no folder {args.json.parent}")
     settings = Settings(tuple(args.ops), tuple(args.cases), args.examples, args.seed)
     try:
         session = Session(settings)
@@ -72,8 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.list:
         return _list(session)
     start = time.perf_counter()
-    with tqdm(total=len(session.units), unit="rule", disable=None) as bar:
-        report = in_parallel(session, max(1, args.jobs), lambda done: bar.update(len(done)))
+    try:
+        with tqdm(total=len(session.units), unit="rule", disable=None) as bar:
+            report = in_parallel(session, max(1, args.jobs), lambda done: bar.update(len(done)))
+    except KeyboardInterrupt:
+        print("stopped before the end; nothing is reported", file=sys.stderr)
+        return 130
     _print(report, time.perf_counter() - start)
     if args.json:
         _write(args.json, report, settings)

@@ -119,7 +119,7 @@ _because(
     ("products._einsum_rule", "letter not in seen", "letter not in terms"),
 )
 _because(
-    "y is positive, so the ratio x / y has the sign of x, and where it is 0 so is what multiplies it",
+    "y is positive, so x / y has the sign of x, and where it is 0 so is what multiplies it",
     ("_p_norm", "return g * sign(x) * power(absolute(safe), p - 1)",
      "return g * sign(ratio) * power(absolute(safe), p - 1)"),
     ("_p_norm", "safe = where(equal(ratio, 0), 1.0, ratio)",

@@ -115,6 +115,8 @@ class Session:
             else:
                 result.why_not = "no op that runs it has an OpCase that could be drawn from"
             result.problems = self._problems(set(names) & self.chosen)
+            if not names:
+                result.problems.append(f"{unit.name}: {' and '.join(unit.ops)} has no OpCase")
         unit.mutants = []
         return result
 
@@ -217,11 +219,18 @@ def _work(indices: list[int]) -> list[tuple[int, Judged]]:
 def in_parallel(session: Session, jobs: int, tick: Callable[[list[Judged]], Any]) -> Report:
     """Judge every unit in `jobs` processes of their own, and call `tick` as they are done."""
     done: dict[int, Judged] = {}
-    context = multiprocessing.get_context("spawn")
+    context, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
     with ProcessPoolExecutor(jobs, context, _begin, (session.settings,)) as pool:
-        for future in as_completed([pool.submit(_work, task) for task in _tasks(session)]):
-            done |= dict(future.result())
-            tick([unit for _, unit in future.result()])
+        try:
+            for future in as_completed([pool.submit(_work, task) for task in _tasks(session)]):
+                done |= dict(future.result())
+                tick([unit for _, unit in future.result()])
+        except BaseException:  # Ctrl-C above all: leaving the block would wait for every task
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                if process not in others:
+                    process.terminate()
+            raise
     return report(session, [done[i] for i in sorted(done)])
 
 
