@@ -19,6 +19,8 @@ from tinygrad_llm import functional
 from tinygrad_llm.models.gpt import GPT, GPTConfig
 from tinygrad_llm.nn.parameters import parameters
 
+pytestmark = pytest.mark.usefixtures("clean_registry")
+
 
 def leaf(*shape: int) -> Tensor:
     return Tensor(np.linspace(-1, 1, int(np.prod(shape))).reshape(shape), requires_grad=True)
