@@ -113,7 +113,6 @@ def _guarded(a: Any, b: Any) -> Any:
     return where(equal(a, 0) & equal(b, 0), 1.0, a)
 
 
-
 def float_power(a: Any, b: Any) -> Any:
     """Return $a^b$ in float64 at least, of integers and float32 too; see `power`."""
     xp = namespace(values(a), values(b))

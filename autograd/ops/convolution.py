@@ -25,6 +25,7 @@ derivative of every order.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from itertools import product
 from math import prod
@@ -62,21 +63,23 @@ def convolve(a: Array, v: Array, /, mode: str = "full") -> Array:
     return namespace(a, v).convolve(a, v, mode)
 
 
-def _convolve_rule(g: Any, other: Any, shapes: tuple[Shape, ...], mode: str) -> Any:
-    small, large = sorted((shapes[0][0], shapes[1][0]))
+def _convolve_rule(g: Any, other: Any, shapes: tuple[Shape, ...], mode: str, own: Shape) -> Any:
+    small, large = sorted(prod(shape) for shape in shapes)  # a number counts as a vector of one
     start = {"full": 0, "same": (small - 1) // 2, "valid": small - 1}[mode]
     g = pad(g, (start, small + large - 1 - start - g.shape[0]))
-    return convolve(g, flip(other), "valid")
+    return reshape(convolve(g, flip(reshape(other, -1)), "valid"), own)
 
 
-convolve.vjp(lambda g, v, shapes, mode: _convolve_rule(g, v, shapes, mode),
-             lambda g, a, shapes, mode: _convolve_rule(g, a, shapes, mode))
+convolve.vjp(lambda g, v, shapes, mode: _convolve_rule(g, v, shapes, mode, shapes[0]),
+             lambda g, a, shapes, mode: _convolve_rule(g, a, shapes, mode, shapes[1]))
 
 
 @composite
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     r"""Return $y_k = \sum_i a_{i+k} v_i$ of two vectors, in the modes of `convolve`."""
     a, v = as_arrays([a, v])
+    if a.ndim != 1 or v.ndim != 1:
+        raise ValueError(f"expected two vectors, got shapes {a.shape} and {v.shape}")
     if v.size > a.size:
         return flip(correlate(v, a, mode))
     return convolve(a, flip(v), mode)
@@ -170,11 +173,14 @@ def _conv(dims: int, x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation
     stride, dilation = _each(stride, dims, "stride"), _each(dilation, dims, "dilation")
     if x.ndim != dims + 2 or w.ndim != dims + 2:
         raise ValueError(f"expected x and w with {dims + 2} axes, got {x.shape} and {w.shape}")
-    if groups < 1 or x.shape[1] != groups * w.shape[1] or w.shape[0] % groups:
+    if operator.index(groups) < 1 or x.shape[1] != groups * w.shape[1] or w.shape[0] % groups:
         raise ValueError(f"expected w of shape (a multiple of {groups}, {x.shape[1]} / {groups}, "
                          f"...) for x of shape {x.shape} and groups={groups}, got {w.shape}")
     count, (out, each, *size) = x.shape[0], w.shape
-    kernel = tuple(size)
+    kernel = _each(tuple(size), dims, "the kernel's size")
+    if b is not None and (b := as_arrays([x, b])[1]).shape != (out,):
+        raise ValueError(f"expected a bias of shape ({out},), one number for each output channel, "
+                         f"got {b.shape}")
     x = _padded(x, _margins(padding, kernel, stride, dilation), 0.0)
     windows = sliding_windows(swapaxes(x, 0, 1), kernel, stride, dilation)
     places = windows.shape[dims + 2 :]  # K.., C, N, P..
@@ -190,10 +196,20 @@ def _conv(dims: int, x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation
 
 def _each(value: Any, dims: int, name: str) -> Shape:
     """Return an option as one positive number for each dimension."""
-    values = (value,) * dims if isinstance(value, (int, np.integer)) else tuple(value)
-    if len(values) != dims or any(v < 1 for v in values):
-        raise ValueError(f"{name} must be a positive number, or {dims} of them, got {value!r}")
-    return tuple(int(v) for v in values)
+    values = _numbers(value, dims, name, "a positive integer")
+    if any(v < 1 for v in values):
+        raise ValueError(f"{name} must be a positive integer, or {dims} of them, got {value!r}")
+    return values
+
+
+def _numbers(value: Any, dims: int, name: str, what: str) -> Shape:
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * dims
+    if len(values) != dims:
+        raise ValueError(f"{name} must be {what}, or {dims} of them, got {value!r}")
+    try:
+        return tuple(operator.index(v) for v in values)
+    except TypeError as error:
+        raise TypeError(f"{name} must be {what}, or {dims} of them, got {value!r}") from error
 
 
 def _margins(padding: Any, kernel: Shape, stride: Shape, dilation: Shape) -> Any:
@@ -207,9 +223,9 @@ def _margins(padding: Any, kernel: Shape, stride: Shape, dilation: Shape) -> Any
         return tuple((n // 2, n - n // 2) for n in rest)
     if isinstance(padding, str):
         raise ValueError(f"padding must be numbers, 'same' or 'valid', got {padding!r}")
-    each = (padding,) * len(kernel) if isinstance(padding, (int, np.integer)) else tuple(padding)
-    if len(each) != len(kernel):
-        raise ValueError(f"padding must be a number, or {len(kernel)} of them, got {padding!r}")
+    each = _numbers(padding, len(kernel), "padding", "an integer, 0 or more")
+    if any(n < 0 for n in each):
+        raise ValueError(f"padding must be an integer, 0 or more, got {padding!r}")
     return tuple((n, n) for n in each)
 
 
@@ -229,7 +245,7 @@ def max_pool2d(x: Any, kernel: int | Sequence[int], stride: int | Sequence[int] 
 
     The stride is that of the kernel if None. Padding never wins.
     """
-    return max(_pools(x, kernel, stride, padding, dilation, -float("inf")), axis=(0, 1))
+    return max(_pools(x, kernel, stride, padding, dilation, least=True), axis=(0, 1))
 
 
 @composite
@@ -239,13 +255,23 @@ def avg_pool2d(x: Any, kernel: int | Sequence[int], stride: int | Sequence[int] 
 
     The stride is that of the kernel if None.
     """
-    return mean(_pools(x, kernel, stride, padding, 1, 0.0), axis=(0, 1))
+    return mean(_pools(x, kernel, stride, padding, 1, least=False), axis=(0, 1))
 
 
-def _pools(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, value: float) -> Any:
+def _pools(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, least: bool) -> Any:
+    """Return the windows of x, padded with zeros, or with the least number that there is."""
     kernel = _each(kernel, 2, "kernel")
     stride = kernel if stride is None else _each(stride, 2, "stride")
     dilation = _each(dilation, 2, "dilation")
     (x,) = as_arrays([x])
-    x = _padded(x, _margins(padding, kernel, stride, dilation), value)
-    return sliding_windows(x, kernel, stride, dilation)
+    if x.ndim < 2:
+        raise ValueError(f"expected x with at least two axes, got shape {x.shape}")
+    margins = _margins(padding, kernel, stride, dilation)
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    if any(2 * n > span for (n, _), span in zip(margins, spans, strict=True)):
+        raise ValueError(f"padding must be at most half of what the kernel spans, {tuple(spans)}, "
+                         f"or a window would meet nothing else; got {padding!r}")
+    value: float = 0
+    if least:
+        value = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -float("inf")
+    return sliding_windows(_padded(x, margins, value), kernel, stride, dilation)

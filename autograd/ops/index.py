@@ -342,8 +342,12 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
     if len(condlist) != len(choicelist) or not len(condlist):
         raise ValueError(f"expected as many conditions as choices and at least one, got "
                          f"{len(condlist)} and {len(choicelist)}")
-    y = default
-    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+    choices = [array(x) if isinstance(x, (list, tuple)) else x for x in (*choicelist, default)]
+    known = [values(x) for x in choices]
+    xp, y = namespace(*known), choices.pop()
+    if isinstance(y, (int, float)):  # two numbers would settle on float64, whatever follows
+        y = xp.asarray(y, dtype=xp.result_type(*known))
+    for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
         condition = values(array(condition))
         if condition.dtype != bool:
             raise TypeError(f"conditions must be boolean, got {condition.dtype}; compare first")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import broadcast
-from ..tensor import Tensor
+from ..tensor import Tensor, values
 from . import arithmetic as e
 from . import index, piecewise, products, reduce, shape, sorting
 
@@ -38,11 +38,15 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "__getitem__": index.getitem,
     "__lt__": piecewise.less, "__le__": piecewise.less_equal, "__gt__": piecewise.greater,
     "__ge__": piecewise.greater_equal, "__eq__": piecewise.equal, "__ne__": piecewise.not_equal,
+    "__invert__": piecewise.bitwise_invert,
+    "__contains__": lambda self, other: bool((self.data == values(other)).any()),
 }
 
 _REFLECTED: dict[str, Callable[..., Any]] = {
     "add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide, "pow": e.power,
     "floordiv": e.floor_divide, "mod": e.remainder, "divmod": e.divmod, "matmul": products.matmul,
+    "and": piecewise.bitwise_and, "or": piecewise.bitwise_or, "xor": piecewise.bitwise_xor,
+    "lshift": piecewise.bitwise_left_shift, "rshift": piecewise.bitwise_right_shift,
 }
 
 _METHODS: dict[str, Callable[..., Any]] = {

@@ -14,11 +14,13 @@ from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import Tensor, values
 
 __all__ = [
-    "abs", "absolute", "allclose", "around", "array_equal", "ceil", "clip", "equal", "fabs", "fix",
-    "floor", "fmax", "fmin", "greater", "greater_equal", "heaviside", "isclose", "isfinite",
-    "isinf", "isnan", "isneginf", "isposinf", "less", "less_equal", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "maximum", "minimum", "modf", "nan_to_num", "not_equal", "rint",
-    "round", "sign", "signbit", "trunc", "where",
+    "abs", "absolute", "allclose", "around", "array_equal", "bitwise_and", "bitwise_invert",
+    "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "ceil",
+    "clip", "equal", "fabs", "fix", "floor", "fmax", "fmin", "greater", "greater_equal",
+    "heaviside", "invert", "isclose", "isfinite", "isinf", "isnan", "isneginf", "isposinf",
+    "left_shift", "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "maximum", "minimum", "modf", "nan_to_num", "not_equal", "right_shift", "rint", "round", "sign",
+    "signbit", "trunc", "where",
 ]
 
 
@@ -83,6 +85,42 @@ def logical_xor(a: Array, b: Array, /) -> Array:
 def logical_not(x: Array, /) -> Array:
     """Return whether x is false (0), element by element."""
     return namespace(x).logical_not(x)
+
+
+@nondifferentiable
+def bitwise_and(a: Array, b: Array, /) -> Array:
+    """Return a & b of integers, bit by bit, or of booleans, element by element."""
+    return namespace(a, b).bitwise_and(a, b)
+
+
+@nondifferentiable
+def bitwise_or(a: Array, b: Array, /) -> Array:
+    """Return a | b of integers, bit by bit, or of booleans, element by element."""
+    return namespace(a, b).bitwise_or(a, b)
+
+
+@nondifferentiable
+def bitwise_xor(a: Array, b: Array, /) -> Array:
+    """Return a ^ b of integers, bit by bit, or of booleans, element by element."""
+    return namespace(a, b).bitwise_xor(a, b)
+
+
+@nondifferentiable
+def bitwise_invert(x: Array, /) -> Array:
+    """Return ~x of integers, bit by bit, or of booleans, element by element."""
+    return namespace(x).invert(x)
+
+
+@nondifferentiable
+def bitwise_left_shift(a: Array, b: Array, /) -> Array:
+    r"""Return a << b of integers, element by element: $a\,2^b$."""
+    return namespace(a, b).left_shift(a, b)
+
+
+@nondifferentiable
+def bitwise_right_shift(a: Array, b: Array, /) -> Array:
+    r"""Return a >> b of integers, element by element: $a\,2^{-b}$, rounded down."""
+    return namespace(a, b).right_shift(a, b)
 
 
 @nondifferentiable
@@ -374,3 +412,5 @@ nan_to_num.vjp(lambda g, x: where(isfinite(x), g, 0.0))
 
 
 abs, around, fix = absolute, round, trunc
+bitwise_not = invert = bitwise_invert
+left_shift, right_shift = bitwise_left_shift, bitwise_right_shift

@@ -6,6 +6,7 @@ $\bar y$ with the other argument. All are defined everywhere.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -17,11 +18,24 @@ from ..backend import Array, Shape, namespace
 from ..broadcast import broadcast_to
 from ..primitive import composite, describe, primitive
 from ..tensor import values
-from .shape import as_arrays, concatenate, moveaxis, reshape, roll, swapaxes, transpose, zeros_like
+from .arithmetic import power, sqrt
+from .piecewise import where
+from .reduce import mean
+from .shape import (
+    as_arrays,
+    concatenate,
+    diagonal,
+    moveaxis,
+    reshape,
+    roll,
+    swapaxes,
+    transpose,
+    zeros_like,
+)
 
 __all__ = [
-    "cross", "dot", "einsum", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "vdot",
-    "vecdot", "vecmat",
+    "corrcoef", "cov", "cross", "dot", "einsum", "inner", "kron", "matmul", "matvec", "outer",
+    "polyval", "tensordot", "vander", "vdot", "vecdot", "vecmat",
 ]
 
 
@@ -67,6 +81,7 @@ matmul.vjp(_matmul_da, _matmul_db)
 def matvec(a: Any, x: Any) -> Any:
     r"""Return $y_i = \sum_j a_{ij} x_j$ over the last axes; the axes before them broadcast."""
     a, x = as_arrays([a, x])
+    _check_stacks(a, x)
     return matmul(a, x[..., None])[..., 0]
 
 
@@ -74,7 +89,14 @@ def matvec(a: Any, x: Any) -> Any:
 def vecmat(x: Any, a: Any) -> Any:
     r"""Return $y_j = \sum_i x_i a_{ij}$ over the last axes; the axes before them broadcast."""
     x, a = as_arrays([x, a])
+    _check_stacks(a, x)
     return matmul(x[..., None, :], a)[..., 0, :]
+
+
+def _check_stacks(matrices: Any, vectors: Any) -> None:
+    if matrices.ndim < 2 or not vectors.ndim:
+        raise ValueError(f"expected matrices and vectors, got shapes {matrices.shape} and "
+                         f"{vectors.shape}; matmul takes vectors on both sides")
 
 
 @composite
@@ -180,6 +202,69 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1,
 
 
 @composite
+def polyval(p: Any, x: Any) -> Any:
+    r"""Return $y = p_0 x^{n-1} + p_1 x^{n-2} + \dots + p_{n-1}$, by Horner's rule."""
+    p, x = as_arrays([p, x])
+    if not p.ndim:
+        raise ValueError("expected the coefficients along an axis, got a number")
+    y = where(zeros_like(x, dtype=bool), x, p[:1].sum(0))
+    for i in range(1, p.shape[0]):
+        y = y * x + p[i]
+    return y
+
+
+@composite
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    r"""Return the matrix of the powers of a vector, $y_{ij} = x_i^{N - 1 - j}$; N is its length.
+
+    With `increasing` $y_{ij} = x_i^j$.
+    """
+    (x,) = as_arrays([x])
+    if x.ndim != 1:
+        raise ValueError(f"expected a vector, got shape {x.shape}")
+    count = x.shape[0] if N is None else operator.index(N)
+    if count < 0:
+        raise ValueError(f"N must be 0 or more, got {N}")
+    powers = namespace(values(x)).arange(count)
+    powers = powers if increasing else powers[::-1]
+    return power(x[:, None], powers.astype(x.dtype) if x.dtype.kind == "f" else powers)
+
+
+@composite
+def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False,
+        ddof: int | None = None) -> Any:
+    r"""Return the covariances $\frac{1}{n - d} \sum_k (x_{ik} - m_i) (x_{jk} - m_j)$, m the means.
+
+    The rows of `m`, and of `y` below them, are the variables, the n columns their observations; the
+    other way round without `rowvar`. d is `ddof`; if None 1, or 0 with `bias`. Not finite unless
+    n > d.
+    """
+    rows = [_variables(x, rowvar) for x in as_arrays([m] if y is None else [m, y])]
+    x = concatenate(rows, axis=0)
+    degrees = x.shape[1] - (int(not bias) if ddof is None else ddof)
+    x = x - mean(x, 1, keepdims=True)
+    c = matmul(x, x.T) / max(degrees, 0)
+    return c[0, 0] if c.shape == (1, 1) else c
+
+
+def _variables(x: Any, rowvar: bool) -> Any:
+    if x.ndim > 2:
+        raise ValueError(f"expected at most two axes, got shape {x.shape}")
+    x = reshape(x, (1, -1)) if x.ndim < 2 else x
+    return x if rowvar or x.shape[0] == 1 else x.T
+
+
+@composite
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
+    r"""Return the correlations $c_{ij} / \sqrt{c_{ii} c_{jj}}$, c the covariances: see `cov`."""
+    c = cov(x, y, rowvar)
+    if not c.ndim:
+        return c / c
+    s = sqrt(diagonal(c))
+    return c / s[:, None] / s
+
+
+@composite
 def einsum(subscripts: str | Any, *xs: Any) -> Any:
     r"""Return Einstein's sum: for "ij,jk->ik", $y_{ik} = \sum_j a_{ij} b_{jk}$.
 
@@ -198,7 +283,11 @@ def einsum(subscripts: str | Any, *xs: Any) -> Any:
 @primitive
 def _einsum(*xs: Array, operands: tuple[str, ...], result: str) -> Array:
     r"""Return the sum; $\bar a_{ij} = \sum_k \bar y_{ik} b_{jk}$ for the example of `einsum`."""
-    return namespace(*xs).einsum(",".join(operands) + "->" + result, *xs, optimize=len(xs) > 1)
+    xp = namespace(*xs)
+    if len({x.dtype for x in xs}) > 1:  # an operand that is summed first must not be in its own:
+        dtype = xp.result_type(*xs)  # True + True would be True, and uint8 would overflow
+        xs = tuple(x.astype(dtype) for x in xs)
+    return xp.einsum(",".join(operands) + "->" + result, *xs, optimize=len(xs) > 1)
 
 
 @_einsum.vjp

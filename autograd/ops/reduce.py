@@ -57,22 +57,22 @@ def _array(x: Any) -> Any:
 
 
 @primitive
-def sum(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
+def sum(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
     r"""Return $y = \sum_i x_i$ over the axes: $\bar x_i = \bar y$."""
-    return namespace(x).sum(x, axis=axis, keepdims=keepdims)
+    return namespace(x).sum(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
 sum.vjp(lambda g, shape, axis, keepdims: spread(g, shape, axis, keepdims))
 
 
 @primitive
-def mean(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
+def mean(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
     r"""Return $y = \frac1n \sum_i x_i$ over the axes: $\bar x_i = \bar y / n$."""
-    return namespace(x).mean(x, axis=axis, keepdims=keepdims)
+    return namespace(x).mean(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
 mean.vjp(lambda g, shape, axis, keepdims:
-         spread(g / _count(shape, axis), shape, axis, keepdims))
+         spread(g / (_count(shape, axis) or 1), shape, axis, keepdims))
 
 
 @composite
@@ -83,6 +83,7 @@ def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
     add up to 0 the result is not finite.
     """
     x = _array(x)
+    axis = tuple(axis) if isinstance(axis, list) else axis
     if weights is None:
         return mean(x, axis, keepdims=keepdims)
     weights = _array(weights)
@@ -111,6 +112,8 @@ def var(x: Array, /, axis: Axis = None, *, ddof: float = 0, correction: float | 
 @var.vjp
 def _(g: Any, x: Any, shape: Shape, axis: Axis, ddof: float, correction: float | None,
       keepdims: bool) -> Any:
+    if not _count(shape, axis):
+        return spread(g, shape, axis, keepdims)  # of no element; there is no mean
     centred = x - mean(x, axis, keepdims=True)
     degrees = _count(shape, axis) - _given(ddof, correction)
     scale = 2 / degrees if degrees > 0 else math.nan  # NumPy divides by 0 there
@@ -224,12 +227,12 @@ def _top(x: Array, axis: Axis) -> Array:
 
 
 @primitive
-def cumsum(x: Array, /, axis: int | None = None) -> Array:
+def cumsum(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
     r"""Return $y_k = \sum_{i \le k} x_i$ along an axis; of x flattened if it is None.
 
     $\bar x_i = \sum_{k \ge i} \bar y_k$: the running sum from the end.
     """
-    return namespace(x).cumsum(x, axis=axis)
+    return namespace(x).cumsum(x, axis=axis, dtype=dtype)
 
 
 @cumsum.vjp
@@ -240,14 +243,14 @@ def _(g: Any, shape: Shape, axis: int | None) -> Any:
 
 
 @primitive
-def cumprod(x: Array, /, axis: int | None = None) -> Array:
+def cumprod(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
     r"""Return $y_k = \prod_{i \le k} x_i$ along an axis; of x flattened if it is None.
 
     From $y_k = x_k\,y_{k-1}$: $\bar x_i = \lambda_i\,y_{i-1}$, where $\lambda_i = \bar y_i +
     x_{i+1} \lambda_{i+1}$ is all that reaches $y_i$. Nothing is divided by, so zeros in x are no
     exception.
     """
-    return namespace(x).cumprod(x, axis=axis)
+    return namespace(x).cumprod(x, axis=axis, dtype=dtype)
 
 
 @cumprod.vjp
@@ -305,13 +308,13 @@ def _delayed(x: Any, axis: int, first: int) -> Any:
 
 
 @primitive
-def prod(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
+def prod(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
     r"""Return $y = \prod_i x_i$ over the axes: $\bar x_i = \bar y \prod_{j \ne i} x_j$.
 
     The product of the others is that of those before i times that of those behind, not $y / x_i$,
     so that zeros in x are no exception.
     """
-    return namespace(x).prod(x, axis=axis, keepdims=keepdims)
+    return namespace(x).prod(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
 @prod.vjp
@@ -328,30 +331,34 @@ def _(g: Any, x: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
 
 
 @composite
-def cumulative_sum(x: Any, *, axis: int | None = None, include_initial: bool = False) -> Any:
+def cumulative_sum(x: Any, *, axis: int | None = None, dtype: Any = None,
+                   include_initial: bool = False) -> Any:
     """Return the running sums along an axis; with `include_initial` they begin with 0.
 
     The axis may be left out for x of one axis.
     """
-    return _cumulative(cumsum, x, axis, include_initial, 0)
+    return _cumulative(cumsum, x, axis, dtype, include_initial, 0)
 
 
 @composite
-def cumulative_prod(x: Any, *, axis: int | None = None, include_initial: bool = False) -> Any:
+def cumulative_prod(x: Any, *, axis: int | None = None, dtype: Any = None,
+                    include_initial: bool = False) -> Any:
     """Return the running products along an axis; with `include_initial` they begin with 1.
 
     The axis may be left out for x of one axis.
     """
-    return _cumulative(cumprod, x, axis, include_initial, 1)
+    return _cumulative(cumprod, x, axis, dtype, include_initial, 1)
 
 
-def _cumulative(run: Any, x: Any, axis: int | None, include_initial: bool, first: int) -> Any:
+def _cumulative(run: Any, x: Any, axis: int | None, dtype: Any, include_initial: bool,
+                first: int) -> Any:
     x = _array(x)
+    x = x if x.ndim else reshape(x, 1)
     if axis is None:
         if x.ndim != 1:
             raise ValueError(f"cumulative_{run.name[3:]}: expected an axis, for x has {x.ndim}")
         axis = 0
-    y = run(x, axis)
+    y = run(x, axis, dtype)
     if not include_initial:
         return y
     shape = (*y.shape[: axis % y.ndim], 1, *y.shape[axis % y.ndim + 1 :])

@@ -22,13 +22,13 @@ from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import Tensor, values
 
 __all__ = [
-    "append", "array", "array_split", "asarray", "atleast_1d", "atleast_2d", "atleast_3d",
+    "append", "array", "array_split", "asarray", "atleast_1d", "atleast_2d", "atleast_3d", "block",
     "broadcast_arrays", "column_stack", "concat", "concatenate", "delete", "diag", "diagflat",
     "diagonal", "diff", "dsplit", "dstack", "ediff1d", "expand_dims", "flip", "fliplr", "flipud",
-    "full_like", "gradient", "hsplit", "hstack", "insert", "matrix_transpose", "meshgrid",
-    "moveaxis", "ones_like", "pad", "permute_dims", "ravel", "repeat", "reshape", "roll",
-    "rollaxis", "rot90", "split", "squeeze", "stack", "swapaxes", "tile", "trace", "transpose",
-    "trapezoid", "tril", "triu", "unstack", "vsplit", "vstack", "zeros_like",
+    "full_like", "gradient", "hsplit", "hstack", "insert", "linspace", "matrix_transpose",
+    "meshgrid", "moveaxis", "ones_like", "pad", "permute_dims", "ravel", "repeat", "reshape",
+    "roll", "rollaxis", "rot90", "split", "squeeze", "stack", "swapaxes", "tile", "trace",
+    "transpose", "trapezoid", "tril", "triu", "unstack", "vsplit", "vstack", "zeros_like",
 ]
 
 Axis = int | tuple[int, ...] | None
@@ -39,25 +39,26 @@ Axis = int | tuple[int, ...] | None
 
 @primitive
 def reshape(x: Array, /, shape: int | Shape, order: str = "C") -> Array:
-    r"""Return the same elements in C order (last axis fastest) under another shape.
+    r"""Return the same elements under another shape, in C order (last axis fastest) or "F" (first).
 
-    One length may be -1, which is inferred. $\bar x$ is $\bar y$ under the shape of x.
+    One length may be -1, which is inferred. $\bar x$ is $\bar y$ under the shape of x, in the same
+    order.
     """
-    if order != "C":
-        raise ValueError(f"order {order!r} is not supported, only 'C'; for 'F' reverse the axes "
-                         f"before and after: transpose(reshape(transpose(x), shape[::-1]))")
-    return namespace(x).reshape(x, shape)
+    if order not in ("C", "F"):
+        raise ValueError(f"order must be 'C' or 'F', got {order!r}: no other is that of the "
+                         f"gradient too, which may lie in memory otherwise")
+    return namespace(x).reshape(x, shape, order)
 
 
 @reshape.vjp
-def _(g: Any, shapes: tuple[Shape, ...]) -> Any:
-    return reshape(g, shapes[0])
+def _(g: Any, shapes: tuple[Shape, ...], order: str) -> Any:
+    return reshape(g, shapes[0], order)
 
 
 @composite
-def ravel(x: Any) -> Any:
-    """Return the elements in C order along one axis."""
-    return reshape(x, -1)
+def ravel(x: Any, order: str = "C") -> Any:
+    """Return the elements along one axis, in C order (last axis fastest) or "F" (first)."""
+    return reshape(x, -1, order)
 
 
 @primitive
@@ -216,7 +217,7 @@ def rot90(x: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
     """Return x turned k times by 90 degrees, in the plane and direction from `axes[0]` to [1]."""
     x = _array(x)
     first, second = normalize_axis_tuple(axes, x.ndim, "axes")
-    k %= 4
+    k = operator.index(k) % 4
     if k == 2:
         return flip(x, (first, second))
     x = flip(x, second) if k == 1 else x
@@ -249,7 +250,7 @@ def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Any
     if counts.dtype.kind not in "biu":
         raise TypeError(f"repeats must be integers, got {counts.dtype}")
     if axis is None or x.ndim == 0:
-        x, axis = reshape(x, -1), 0
+        x, axis = reshape(x, -1), axis or 0
     axis = normalize_axis_index(axis, x.ndim)
     if counts.size != 1:
         return _gathered(x, np.repeat(np.arange(x.shape[axis]), counts), axis)
@@ -362,6 +363,38 @@ def column_stack(arrays: Sequence[Any]) -> Any:
     """Return the arrays joined along the second axis, arrays with one axis being columns."""
     return _concatenate(*[reshape(x, (-1, 1)) if x.ndim < 2 else x for x in as_arrays(arrays)],
                         axis=1)
+
+
+@composite
+def block(arrays: Any) -> Any:
+    """Return arrays in lists of lists, joined as they stand: the innermost along the last axis."""
+    depth = 0
+    inner = arrays
+    while isinstance(inner, list):
+        depth, inner = depth + 1, inner[0] if inner else None
+    leaves, ndim = _leaves(arrays, depth)
+    ndim = max(depth, ndim)
+    parts = iter([reshape(x, (1,) * (ndim - x.ndim) + x.shape) for x in as_arrays(leaves)])
+
+    def joined(part: Any, axis: int) -> Any:
+        if axis == 0:
+            return next(parts)
+        return _concatenate(*[joined(p, axis + 1) for p in part], axis=axis)
+
+    return joined(arrays, -depth)
+
+
+def _leaves(part: Any, depth: int) -> tuple[list[Any], int]:
+    """Return what is in the lists, all as deep, and the number of axes that it has at most."""
+    nested = isinstance(part, list)
+    if isinstance(part, tuple):
+        raise TypeError("expected arrays in lists, not in tuples")
+    if nested != bool(depth) or (nested and not part):
+        raise ValueError("expected lists of equal depth, none of them empty")
+    if not depth:
+        return [part], len(getattr(part, "shape", ()))
+    found = [_leaves(p, depth - 1) for p in part]
+    return list(chain(*[xs for xs, _ in found])), max(ndim for _, ndim in found)
 
 
 @composite
@@ -495,6 +528,8 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any 
     `constant_values`. What a margin repeats adds to the gradient of the element repeated.
     """
     x = _array(x)
+    if not x.ndim:
+        return x
     widths = tuple((operator.index(a), operator.index(b)) for a, b in
                    np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)))
     if any(width < 0 for pair in widths for width in pair):
@@ -520,10 +555,10 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     x = _array(x)
     if n < 0:
         raise ValueError(f"n must not be negative, got {n}")
-    if x.ndim == 0:
-        raise ValueError("expected at least one axis, got a number")
     if n == 0:
         return x
+    if x.ndim == 0:
+        raise ValueError("expected at least one axis, got a number")
     axis = normalize_axis_index(axis, x.ndim)
     one = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
     ends = [None if end is None else as_arrays([x, end])[1] for end in (prepend, append)]
@@ -544,10 +579,18 @@ def _cut_ends(x: Any, axis: int) -> tuple[Any, Any]:
 
 @composite
 def ediff1d(x: Any, to_end: Any = None, to_begin: Any = None) -> Any:
-    """Return the differences of neighbours in x flattened, between `to_begin` and `to_end`."""
-    parts = [to_begin, diff(reshape(_array(x), -1)), to_end]
-    parts = [part for part in parts if part is not None]
-    return _concatenate(*[reshape(part, -1) for part in as_arrays(parts)], axis=0)
+    """Return the differences of neighbours in x flattened, between `to_begin` and `to_end`.
+
+    These are converted to the dtype of x, as in NumPy.
+    """
+    x = reshape(_array(x), -1)
+    parts = []
+    for end in (to_begin, to_end):
+        (end,) = as_arrays([x[:0] if end is None else end])
+        if not np.can_cast(end.dtype, x.dtype, "same_kind"):
+            raise TypeError(f"the ends must be of the kind of x, {x.dtype}, got {end.dtype}")
+        parts.append(astype(reshape(end, -1), x.dtype))
+    return _concatenate(parts[0], diff(x), parts[1], axis=0)
 
 
 @composite
@@ -557,13 +600,13 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     $d_k = x_{k+1} - x_k$, or `dx` if there is no x. x has the shape of y, or one axis.
     """
     y = _array(y)
-    axis = normalize_axis_index(axis, y.ndim)
+    place = normalize_axis_index(axis, y.ndim)
     if x is not None:
         x = _array(x)
-        along = (-1,) + (1,) * (y.ndim - axis - 1)
+        along = (-1,) + (1,) * (y.ndim - place - 1)
         dx = diff(x, axis=axis) if x.ndim > 1 else reshape(diff(x), along)
-    after, before = _cut_ends(y, axis)
-    return (dx * (after + before) / 2.0).sum(axis)
+    after, before = _cut_ends(y, place)
+    return (dx * (after + before) / 2.0).sum(axis)  # of x too, which may have axes in front
 
 
 @composite
@@ -726,6 +769,25 @@ def as_arrays(xs: Any) -> list[Any]:
     xp = namespace(*[values(x) for x in parts])
     return [x if hasattr(x, "ndim") and not isinstance(x, np.generic) else xp.asarray(x)
             for x in parts]
+
+
+@composite
+def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *,
+             axis: int = 0) -> Any:
+    r"""Return `num` equal steps from start to stop, or to before it, along a new axis.
+
+    $y_k = (1 - t_k)\,a + t_k b$ with $t_k = k / (n - 1)$, or $k / n$ without the endpoint.
+    """
+    ends = [_array(x) if isinstance(x, (list, tuple)) else x for x in (start, stop)]
+    num = operator.index(num)
+    if num < 0:
+        raise ValueError(f"num must be 0 or more, got {num}")
+    xp = namespace(*map(values, ends))
+    dtype = xp.result_type(*map(values, ends), 1.0)  # numbers widen nothing
+    start, stop = (astype(x, dtype) for x in as_arrays(ends))
+    t = xp.arange(num) / max(num - bool(endpoint), 1)
+    t = t.astype(dtype).reshape((num,) + (1,) * max(start.ndim, stop.ndim))
+    return moveaxis((1 - t) * start + t * stop, 0, axis)
 
 
 @nondifferentiable

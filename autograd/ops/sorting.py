@@ -9,7 +9,7 @@ there the function has a kink and this is one of its subgradients. NaN sorts las
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import nan, prod
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from ..tensor import Tensor, constant, values
 from .index import take_along_axis
 from .piecewise import equal, greater, less, not_equal, where
 from .reduce import mean
-from .shape import array, as_arrays, moveaxis, reshape, transpose
+from .shape import array, as_arrays, moveaxis, pad, reshape, transpose
 
 __all__ = [
     "argpartition", "argsort", "interp", "median", "nanmedian", "nanpercentile", "nanquantile",
@@ -105,7 +105,7 @@ def topk(x: Any, k: int, axis: int = -1, *, largest: bool = True) -> tuple[Any, 
 def searchsorted(a: Array, v: Array, /, side: str = "left", sorter: Any = None) -> Array:
     """Return where to insert v into the sorted vector a: before its equals, or "right" of them."""
     xp = namespace(a, v)
-    return xp.searchsorted(xp.asarray(a), xp.asarray(v), side, sorter)
+    return xp.searchsorted(xp.asarray(a), xp.asarray(v), side, values(sorter))
 
 
 # order statistics
@@ -129,12 +129,13 @@ def quantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
     r"""Return what the fraction q of the elements over the axes lies below, by interpolation.
 
     With the elements in rising order, $s = q (n - 1)$, $i = \lfloor s \rfloor$ and $t = s - i$,
-    $y = (1 - t)\,x_i + t\,x_{i+1}$; the weights are the gradient's as well. q is a constant between
-    0 and 1; its axes come first in the result. NaN if any element is.
+    $y = (1 - t)\,x_i + t\,x_{i+1}$; the weights are the gradient's as well. Other methods than
+    "linear" round s: "lower", "higher", "nearest" (of two the even one), "midpoint" (between them).
+    q is a constant between 0 and 1; its axes come first in the result. NaN if any element is.
     """
     x, q = array(x), _fractions(q, method)
     ordered, shape = _sorted_flat(x, axis, keepdims)
-    y = _or_nan(_between(ordered, q, ordered.shape[-1]), ordered[..., None, :])
+    y = _or_nan(_between(ordered, q, ordered.shape[-1], method), ordered[..., None, :])
     return reshape(moveaxis(y, -1, 0), (*q.shape, *shape))
 
 
@@ -152,8 +153,11 @@ def nanquantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
     """Return `quantile` of the elements that are not NaN; NaN only where all are."""
     x, q = array(x), _fractions(q, method)
     ordered, shape = _sorted_flat(x, axis, keepdims)
+    if not ordered.shape[-1]:
+        ordered = pad(astype(ordered, np.result_type(ordered.dtype, np.float16)),
+                      ((0, 0),) * (ordered.ndim - 1) + ((0, 1),), constant_values=nan)
     counts = equal(ordered, ordered).sum(-1, keepdims=True)
-    return reshape(moveaxis(_between(ordered, q, counts), -1, 0), (*q.shape, *shape))
+    return reshape(moveaxis(_between(ordered, q, counts, method), -1, 0), (*q.shape, *shape))
 
 
 @composite
@@ -170,28 +174,35 @@ def nanmedian(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     return nanquantile(x, 0.5, axis, keepdims=keepdims)
 
 
+_METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
+
+
 def _fractions(q: Any, method: str) -> np.ndarray:
-    if method != "linear":
-        raise ValueError(f"method {method!r} is not supported, only 'linear'")
+    if method not in _METHODS:
+        raise ValueError(f"method must be one of {str(_METHODS)[1:-1]}, got {method!r}")
     fractions: np.ndarray = np.asarray(to_host(values(q)), dtype=float)
     if not ((fractions >= 0) & (fractions <= 1)).all():
         raise ValueError(f"q must be between 0 and 1, got {fractions}")
     return fractions
 
 
-def _between(ordered: Any, q: np.ndarray, n: Any) -> Any:
+def _between(ordered: Any, q: np.ndarray, n: Any, method: str) -> Any:
     """Return at each q the element of the first n sorted ones, or what lies between two."""
-    ordered = astype(ordered, float) if ordered.dtype.kind in "biu" else ordered
     xp = namespace(values(ordered))
-    at = xp.asarray(q.reshape(-1)) * (n - 1)
-    low = xp.maximum(xp.floor(at), 0).astype(int)
-    high = xp.maximum(xp.ceil(at), 0).astype(int)
-    t = xp.where(high > low, at - low, 0.5)  # between an element and itself: no 0 times infinity
-    t = t.astype(ordered.dtype)
-    index = [i if i.ndim > 1 else xp.broadcast_to(i, (*ordered.shape[:-1], i.size))
-             for i in (low, high)]
-    a, b = (take_along_axis(ordered, i, -1) for i in index)
-    return (1 - t) * a + t * b
+    at = xp.maximum(xp.asarray(q.reshape(-1)) * (n - 1), 0)
+    low, high = xp.floor(at), xp.ceil(at)
+
+    def element(i: Any) -> Any:
+        i = i.astype(int)
+        i = i if i.ndim > 1 else xp.broadcast_to(i, (*ordered.shape[:-1], i.size))
+        return take_along_axis(ordered, i, -1)
+
+    if method in ("lower", "higher", "nearest"):
+        return element({"lower": low, "higher": high, "nearest": xp.rint(at)}[method])
+    ordered = astype(ordered, float) if ordered.dtype.kind in "biu" else ordered
+    # between an element and itself, 0.5 as well: no 0 times infinity
+    t = xp.where((high > low) & (method == "linear"), at - low, 0.5).astype(ordered.dtype)
+    return (1 - t) * element(low) + t * element(high)
 
 
 def _sorted_flat(x: Any, axis: Axis, keepdims: bool) -> tuple[Any, Shape]:

@@ -65,6 +65,17 @@ def alike(draw: Any) -> Inputs:
         "equal_nan": draw(st.booleans())}
 
 
+@st.composite
+def bits(draw: Any, low: int = -100, high: int = 100, flags: bool = True) -> Inputs:
+    """Two arrays of integers, or of booleans, that broadcast; or one of them and a number."""
+    shape = draw(shapes())
+    dtype = draw(st.sampled_from([np.int8, np.int64]))
+    a = draw(hnp.arrays(dtype, shape, elements=st.integers(low, high)))
+    b = draw(hnp.arrays(np.int64, shape[-1:], elements=st.integers(low, high)))
+    pairs = [(a, b), (a, 3), (2, b)] + [(np.asarray(a > 0), np.asarray(b > 1))] * flags
+    return draw(st.sampled_from(pairs)), {}
+
+
 def at(*args: Any, g: Any, expect: Any, **options: Any) -> tuple[Any, ...]:
     """An edge: the arguments, the cotangent, and the gradient by each argument."""
     def array(x: Any) -> Any:
@@ -122,6 +133,12 @@ CASES: dict[str, OpCase] = {
     "logical_or": OpCase(truths, np.logical_or),
     "logical_xor": OpCase(truths, np.logical_xor),
     "logical_not": OpCase(strange, np.logical_not),
+    "bitwise_and": OpCase(bits(), np.bitwise_and),
+    "bitwise_or": OpCase(bits(), np.bitwise_or),
+    "bitwise_xor": OpCase(bits(), np.bitwise_xor),
+    "bitwise_invert": OpCase(bits().map(lambda drawn: ((np.asarray(drawn[0][0]),), {})), np.invert),
+    "bitwise_left_shift": OpCase(bits(0, 9, flags=False), np.left_shift),
+    "bitwise_right_shift": OpCase(bits(0, 9, flags=False), np.right_shift),
     "isnan": OpCase(strange, np.isnan),
     "isinf": OpCase(strange, np.isinf),
     "isfinite": OpCase(strange, np.isfinite),

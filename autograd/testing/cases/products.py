@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import pair, shapes, values
+from ..strategies import one, pair, shapes, spaced, values
 
 MATMUL_SHAPES = [
     ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 4)), ((2, 1, 3), (3, 2)),
@@ -133,6 +133,19 @@ def crossing(draw: Any) -> Inputs:
                        "axisc": draw(st.integers(-ndim, ndim - 1))}
 
 
+@st.composite
+def observing(draw: Any, ddof: bool = True) -> Inputs:
+    """Variables of which none is nearly constant."""
+    shape = draw(st.sampled_from([(3, 4), (1, 3), (2, 3), (4,)]))
+    m = draw(spaced(shape))
+    y = draw(st.one_of(st.none(), spaced((2, shape[-1])) if len(shape) > 1 else spaced(shape)))
+    rowvar = draw(st.booleans()) or m.shape[0] == 1
+    if not rowvar:
+        m, y = m.T, None if y is None else y.T
+    options = {"bias": draw(st.booleans()), "ddof": draw(st.sampled_from([None, 0, 1]))}
+    return (m, y), {"rowvar": rowvar, **(options if ddof else {})}
+
+
 def numpy_vecdot(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
     return (np.moveaxis(a, axis, -1) * np.moveaxis(b, axis, -1)).sum(-1)
 
@@ -161,6 +174,11 @@ CASES: dict[str, OpCase] = {
     "tensordot": OpCase(pairing(), np.tensordot),
     "kron": OpCase(two(shapes(dims=2), shapes(dims=2)), np.kron),
     "cross": OpCase(crossing(), numpy_cross),
+    "polyval": OpCase(two(shapes(dims=1, min_dims=1), shapes(dims=2)), np.polyval, order=3),
+    "vander": OpCase(one(values(shapes(dims=1, min_dims=1)), N=st.integers(0, 4),
+                         increasing=st.booleans()), np.vander, order=3),
+    "cov": OpCase(observing(), np.cov),
+    "corrcoef": OpCase(observing(ddof=False), np.corrcoef),
     "einsum": OpCase(contracting(), np.einsum),
     "_einsum": OpCase(contracting_explicit(), numpy_einsum),
 }

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import one, shapes, values
+from ..strategies import one, pair, shapes, values
 
 matrices = shapes(min_dims=2)
 
@@ -164,6 +164,23 @@ def beside(draw: Any, axis: int, vectors: bool = True) -> Inputs:
     shape = shape[: max(kind, axis + 1)]
     return ([draw(values(tuple(n if i == axis else m for i, m in enumerate(shape))))
              for n in lengths],), {}
+
+
+@st.composite
+def blocks(draw: Any) -> Inputs:
+    (a, b), (c, d) = draw(st.sampled_from([
+        (((2, 3), (2, 1)), ((1, 3), (1, 1))), (((2,), (3,)), ((1,), (4,))),
+        (((), ()), ((1,), (1,))), (((2, 1, 3), (2, 1, 2)), ((2, 2, 3), (2, 2, 2)))]))
+    a, b, c, d = (draw(values(s)) for s in (a, b, c, d))
+    return (draw(st.sampled_from([[[a, b]], [[a], [a]], [c, c], a, [[c, d], [c, d]]])),), {}
+
+
+@st.composite
+def stepping(draw: Any) -> Inputs:
+    (a, b), _ = draw(pair())
+    ndim = max(a.ndim, b.ndim)
+    return (a, b, draw(st.integers(0, 4))), {"endpoint": draw(st.booleans()),
+                                             "axis": draw(st.integers(-ndim - 1, ndim))}
 
 
 @st.composite
@@ -329,6 +346,8 @@ CASES: dict[str, OpCase] = {
     "hstack": OpCase(beside(1, vectors=False), np.hstack),
     "dstack": OpCase(beside(2), np.dstack),
     "column_stack": OpCase(beside(1), np.column_stack),
+    "block": OpCase(blocks(), np.block),
+    "linspace": OpCase(stepping(), np.linspace),
     "append": OpCase(appending(), np.append),
     "insert": OpCase(inserting(), np.insert),
     "delete": OpCase(deleting(), np.delete),

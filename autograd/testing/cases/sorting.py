@@ -65,6 +65,8 @@ def ordering(draw: Any, of: float | None = None, table: bool = True) -> Inputs:
         q = st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 0.9, 1.0]).map(lambda q: q * of)
         tables = [st.just(np.array([[0.1, 0.7]]) * of)] if table else []
         options["q"] = draw(st.one_of(q, st.lists(q, max_size=3), *tables))
+        options["method"] = draw(st.sampled_from(
+            ["linear", "lower", "higher", "nearest", "midpoint"]))
     return (x,), options
 
 
