@@ -146,8 +146,9 @@ class Op(ABC):
 
     def accepted(self, arg: Any, position: int, args: Sequence[Any]) -> Any:
         """Return an argument that array libraries take, a list as an array; refuse others."""
-        if type(arg) is list and arg and not any(isinstance(x, Tensor) for x in arg):
-            arg = np.asarray(arg)
+        if type(arg) in (list, tuple) and arg and (self.variadic or position in self.required) and (
+                not any(isinstance(x, Tensor) for x in arg)):
+            arg = self.compute(np.asarray, (arg,), {})
         if isinstance(arg, NumPyArray) and type(arg) is not NumPyArray:
             if isinstance(arg, (np.ma.MaskedArray, np.matrix)):
                 raise TypeError(f"{self.name}: {type(arg).__name__} has rules of its own for * and "
@@ -172,7 +173,7 @@ INDICES = (int, float, complex, list, tuple, range, slice, type(None), type(Elli
 
 NumPyArray, new = np.ndarray, object.__new__
 
-WRONG_INPUT = (TypeError, ValueError, IndexError, AttributeError)
+WRONG_INPUT = (TypeError, ValueError, IndexError, AttributeError, OverflowError)
 """What array libraries raise for arguments that do not fit."""
 
 
@@ -180,7 +181,7 @@ def describe(args: Sequence[Any], options: dict[str, Any] | None = None) -> str:
     """Return the shapes and dtypes of the arguments, as error messages tell them."""
     def one(x: Any) -> str:
         x = values(x)
-        if hasattr(x, "shape") and hasattr(x, "dtype"):
+        if hasattr(x, "shape") and hasattr(x, "dtype") and not isinstance(x, type):
             return f"{x.dtype}{list(x.shape)}"
         text = repr(x)
         return text if len(text) <= 60 else f"{type(x).__name__} {text[:57]}..."
@@ -394,8 +395,9 @@ class Composite(Op):
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Call the function as it stands."""
         for i, arg in enumerate(args[: len(self.arrays)] if self.arrays else args):
-            if not isinstance(arg, (Tensor, list)) and not (
-                    isinstance(arg, str) and i in self.texts):
+            may_be = (isinstance(arg, (Tensor, list, tuple)) or (arg is None and self.variadic)
+                      or (isinstance(arg, str) and i in self.texts))
+            if not may_be:
                 self.accepted(arg, i, args)
         return self.compute(self.forward, args, options)
 

@@ -67,7 +67,7 @@ def _convolve_rule(g: Any, other: Any, shapes: tuple[Shape, ...], mode: str, own
     small, large = sorted(prod(shape) for shape in shapes)  # a number counts as a vector of one
     start = {"full": 0, "same": (small - 1) // 2, "valid": small - 1}[mode]
     g = pad(g, (start, small + large - 1 - start - g.shape[0]))
-    return reshape(convolve(g, flip(reshape(other, -1)), "valid"), own)
+    return reshape(convolve(g, flip(other), "valid"), own)
 
 
 convolve.vjp(lambda g, v, shapes, mode: _convolve_rule(g, v, shapes, mode, shapes[0]),

@@ -123,7 +123,8 @@ CASES: dict[str, OpCase] = {
         rows, axis=1, g=[1, 2, 3], expect=[[[1, 0, 0], [1, 0, 1], [1, 1, 1]]]),)),
     "ptp": OpCase(reduction(spaced), np.ptp),
     "var": OpCase(st.one_of(reduction(), varying()), np.var, edges=(
-        at([1.0], ddof=1, g=1.0, expect=[[nan]]),)),
+        at([1.0], ddof=1, g=1.0, expect=[[nan]]),
+        at(np.zeros((2, 0)), axis=1, g=[1.0, 1.0], expect=[np.zeros((2, 0))]))),
     "std": OpCase(varying(), np.std, edges=(
         at([2.0, 2.0], g=1.0, expect=[[0, 0]]),)),
     "logsumexp": OpCase(reduction(), numpy_logsumexp, order=3, edges=(at(

@@ -32,10 +32,24 @@ _because(
     ("logaddexp2[b]", "like(g, g * _logistic(_difference(b, a) * _LN2))",
      "like(b, g * _logistic(_difference(b, a) * _LN2))"),
     ("xlogy[a]", "like(g, g * log(_guarded(a, b)))", "like(a, g * log(_guarded(a, b)))"),
-    ("power", "like(g, g * y * log(where(equal(a, 0), 1.0, a)))",
-     "like(b, g * y * log(where(equal(a, 0), 1.0, a)))"),
-    ("power", "like(g, g * y * log(where(equal(a, 0), 1.0, a)))",
+    ("power[b]", "like(g, g * y * log(where(equal(a, 0), 1.0, a)))",
      "like(y, g * y * log(where(equal(a, 0), 1.0, a)))"),
+)
+_because(
+    "the engine itself fits a gradient of shape (1,) to an argument of shape ()",
+    ("convolution._convolve_rule",
+     "return reshape(convolve(g, flip(other), 'valid'), own)",
+     "return convolve(g, flip(other), 'valid')"),
+)
+_because(
+    "the gradient has no elements there",
+    ("mean", "spread(g / (_count(shape, axis) or 1), shape, axis, keepdims)",
+     "spread(g / _count(shape, axis), shape, axis, keepdims)"),
+    ("mean", "spread(g / (_count(shape, axis) or 1), shape, axis, keepdims)",
+     "spread(g / (_count(shape, axis) or 2), shape, axis, keepdims)"),
+    *(("var", "return spread(g, shape, axis, keepdims)", f"return {other}")
+      for other in ("-spread(g, shape, axis, keepdims)", "2 * spread(g, shape, axis, keepdims)",
+                    "None")),
 )
 _because(
     "the array has one axis here, and its number is taken modulo 1",
@@ -129,8 +143,9 @@ _because(
 )
 _because(
     "convolution commutes, in the part where both overlap fully too",
-    ("convolution._convolve_rule", "return convolve(g, flip(other), 'valid')",
-     "return convolve(flip(other), g, 'valid')"),
+    ("convolution._convolve_rule",
+     "return reshape(convolve(g, flip(other), 'valid'), own)",
+     "return reshape(convolve(flip(other), g, 'valid'), own)"),
 )
 _because(
     "the two are the same array",

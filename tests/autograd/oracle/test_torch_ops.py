@@ -583,9 +583,10 @@ TORCH: dict[str, Callable[..., Any]] = {
 }
 
 ONLY_OURS = {
-    "_concatenate", "_recurrence", "_sinc_derivative", "array", "choose", "delete", "ediff1d",
-    "gradient", "insert", "interp", "nancumprod", "nancumsum", "nanmax", "nanmin", "nanprod",
-    "nanstd", "nanvar", "partition", "select", "unwrap",
+    "_concatenate", "_recurrence", "_sinc_derivative", "array", "block", "choose", "corrcoef",
+    "cov", "delete", "ediff1d", "gradient", "insert", "interp", "linspace", "nancumprod",
+    "nancumsum", "nanmax", "nanmin", "nanprod", "nanstd", "nanvar", "partition", "polyval",
+    "select", "unwrap", "vander",
 }
 """Ops that PyTorch has not, or only in a form from which it would have to be built again."""
 
