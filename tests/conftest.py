@@ -10,7 +10,7 @@ from autograd.testing.plugin import load_profile
 load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def clean_registry() -> Iterator[None]:
     """Forget the ops that a test defines."""
     from autograd import registry

@@ -18,7 +18,9 @@ from autograd.testing.expression import Expression
 
 
 def test_every_op_has_a_case() -> None:
-    assert set(CASES) == set(registry), "each op needs an OpCase in tests/cases.py, and only ops do"
+    ours = {name for name, op in registry.items()
+            if op.forward.__module__.startswith(("autograd.", "tinygrad_llm."))}
+    assert set(CASES) == ours, "each op needs an OpCase in tests/cases.py, and only ops do"
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
