@@ -40,6 +40,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.train_cpu import cpu_model
+
 Run = Callable[[], np.ndarray]
 """Compute the chain and return the gradient by x."""
 
@@ -229,7 +231,7 @@ def main() -> None:
             versions[module] = __import__(module).__version__
     for found in (measure_chain(args.hips, args.rounds), measure_large(args.rounds // 2),
                   measure_length()):
-        line = json.dumps({**found, "versions": versions, "machine": platform.processor(),
+        line = json.dumps({**found, "versions": versions, "cpu": cpu_model(),
                            "date": datetime.date.today().isoformat()})
         print(line)
         if args.out:

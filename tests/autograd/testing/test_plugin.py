@@ -29,8 +29,8 @@ def test_profiles_on_the_command_line(name: str, examples: int, tmp_path: Path) 
         f"def test_order(): assert effort.order == {3 if name == 'intense' else 2}\n")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:gradcheck",
-         "-p", "autograd.testing.plugin", "--gradcheck-profile", name, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)})
+         "-p", "autograd.testing.plugin", "--gradcheck-profile", name, str(tmp_path)],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stdout
     assert f"profile {name}" in done.stdout or "2 passed" in done.stdout
 
