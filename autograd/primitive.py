@@ -64,9 +64,11 @@ class Op(ABC):
         ]
         self.arrays = () if self.variadic else tuple(p.name for p in arrays)
         self.count = -1 if self.variadic else len(arrays)
+        # Places of arrays that may be neither None nor left a tuple, as an index may:
         self.required = frozenset(i for i, p in enumerate(arrays) if p.default is kinds.empty
                                   and p.name not in ("index", "indices"))
         self.array_defaults = tuple(p.default for p in arrays if p.default is not kinds.empty)
+        # Places of texts beside the arrays, such as the subscripts of einsum:
         self.texts = frozenset(i for i, p in enumerate(parameters) if "str" in str(p.annotation))
         options = [p for p in parameters
                    if p.name not in self.arrays and p.kind is not kinds.VAR_POSITIONAL]
