@@ -281,6 +281,7 @@ def einsum(subscripts: str, *xs: Any) -> Any:
 
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    a, v = a.reshape(-1), v.reshape(-1)  # a number counts as a vector of one
     a, v = (a, v) if len(a) >= len(v) else (v, a)
     y = F.conv1d(a[None, None], v.flip(0)[None, None], padding=len(v) - 1)[0, 0]
     start = {"full": 0, "same": (len(v) - 1) // 2, "valid": len(v) - 1}[mode]
