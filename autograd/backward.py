@@ -55,12 +55,14 @@ def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Node] | None, reco
 
     def pull_any(node: Node, g: Any, members: Collection[Node]) -> list[Any]:
         parts = node.op.pull(node, g, members, record)
-        if watch is not None and isinstance(node.op, Op):  # a checkpoint's parts are no arrays
+        of_arrays = isinstance(node.op, Op)  # a checkpoint's parts are not
+        if watch is not None and of_arrays:
             watch.pulled(node, g, parts)
-        parts = [_fitted(part, parent, node.op.name)
-                 for part, parent in zip(parts, node.parents, strict=True)]
-        return [constant(part) if record and isinstance(part, NumPyArray) else part
-                for part in parts]
+        parts = _all_fitted(parts, node)
+        if record and of_arrays:
+            parts = [constant(part) if part is not None and not isinstance(part, Tensor) else part
+                     for part in parts]
+        return parts
 
     with recording(record):
         gradients = sweep(order, seeds, pull_any if record or watch is not None else _pull_plain,
@@ -73,8 +75,7 @@ def _pull_plain(node: Node, g: Any, members: Collection[Node]) -> Sequence[Any]:
     """Do what `pull_any` does, for most nodes in one loop: this is where small ops spend time."""
     op = node.op
     if type(op) is not Primitive or op.joint or not op.rules:
-        return [_fitted(part, parent, op.name) for part, parent
-                in zip(op.pull(node, g, members, False), node.parents, strict=True)]
+        return _all_fitted(op.pull(node, g, members, False), node)
     parts: list[Any] = []
     for rule, kept, parent in zip(op.rules, node.kept, node.parents):  # noqa: B905, equally long
         if rule is None or parent is None or parent not in members:
@@ -101,6 +102,11 @@ def _unshared(gradients: dict[Node, Any], gs: Sequence[Any]) -> dict[Node, Any]:
             gradients[node] = g.copy()
         taken.add(id(g))
     return gradients
+
+
+def _all_fitted(parts: Sequence[Any], node: Node) -> list[Any]:
+    return [_fitted(part, parent, node.op.name)
+            for part, parent in zip(parts, node.parents, strict=True)]
 
 
 def _fitted(part: Any, parent: Node | None, name: str) -> Any:

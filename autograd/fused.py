@@ -53,10 +53,8 @@ class Fused(Op):
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Apply the op: on arrays plainly, on Tensors with a record of it."""
         args = self.separate(args, options)
-        arrays = [arg.data if isinstance(arg, Tensor) else arg for arg in args]
-        for i, arg in enumerate(args):
-            if not isinstance(arg, Tensor):
-                arrays[i] = self.accepted(arg, i, args)
+        arrays = [arg.data if isinstance(arg, Tensor) else self.accepted(arg, i, args)
+                  for i, arg in enumerate(args)]
         computed = self.compute(self.forward, arrays, options)
         if not isinstance(computed, tuple) or len(computed) != 2:
             raise TypeError(f"{self.name}: a fused op's function returns a pair, the result and "

@@ -14,15 +14,15 @@ from ..backend import Array, namespace
 from ..primitive import composite, primitive
 from . import reduce
 from .arithmetic import sqrt as root
-from .exponential import exp, expm1
+from .exponential import exp, expm1, sigmoid
 from .piecewise import absolute, clip, greater, where
 from .shape import split
 from .special import ndtr
 from .trigonometric import tanh
 
 __all__ = [
-    "elu", "expit", "gelu", "glu", "hard_tanh", "layer_norm", "leaky_relu", "log_sigmoid",
-    "log_softmax", "mish", "relu", "rms_norm", "selu", "sigmoid", "silu", "softmax", "softplus",
+    "elu", "gelu", "glu", "hard_tanh", "layer_norm", "leaky_relu", "log_sigmoid",
+    "log_softmax", "mish", "relu", "rms_norm", "selu", "silu", "softmax", "softplus",
     "softsign", "standardize", "swish",
 ]
 
@@ -116,17 +116,6 @@ def glu(x: Any, axis: int = -1) -> Any:
 
 
 # with a smooth step
-
-
-@primitive
-def sigmoid(x: Array, /) -> Array:
-    r"""Return $\sigma(x) = 1 / (1 + e^{-x})$, precise in both tails; $y' = y (1 - y)$."""
-    xp = namespace(x)
-    e = xp.exp(-xp.abs(x))
-    return xp.where(xp.greater_equal(x, 0), 1.0, e) / (1.0 + e)
-
-
-sigmoid.vjp(lambda g, y: g * (y * (1 - y)))
 
 
 @primitive
@@ -232,4 +221,4 @@ def hard_tanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     return clip(x, min_val, max_val)
 
 
-expit, swish = sigmoid, silu
+swish = silu

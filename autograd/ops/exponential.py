@@ -14,7 +14,8 @@ from ..primitive import primitive
 from .piecewise import equal, isinf, minimum, where
 
 __all__ = [
-    "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "logaddexp", "logaddexp2", "xlogy",
+    "exp", "exp2", "expit", "expm1", "log", "log1p", "log2", "log10", "logaddexp", "logaddexp2",
+    "sigmoid", "xlogy",
 ]
 
 _LN2, _LN10 = math.log(2), math.log(10)
@@ -89,7 +90,7 @@ log1p.vjp(lambda g, x: g / (1 + x))
 
 
 @primitive
-def _logistic(x: Array, /) -> Array:
+def sigmoid(x: Array, /) -> Array:
     r"""Return $\sigma(x) = 1 / (1 + e^{-x})$ without overflow.
 
     $\sigma' = \sigma(x)\,\sigma(-x)$: $\bar x = \bar y\,y\,\sigma(-x)$, precise in both tails,
@@ -99,7 +100,7 @@ def _logistic(x: Array, /) -> Array:
     return xp.exp(xp.minimum(x, 0)) / (1 + xp.exp(-xp.absolute(x)))
 
 
-_logistic.vjp(lambda g, x, y: g * (y * _logistic(-x)))
+sigmoid.vjp(lambda g, x, y: g * (y * sigmoid(-x)))
 
 
 @primitive
@@ -113,8 +114,8 @@ def logaddexp(a: Array, b: Array, /) -> Array:
     return namespace(a, b).logaddexp(a, b)
 
 
-logaddexp.vjp(lambda g, a, b: like(g, g * _logistic(_difference(a, b))),
-              lambda g, a, b: like(g, g * _logistic(_difference(b, a))))
+logaddexp.vjp(lambda g, a, b: like(g, g * sigmoid(_difference(a, b))),
+              lambda g, a, b: like(g, g * sigmoid(_difference(b, a))))
 
 
 @primitive
@@ -128,8 +129,8 @@ def logaddexp2(a: Array, b: Array, /) -> Array:
     return namespace(a, b).logaddexp2(a, b)
 
 
-logaddexp2.vjp(lambda g, a, b: like(g, g * _logistic(_difference(a, b) * _LN2)),
-               lambda g, a, b: like(g, g * _logistic(_difference(b, a) * _LN2)))
+logaddexp2.vjp(lambda g, a, b: like(g, g * sigmoid(_difference(a, b) * _LN2)),
+               lambda g, a, b: like(g, g * sigmoid(_difference(b, a) * _LN2)))
 
 
 def _difference(a: Any, b: Any) -> Any:
@@ -157,3 +158,6 @@ xlogy.vjp(lambda g, a, b: like(g, g * log(_guarded(a, b))),
 def _guarded(a: Any, b: Any) -> Any:
     """Return b, but 1 where a and b are both 0."""
     return where(equal(a, 0) & equal(b, 0), 1.0, b)
+
+
+expit = sigmoid

@@ -41,7 +41,7 @@ from .products import matmul as matmul
 from .products import outer as outer
 from .products import tensordot as tensordot
 from .products import vecdot as vecdot
-from .shape import concatenate, expand_dims, reshape, squeeze, swapaxes, transpose
+from .shape import as_arrays, concatenate, expand_dims, reshape, squeeze, swapaxes, transpose
 from .shape import diagonal as diagonal_of_axes
 from .shape import matrix_transpose as matrix_transpose
 
@@ -548,7 +548,7 @@ def _matrix_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any
 
 
 def _floating(x: Any) -> Any:
-    x = x if isinstance(x, Tensor) else namespace(x).asarray(x)
+    (x,) = as_arrays([x])
     return astype(x, float) if x.dtype.kind in "biu" else x
 
 

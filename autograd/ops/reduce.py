@@ -14,11 +14,11 @@ from typing import Any
 from ..backend import Array, Shape, namespace
 from ..broadcast import broadcast_to
 from ..primitive import composite, nondifferentiable, primitive
-from ..tensor import Tensor, values
+from ..tensor import values
 from .arithmetic import sqrt
 from .exponential import exp
 from .piecewise import equal, isnan, not_equal, where
-from .shape import concatenate, reshape, transpose
+from .shape import as_arrays, concatenate, reshape, transpose
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "average", "count_nonzero", "cumprod",
@@ -47,10 +47,6 @@ def spread(r: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
 
 def _count(shape: Shape, axis: Axis) -> int:
     return math.prod(shape[i] for i in reduced_axes(len(shape), axis))
-
-
-def _array(x: Any) -> Any:
-    return x if isinstance(x, Tensor) else namespace(x).asarray(x)
 
 
 # sums and moments
@@ -82,11 +78,11 @@ def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
     The weights have the shape of x, or of the axes alone; a gradient flows to them too. Where they
     add up to 0 the result is not finite.
     """
-    x = _array(x)
+    (x,) = as_arrays([x])
     axis = tuple(axis) if isinstance(axis, list) else axis
     if weights is None:
         return mean(x, axis, keepdims=keepdims)
-    weights = _array(weights)
+    (weights,) = as_arrays([weights])
     if weights.shape != x.shape:
         axes = reduced_axes(x.ndim, axis)
         if axis is None or weights.shape != tuple(x.shape[i] for i in axes):
@@ -352,7 +348,7 @@ def cumulative_prod(x: Any, *, axis: int | None = None, dtype: Any = None,
 
 def _cumulative(run: Any, x: Any, axis: int | None, dtype: Any, include_initial: bool,
                 first: int) -> Any:
-    x = _array(x)
+    (x,) = as_arrays([x])
     x = x if x.ndim else reshape(x, 1)
     if axis is None:
         if x.ndim != 1:
@@ -409,7 +405,7 @@ def nanvar(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | No
 
     NaN unless there are more of them than `ddof`.
     """
-    x = _array(x)
+    (x,) = as_arrays([x])
     centred = where(isnan(x), 0, x - nanmean(x, axis, keepdims=True))
     degrees = _known(x, axis, keepdims) - _given(ddof, correction)
     degrees = where(degrees > 0, degrees, math.nan)
@@ -436,7 +432,7 @@ def nanmin(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 
 def _nan_extreme(op: Any, x: Any, axis: Axis, keepdims: bool, last: float) -> Any:
-    x = _array(x)
+    (x,) = as_arrays([x])
     if x.dtype.kind in "biu":
         return op(x, axis, keepdims=keepdims)
     y = op(_filled(x, last), axis, keepdims=keepdims)
@@ -449,7 +445,7 @@ def _filled(x: Any, value: float) -> Any:
 
 def _known(x: Any, axis: Axis, keepdims: bool) -> Array:
     """Return the number of elements over the axes that are not NaN, as floats."""
-    x = _array(x)
+    (x,) = as_arrays([x])
     dtype = float if x.dtype.kind in "biu" else x.dtype
     return (~isnan(x)).astype(dtype).sum(axis=axis, keepdims=keepdims)
 

@@ -31,17 +31,18 @@ def page(title: str, body: str) -> str:
 
 
 def save(path: str | os.PathLike[str], makers: dict[str, object]) -> None:
-    """Write what the maker of the path's suffix returns, in one step.
-
-    A temporary file beside it is renamed, so that a reader sees the old file or the new one.
-    """
+    """Write what the maker of the path's suffix returns, in one step."""
     path = Path(path)
     make = makers.get(path.suffix.lower())
     if not callable(make):
         raise ValueError(f"save: a path must end in {', '.join(makers)}; got {path.name!r}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"save: there is no folder {str(path.parent)!r} for {path.name!r}")
-    text = make()
+    write_in_one_step(path, make())
+
+
+def write_in_one_step(path: Path, text: str) -> None:
+    """Write a file beside the path and rename it: a reader sees the old text or the new one."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text, encoding="utf-8")

@@ -11,8 +11,6 @@ import pytest
 from autograd import check_grads, exp, fused, log, primitive, tanh
 from autograd.testing import GradientError
 
-pytestmark = pytest.mark.usefixtures("clean_registry")
-
 
 def with_rule(rule: Callable[..., Any]) -> Callable[..., Any]:
     @primitive

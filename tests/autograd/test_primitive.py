@@ -12,8 +12,6 @@ import pytest
 import autograd
 from autograd import Tensor, check_grads, fused, grad, primitive, registry
 
-pytestmark = pytest.mark.usefixtures("clean_registry")
-
 
 def test_an_op_with_a_joint_rule() -> None:
     @primitive
@@ -188,7 +186,6 @@ def test_wrong_arguments(call: Callable[[], Any], error: Any, words: str) -> Non
         call()
 
 
-@pytest.mark.usefixtures("clean_registry")
 def test_a_tensor_is_no_option() -> None:
     @primitive
     def tilted(x: Any, /, slope: Any = 2.0) -> Any:
@@ -198,7 +195,6 @@ def test_a_tensor_is_no_option() -> None:
         tilted(Tensor(3.0, requires_grad=True), slope=Tensor(2.0, requires_grad=True))
 
 
-@pytest.mark.usefixtures("clean_registry")
 def test_signatures_that_cannot_be_ops_are_refused_at_once() -> None:
     for function in (lambda x, /, *rest: x, lambda x, /, **options: x):
         with pytest.raises(TypeError, match="positional-only parameters or its \\*args, not both"):
@@ -213,7 +209,6 @@ def test_signatures_that_cannot_be_ops_are_refused_at_once() -> None:
     assert autograd.grad(lambda x: op(x, x) * x)(3.0) == 6
 
 
-@pytest.mark.usefixtures("clean_registry")
 def test_a_reference_is_differentiated_inside_a_transform() -> None:
     @autograd.fused(lambda x, /: x * autograd.grad(lambda y: x * y)(2.0))
     def squared(x: Any, /) -> Any:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
 from ..strategies import anything, one, shapes, spaced, values
+from .exponential import numpy_sigmoid
 
 kinked = one(spaced(shapes()))
 
@@ -40,10 +41,6 @@ def halving(draw: Any) -> Inputs:
 def numpy_softmax(x: np.ndarray, axis: Any) -> np.ndarray:
     e = np.exp(x)
     return e / e.sum(axis=axis, keepdims=True)
-
-
-def numpy_sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
 
 
 def numpy_standardize(x: np.ndarray, axis: Any, eps: float) -> np.ndarray:
@@ -83,7 +80,6 @@ CASES: dict[str, OpCase] = {
     "layer_norm": OpCase(normalising(bias=True), numpy_layer_norm),
     "rms_norm": OpCase(normalising(bias=False), numpy_rms_norm),
     "glu": OpCase(halving(), numpy_glu),
-    "sigmoid": OpCase(anything, numpy_sigmoid, order=3),
     "softplus": OpCase(anything, lambda x: np.log(1 + np.exp(x)), order=3),
     "log_sigmoid": OpCase(anything, lambda x: np.log(numpy_sigmoid(x)), order=3),
     "silu": OpCase(anything, lambda x: x * numpy_sigmoid(x), order=3),

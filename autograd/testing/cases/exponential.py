@@ -11,7 +11,7 @@ from ..strategies import anything, one, pair, positive, shapes, values
 from .piecewise import at, inf, with_number
 
 
-def numpy_logistic(x: np.ndarray) -> np.ndarray:
+def numpy_sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(x / 2))
 
 
@@ -30,7 +30,7 @@ CASES: dict[str, OpCase] = {
     "log2": OpCase(positive, np.log2, order=3),
     "log10": OpCase(positive, np.log10, order=3),
     "log1p": OpCase(one(values(shapes(), -0.6, 2)), np.log1p, order=3),
-    "_logistic": OpCase(one(values(shapes(), -5, 5)), numpy_logistic, order=3, edges=(
+    "sigmoid": OpCase(one(values(shapes(), -5, 5)), numpy_sigmoid, order=3, edges=(
         at([-800, 0, 40, 800], g=[1.0] * 4, expect=[[0, 0.25, np.exp(-40), 0]]),)),
     "logaddexp": OpCase(with_number(pair()), np.logaddexp, order=3, edges=infinities),
     "logaddexp2": OpCase(with_number(pair()), np.logaddexp2, order=3, edges=infinities),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ...tape.page import write_in_one_step
 from .plant import mutate
 from .run import Judged, Report, Session, Settings, in_parallel
 from .score import CHECKS
@@ -137,9 +138,7 @@ def _write(path: Path, report: Report, settings: Settings) -> None:
     """Write the report whole or not at all."""
     found = {"settings": asdict(settings), "totals": dict(_row(report.units)),
              "problems": report.problems, "units": [asdict(unit) for unit in report.units]}
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_in_one_step(path, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -448,7 +448,7 @@ TORCH: dict[str, Callable[..., Any]] = {
     "modf": lambda x: (torch.frac(x), torch.trunc(x)), "_fraction": torch.frac,
     "_whole": torch.trunc, "nan_to_num": torch.nan_to_num,
     "exp": torch.exp, "exp2": torch.exp2, "expm1": torch.expm1, "log": torch.log,
-    "log2": torch.log2, "log10": torch.log10, "log1p": torch.log1p, "_logistic": torch.sigmoid,
+    "log2": torch.log2, "log10": torch.log10, "log1p": torch.log1p,
     "logaddexp": torch.logaddexp, "logaddexp2": torch.logaddexp2, "xlogy": torch.xlogy,
     "add": torch.add, "subtract": torch.subtract, "multiply": torch.multiply,
     "divide": torch.divide, "positive": torch.positive, "negative": torch.negative,

@@ -318,7 +318,7 @@ def test_the_file_fails_and_passes_once_the_op_is_mended(tmp_path: Path) -> None
     assert code == 0, said
 
 
-def test_an_op_that_cannot_be_imported_is_embedded(tmp_path: Path, clean_registry: None) -> None:
+def test_an_op_that_cannot_be_imported_is_embedded(tmp_path: Path) -> None:
     @primitive
     def inverse(x, /, *, power=1):  # type: ignore[no-untyped-def]
         return 1 / x**power

@@ -19,8 +19,6 @@ from tinygrad_llm import functional
 from tinygrad_llm.models.gpt import GPT, GPTConfig
 from tinygrad_llm.nn.parameters import parameters
 
-pytestmark = pytest.mark.usefixtures("clean_registry")
-
 
 def leaf(*shape: int) -> Tensor:
     return Tensor(np.linspace(-1, 1, int(np.prod(shape))).reshape(shape), requires_grad=True)
@@ -74,7 +72,7 @@ def test_equations_with_the_variables_that_were_used() -> None:
     assert "summed over the axes along which b was repeated" in text
 
 
-def test_where_letters_would_mean_two_things_they_are_listed(clean_registry: None) -> None:
+def test_where_letters_would_mean_two_things_they_are_listed() -> None:
     @primitive
     def _odd(x: Any, i: Any, /) -> Any:
         r"""Return x * i.
@@ -89,7 +87,7 @@ def test_where_letters_would_mean_two_things_they_are_listed(clean_registry: Non
     assert "so x̄₀ = x̄, x̄₁ = ī" in text
 
 
-def test_an_op_without_formulas_shows_its_rule(clean_registry: None) -> None:
+def test_an_op_without_formulas_shows_its_rule() -> None:
     @primitive
     def _bare(x: Any, /) -> Any:
         """Return x."""
@@ -129,7 +127,7 @@ def test_work() -> None:
     assert flops(autograd.reshape(a, -1).node, {}) == (0, 0)
 
 
-def test_a_fused_op_counts_as_its_reference(clean_registry: None) -> None:
+def test_a_fused_op_counts_as_its_reference() -> None:
     op = Fused(lambda a, b: tanh(matmul(a, b)), lambda a, b: (np.tanh(a @ b), None))
     assert flops(op(leaf(3, 4), leaf(4, 5)).node, {}) == (120 + 15, 240 + 30)
 

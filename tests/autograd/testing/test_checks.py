@@ -14,7 +14,6 @@ from autograd import composite, fused, nondifferentiable, primitive
 from autograd.primitive import Op
 from autograd.testing import GradientError, OpCase, arrays, check, check_op, gradcheck
 
-pytestmark = pytest.mark.usefixtures("clean_registry")
 X = np.array([[0.3, -1.2, 0.7], [2.0, 0.9, -0.4]])
 
 

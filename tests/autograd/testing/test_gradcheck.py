@@ -28,7 +28,7 @@ def wrong(x: Any, /) -> Any:
 
 
 @pytest.fixture
-def bad(clean_registry: None) -> Op:
+def bad() -> Op:
     op = primitive(wrong)
     op.vjp(lambda g, x: g * ag.where(ag.greater(x, 1.5), 0.5, ag.cos(x)))
     return op
@@ -139,7 +139,7 @@ def test_inside_hypothesis_numbers_are_left_to_it(bad: Op) -> None:
         test()
 
 
-def test_ops_are_proved_in_one_line(clean_registry: None) -> None:
+def test_ops_are_proved_in_one_line() -> None:
     @primitive
     def hypotenuse(a: Any, b: Any, /, *, scale: float = 1.0) -> Any:
         return np.sqrt(a * a + b * b) * scale
@@ -160,7 +160,7 @@ def test_ops_are_proved_in_one_line(clean_registry: None) -> None:
                                               st.just({"scale": 2.0})))
 
 
-def test_an_op_whose_inputs_cannot_be_guessed_says_so(clean_registry: None) -> None:
+def test_an_op_whose_inputs_cannot_be_guessed_says_so() -> None:
     picky = primitive(lambda x, /: x.reshape(7, 11, 13))
     with pytest.raises(ValueError, match="pass inputs="):
         check_op(picky)

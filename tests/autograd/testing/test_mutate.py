@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,6 @@ from autograd.testing.opcase import OpCase
 from autograd.testing.strategies import one, shapes, values
 
 POSITIVE = OpCase(one(values(shapes(least=1), 0.5, 2.0)), np.square)
-
-
-@pytest.fixture(autouse=True)
-def _only_own_ops(clean_registry: Iterator[None]) -> None:
-    """Forget the ops that a test defines."""
 
 
 def square(rule: Any) -> Any:

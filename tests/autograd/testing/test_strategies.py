@@ -78,7 +78,7 @@ def test_magnitudes_are_mixed(x: Any) -> None:
     gradcheck(ag.tanh, x[:4])
 
 
-def test_inputs_of_known_and_of_new_ops(clean_registry: None) -> None:
+def test_inputs_of_known_and_of_new_ops() -> None:
     (a, b), options = find(op_inputs("matmul"), lambda _: True)
     assert ag.matmul(a, b, **options) is not None
 
