@@ -42,8 +42,10 @@ def to_host(array: Array) -> np.ndarray:
     return np.asarray(array) if library is np else library.asnumpy(array)
 
 
-def random_bits(count: int, key: int, stream: int = 0) -> np.ndarray:
+def random_bits(count: int, key: int, stream: int = 0, start: int = 0) -> np.ndarray:
     r"""Return `count` random 16-bit words (uint16) that depend on `(key, stream)` and nothing else.
+
+    They are the words number `start`, `start + 1`, ... of that stream.
 
     Philox4x64-10 maps a 256-bit counter and a 128-bit key to 256 random bits, so any stretch of
     any stream can be drawn again without having kept a state: that is what makes a training run
@@ -51,8 +53,10 @@ def random_bits(count: int, key: int, stream: int = 0) -> np.ndarray:
 
     Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
-    generator = np.random.Philox(key=[int(key) & _MASK64, int(stream) & _MASK64])
-    return generator.random_raw((count + 3) // 4).view(np.uint16)[:count]
+    counter, skipped = divmod(start, 16)  # 256 bits are 16 words
+    generator = np.random.Philox(counter=counter, key=[int(key) & _MASK64, int(stream) & _MASK64])
+    end = skipped + count
+    return generator.random_raw((end + 3) // 4).view(np.uint16)[skipped:end]
 
 
 def fold_in(key: int, data: int) -> int:

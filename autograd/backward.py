@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,28 @@ from .tensor import STATE, Tensor, constant, recording, values
 NumPyArray = np.ndarray
 
 
+class Addend:
+    """A gradient that has not been made: it is written, or added, straight to where it belongs.
+
+    A rule may return one for a large argument, whose shape and dtype are those of the array `like`.
+    `write(total, add)` adds the gradient to such an array, or sets it to the gradient. `sparse`
+    tells that most of it is 0, so that making an array of it would be the larger part of the work.
+    """
+
+    __slots__ = ("dtype", "like", "shape", "sparse", "write")
+
+    def __init__(self, like: Array, write: Callable[[Array, bool], None],
+                 sparse: bool = False) -> None:
+        self.shape, self.dtype, self.like = like.shape, like.dtype, like
+        self.write, self.sparse = write, sparse
+
+    def array(self) -> Array:
+        """Return the gradient as an array."""
+        total = namespace(self.like).empty_like(self.like)
+        self.write(total, False)
+        return total
+
+
 def pull_back(
     ys: Sequence[Tensor],
     gs: Sequence[Any],
@@ -24,6 +46,7 @@ def pull_back(
     record: bool = False,
     retain: bool = False,
     since: int = 0,
+    deliver: Callable[[int, Any], None] | None = None,
 ) -> list[Any]:
     r"""Return $\sum_k g_k^\top \, \partial y_k / \partial x_i$ for each Tensor $x_i$ in `wrt`.
 
@@ -31,17 +54,18 @@ def pull_back(
     shape raises ValueError. The results are arrays, None where no y depends on that x. With
     `record` they are Tensors, recorded in turn, and can be differentiated again. The graph is used
     up unless `record` or `retain`. What was recorded before the serial number `since` counts as
-    leaves.
+    leaves. `deliver(i, part)` receives each part of x_i's gradient as soon as it is made, an array
+    that may be shared or an `Addend`, instead of their sum being returned.
     """
     gs = [seed(y, g, "pull_back") for y, g in zip(ys, gs, strict=True)]
-    nodes = [x.node for x in wrt]
-    wanted = {node for node in nodes if node is not None}
-    gradients = _run(ys, gs, wanted, record, retain, since)
-    return [None if node is None else gradients.get(node) for node in nodes]
+    places: dict[Any, int] = {x.node: i for i, x in enumerate(wrt) if x.node is not None}
+    hand_over = deliver and (lambda node, g: deliver(places[node], g))
+    gradients = _run(ys, gs, places.keys(), record, retain, since, hand_over)
+    return [gradients.get(x.node) for x in wrt]  # type: ignore[arg-type]
 
 
-def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Node] | None, record: bool,
-         retain: bool, since: int = 0) -> dict[Node, Any]:
+def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: Collection[Node] | None, record: bool,
+         retain: bool, since: int = 0, deliver: Any = None) -> dict[Node, Any]:
     seeds: dict[Node, Any] = {}
     for y, g in zip(ys, gs, strict=True):
         if y.node is not None:
@@ -56,6 +80,7 @@ def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Node] | None, reco
     def pull_any(node: Node, g: Any, members: Collection[Node]) -> list[Any]:
         parts = node.op.pull(node, g, members, record)
         of_arrays = isinstance(node.op, Op)  # a checkpoint's parts are not
+        parts = [part.array() if type(part) is Addend else part for part in parts]
         if watch is not None and of_arrays:
             watch.pulled(node, g, parts)
         parts = _all_fitted(parts, node)
@@ -66,8 +91,8 @@ def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: set[Node] | None, reco
 
     with recording(record):
         gradients = sweep(order, seeds, pull_any if record or watch is not None else _pull_plain,
-                          _add_recorded if record else _add, wanted,
-                          release=not (record or retain), since=since)
+                          (lambda a, b, owned: a + b) if record else _add, wanted,
+                          release=not (record or retain), since=since, deliver=deliver)
     return gradients if record else _unshared(gradients, gs)
 
 
@@ -96,6 +121,8 @@ def _unshared(gradients: dict[Node, Any], gs: Sequence[Any]) -> dict[Node, Any]:
     """
     taken = {id(values(g)) for g in gs}
     for node, g in gradients.items():
+        if isinstance(g, Addend):
+            gradients[node] = g = g.array()
         if isinstance(g, np.generic):
             gradients[node] = np.asarray(g)
         elif id(g) in taken or g.base is not None:
@@ -113,6 +140,8 @@ def _fitted(part: Any, parent: Node | None, name: str) -> Any:
     """Sum a gradient over broadcast axes and cast it to its parent's dtype, where that differs."""
     if part is None or parent is None:
         return None
+    if type(part) is Addend and (parent.op or parent.hooks or part.dtype != parent.dtype):
+        part = part.array()  # only a leaf's gradient is nothing but a sum
     try:
         if part.shape != parent.shape:
             part = sum_to(part, parent.shape)
@@ -126,14 +155,14 @@ def _fitted(part: Any, parent: Node | None, name: str) -> Any:
 
 
 def _add(a: Array, b: Array, owned: bool) -> Array:
+    if type(b) is Addend:
+        a = a.array() if type(a) is Addend else a if owned else a.copy()
+        b.write(a, True)
+        return a
     if owned and a.shape:
         a += b
         return a
-    return a + b
-
-
-def _add_recorded(a: Tensor, b: Tensor, owned: bool) -> Tensor:
-    return a + b
+    return (a.array() if type(a) is Addend else a) + b
 
 
 def seed(y: Tensor, g: Any, name: str) -> Any:

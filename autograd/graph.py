@@ -111,6 +111,7 @@ def sweep(
     wanted: Collection[Node],
     release: bool = False,
     since: int = 0,
+    deliver: Callable[[Node, Any], None] | None = None,
 ) -> dict[Node, Any]:
     r"""Carry gradients from the newest node to the oldest; return those of the `wanted` nodes.
 
@@ -126,12 +127,16 @@ def sweep(
     A gradient leaves the dictionary when its node's turn comes, so memory falls as the sweep
     proceeds. `add(a, b, owned)` may write into `a` when `owned`: the sum was made here and nobody
     else holds it. `release` also frees each node's residuals as soon as they have been used.
-    Nodes with a serial before `since` count as leaves.
+    Nodes with a serial before `since` count as leaves. With `deliver(node, part)` nothing is held
+    until the end: each part of a wanted leaf's gradient is handed over as soon as it is made.
     """
     members = set(order)
     gradients = dict(seeds)
     owned: set[Node] = set()
     results: dict[Node, Any] = {}
+    # A leaf with hooks waits until its gradient is complete: they are to see all of it.
+    at_once = {n for n in wanted if n.op is None and not n.hooks} if deliver is not None else ()
+    deliver = deliver or results.__setitem__
     for node in order:
         gradient = gradients.pop(node, None)
         if gradient is None:
@@ -140,7 +145,7 @@ def sweep(
             for hook in tuple(node.hooks):
                 gradient = hook(gradient)
         if node in wanted:
-            results[node] = gradient
+            deliver(node, gradient)
             if not any(parent in members for parent in node.parents):
                 continue  # nobody asks further: its rule is not needed, nor used up
         if node.op is None or node.serial < since:
@@ -149,7 +154,9 @@ def sweep(
         for parent, part in zip(node.parents, parts):  # noqa: B905, one part for each parent
             if part is None or parent is None:
                 continue
-            if parent in gradients:
+            if parent in at_once:
+                deliver(parent, part)
+            elif parent in gradients:
                 gradients[parent] = add(gradients[parent], part, parent in owned)
                 owned.add(parent)
             else:

@@ -283,9 +283,9 @@ class Primitive(Op):
         if name == "y":
             return arrays[-1]
         if name == "shape":
-            return _shape(arrays[0])
+            return getattr(arrays[0], "shape", ())
         if name == "shapes":
-            return tuple(_shape(x) for x in arrays[:-1])
+            return tuple(getattr(x, "shape", ()) for x in arrays[:-1])
         if name == "wanted":
             return tuple(parent is not None for parent in parents)
         return tuple(arrays[:-1])  # the name of the variadic parameter
@@ -339,11 +339,6 @@ class Primitive(Op):
                 f"array argument, got {got}; return None for an argument without derivative"
             )
         return parts
-
-
-def _shape(x: Any) -> tuple[int, ...]:
-    """Return the shape of an array, and () for a number or an index."""
-    return getattr(x, "shape", ())
 
 
 def _tensor(array: Any, node: Node | None) -> Any:

@@ -1,243 +1,162 @@
-r"""How long does a training step take on the CPU, beside the same model in PyTorch?
+r"""How long does a training step take on the CPU, beside the same model elsewhere?
 
-    python -m benchmarks.train_cpu --config tiny
+    python -m benchmarks.train_cpu --config tiny                      # beside PyTorch eager
+    python -m benchmarks.train_cpu --all --vs torch,compile,jax
+    python -m benchmarks.train_cpu --config tiny --profile            # where our step spends it
 
-A step is forward, backward, clipping to norm 1 and AdamW. Ours and the rival's take turns, step
-by step, so that both see the same noise of the machine; both start from the same weights, and
-their first losses must agree.
+A step is forward, backward, clipping to norm 1 and AdamW, in float32. Ours and the rivals' take
+turns, a few steps each, so that all see the same noise of the machine. Each is a process of its own
+(see `benchmarks/sides.py`), which is also the one whose peak memory is told; they are in memory
+together. All start from the same weights. Their first losses must agree to 1e-4, and those of every
+turn to 0.01, as rounding errors grow: so they do the same updates. Compiling and warming up are not
+counted.
 
 Turns have a trap. The threads of a library spin after their last task, OpenBLAS's for about a
 tenth of a second, and would take the cores from the other side: without a rest between the turns
-PyTorch's small step takes twice its time. But threads that sleep wake up slowly, so where a step
-is short, one that is not counted goes before the one that is. The numbers are then those of each
-side running alone, without pause.
+PyTorch's small step takes twice its time. But threads that sleep wake up slowly, and the others
+have had the caches: our first step of `tiny` after a rest takes 1.5 times that of the ninth. So
+where a step is short, a turn is several in a row, of which the first are not counted. The numbers
+are then those of each side running alone, without pause.
 
-The matrix products of a step, counted from the shapes for N = B T tokens, P parameters that are
-multiplied with (the linear layers and the tied head) and L layers, are
-
-$$6 N P + 12\,L\,B\,T^2 C$$
-
-floating point operations: each product of the forward pass needs two more in the backward pass.
-Attention's are counted in full, not only their causal half. `share_of_sgemm` is that, divided by
-the time of our step and by the rate of NumPy's float32 product at the shape of the MLP's first
-layer, measured in turn with the steps: 1 would be a step that does nothing but such products.
+`ratio` is the rival's median over ours: above 1 we are faster. `share_of_sgemm` is the operations
+of a step's matrix products (`Config.product_flops`), divided by the time of our step and by the
+rate of NumPy's float32 product at the shape of the MLP's first layer, measured in turn with the
+steps: 1 would be a step that does nothing but such products. Which kernels OpenBLAS uses
+(`blas_architecture`) decides that rate, and is its own choice only where `openblas_coretype` is
+null; PyTorch brings a BLAS of its own, whose choice `torch_capability` hints at. `others_share` is
+the part of all cores' time that went to other programs and, on a virtual machine, to other
+machines: where it is more than a few hundredths the rest of the record means little.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from math import isclose
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain
+from math import ceil, isclose
 from pathlib import Path
 from statistics import median, quantiles
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
 from tqdm import tqdm
 
-# The models are imported where they are made: a process whose memory is measured must hold
-# nothing of the other side.
+from benchmarks.configs import CONFIGS
+from benchmarks.sides import NEEDS, RIVALS, Facts, Side, installed
+from benchmarks.table import markdown
 
-SETTINGS = {"lr": 1e-4, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1}
-CLIP = 1.0
 REST = 0.15  # seconds between turns
-PEAK_STEPS = 3  # updates of a process whose memory is measured
-
-Step = Callable[[], float]
-"""Do one update and return the loss."""
+BURSTS = 2, 5  # of products: uncounted and counted ones in a turn
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """What `GPTConfig` calls the same."""
+def measure(name: str, rivals: list[str], *, rounds: int, warmup: int,
+            threads: int) -> Iterator[dict[str, Any]]:
+    """Yield the record of one configuration for each rival, or one of ours alone.
 
-    vocab_size: int
-    context: int
-    layers: int
-    heads: int
-    width: int
-
-
-@dataclass(frozen=True)
-class Config:
-    """A model, a batch of `batch` full contexts, and how many steps make a measurement.
-
-    `lead` uncounted steps go before each counted one.
+    Raises RuntimeError where the sides' losses differ, or a side's process ends.
     """
-
-    sizes: Sizes
-    batch: int
-    steps: int
-    warmup: int
-    lead: int
-
-    def tokens(self) -> int:
-        """The tokens of a step."""
-        return self.batch * self.sizes.context
-
-    def data(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return random ids and targets, int32 of shape (B, T)."""
-        rng = np.random.default_rng(0)
-        shape = (2, self.batch, self.sizes.context)
-        ids, targets = rng.integers(self.sizes.vocab_size, size=shape, dtype=np.int32)
-        return ids, targets
-
-    def product_flops(self) -> int:
-        """The operations of a step's matrix products; see the top of the file."""
-        s = self.sizes
-        multiplied = 12 * s.layers * s.width**2 + s.vocab_size * s.width
-        attention = 12 * s.layers * self.batch * s.context**2 * s.width
-        return 6 * self.tokens() * multiplied + attention
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="train_cpu_"))
+        sides = {}
+        for side in tqdm(["ours", *rivals, "sgemm"], desc=f"{name}: starting", unit="side",
+                         disable=None, leave=False):
+            sides[side] = stack.enter_context(
+                Side(side, name, threads=threads, weights=Path(folder) / "weights.npz"))
+        check_agreement({side: s.facts["loss"] for side, s in sides.items() if side != "sgemm"})
+        others = Others(sides)
+        turns = take_turns(sides, name, rounds=rounds, warmup=warmup)
+        share = others.share()
+        peaks = {side: s.peak_mb() for side, s in sides.items() if side != "sgemm"}
+        facts = {side: s.facts for side, s in sides.items()}
+    for rival in rivals or [None]:
+        yield record(name, rival, turns, peaks, facts, threads=threads) | {"others_share": share}
 
 
-CONFIGS = {
-    "tiny": Config(Sizes(65, 64, 4, 4, 128), batch=12, steps=40, warmup=5, lead=1),
-    "baby": Config(Sizes(65, 256, 6, 6, 384), batch=16, steps=5, warmup=2, lead=0),
-    "gpt2": Config(Sizes(50304, 256, 12, 12, 768), batch=2, steps=5, warmup=2, lead=0),
-}
-
-
-def our_step(config: Config) -> tuple[Step, Any]:
-    """Return our update, and the model."""
-    from tinygrad_llm.models import GPT, GPTConfig
-    from tinygrad_llm.nn import parameters
-    from tinygrad_llm.optim import AdamW
-    from tinygrad_llm.train.step import train_step
-
-    model = GPT(GPTConfig(**asdict(config.sizes)))
-    settings = dict(SETTINGS)
-    lr = settings.pop("lr")
-    optimizer = AdamW(parameters(model), **settings)
-    ids, targets = config.data()
-    return lambda: train_step(model, optimizer, ids, targets, lr=lr, clip=CLIP, key=None)[0], model
-
-
-def torch_step(config: Config, threads: int, weights_of: Any = None) -> Step:
-    """Return the rival's update."""
-    from benchmarks import rival_torch
-
-    return rival_torch.make_step(asdict(config.sizes), *config.data(), settings=SETTINGS,
-                                 clip=CLIP, threads=threads, weights_of=weights_of)
-
-
-def sgemm_burst(config: Config) -> Callable[[], float]:
-    """Return a function that measures float32 products for some milliseconds: FLOP a second."""
-    rows, inputs, outputs = config.tokens(), config.sizes.width, 4 * config.sizes.width
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((rows, inputs), dtype=np.float32)
-    w = rng.standard_normal((outputs, inputs), dtype=np.float32)
-    y = np.empty((rows, outputs), dtype=np.float32)
-    flops = 2 * rows * inputs * outputs
-    count = max(2, round(3e9 / flops))
-
-    def burst() -> float:
-        np.matmul(x, w.T, out=y)  # wakes the threads
-        start = time.perf_counter()
-        for _ in range(count):
-            np.matmul(x, w.T, out=y)
-        return count * flops / (time.perf_counter() - start)
-
-    return burst
-
-
-def timed(step: Step, lead: int) -> float:
-    """Return the milliseconds of one update, after a rest and `lead` others."""
-    time.sleep(REST)
-    for _ in range(lead):
-        step()
-    start = time.perf_counter()
-    step()
-    return (time.perf_counter() - start) * 1e3
-
-
-def take_turns(sides: dict[str, Step], burst: Callable[[], float], *, steps: int, warmup: int,
-               lead: int) -> tuple[dict[str, list[float]], list[float]]:
-    """Return the milliseconds of each side's steps, and the rates of the bursts between them.
-
-    Raises RuntimeError where the sides' first losses differ.
-    """
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    rates = []
-    with tqdm(total=1 + warmup + steps, unit="round", disable=None, desc="timing") as bar:
-        check_agreement({name: step() for name, step in sides.items()})
-        bar.update()
-        for i in range(warmup + steps):
-            taken = {name: timed(step, lead) for name, step in sides.items()}
+def take_turns(sides: dict[str, Side], name: str, *, rounds: int,
+               warmup: int) -> dict[str, list[list[float]]]:
+    """Return the milliseconds of each side's counted steps, a list for each turn."""
+    config = CONFIGS[name]
+    turns: dict[str, list[list[float]]] = {side: [] for side in sides}
+    for i in tqdm(range(warmup + rounds), unit="round", disable=None, leave=False,
+                  desc=f"{name}: timing"):
+        losses = {}
+        for side in sides:
             time.sleep(REST)
-            rate = burst()
+            lead, run = BURSTS if side == "sgemm" else (config.lead, config.run)
+            times, losses[side] = sides[side].turn(lead, run)
             if i >= warmup:
-                rates.append(rate)
-                for name, ms in taken.items():
-                    times[name].append(ms)
-            bar.update()
-    return times, rates
+                turns[side].append(times)
+        del losses["sgemm"]
+        check_agreement(losses, tolerance=0.01)
+    return turns
 
 
-def check_agreement(losses: dict[str, float]) -> None:
+class Others:
+    """How busy the machine is meanwhile with what is not the sides' work."""
+
+    def __init__(self, sides: dict[str, Side]) -> None:
+        self.sides = sides
+        self.start = time.perf_counter(), busy_seconds(), self.ours()
+
+    def ours(self) -> float:
+        """Return the processor seconds of this process and the sides' until now."""
+        return time.process_time() + sum(side.cpu for side in self.sides.values())
+
+    def share(self) -> float | None:
+        """Return the part of all cores' time since the start that others took, None if unknown."""
+        clock, busy, ours = self.start
+        now = busy_seconds()
+        if busy is None or now is None:
+            return None
+        seconds = (time.perf_counter() - clock) * (os.cpu_count() or 1)
+        return round(max(0.0, now - busy - (self.ours() - ours)) / seconds, 3)
+
+
+def busy_seconds() -> float | None:
+    """Return how long all cores together have been busy or taken away since the machine began."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system, _, _, irq, softirq, stolen = map(int, stat.read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + stolen) / os.sysconf("SC_CLK_TCK")
+
+
+def check_agreement(losses: dict[str, float], tolerance: float = 1e-4) -> None:
     """Raise RuntimeError where two losses differ: the models would not be the same."""
     first = next(iter(losses.values()))
-    if not all(isclose(loss, first, rel_tol=1e-4) for loss in losses.values()):
-        raise RuntimeError(f"the sides do not compute the same: their first losses are {losses}")
+    if not all(isclose(loss, first, rel_tol=tolerance, abs_tol=tolerance)
+               for loss in losses.values()):
+        raise RuntimeError(f"the sides do not compute the same: their losses are {losses}")
 
 
-def peak_mb(name: str, side: str, threads: int) -> float | None:
-    """Return the peak resident memory, in MiB, of a process that trains only that side."""
-    if importlib.util.find_spec("resource") is None:  # Windows
-        return None
-    command = [sys.executable, "-m", "benchmarks.train_cpu", "--config", name,
-               "--threads", str(threads), "--peak-of", side]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return float(done.stdout)
-
-
-def own_peak_mb(config: Config, side: str, threads: int) -> float:
-    """Do a few updates and return this process's peak resident memory in MiB."""
-    import resource
-
-    step = our_step(config)[0] if side == "ours" else torch_step(config, threads)
-    for _ in range(PEAK_STEPS):
-        step()
-    unit = 1 if sys.platform == "darwin" else 1024  # what ru_maxrss counts, in bytes
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
-
-
-def measure(name: str, rival: str | None, *, steps: int, warmup: int,
-            threads: int) -> dict[str, Any]:
-    """Return the record of one configuration and one rival."""
+def record(name: str, rival: str | None, turns: dict[str, list[list[float]]],
+           peaks: dict[str, float | None], facts: dict[str, Facts], *,
+           threads: int) -> dict[str, Any]:
+    """Return what was measured of ours and one rival, and what it depends on."""
     config = CONFIGS[name]
-    # First, while this process is small: its size at the fork counts as its child's peak.
-    peak = peak_mb(name, "ours", threads)
-    rival_peak = peak_mb(name, rival, threads) if rival else None
-    ours, model = our_step(config)
-    sides = {"ours": ours}
-    if rival:
-        sides[rival] = torch_step(config, threads, weights_of=model)
-    times, rates = take_turns(sides, sgemm_burst(config), steps=steps, warmup=warmup,
-                              lead=config.lead)
-    ours_ms = median(times["ours"])
-    rival_ms = median(times[rival]) if rival else None
-    seconds, rate = ours_ms / 1e3, median(rates)
+    times = {side: list(chain.from_iterable(found)) for side, found in turns.items()}
+    ours = median(times["ours"])
+    theirs = median(times[rival]) if rival else None
+    rate = facts["sgemm"]["flops"] / median(times["sgemm"]) * 1e3
     return {
-        "config": name, "rival": rival, "ours_ms": round(ours_ms, 2),
-        "rival_ms": rival_ms and round(rival_ms, 2),
-        "ratio": rival_ms and round(rival_ms / ours_ms, 3),
-        "ratio_quartiles": rival and ratio_quartiles(times[rival], times["ours"]),
-        "tokens_per_s": round(config.tokens() / seconds, 1),
-        "peak_mb": peak, "rival_peak_mb": rival_peak,
-        "share_of_sgemm": round(config.product_flops() / seconds / rate, 3),
-        "sgemm_gflops": round(rate / 1e9, 1), "steps": steps, "threads": threads,
-        **machine(rival),
+        "config": name, "rival": rival, "ours_ms": round(ours, 2),
+        "rival_ms": theirs and round(theirs, 2), "ratio": theirs and round(theirs / ours, 3),
+        "ratio_quartiles": rival and ratio_quartiles(
+            *([median(turn) for turn in turns[side]] for side in (rival, "ours"))),
+        "tokens_per_s": round(config.tokens() / ours * 1e3, 1),
+        "peak_mb": peaks["ours"], "rival_peak_mb": rival and peaks[rival],
+        "share_of_sgemm": round(config.product_flops() / (ours / 1e3) / rate, 3),
+        "sgemm_gflops": round(rate / 1e9, 1), "steps": len(times["ours"]),
+        "rounds": len(turns["ours"]), "threads": threads, "shards": facts["ours"]["shards"],
+        **machine(facts["sgemm"], facts[rival] if rival else {}),
     }
 
 
@@ -250,14 +169,14 @@ def ratio_quartiles(rival: list[float], ours: list[float]) -> list[float] | None
     return [round(first, 3), round(third, 3)]
 
 
-def machine(rival: str | None) -> dict[str, Any]:
+def machine(blas: Facts, rival: Facts) -> dict[str, Any]:
     """Return what the numbers depend on besides the code."""
-    blas = [f"{info['internal_api']} {info['version']}" for info in threadpool_info()
-            if info["user_api"] == "blas"]
     return {
         "cpu": cpu_model(), "cores": usable_cores(), "python": platform.python_version(),
-        "numpy": np.__version__, "blas": "; ".join(blas) or "not recognised",
-        "torch": importlib.metadata.version("torch") if rival == "torch" else None,
+        "numpy": np.__version__, "blas": blas["blas"],
+        "blas_architecture": blas["blas_architecture"],
+        "openblas_coretype": blas["openblas_coretype"], "torch": rival.get("torch"),
+        "torch_capability": rival.get("torch_capability"), "jax": rival.get("jax"),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
 
@@ -282,22 +201,31 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train_cpu",
                                      description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--config", choices=CONFIGS, default="tiny")
-    parser.add_argument("--vs", choices=["torch", "none"],
-                        help="the rival; default: torch where it is installed")
-    parser.add_argument("--steps", type=positive, help="counted steps of each side")
-    parser.add_argument("--warmup", type=natural, help="steps of each side before those")
+    parser.add_argument("--all", action="store_true", help="all configurations, one after another")
+    parser.add_argument("--vs", metavar="RIVALS",
+                        help=f"rivals, separated by commas: {', '.join(RIVALS)}; or none; default: "
+                             f"torch where it is installed")
+    parser.add_argument("--profile", action="store_true",
+                        help="tell instead where our step spends its time, on one thread")
+    parser.add_argument("--steps", type=positive,
+                        help="counted steps of each side, at least; turns are not cut")
+    parser.add_argument("--warmup", type=natural, help="turns of each side before those")
     parser.add_argument("--threads", type=positive, default=usable_cores(),
                         help="threads of each side; default: the usable cores, %(default)s")
     parser.add_argument("--out", type=Path, help="a file to append the lines to")
-    parser.add_argument("--peak-of", choices=["ours", "torch"], help=argparse.SUPPRESS)
     args = parser.parse_args()
-    installed = importlib.util.find_spec("torch") is not None
-    if args.vs == "torch" and not installed:
-        parser.error("--vs torch: PyTorch is not installed; pip install torch, or use --vs none")
     if args.vs is None:
-        args.vs = "torch" if installed else "none"
-        if not installed and not args.peak_of:
+        args.vs = "torch" if installed("torch") else "none"
+        if args.vs == "none" and not args.profile:
             print("PyTorch is not installed: measuring ours alone", file=sys.stderr)
+    args.rivals = [] if args.vs == "none" else list(dict.fromkeys(args.vs.split(",")))
+    for rival in args.rivals:
+        if rival not in RIVALS:
+            parser.error(f"--vs {rival}: expected none, or some of {', '.join(RIVALS)}")
+        if not installed(rival):
+            parser.error(f"--vs {rival}: {NEEDS[rival]} is not installed; pip install "
+                         f"{NEEDS[rival]}, or use --vs none")
+    args.configs = list(CONFIGS) if args.all else [args.config]
     return args
 
 
@@ -315,22 +243,44 @@ def positive(text: str) -> int:
     return number
 
 
+def profiles(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield the profile of each configuration, and print its table."""
+    from benchmarks.step_profile import profile, readable
+
+    for name in args.configs:
+        config = CONFIGS[name]
+        found = profile(name, steps=args.steps or config.rounds * config.run,
+                        warmup=config.warmup if args.warmup is None else args.warmup)
+        yield found | machine(found.pop("blas_facts"), {})
+        print(readable(found), file=sys.stderr)
+
+
+def measurements(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield the records of each configuration, and print their table."""
+    done = []
+    for name in args.configs:
+        config = CONFIGS[name]
+        rounds = ceil(args.steps / config.run) if args.steps else config.rounds
+        for found in measure(name, args.rivals, rounds=rounds,
+                             warmup=config.warmup if args.warmup is None else args.warmup,
+                             threads=args.threads):
+            done.append(found)
+            yield found
+    print(markdown(done), file=sys.stderr)
+    if (most := max(found["others_share"] or 0 for found in done)) > 0.05:
+        print(f"Others took up to {most:.0%} of the cores' time: measure again on an idle machine.",
+              file=sys.stderr)
+
+
 def main() -> None:
-    """Measure one configuration and print its line."""
+    """Measure, and print a JSON line for each record."""
     args = arguments()
-    config = CONFIGS[args.config]
-    with threadpool_limits(args.threads, user_api="blas"):
-        if args.peak_of:
-            print(own_peak_mb(config, args.peak_of, args.threads))
-            return
-        record = measure(args.config, None if args.vs == "none" else args.vs,
-                         steps=args.steps or config.steps, threads=args.threads,
-                         warmup=config.warmup if args.warmup is None else args.warmup)
-    line = json.dumps(record)
-    print(line)
-    if args.out:
-        with args.out.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    for found in profiles(args) if args.profile else measurements(args):
+        line = json.dumps(found)
+        print(line, flush=True)
+        if args.out:
+            with args.out.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
 
 
 if __name__ == "__main__":

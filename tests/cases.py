@@ -44,6 +44,16 @@ def normalising(draw: Any) -> Inputs:
     return (x, draw(values((c,))), b), {"eps": draw(st.sampled_from([0.01, 0.5]))}
 
 
+def many_rows_to_normalise() -> Any:
+    """An edge that takes several blocks of rows."""
+    x = np.cos(np.arange(1500 * 100.0)).reshape(1500, 100)
+    g, w = np.sin(x * x + np.arange(100)), np.linspace(-1, 1, 100)
+    r = (x.var(-1, keepdims=True) + 0.5) ** -0.5
+    n, h = (x - x.mean(-1, keepdims=True)) * r, g * w
+    dx = r * (h - h.mean(-1, keepdims=True) - n * (h * n).mean(-1, keepdims=True))
+    return (x, w, np.zeros(100)), {"eps": 0.5}, g, [dx, (g * n).sum(0), g.sum(0)]
+
+
 def numpy_layer_norm(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, eps: float) -> np.ndarray:
     n = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps)
     return n * w + (0 if b is None else b)
@@ -86,6 +96,24 @@ def numpy_attention(qkv: np.ndarray, heads: int, dropout: float = 0.0,
     return out.reshape(batch, time, heads * d)
 
 
+def several_blocks() -> Any:
+    """An edge that takes several pieces and blocks, with its gradient in matrices."""
+    from tinygrad_llm.functional.dropout import keep_mask
+
+    batch, time, heads, d, options = 3, 70, 6, 1, {"heads": 6, "dropout": 0.25, "key": 7}
+    qkv = np.cos(np.arange(batch * time * 3.0 * heads * d)).reshape(batch, time, -1)
+    g = np.sin(np.arange(batch * time * 1.0 * heads * d)).reshape(batch, time, -1)
+    q, k, v = qkv.reshape(batch, time, 3, heads, d).transpose(2, 0, 3, 1, 4)
+    go = g.reshape(batch, time, heads, d).swapaxes(1, 2)
+    p = np.tril(np.exp(q @ k.swapaxes(-1, -2) / math.sqrt(d)))
+    p /= p.sum(-1, keepdims=True)
+    mask = keep_mask(p.shape, 0.25, 7, p)
+    dp = mask * (go @ v.swapaxes(-1, -2))
+    ds = p * (dp - (p * dp).sum(-1, keepdims=True)) / math.sqrt(d)
+    dqkv = np.stack([ds @ k, ds.swapaxes(-1, -2) @ q, (mask * p).swapaxes(-1, -2) @ go])
+    return (qkv,), options, g, [dqkv.transpose(1, 3, 0, 2, 4).reshape(qkv.shape)]
+
+
 @st.composite
 def classifying(draw: Any) -> Inputs:
     lead, v = draw(shapes(dims=2)), draw(st.integers(1, 4))
@@ -101,10 +129,19 @@ def many_rows() -> Any:
     return (z, targets), {}, np.array(1.0), [(p - np.eye(100)[targets]) / 800]
 
 
-def numpy_cross_entropy(z: np.ndarray, targets: np.ndarray) -> float:
+def numpy_cross_entropy(z: np.ndarray, targets: np.ndarray, ignore_index: int = -100) -> float:
     p = np.exp(z) / np.exp(z).sum(-1, keepdims=True)
-    losses = [-np.log(p[i][t]) for i, t in np.ndenumerate(targets) if t != -100]
+    losses = [-np.log(p[i][t]) for i, t in np.ndenumerate(targets) if t != ignore_index]
     return float(np.mean(losses)) if losses else 0.0
+
+
+@st.composite
+def predicting(draw: Any) -> Inputs:
+    lead, v, c = draw(shapes(dims=2)), draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    ignored = draw(st.sampled_from([-100, 7]))
+    targets = draw(hnp.arrays(np.int64, lead, elements=st.sampled_from([*range(v), ignored])))
+    return (draw(values((*lead, c), -2, 2)), draw(values((v, c), -2, 2)), targets), {
+        "ignore_index": ignored}
 
 
 def dropped(x: np.ndarray, p: float, key: int) -> np.ndarray:
@@ -117,13 +154,15 @@ CASES: dict[str, OpCase] = {
     **autograd.testing.cases.CASES,
     "linear": OpCase(affine(), lambda x, w, b: x @ w.T + (0 if b is None else b)),
     "embedding": OpCase(looking_up(), lambda ids, w: w[ids]),
-    "tinygrad_llm.functional.layer_norm.layer_norm": OpCase(normalising(), numpy_layer_norm),
+    "tinygrad_llm.functional.layer_norm.layer_norm": OpCase(
+        normalising(), numpy_layer_norm, edges=(many_rows_to_normalise(),)),
     "tinygrad_llm.functional.gelu.gelu": OpCase(
         one(values(shapes(), -3, 3), approximate=st.sampled_from(["tanh", "none"])),
         numpy_gelu, order=3),
     "dropout": OpCase(one(values(shapes()), p=st.sampled_from([0.0, 0.3]), key=st.integers(0, 9)),
                       dropped),
-    "causal_attention": OpCase(attending(), numpy_attention),
+    "causal_attention": OpCase(attending(), numpy_attention, edges=(several_blocks(),)),
+    "flash_attention": OpCase(attending(), numpy_attention, edges=(several_blocks(),)),
     "softmax_cross_entropy": OpCase(
         classifying(), numpy_cross_entropy, order=3,
         edges=(many_rows(),
@@ -131,55 +170,71 @@ CASES: dict[str, OpCase] = {
                 [np.array([[0.0, 0.0], [-0.5, 0.5]])]),
                ((np.ones((2, 2)), np.array([-100, -100])), {}, np.array(1.0),
                 [np.zeros((2, 2))]))),
+    "linear_cross_entropy": OpCase(
+        predicting(), lambda x, w, targets, ignore_index: numpy_cross_entropy(
+            x @ w.T, targets, ignore_index), order=3,
+        edges=(((np.array([[1e3], [-1e3]]), np.array([[1.0], [0.0]]), np.array([1, 1])), {},
+                np.array(1.0), [np.array([[0.5], [0.0]]), np.array([[500.0], [-500.0]])]),
+               ((np.ones((2, 1)), np.ones((2, 1)), np.array([-100, -100])), {}, np.array(1.0),
+                [np.zeros((2, 1)), np.zeros((2, 1))]))),
 }
 
 
 # Mutants of the rules that give the same gradients, each with the reason: see
 # `python -m autograd.testing.mutate --help`.
 
-_CE, _AT = "softmax_cross_entropy", "causal_attention"
+_CE, _AT, _FLASH = "softmax_cross_entropy", "causal_attention", "flash_attention"
 _GELU, _NORM = "tinygrad_llm.functional.gelu.gelu", "tinygrad_llm.functional.layer_norm.layer_norm"
 _FOUR = "the arrays have four axes, of which -2 is number 2"
 _SAME = "both have the same shape and dtype, and nothing else of them is used"
 _LENGTH = "both have one entry for each row"
+_CUT = "it has as many rows, and how they are cut into blocks changes nothing"
 _SPEED = "the limit chooses between two ways to compute the same sum"
 _SUMMED = "the engine itself sums a gradient over the axes along which its argument was broadcast"
-_CLIPPED = ("clipping changes nothing while no square overflows; where one does, "
-            "tests/tinygrad_llm/functional/test_extremes.py looks at the values")
+_PRODUCTS = ("add_product(p.swapaxes(-1, -2), gi, dv_sum, term)",
+             "add_product(ds.swapaxes(-1, -2), q[:, :, i:j] * scale, dk_sum, term)")
+_DS = "ds = product(gi, v[:, :, :j].swapaxes(-1, -2), {})"
+_SUMS = "dk_sum, dv_sum, term = xp.empty((3, *k.shape), dtype=qkv.dtype)"
+_ROOM, _ROOMS = "room, = scratch(k, 1)", "room, second = scratch(k, 2)"
+_BLOCK = "mask = block_mask(whole[0], cut[n], (i, j), dropout, key)"
 _MASK = "p = p * keep_mask(p.shape, dropout, key, values(p))"
 _RIGHT = "right = z[xp.arange(len(targets)), xp.where(used, targets, 0)]"
 _LOSSES = "losses = autograd.where(used, autograd.logsumexp(z, -1) - right, 0.0)"
 
 _MUTANTS: list[Any] = [
-    (_FOUR, (_AT, "xp.matmul((p if mask is None else p * mask).swapaxes(-1, -2), g)",
-             "xp.matmul((p if mask is None else p * mask).swapaxes(-1, 2), g)"),
-     (_AT, "ds = xp.matmul(g, v.swapaxes(-1, -2))", "ds = xp.matmul(g, v.swapaxes(-1, 2))"),
-     (_AT, "dk[...] = xp.matmul(ds.swapaxes(-1, -2), q)",
-      "dk[...] = xp.matmul(ds.swapaxes(-1, 2), q)"),
+    (_FOUR, *[(op, before, before.replace("-1, -2", "-1, 2")) for op, before in (
+        *[(op, product) for op in (_AT, _FLASH) for product in _PRODUCTS],
+        (_AT, _DS.format("room")), (_FLASH, _DS.format("second")))],
      (f"{_AT} reference", "s = q @ autograd.swapaxes(k, -1, -2) / sqrt(width // heads)",
       "s = q @ autograd.swapaxes(k, -1, 2) / sqrt(width // heads)")),
     (_SAME, (f"{_AT} reference", _MASK, _MASK.replace("p.shape", "s.shape")),
      (f"{_AT} reference", _MASK, _MASK.replace("values(p)", "values(s)")),
-     (_CE, "_row_blocks(z)", "_row_blocks(dz)"),
-     (_NORM, "xp, columns = (namespace(g), n.shape[-1])",
-      "xp, columns = (namespace(g), w.shape[-1])")),
+     *[(op, _SUMS, _SUMS.replace("k.shape", f"{x}.shape")) for op in (_AT, _FLASH) for x in "qv"],
+     *[(_AT, _ROOM, _ROOM.replace("k,", f"{x},")) for x in "qv"],
+     *[(_FLASH, _ROOMS, _ROOMS.replace("k,", f"{x},")) for x in "qv"],
+     (_FLASH, _BLOCK, _BLOCK.replace("whole[0]", "whole[1]")),
+     (_NORM, "dx = xp.empty_like(g)", "dx = xp.empty_like(x)")),
+    (_CUT, *[(_CE, "over_rows(pull, z)", f"over_rows(pull, {other})")
+             for other in ("scale", "top", "dz")],
+     *[(_NORM, "sums = over_rows(pull, x)", f"sums = over_rows(pull, {other})")
+       for other in ("mu", "r")]),
+    ("what is kept has an entry for each piece",
+     (_AT, "each(len(cut), pull)", "each(len(kept), pull)")),
     ("a mask of dropout 0 keeps everything and scales by 1",
      (f"{_AT} reference", "dropout and key is not None", "key is not None")),
-    (_SPEED, *[("embedding", "shape[0] <= _SMALL_TABLE", other) for other in (
-        "shape[0] < _SMALL_TABLE", "shape[0] >= _SMALL_TABLE", "shape[1] <= _SMALL_TABLE")]),
+    (_SPEED, *[("embedding", "len(w) <= _SMALL_TABLE", other) for other in (
+        "len(w) < _SMALL_TABLE", "len(w) >= _SMALL_TABLE", "len(ids) <= _SMALL_TABLE",
+        "len(saved) <= _SMALL_TABLE", "len(g) <= _SMALL_TABLE")]),
+    ("it tells when to add, not what", *[
+        ("embedding", "return (None, Addend(w, write, sparse=True))", other)
+        for other in ("return (None, Addend(w, write))",
+                      "return (None, Addend(w, write, sparse=False))")]),
     (_SUMMED,
-     ("linear", "db = g.sum(axis=0) if has_bias else None", "db = g if has_bias else None"),
-     (_NORM, "db = g.reshape(-1, columns).sum(axis=0) if has_bias else None",
-      "db = g.reshape(-1, columns) if has_bias else None")),
-    (_CLIPPED,
-     (_GELU, "near = namespace(x).clip(x, -_FAR_EXACT, _FAR_EXACT)", "near = x"),
-     (_GELU, "near = namespace(x).clip(x, -_FAR, _FAR)", "near = x"),
-     (_GELU, "dx = namespace(x).exp(near * near * -0.5)", "dx = namespace(x).exp(x * near * -0.5)"),
-     (_GELU, "dx = namespace(x).exp(near * near * -0.5)", "dx = namespace(x).exp(near * x * -0.5)"),
-     (_GELU, "dx = near * near", "dx = x * near"), (_GELU, "dx = near * near", "dx = near * x"),
-     (_GELU, "dx *= near", "dx *= x"), (_GELU, "dx *= near", "dx *= x  (2)")),
-    (_LENGTH, *[(_CE, "dz[xp.arange(len(z)), right] -= weight",
-                 f"dz[xp.arange(len({other})), right] -= weight") for other in ("top", "dz")],
+     ("linear", "db = namespace(g).ones(len(g), g.dtype) @ g if has_bias else None",
+      "db = g if has_bias else None")),
+    (_LENGTH, *[(_NORM, "share, ones = (w / x.shape[1], xp.ones(len(x), g.dtype))",
+                 f"share, ones = (w / x.shape[1], xp.ones(len({other}), g.dtype))")
+                for other in ("mu", "r")],
      *[(f"{_CE} reference", _RIGHT, _RIGHT.replace("len(targets)", f"len({other})"))
        for other in ("z", "used")]),
     ("reshape takes any negative length as the one to be inferred",

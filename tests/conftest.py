@@ -1,4 +1,7 @@
-"""Profiles: `HYPOTHESIS_PROFILE=dev|ci|intense pytest`; what several tests use."""
+"""Profiles: `HYPOTHESIS_PROFILE=dev|ci|intense pytest`; what several tests use.
+
+`TINYGRAD_LLM_THREADS=4 pytest` runs every test in a block of 4 workers, and cuts what is small.
+"""
 
 import os
 from collections.abc import Iterator
@@ -10,6 +13,11 @@ from autograd.testing.plugin import load_profile
 load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let tests pass where BLAS cannot be held to one thread, as Apple's."""
+    config.addinivalue_line("filterwarnings", "ignore:BLAS cannot be held:RuntimeWarning")
+
+
 @pytest.fixture(autouse=True)
 def clean_registry() -> Iterator[None]:
     """Forget the ops that a test defines."""
@@ -19,3 +27,20 @@ def clean_registry() -> Iterator[None]:
     yield
     registry.clear()
     registry.update(before)
+
+
+@pytest.fixture(autouse=True)
+def on_workers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where TINYGRAD_LLM_THREADS is set, cut the test's work into pieces, for as many threads."""
+    if not os.environ.get("TINYGRAD_LLM_THREADS"):
+        yield
+        return
+    from tinygrad_llm import parallel
+
+    small = {"BLOCK_BYTES": 256, "_WORTH_HANDING_OUT": 512, "_WORTH_A_SPLIT": 64, "_PIECE": 2}
+    with pytest.MonkeyPatch.context() as patch, parallel.workers():
+        if request.path.name != "test_gpu_ready.py":  # whose bits are those of uncut arrays
+            for name, value in small.items():
+                patch.setattr(parallel, name, value)
+        patch.delenv("TINYGRAD_LLM_THREADS")  # blocks of the tests' own have the usual number
+        yield

@@ -15,8 +15,8 @@ AUTOGRAD = ["backend", "graph", "tensor", "primitive", "broadcast", "backward", 
             "ops.special", "ops.shape", "ops.reduce", "ops.index", "ops.sorting", "ops.products",
             "ops.linalg", "ops.convolution", "ops.activations", "ops.losses", "ops.operators",
             "ops", "tree", "transforms", "checkpoint", "tape", "testing"]
-TINYGRAD_LLM = ["_engine", "errors", "files", "functional", "nn", "models", "optim", "text", "data",
-                "sample", "train", "doctor", "cli", "__main__"]
+TINYGRAD_LLM = ["machine", "_engine", "errors", "files", "parallel", "functional", "nn", "models",
+                "optim", "text", "data", "sample", "train", "doctor", "cli", "__main__"]
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -78,12 +78,12 @@ def test_imports_point_upwards(package: str, rows: list[str]) -> None:
 
 
 def test_the_engine_can_be_held_whole() -> None:
-    """Without ops, gradient tests and the tape's viewers it has about 1,500 lines of text, and 65
+    """Without ops, gradient tests and the tape's viewers it has about 1,560 lines of text, and 65
     more that declare Tensor's methods for type checkers."""
     files = [path for name, path in modules("autograd").items()
              if name.split(".")[0] not in ("ops", "testing", "tape")]
     lines = [line for path in files for line in path.read_text().splitlines() if line.strip()]
-    assert len(lines) < 1600, len(lines)
+    assert len(lines) < 1640, len(lines)
 
 
 def test_the_engine_knows_nothing_of_language_models() -> None:

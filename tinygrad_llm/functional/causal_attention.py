@@ -8,7 +8,7 @@ p_{ij} = \frac{e^{s_{ij}}}{\sum_{l \le i} e^{s_{il}}}, \qquad o_i = \sum_{j \le 
 and $p_{ij} = 0$ for j > i: position i sees nothing later than itself. With dropout, p is
 multiplied by its mask m before the last sum; below, $\tilde p = m \odot p$.
 
-Kept: the input, p and o. The differentials, and their adjoints in the reverse order:
+The differentials, and their adjoints in the reverse order:
 
 1. $do = d\tilde p\,V + \tilde p\,dV$, so $\bar V = \tilde p^\top G$ and
    $\bar p = m \odot (G V^\top)$.
@@ -18,6 +18,12 @@ Kept: the input, p and o. The differentials, and their adjoints in the reverse o
    D products in place of T.
 3. $ds = \tfrac{1}{\sqrt D}(dQ\,K^\top + Q\,dK^\top)$, so $\bar Q = \tfrac{1}{\sqrt D}\,\bar s K$
    and $\bar K = \tfrac{1}{\sqrt D}\,\bar s^\top Q$.
+
+Rows of D numbers are divided by the sums of the exponentials, never rows of T: with
+$e_{ij} = e^{s_{ij} - \max_l s_{il}}$ and $r_i = 1 / \sum_j e_{ij}$ it is
+$o_i = r_i \sum_j \tilde e_{ij} v_j$, and with $g_i = r_i G_i$ in place of $G_i$, e stands for p in
+all of the above. Kept: the input, e, r, m and o. Scores are computed by blocks of queries, which
+leave out most later keys, see `attention_blocks`; $\bar V$ and $\bar K$ are sums over blocks.
 
 Where p is exactly 0 so is $\bar s$: the gradient with respect to a later token is exactly zero.
 Trap: the mask must be in s before the maximum is taken, or a large hidden score makes every
@@ -37,6 +43,19 @@ from autograd import fused, namespace
 from autograd.backend import Array
 from autograd.tensor import values
 
+from ..parallel import each
+from .attention_blocks import (
+    add_product,
+    block_mask,
+    blocks,
+    check_packed,
+    exponentials,
+    future,
+    pieces,
+    product,
+    scratch,
+    split_heads,
+)
 from .dropout import keep_mask
 
 
@@ -64,53 +83,61 @@ def causal_attention(qkv: Array, /, *, heads: int, dropout: float = 0.0,
     the result is (B, T, C). `dropout` acts on the probabilities where a `key` is given. Raises
     ValueError where the last axis is not 3 * heads * D.
     """
-    if qkv.ndim != 3 or heads < 1 or not qkv.shape[2] or qkv.shape[2] % (3 * heads):
-        raise ValueError(f"causal_attention: expected qkv (B, T, 3 * heads * D), got {qkv.shape} "
-                         f"with heads={heads}; the width must be a multiple of 3 * {heads}")
+    check_packed("causal_attention", qkv, heads)
     xp = namespace(qkv)
-    batch, time, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
-    q, k, v = _heads(qkv, heads)  # each B, H, T, D
-    p = xp.matmul(q * (1 / sqrt(width // heads)), k.swapaxes(-1, -2))  # B, H, T, T
-    p += _future(xp, time, p.dtype)
-    if time:
-        p -= p.max(axis=-1, keepdims=True)
-    p = xp.exp(p, out=p)
-    p /= p.sum(axis=-1, keepdims=True)
-    mask = keep_mask(p.shape, dropout, key, p) if dropout and key is not None else None
-    o = xp.matmul(p if mask is None else p * mask, v)
-    o = o.transpose(0, 2, 1, 3).reshape(batch, time, width)
-    return o, (qkv, p, mask, o, heads)
+    q, k, v = split_heads(qkv, heads)  # each B, H, T, D
+    batch, _, time, depth = q.shape
+    o = xp.empty((batch, time, heads, depth), dtype=qkv.dtype)
+    l = xp.empty((batch, heads, time, 1), dtype=qkv.dtype)
+    cut, hidden, ones = pieces(q), future(q), xp.ones((time, 1), dtype=qkv.dtype)
+
+    def attend(n: int) -> list[Any]:
+        qn, kn, vn, on, ln = (x[cut[n]] for x in (q, k, v, o.transpose(0, 2, 1, 3), l))
+        qn = qn * (1 / sqrt(depth))
+        kept = []
+        for i, j in blocks(time):
+            room = xp.empty(qn[:, :, i:j, 0].size * j, dtype=qkv.dtype)
+            e, _ = exponentials(qn[:, :, i:j], kn[:, :, :j], hidden, room)
+            xp.matmul(e, ones[:j], out=ln[:, :, i:j])  # a product sums rows fastest
+            mask = block_mask(q, cut[n], (i, j), dropout, key)
+            xp.matmul(e if mask is None else e * mask, vn[:, :, :j], out=on[:, :, i:j])
+            kept.append((i, j, e, mask))
+        on /= ln
+        return kept
+
+    kept = each(len(cut), attend)
+    return o.reshape(batch, time, heads * depth), (qkv, o, l, cut, kept)
 
 
 @causal_attention.vjp
 def _(g: Array, saved: Any) -> Any:
-    qkv, p, mask, o, heads = saved
-    xp = namespace(qkv)
-    batch, time, width = o.shape
-    q, k, v = _heads(qkv, heads)
+    qkv, o, l, cut, kept = saved
+    xp, (heads, depth) = namespace(qkv), o.shape[2:]
     dqkv = xp.empty_like(qkv)
-    dq, dk, dv = _heads(dqkv, heads)
-    g, o = (x.reshape(batch, time, heads, width // heads) for x in (g, o))
-    delta = xp.einsum("bthd,bthd->bht", g, o)[..., None]
-    g = g.transpose(0, 2, 1, 3)  # B, H, T, D
-    dv[...] = xp.matmul((p if mask is None else p * mask).swapaxes(-1, -2), g)
-    ds = xp.matmul(g, v.swapaxes(-1, -2))
-    if mask is not None:
-        ds *= mask
-    ds -= delta
-    ds *= p
-    ds *= 1 / sqrt(width // heads)
-    dq[...] = xp.matmul(ds, k)
-    dk[...] = xp.matmul(ds.swapaxes(-1, -2), q)
+    dheads = split_heads(dqkv, heads)
+    g, o = (x.reshape(o.shape).transpose(0, 2, 1, 3) for x in (g, o))  # B, H, T, D
+    whole = (*split_heads(qkv, heads), g, o, l)
+
+    def pull(n: int) -> None:
+        q, k, v, gn, on, ln = (x[cut[n]] for x in whole)
+        (room,) = scratch(k, 1)
+        dq, dk, dv = part = dheads[(slice(None), *cut[n])]
+        term = xp.empty(k.size, dtype=qkv.dtype)
+        gn = gn / ln
+        delta = xp.einsum("bhid,bhid->bhi", gn, on)[..., None]
+        for i, j, e, mask in reversed(kept[n]):  # the last block sees all keys
+            gi = gn[:, :, i:j]
+            p = e if mask is None else e * mask
+            add_product(p.swapaxes(-1, -2), gi, dv, term)
+            ds = product(gi, v[:, :, :j].swapaxes(-1, -2), room)  # b, h, R, j
+            if mask is not None:
+                ds *= mask
+            ds -= delta[:, :, i:j]
+            ds *= e
+            xp.matmul(ds, k[:, :, :j], out=dq[:, :, i:j])
+            add_product(ds.swapaxes(-1, -2), q[:, :, i:j], dk, term)
+        dqk = part[:2]
+        dqk *= 1 / sqrt(depth)
+
+    each(len(cut), pull)
     return dqkv
-
-
-def _heads(qkv: Array, heads: int) -> Any:
-    """Return the packed array as views (3, B, H, T, D)."""
-    batch, time, width = qkv.shape
-    return qkv.reshape(batch, time, 3, heads, width // (3 * heads)).transpose(2, 0, 3, 1, 4)
-
-
-def _future(xp: Any, time: int, dtype: Any) -> Array:
-    """Return (T, T): minus infinity above the diagonal, 0 elsewhere."""
-    return xp.triu(xp.full((time, time), -xp.inf, dtype=dtype), 1)

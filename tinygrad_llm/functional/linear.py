@@ -17,11 +17,15 @@ one matrix product instead of B small ones and a sum.
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 from typing import Any
 
-from autograd import fused
+from autograd import fused, namespace
 from autograd.backend import Array
+from autograd.backward import Addend
+
+from ..parallel import matmul, put_product
 
 
 def reference(x: Any, w: Any, b: Any = None, /) -> Any:
@@ -43,7 +47,7 @@ def linear(x: Array, w: Array, b: Array | None = None, /) -> Any:
             f"b {None if b is None else b.shape}; w holds one row for each output"
         )
     rows = x.reshape(prod(x.shape[:-1]), inputs)  # N, I
-    y = rows @ w.T  # N, O
+    y = matmul(rows, w.T)  # N, O
     if b is not None:
         y += b
     return y.reshape(*x.shape[:-1], outputs), (rows, w, b is not None, x.shape)
@@ -53,7 +57,7 @@ def linear(x: Array, w: Array, b: Array | None = None, /) -> Any:
 def _(g: Array, saved: Any) -> tuple[Any, ...]:
     rows, w, has_bias, shape = saved
     g = g.reshape(len(rows), w.shape[0])  # N, O
-    dx = (g @ w).reshape(shape)
-    dw = g.T @ rows
-    db = g.sum(axis=0) if has_bias else None
+    dx = matmul(g, w).reshape(shape)
+    dw = Addend(w, partial(put_product, g.T, rows))
+    db = namespace(g).ones(len(g), g.dtype) @ g if has_bias else None
     return dx, dw, db

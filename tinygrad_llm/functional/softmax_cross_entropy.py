@@ -12,6 +12,9 @@ $p_{nv} = e^{z_{nv} - m_n} / s_n$, so
 $$\bar z_{nv} = \frac gN \bigl(p_{nv} - [v = t_n]\bigr), \qquad \bar z_{nv} = 0
 \text{ for ignored rows.}$$
 
+With $e_{nv} = e^{z_{nv} - m_n}$ that is $\frac{g}{N s_n}\,(e_{nv} - s_n [v = t_n])$: nothing but e
+and one factor a row.
+
 Each row of $\bar z$ sums to zero: adding a constant to a row of logits changes nothing. Traps: the
 row's maximum is subtracted first and never added back, $\ln s_n - (z_{n t_n} - m_n)$, or large
 logits would swallow the loss; N counts the rows that are not ignored, and where that is none the
@@ -20,15 +23,16 @@ loss is 0 (an empty sum) and so is its gradient.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 import autograd
 from autograd import fused, namespace
 from autograd.backend import Array
 from autograd.tensor import values
 
-_BLOCK = 1 << 16  # elements exponentiated at a time: they stay in cache
+from ..parallel import over_rows
 
 
 def reference(logits: Any, targets: Any, /, *, ignore_index: int = -100) -> Any:
@@ -56,48 +60,79 @@ def softmax_cross_entropy(logits: Array, targets: Array, /, *, ignore_index: int
                          f"{logits.shape} and {targets.shape}")
     if logits.dtype.kind in "biuc":
         raise TypeError(f"softmax_cross_entropy: expected floating logits, got {logits.dtype}")
-    if targets.dtype.kind not in "iu":
-        raise TypeError(f"softmax_cross_entropy: expected integer targets, got {targets.dtype}")
-    z, targets = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
-    used = targets != ignore_index
-    _check_targets(targets, used, z.shape[1], ignore_index)
-    right = xp.where(used, targets, 0)
-    count = xp.maximum(used.sum(), 1).astype(z.dtype)
-    top = z.max(axis=-1) if z.size else xp.zeros(len(z), dtype=z.dtype)
-    top = xp.where(xp.isfinite(top), top, 0).astype(z.dtype)
-    total = xp.empty_like(top)
-    for rows in _row_blocks(z):
-        total[rows] = xp.exp(z[rows] - top[rows, None]).sum(axis=-1)
-    total = xp.where(used, total, 1).astype(z.dtype)
-    losses = xp.log(total) - (z[xp.arange(len(z)), right] - top)
-    loss = xp.where(used, losses, 0).sum() / count
-    return loss, (z, top, total, right, used, count, logits.shape)
+    z = logits.reshape(-1, logits.shape[-1])
+    right, used, count = read_targets("softmax_cross_entropy", targets, z.shape[1], ignore_index)
+    top, total, score = xp.empty((3, len(z)), z.dtype)
+
+    def add_up(rows: slice) -> None:
+        top[rows], total[rows], score[rows] = exponentials(
+            z[rows], right[rows], used[rows], out=xp.empty_like(z[rows]))
+
+    over_rows(add_up, z)
+    return mean_loss(total, score, used, count), (z, top, total, right, used, count, logits.shape)
 
 
 @softmax_cross_entropy.vjp
 def _(g: Array, saved: Any) -> tuple[Any, None]:
     z, top, total, right, used, count, shape = saved
     xp = namespace(z)
-    weight = xp.where(used, g / count, 0).astype(z.dtype)
     dz = xp.empty_like(z)
-    for rows in _row_blocks(z):
-        block = z[rows] - top[rows, None]
-        block = xp.exp(block, out=block)
-        block *= (weight[rows] / total[rows])[:, None]
-        dz[rows] = block
-    dz[xp.arange(len(z)), right] -= weight
+    scale = row_scale(g, total, used, count)
+
+    def pull(rows: slice) -> None:
+        e = xp.subtract(z[rows], top[rows, None], out=dz[rows])
+        xp.exp(e, out=e)
+        subtract_one_hot(e, right[rows], total[rows])
+        e *= scale[rows]
+
+    over_rows(pull, z)
     return dz.reshape(shape), None
 
 
-def _row_blocks(z: Array) -> Iterator[slice]:
-    step = max(1, _BLOCK // max(1, z.shape[1]))
-    return (slice(start, start + step) for start in range(0, len(z), step))
+def read_targets(op: str, targets: Array, classes: int, ignore_index: int) -> tuple[Any, Any, Any]:
+    """Return a class for each row, whether the row is used, and the number of used rows, or 1.
+
+    Raises TypeError for targets that are not integers, and on the host IndexError for a used one
+    out of range.
+    """
+    xp = namespace(targets)
+    if targets.dtype.kind not in "iu":
+        raise TypeError(f"{op}: expected integer targets, got {targets.dtype}")
+    targets = targets.reshape(-1)
+    used = targets != ignore_index
+    if xp is np:
+        wrong = used & ((targets < 0) | (targets >= classes))
+        if wrong.any():
+            raise IndexError(f"{op}: targets must lie in [0, {classes}) or be "
+                             f"ignore_index={ignore_index}, got {targets[wrong][0]}")
+    return xp.where(used, targets, 0), used, xp.maximum(used.sum(), 1)
 
 
-def _check_targets(targets: Array, used: Array, classes: int, ignore_index: int) -> None:
-    if namespace(targets).__name__ != "numpy":
-        return
-    wrong = used & ((targets < 0) | (targets >= classes))
-    if wrong.any():
-        raise IndexError(f"softmax_cross_entropy: targets must lie in [0, {classes}) or be "
-                         f"ignore_index={ignore_index}, got {targets[wrong][0]}")
+def exponentials(z: Array, right: Array, used: Array, out: Array) -> tuple[Any, Any, Any]:
+    """Write e^{z - m} over `out`, m the row's maximum; return m, the sums s, and z_t - m.
+
+    An unused row, which may hold anything, gets the sum 1.
+    """
+    xp = namespace(z)
+    top = z.max(axis=-1)
+    top = xp.where(xp.isfinite(top), top, 0)
+    e = xp.subtract(z, top[:, None], out=out)
+    score = e[xp.arange(len(e)), right]
+    xp.exp(e, out=e)
+    return top, xp.where(used, xp.einsum("nv->n", e), 1), score
+
+
+def mean_loss(total: Array, score: Array, used: Array, count: Array) -> Array:
+    """Return the mean of ln s - (z_t - m) over the used rows."""
+    xp = namespace(total)
+    return xp.where(used, xp.log(total) - score, 0).sum() / count.astype(total.dtype)
+
+
+def subtract_one_hot(e: Array, right: Array, total: Array) -> None:
+    """Turn e into s (p - one_hot(t)): the gradient but for a factor g / (N s) a row."""
+    e[namespace(e).arange(len(e)), right] -= total
+
+
+def row_scale(g: Array, total: Array, used: Array, count: Array) -> Array:
+    """Return g / (N s) as a column, 0 for the rows that are not used."""
+    return (used * (g / count.astype(total.dtype)) / total)[:, None]

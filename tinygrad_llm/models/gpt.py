@@ -15,7 +15,7 @@ import numpy as np
 
 from autograd import Tensor, fold_in
 
-from ..functional import linear, softmax_cross_entropy
+from ..functional import linear, linear_cross_entropy
 from ..nn import MLP, CausalSelfAttention, Embedding, LayerNorm, drop, subkey
 
 
@@ -93,7 +93,8 @@ class GPT:
 
     def loss(self, ids: Any, targets: Any, key: int | None = None) -> Tensor:
         """Return the mean cross-entropy of `targets` (B, T), in nats a token."""
-        return softmax_cross_entropy(self(ids, key), targets)  # type: ignore[no-any-return]
+        x = self.hidden(ids, key)
+        return linear_cross_entropy(x, self.head, targets)  # type: ignore[no-any-return]
 
     def next_logits(self, ids: Any) -> Any:
         """Return the logits (B, V) of the token that follows the last position."""

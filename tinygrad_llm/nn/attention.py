@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional import causal_attention
+from ..functional import causal_attention, flash_attention
 from .layers import Linear, subkey
 
 
@@ -23,5 +23,9 @@ class CausalSelfAttention:
     def __call__(self, x: Any, key: int | None = None) -> Any:
         """Map (B, T, width) to (B, T, width); a key turns dropout of the probabilities on."""
         qkv = self.qkv(x)  # B, T, 3 width
-        mixed = causal_attention(qkv, heads=self.heads, dropout=self.dropout, key=subkey(key, 0))
+        # About T / 2 probabilities a query are kept, or computed again in a sixth more time: the
+        # second where they are more than the D numbers of the query's result.
+        long = x.shape[1] > 2 * x.shape[2] // self.heads
+        attention = flash_attention if long else causal_attention
+        mixed = attention(qkv, heads=self.heads, dropout=self.dropout, key=subkey(key, 0))
         return self.out(mixed)

@@ -8,53 +8,98 @@ $$p \leftarrow p - \eta\,\lambda\,p - \eta\,\frac{\hat m}{\sqrt{\hat v} + \epsil
 
 m and v start at 0 and so average to $(1 - \beta^t)$ times the gradient's moments; the division
 undoes that. The decay $\lambda$ acts on p directly instead of through the gradient, so it is not
-divided by $\sqrt{\hat v}$.
+divided by $\sqrt{\hat v}$. With $c = \sqrt{1 - \beta_2^t}$ the two divisions cost no pass over the
+arrays:
 
-Sources: Kingma, Ba, "Adam", arXiv:1412.6980, algorithm 1; Loshchilov, Hutter, "Decoupled Weight
-Decay Regularization", arXiv:1711.05101, algorithm 2.
+$$\frac{\hat m}{\sqrt{\hat v} + \epsilon} =
+\frac{c}{1 - \beta_1^t}\,\frac{m}{\sqrt v + c\,\epsilon} .$$
+
+The parameters of a model lie side by side in one array, and so do their gradients, m and v: a step
+is one walk over four arrays, in blocks that fit a core's cache, on all workers.
+
+Sources: Kingma, Ba, "Adam", arXiv:1412.6980, algorithm 1 and the end of section 2; Loshchilov,
+Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
 from autograd import Tensor, namespace
 from autograd.backend import Array
+from autograd.tensor import values
+
+from ..parallel import over_rows
 
 
 def update(p: Array, g: Array, m: Array, v: Array, *, step: int, lr: float, beta1: float,
-           beta2: float, eps: float, decay: float) -> None:
-    """Do step number `step` (from 1) on one array p, in place; m and v are its averages."""
+           beta2: float, eps: float, decay: float, scale: float = 1.0) -> None:
+    """Do step number `step` (from 1) on one array p, in place, with the gradient scale * g.
+
+    m and v, its averages, are updated too.
+    """
     xp = namespace(p)
+    c = sqrt(1 - beta2**step)
+    change = g * (scale * (1 - beta1))
     m *= beta1
-    m += (1 - beta1) * g
+    m += change
+    xp.multiply(g, scale * sqrt(1 - beta2), out=change)
+    change *= change
     v *= beta2
-    change = xp.empty_like(v)
-    xp.multiply(g, g, out=change)
-    change *= 1 - beta2
     v += change
     xp.sqrt(v, out=change)
-    change *= 1 / sqrt(1 - beta2**step)
-    change += eps
+    change += c * eps
     xp.divide(m, change, out=change)
-    change *= lr / (1 - beta1**step)
-    p *= 1 - lr * decay
+    change *= lr * c / (1 - beta1**step)
+    if decay:
+        p *= 1 - lr * decay
     p -= change
 
 
 class AdamW:
-    """The optimizer's state for named parameters; those with fewer than two axes do not decay."""
+    """The optimizer's state for named parameters; those with fewer than two axes do not decay.
+
+    Making one moves the parameters: `data` of each becomes a view of a longer array. `gradients`
+    has such views too, by name: a gradient that is written there and put into `grad` is not copied.
+    """
 
     def __init__(self, parameters: Mapping[str, Tensor], *, beta1: float = 0.9,
                  beta2: float = 0.95, eps: float = 1e-8, weight_decay: float = 0.1) -> None:
         self.parameters = dict(parameters)
         self.beta1, self.beta2, self.eps, self.weight_decay = beta1, beta2, eps, weight_decay
-        self.m = {name: _zeros_like(p.data) for name, p in self.parameters.items()}
-        self.v = {name: _zeros_like(p.data) for name, p in self.parameters.items()}
         self.steps = {name: np.zeros((), dtype=np.int64) for name in self.parameters}
+        self.data: dict[str, Array] = {}
+        self.gradients: dict[str, Array] = {}
+        self.m: dict[str, Array] = {}
+        self.v: dict[str, Array] = {}
+        alike: dict[Any, list[str]] = {}
+        for name, p in self.parameters.items():
+            alike.setdefault((namespace(p.data), p.dtype, p.ndim >= 2), []).append(name)
+        self.groups = [self._side_by_side(names) for names in alike.values()]
+
+    def _side_by_side(self, names: list[str]) -> tuple[list[str], list[Array]]:
+        """Move parameters into one array; return their names and the four arrays p, g, m, v."""
+        first = self.parameters[names[0]].data
+        size = sum(self.parameters[name].size for name in names)
+        arrays = [namespace(first).zeros(size, dtype=first.dtype) for _ in range(4)]
+        start = 0
+        for name in names:
+            p = self.parameters[name]
+            views = [array[start : start + p.size].reshape(p.shape) for array in arrays]
+            self.data[name], self.gradients[name], self.m[name], self.v[name] = views
+            self._take_in(name)
+            start += p.size
+        return names, arrays
+
+    def _take_in(self, name: str) -> None:
+        p = self.parameters[name]
+        self.data[name][...] = p.data
+        p.data = self.data[name]
 
     def state(self) -> dict[str, Array]:
         """Return what has to be saved, by name; an optimizer is restored by writing into it."""
@@ -62,21 +107,42 @@ class AdamW:
                 for kind, arrays in (("m", self.m), ("v", self.v), ("steps", self.steps))
                 for name, array in arrays.items()}
 
-    def update(self, lr: float) -> None:
-        """Do one step with the gradients in the parameters' `grad`, and clear these.
+    def update(self, lr: float, scale: float = 1.0) -> None:
+        """Do one step with `scale` times the gradients in the parameters' `grad`; clear these.
 
         A parameter without a gradient (no loss depended on it) is left as it is, and t does not
         count the step for it.
         """
-        for name, p in self.parameters.items():
-            if p.grad is None:
-                continue
-            self.steps[name] += 1
-            update(p.data, p.grad, self.m[name], self.v[name], step=int(self.steps[name]), lr=lr,
-                   beta1=self.beta1, beta2=self.beta2, eps=self.eps,
-                   decay=self.weight_decay if p.ndim >= 2 else 0.0)
-            p.grad = None
+        for names, arrays in self.groups:
+            decay = self.weight_decay if self.parameters[names[0]].ndim >= 2 else 0.0
+            for place, step in self._stretches(names):
+                p, g, m, v = (array[place] for array in arrays)
 
+                def block(rows: slice, p: Array = p, g: Array = g, m: Array = m, v: Array = v,
+                          step: int = step, decay: float = decay) -> None:
+                    update(p[rows], g[rows], m[rows], v[rows], step=step, lr=lr, scale=scale,
+                           beta1=self.beta1, beta2=self.beta2, eps=self.eps, decay=decay)
 
-def _zeros_like(array: Array) -> Array:
-    return namespace(array).zeros_like(array)
+                over_rows(block, p)
+
+    def _stretches(self, names: list[str]) -> Iterator[tuple[slice, int]]:
+        """Yield where neighbours lie that all do step number so-and-so, and that number."""
+        start = 0
+        for step, same in groupby(names, self._begin_step):
+            size = sum(self.parameters[name].size for name in same)
+            if step:
+                yield slice(start, start + size), step
+            start += size
+
+    def _begin_step(self, name: str) -> int:
+        """Bring a parameter and its gradient into their places; return its step, 0 for none."""
+        p = self.parameters[name]
+        if p.data is not self.data[name]:  # somebody gave it another array
+            self._take_in(name)
+        if p.grad is None:
+            return 0
+        if p.grad is not self.gradients[name]:
+            self.gradients[name][...] = values(p.grad)
+        p.grad = None
+        self.steps[name] += 1
+        return int(self.steps[name])

@@ -6,16 +6,27 @@ from collections.abc import Iterable
 from math import isfinite, sqrt
 
 from autograd import Tensor, namespace
+from autograd.backend import Array
+
+from ..parallel import over_rows
 
 
 def global_norm(parameters: Iterable[Tensor]) -> float:
     r"""Return $\sqrt{\sum_p \lVert \bar p \rVert^2}$ over all gradients together."""
-    total = 0.0
-    for p in parameters:
-        if p.grad is not None:
-            flat = p.grad.reshape(-1)
-            total += float(namespace(flat).dot(flat, flat))
-    return sqrt(total)
+    return sqrt(sum(_squared(p.grad.reshape(-1)) for p in parameters if p.grad is not None))
+
+
+def _squared(g: Array) -> float:
+    dot = namespace(g).dot
+    return sum(over_rows(lambda rows: float(dot(g[rows], g[rows])), g))
+
+
+def clip_scale(norm: float, limit: float) -> float:
+    r"""Return $\min(1, c / \lVert g \rVert)$ with c the limit, by which clipping scales gradients.
+
+    It is 1 where the norm is not finite, and for a limit of 0, which means no limit.
+    """
+    return limit / norm if 0 < limit < norm and isfinite(norm) else 1.0
 
 
 def clip_by_global_norm(parameters: Iterable[Tensor], limit: float) -> float:
@@ -28,8 +39,9 @@ def clip_by_global_norm(parameters: Iterable[Tensor], limit: float) -> float:
     """
     parameters = list(parameters)
     norm = global_norm(parameters)
-    if 0 < limit < norm and isfinite(norm):
+    scale = clip_scale(norm, limit)
+    if scale < 1:
         for p in parameters:
             if p.grad is not None:
-                p.grad *= limit / norm
+                p.grad *= scale
     return norm

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
+from operator import index
 
 import numpy as np
 
-from autograd import no_grad
+from autograd import namespace, no_grad
 from autograd.backend import Array
 
+from ..errors import UserError
 from ..models import GPT
+from .decode import Decoder, can_decode
 from .logits import draw, keep_top_k, keep_top_p, scale_by_temperature
 
 
@@ -43,17 +47,63 @@ class Sampling:
 
 
 def generate(model: GPT, prompt: Sequence[int] | Array, count: int, sampling: Sampling,
-             rng: np.random.Generator) -> Iterator[int]:
-    """Yield `count` tokens that follow the prompt, which has at least one token.
+             rng: np.random.Generator, *, cache: bool = True) -> Iterator[int]:
+    """Return an iterator over `count` tokens that follow the prompt.
 
-    Where the text grows longer than the context, the model sees its last part.
+    The model sees the end of the prompt and what it has written since, `context` tokens at most:
+    where that many are in its window, the older half (rounded up) is dropped before the next one
+    is added. Were it one token at a time, all others would move to another position each time,
+    and nothing of what was computed for them could be used again.
+
+    With `cache`, the keys and values of earlier tokens are kept; see `decode`. The text is the same
+    without, up to a choice between tokens whose logits differ in the last digits only. A model
+    that `can_decode` does not know goes without. Weights must not change before the last token.
+
+    Raises ValueError for an empty prompt and a negative count, TypeError for ids that are not
+    integers, IndexError for those that the model does not have; and, while it writes, UserError
+    where the model's logits are not finite.
     """
-    ids = [int(i) for i in prompt]
+    ids = [index(i) for i in prompt]
     if not ids:
         raise ValueError("generate: the prompt must have at least one token")
+    if min(ids) < 0 or max(ids) >= model.config.vocab_size:
+        raise IndexError(f"generate: ids must lie in [0, {model.config.vocab_size}), got "
+                         f"{min(ids)} to {max(ids)}; was the prompt encoded by another tokenizer?")
+    if count < 0:
+        raise ValueError(f"generate: count must be at least 0, got {count}")
+    return _write(model, ids[-model.config.context :], count, sampling, rng, cache)
+
+
+def _write(model: GPT, window: list[int], count: int, sampling: Sampling,
+           rng: np.random.Generator, cache: bool) -> Iterator[int]:
+    context = model.config.context
+    decoder = Decoder(model) if cache and can_decode(model) else None
     for _ in range(count):
-        window = np.array([ids[-model.config.context :]])
-        with no_grad():
-            logits = model.next_logits(window).data[0]
-        ids.append(sampling.choose(logits, rng))
-        yield ids[-1]
+        if decoder is None:
+            logits = _next_logits(model, window)
+        elif decoder.length + 1 == len(window):  # it has seen all but the last
+            logits = decoder.step(window[-1])
+        else:  # the prompt, or what is left of a window that was full
+            logits = decoder.begin(window)
+        _check(logits)
+        token = sampling.choose(logits, rng)
+        yield token
+        if len(window) == context:
+            del window[: (context + 1) // 2]
+        window.append(token)
+
+
+def _next_logits(model: GPT, window: list[int]) -> Array:
+    """Return the logits (V,) of the token after the window, by the definition."""
+    xp = namespace(model.head.data)
+    with no_grad():
+        return model.next_logits(xp.asarray([window])).data[0]
+
+
+def _check(logits: Array) -> None:
+    """Raise UserError where the logits leave nothing to choose: NaN or infinity spreads to all."""
+    largest = float(logits.max())
+    if not isfinite(largest):
+        raise UserError(f"the model's largest logit is {largest}, so it cannot choose a token: "
+                        f"its weights are not finite, or far too large; take an earlier "
+                        f"checkpoint, or train again with a smaller learning rate")

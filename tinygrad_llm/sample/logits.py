@@ -22,7 +22,8 @@ def keep_top_k(logits: Array, k: int) -> Array:
     xp = namespace(logits)
     if k >= logits.shape[-1]:
         return logits
-    threshold = xp.sort(logits, axis=-1)[..., -k, None]
+    place = logits.shape[-1] - k
+    threshold = xp.partition(logits, place, axis=-1)[..., place, None]
     return xp.where(logits >= threshold, logits, -xp.inf)
 
 
@@ -43,8 +44,9 @@ def keep_top_p(logits: Array, p: float) -> Array:
     order = xp.argsort(-logits, axis=-1)
     sorted_p = softmax(xp.take_along_axis(logits, order, axis=-1))
     before = xp.cumsum(sorted_p, axis=-1) - sorted_p  # what the more probable ones sum to
-    rank = xp.argsort(order, axis=-1)
-    return xp.where(xp.take_along_axis(before < p, rank, axis=-1), logits, -xp.inf)
+    kept = xp.empty(logits.shape, dtype=bool)
+    xp.put_along_axis(kept, order, before < p, axis=-1)
+    return xp.where(kept, logits, -xp.inf)
 
 
 def softmax(logits: Array) -> Array:

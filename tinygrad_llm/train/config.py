@@ -46,6 +46,7 @@ class TrainConfig:
     eps: float = _option(1e-8, "AdamW's term against division by zero")
     weight_decay: float = _option(0.1, "AdamW's decay of matrices")
     clip: float = _option(1.0, "limit of the gradient's global norm; 0 for none")
+    shards: int = _option(0, "parts a batch is cut into for threads; 0 for what suits its size")
 
     log_every: int = _option(10, "steps between two lines of metrics.jsonl")
     eval_every: int = _option(250, "steps between two validation losses; 0 for none")
@@ -65,9 +66,10 @@ class TrainConfig:
         for name in ("steps", "batch", "layers", "heads", "width", "context", "log_every",
                      "eval_batches"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("warmup", "clip", "weight_decay", "min_learning_rate", "eval_every",
+        for name in ("shards", "warmup", "clip", "weight_decay", "min_learning_rate", "eval_every",
                      "final_eval_batches", "sample_every", "sample_tokens", "checkpoint_every"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
+        self._require("shards", self.shards <= self.batch, f"at most the batch of {self.batch}")
         for name in ("learning_rate", "eps"):
             self._require(name, getattr(self, name) > 0, "above 0")
         self._require("seed", 0 <= self.seed < 2**64, "in [0, 2**64)")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from autograd import fold_in, no_grad
+from autograd import fold_in
 
 from ..data import Batches, read_corpus
 from ..data.prepared import Prepared, is_prepared, open_prepared, prepare
@@ -25,11 +25,13 @@ from ..files import write_in_one_step
 from ..models import GPT
 from ..nn import parameters
 from ..optim import AdamW, cosine_with_warmup
+from ..parallel import workers
 from ..sample import Sampling, generate
 from ..text import CharTokenizer
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig, make_config, read_settings, to_toml
 from .log import MetricsLog, plot_loss, read_metrics
+from .shards import default_shards, mean_loss
 from .step import Diverged, train_step
 
 # The uses of the run's seed, each with a key of its own.
@@ -54,6 +56,7 @@ def start_run(config: TrainConfig, folder: Path) -> Run:
     Raises UserError where the folder already holds a run, or the data cannot be used; the folder
     then is as it was.
     """
+    config = _with_shards(config)
     if folder.is_file():
         raise UserError(f"--out {folder} is a file; name a folder")
     if holds_run(folder):
@@ -78,7 +81,7 @@ def resume_run(folder: Path, given: dict[str, Any]) -> Run:
     if not holds_run(folder):
         raise UserError(f"there is no run to resume in {folder}; start one without --resume")
     saved = make_config(read_settings(folder / "config.toml"))
-    config = replace(saved, **given)
+    config = _with_shards(replace(saved, **given))
     for name in ("preset", "data", "seed", "layers", "heads", "width", "context", "dropout",
                  "bias"):
         if getattr(config, name) != getattr(saved, name):
@@ -91,6 +94,11 @@ def resume_run(folder: Path, given: dict[str, Any]) -> Run:
         run.step = load_checkpoint(folder / "checkpoint", run.model, run.optimizer)
     write_in_one_step(folder / "config.toml", [to_toml(config).encode()])
     return run
+
+
+def _with_shards(config: TrainConfig) -> TrainConfig:
+    """Settle the number of shards, so that it is written down with the other settings."""
+    return replace(config, shards=config.shards or default_shards(config.batch, config.context))
 
 
 def holds_run(folder: Path) -> bool:
@@ -127,9 +135,10 @@ def _fresh(config: TrainConfig, folder: Path, data: Prepared) -> Run:
     return Run(folder, config, data, model, optimizer, step=0)
 
 
-def train(run: Run, say: Callable[[str], None] = tqdm.write) -> bool:
+def train(run: Run, say: Callable[[str], None] = tqdm.write, threads: int | None = None) -> bool:
     """Do the steps that are left; return False where Ctrl-C ended the run before the last.
 
+    `threads`, by default all cores, change the time that it takes and not a bit of the result.
     Raises UserError where the loss stops being finite (before that update) and where a file
     cannot be written; the last checkpoint stays whole.
     """
@@ -142,7 +151,7 @@ def train(run: Run, say: Callable[[str], None] = tqdm.write) -> bool:
                dynamic_ncols=True, mininterval=0.1 if sys.stderr.isatty() else 10)
     clock, clock_step = time.perf_counter(), run.step
     try:
-        with _interrupt_flag() as interrupted, bar:
+        with _interrupt_flag() as interrupted, bar, workers(threads):
             while run.step < config.steps and not interrupted():
                 lr = cosine_with_warmup(run.step, peak=config.learning_rate,
                                         final=config.min_learning_rate, warmup=config.warmup,
@@ -175,7 +184,7 @@ def _step(run: Run, batches: Batches, lr: float) -> tuple[float, float]:
     key = fold_in(fold_in(config.seed, _DROPOUT), run.step) if config.dropout else None
     try:
         result = train_step(run.model, run.optimizer, *batches.at(run.step), lr=lr,
-                            clip=config.clip, key=key)
+                            clip=config.clip, key=key, shards=config.shards)
     except Diverged as error:
         raise UserError(
             f"step {run.step + 1}: {error}; stopped before the update. Try a smaller "
@@ -214,9 +223,7 @@ def validation_loss(run: Run, count: int) -> float:
     assert run.data.validation is not None
     batches = Batches(run.data.validation, config.batch, config.context,
                       fold_in(config.seed, _VALIDATION_BATCHES))
-    with no_grad():
-        losses = [float(run.model.loss(*batches.at(i))) for i in range(count)]
-    return sum(losses) / count
+    return mean_loss(run.model, batches.at, count, config.shards)
 
 
 def sample_text(run: Run) -> str:

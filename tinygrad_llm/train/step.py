@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from math import isfinite
 
+import numpy as np
+
 from autograd.backend import Array
 
 from ..errors import UserError
 from ..models import GPT
-from ..optim import AdamW, clip_by_global_norm
+from ..optim import AdamW, clip_scale, global_norm
+from .shards import default_shards, loss_and_gradients
 
 
 class Diverged(UserError):
@@ -16,17 +19,23 @@ class Diverged(UserError):
 
 
 def train_step(model: GPT, optimizer: AdamW, inputs: Array, targets: Array, *, lr: float,
-               clip: float, key: int | None) -> tuple[float, float]:
+               clip: float, key: int | None, shards: int | None = None) -> tuple[float, float]:
     """Do one update with a batch (B, T); return the loss in nats and the gradient's norm.
 
-    A key turns dropout on. Raises Diverged, before the update, where either is not finite.
+    A key turns dropout on. The batch is cut into `shards`, by default as many as suit its size, for
+    the threads of `parallel.workers`; on a GPU it stays whole. Raises Diverged, before the update,
+    where loss or norm is not finite.
     """
-    loss = model.loss(inputs, targets, key)
-    if not isfinite(float(loss)):
-        raise Diverged(f"the loss is {float(loss)}")
-    loss.backward()
-    norm = clip_by_global_norm(optimizer.parameters.values(), clip)
+    if type(inputs) is not np.ndarray:
+        shards = 1
+    parameters = list(optimizer.parameters.values())
+    loss = loss_and_gradients(model, parameters, inputs, targets, key=key,
+                              shards=shards or default_shards(*inputs.shape),
+                              into=[optimizer.gradients[name] for name in optimizer.parameters])
+    if not isfinite(loss):
+        raise Diverged(f"the loss is {loss}")
+    norm = global_norm(parameters)
     if not isfinite(norm):
         raise Diverged(f"the gradient's norm is {norm}")
-    optimizer.update(lr)
-    return float(loss), norm
+    optimizer.update(lr, clip_scale(norm, clip))  # clipping costs no pass of its own
+    return loss, norm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tinygrad_llm.functional import (
     gelu,
     layer_norm,
     linear,
+    linear_cross_entropy,
     softmax_cross_entropy,
 )
 from tinygrad_llm.functional.dropout import keep_mask
@@ -55,10 +57,10 @@ def test_gelu_far_out_is_the_identity_or_nothing(approximate: str, dtype: type) 
 
 @pytest.mark.parametrize("approximate", ["tanh", "none"])
 def test_gelu_of_what_cannot_be_cubed(approximate: str) -> None:
-    x = np.float32([-1e20, -1e13, 1e13, 1e20])
+    x = np.float32([-1e20, -1e13, 1e13, 1e20, 3e38])
     y, pull = vjp(lambda x: gelu(x, approximate=approximate), x)
     assert np.abs(y - np.where(x > 0, x, 0)).max() < 1e-10
-    np.testing.assert_allclose(pull(np.ones_like(x))[0], [0, 0, 1, 1], atol=1e-10)
+    np.testing.assert_allclose(pull(np.ones_like(x))[0], [0, 0, 1, 1, 1], atol=1e-10)
 
 
 def test_empty_batches_have_empty_gradients() -> None:
@@ -136,6 +138,75 @@ def test_cross_entropy_works_by_blocks_of_rows() -> None:
                                atol=1e-8)
 
 
+def head(n: int = 6, v: int = 9, c: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return x, w and targets, one of them ignored, for `linear_cross_entropy`."""
+    targets = rng.integers(0, v, n)
+    targets[1] = -100
+    return rng.normal(size=(n, c)), rng.normal(size=(v, c)), targets
+
+
+def test_linear_cross_entropy_twice_over_the_same_record() -> None:
+    x, w, targets = head()
+    tx, tw = Tensor(x, requires_grad=True), Tensor(w, requires_grad=True)
+    loss = linear_cross_entropy(tx, tw, targets)
+    for g in (1.0, 3.0, 1.0):
+        tx.grad = tw.grad = None
+        loss.backward(np.array(g), retain=True)
+        expected = vjp(lambda x, w: linear_cross_entropy(x, w, targets), x, w)[1](np.array(g))
+        assert np.array_equal(tx.grad, expected[0]) and np.array_equal(tw.grad, expected[1])
+    assert (tx.grad[1] == 0).all() and (tx.grad[0] != 0).all()
+
+
+def test_linear_cross_entropy_is_that_of_the_logits() -> None:
+    x, w, targets = head(300, 700)  # several blocks of rows
+    loss, pull = vjp(lambda x, w: linear_cross_entropy(x, w, targets), x, w)
+    expected, pull_both = vjp(lambda x, w: softmax_cross_entropy(linear(x, w), targets), x, w)
+    assert loss == pytest.approx(float(expected), rel=1e-14)
+    for got, wanted in zip(pull(1.0), pull_both(1.0), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-11, atol=1e-16)
+    nothing = np.full(300, -100)
+    loss, pull = vjp(lambda x, w: linear_cross_entropy(x, w, nothing), x, w)
+    assert loss == 0 and not any(d.any() for d in pull(1.0))
+
+
+def test_linear_cross_entropy_holds_the_logits_once() -> None:
+    x, w, targets = (a.astype("f" if a.dtype == float else int) for a in head(200, 5000))
+    tracemalloc.start()
+    try:
+        _, pull = vjp(lambda x, w: linear_cross_entropy(x, w, targets), x, w)
+        pull(1.0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.2 * (200 * 5000 * 4)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_small_dtypes_stay_small(dtype: type) -> None:
+    x, w, targets = head(3)
+    x, w = x.astype(dtype), w.astype(dtype)
+    ops = {"layer_norm": (lambda x: layer_norm(x, x[0], None)), "gelu": gelu,
+           "exact": lambda x: gelu(x, approximate="none"), "linear": lambda x: linear(x, w),
+           "dropout": lambda x: dropout(x, p=0.5, key=1),
+           "entropy": lambda x: softmax_cross_entropy(x, np.array([0, 1, 2])),
+           "head": lambda x: linear_cross_entropy(x, w, targets)}
+    for name, op in ops.items():
+        y, pull = vjp(op, x)
+        assert y.dtype == dtype and pull(np.ones_like(y))[0].dtype == dtype, name
+
+
+def test_ops_take_what_does_not_lie_in_one_piece() -> None:
+    x = rng.normal(size=(5, 8, 6)).transpose(2, 0, 1)[:, ::2]
+    w, b, ids = rng.normal(size=8), rng.normal(size=8), rng.integers(0, 8, x.shape[:-1])
+    for op in (lambda x: layer_norm(x, w, b), gelu, lambda x: dropout(x, p=0.3, key=2),
+               lambda x: linear(x, w[None], b[:1]), lambda x: softmax_cross_entropy(x, ids),
+               lambda x: linear_cross_entropy(x, w[:, None] * b, ids)):
+        (y, pull), (z, pull_copy) = vjp(op, x), vjp(op, x.copy())
+        g = rng.normal(size=(2, *y.shape))[0]
+        np.testing.assert_allclose(y, z, rtol=1e-13)
+        np.testing.assert_allclose(pull(g)[0], pull_copy(g)[0], rtol=1e-12, atol=1e-15)
+
+
 def test_layer_norm_invariants() -> None:
     x, w, b = rng.normal(size=(4, 6)), rng.normal(size=6), rng.normal(size=6)
     y, pull = vjp(layer_norm, x, w, b)
@@ -161,6 +232,16 @@ def test_layer_norm_invariants() -> None:
     (lambda: softmax_cross_entropy(np.ones((2, 3)), np.array([0.0, 1.0])), TypeError, "integer"),
     (lambda: softmax_cross_entropy(np.ones((2, 3), int), np.array([0, 1])), TypeError, "floating"),
     (lambda: causal_attention(np.ones((1, 2, 0)), heads=2), ValueError, "expected qkv"),
+    (lambda: linear_cross_entropy(np.ones((2, 5)), np.ones((3, 4)), np.array([0, 1])), ValueError,
+     r"linear_cross_entropy: expected x \(\.\.\., C\).*x \(2, 5\), w \(3, 4\), targets \(2,\)"),
+    (lambda: linear_cross_entropy(np.ones((2, 4)), np.ones((3, 4)), np.array([0, 3])), IndexError,
+     r"^linear_cross_entropy: targets must lie in \[0, 3\) or be ignore_index=-100, got 3"),
+    (lambda: linear_cross_entropy(np.ones((2, 4)), np.ones((3, 4)), np.array([0])), ValueError,
+     r"targets \(1,\)"),
+    (lambda: linear_cross_entropy(np.ones((1, 4)), np.ones((3, 4)), np.array([0.5])), TypeError,
+     "linear_cross_entropy: expected integer targets, got float64"),
+    (lambda: linear_cross_entropy(np.ones((1, 4), int), np.ones((3, 4), int), np.array([1])),
+     TypeError, "linear_cross_entropy: expected floating x and w, got int64 and int64"),
     (lambda: linear("text", np.ones((1, 1))), TypeError, "linear: expected arrays or numbers"),
     (lambda: softmax_cross_entropy(np.ones((2, 3)), np.array([0])), ValueError, r"\(2, 3\) and"),
     (lambda: linear(Tensor(np.ones(3))), TypeError, "linear: expected the arguments x, w, b"),

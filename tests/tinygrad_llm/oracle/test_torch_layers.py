@@ -11,10 +11,13 @@ import pytest
 from autograd import Tensor
 from tinygrad_llm.functional import (
     causal_attention,
+    dropout,
     embedding,
+    flash_attention,
     gelu,
     layer_norm,
     linear,
+    linear_cross_entropy,
     softmax_cross_entropy,
 )
 
@@ -64,7 +67,7 @@ def test_linear(leading: tuple[int, ...], bias: bool, dtype: str) -> None:
 
 
 @both_dtypes
-@pytest.mark.parametrize("rows", [1, 17, 1024, 1025, 3001])  # a small table has a way of its own
+@pytest.mark.parametrize("rows", [1, 17, 256, 257, 3001])  # a small table has a way of its own
 def test_embedding(rows: int, dtype: str) -> None:
     ids = np.random.default_rng(rows).integers(rows, size=(5, 9))
     ids[1, 2:] = ids[0, 0]  # one row looked up many times
@@ -93,17 +96,18 @@ def test_gelu(scale: float, approximate: str, dtype: str) -> None:
 
 
 @both_dtypes
+@pytest.mark.parametrize("attention", [causal_attention, flash_attention], ids=["causal", "flash"])
 @pytest.mark.parametrize("scale", [1.0, 6.0])  # 6: most of a row's probability in one place
 @pytest.mark.parametrize(("batch", "time", "heads", "depth"),
-                         [(1, 1, 1, 1), (3, 11, 3, 5), (2, 37, 1, 7), (1, 2, 5, 3)])
-def test_causal_attention(batch: int, time: int, heads: int, depth: int, scale: float,
-                          dtype: str) -> None:
+                         [(1, 1, 1, 1), (3, 11, 3, 5), (2, 37, 1, 7), (1, 2, 5, 3), (1, 200, 3, 8)])
+def test_attention(batch: int, time: int, heads: int, depth: int, scale: float, attention: Any,
+                   dtype: str) -> None:
     def theirs(qkv: Any) -> Any:
         q, k, v = qkv.view(batch, time, 3, heads, depth).permute(2, 0, 3, 1, 4)
         o = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return o.transpose(1, 2).reshape(batch, time, heads * depth)
 
-    compare(lambda qkv: causal_attention(qkv, heads=heads), theirs,
+    compare(lambda qkv: attention(qkv, heads=heads), theirs,
             [scale * normal(batch, time, 3 * heads * depth)], dtype)
 
 
@@ -123,3 +127,35 @@ def test_softmax_cross_entropy(leading: tuple[int, ...], classes: int, ignored: 
 
     compare(lambda z: softmax_cross_entropy(z, targets, ignore_index=ignore_index), theirs,
             [4 * normal(*leading, classes)], dtype)
+
+
+@both_dtypes
+@pytest.mark.parametrize("ignore_index", [-100, 2])
+@pytest.mark.parametrize("ignored", [0.0, 0.4])
+@pytest.mark.parametrize(("leading", "classes"), [((7,), 3), ((3, 5), 13), ((11, 101), 131)])
+def test_linear_cross_entropy(leading: tuple[int, ...], classes: int, ignored: float,
+                              ignore_index: int, dtype: str) -> None:
+    rng = np.random.default_rng(classes)
+    targets = rng.integers(classes, size=leading)
+    targets[rng.random(leading) < ignored] = ignore_index
+
+    def theirs(x: Any, w: Any) -> Any:
+        return F.cross_entropy(F.linear(x, w).reshape(-1, classes),
+                               torch.from_numpy(targets.reshape(-1)), ignore_index=ignore_index)
+
+    compare(lambda x, w: linear_cross_entropy(x, w, targets, ignore_index=ignore_index), theirs,
+            [2 * normal(*leading, 19), normal(classes, 19)], dtype)
+
+
+@both_dtypes
+@pytest.mark.parametrize("p", [0.0, 0.3])
+def test_dropout(p: float, dtype: str) -> None:
+    """Where both keep an element they scale it alike; which ones they keep is their own affair."""
+    x = Tensor(normal(40, 50).astype(dtype), requires_grad=True)
+    y = dropout(x, p=p, key=1)
+    t = torch.from_numpy(x.data).requires_grad_()
+    u = F.dropout(t, p)
+    kept, both = y.data != 0, (y.data != 0) & (u.detach().numpy() != 0)
+    np.testing.assert_allclose(y.data[both], u.detach().numpy()[both], rtol=1e-4)
+    y.backward(np.ones_like(x.data))
+    assert np.array_equal(x.grad != 0, kept) and kept.mean() == pytest.approx(1 - p, abs=0.03)

@@ -44,6 +44,10 @@ def test_batches_of_logits_are_cut_row_by_row() -> None:
     assert np.isfinite(keep_top_p(z, 0.7)).tolist() == [[False, True, True], [True, False, True]]
 
 
+def test_what_reaches_p_exactly_is_enough() -> None:
+    assert np.isfinite(keep_top_p(np.zeros(4), 0.5)).sum() == 2
+
+
 def test_draw_follows_the_distribution() -> None:
     rng = np.random.default_rng(0)
     z = np.log(np.array([0.1, 0.0001, 0.6, 0.2999]))
@@ -65,14 +69,13 @@ def test_generation_is_a_function_of_the_seed() -> None:
     assert text(1) == text(1) != text(2) and len(text(1)) == 12
 
 
-def test_greedy_takes_the_likeliest_and_sees_the_last_context_only() -> None:
+def test_greedy_takes_the_likeliest_in_a_window_that_loses_its_older_half() -> None:
     m, rng = model(), np.random.default_rng(0)
     ids = [3, 1, 4, 1, 5]
     got = list(generate(m, ids, 6, Sampling(temperature=0), rng))
-    for token in got:
-        window = np.array([ids[-4:]])
-        assert token == int(m(window).data[0, -1].argmax())
-        ids.append(token)
+    ids += got
+    windows = [ids[1:5], ids[3:6], ids[3:7], ids[5:8], ids[5:9], ids[7:10]]
+    assert got == [int(m(np.array([window])).data[0, -1].argmax()) for window in windows]
     assert list(generate(m, ids, 0, Sampling(), rng)) == []
 
 
@@ -85,9 +88,26 @@ def test_impossible_settings(options: dict[str, Any], words: str) -> None:
         Sampling(**options)
 
 
+def test_a_context_of_one() -> None:
+    m = GPT(GPTConfig(vocab_size=9, context=1, layers=1, heads=1, width=8), seed=2)
+    got = list(generate(m, [1, 2], 5, Sampling(temperature=0), np.random.default_rng(0)))
+    likeliest = m(np.arange(9)[:, None]).data[:, 0].argmax(axis=-1)
+    assert got == [likeliest[token] for token in [2, *got[:-1]]]
+
+
+@pytest.mark.parametrize("prompt, count, kind, words", [
+    ([], 1, ValueError, "at least one token"), ([1], -1, ValueError, "count must be .* got -1"),
+    ([0, 9], 1, IndexError, r"lie in \[0, 9\), got 0 to 9; .*another tokenizer"),
+    ([-1], 1, IndexError, "got -1 to -1"), ([1.5], 1, TypeError, "integer"),
+    (np.ones((1, 2), int), 1, TypeError, "integer"), ("ROMEO", 1, TypeError, "integer"),
+])
+def test_impossible_texts_are_told_before_the_first_token(
+        prompt: Any, count: int, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        generate(model(), prompt, count, Sampling(), np.random.default_rng(0))
+
+
 def test_impossible_arguments() -> None:
-    with pytest.raises(ValueError, match="at least one token"):
-        next(generate(model(), [], 1, Sampling(), np.random.default_rng(0)))
     for call in (lambda: scale_by_temperature(np.ones(2), 0), lambda: keep_top_k(np.ones(2), 0),
                  lambda: keep_top_p(np.ones(2), 0)):
         with pytest.raises(ValueError):

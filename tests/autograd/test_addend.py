@@ -1,0 +1,147 @@
+"""Gradients that are written where they belong instead of being made: every way they can take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd
+from autograd import Tensor, checkpoint, fused, grad, primitive
+from autograd.backward import Addend, pull_back
+
+made: list[str] = []
+
+
+@pytest.fixture
+def scaled() -> Iterator[Any]:
+    """An op 3 x whose rule returns an Addend."""
+
+    def reference(x: Any, /) -> Any:
+        return 3 * x
+
+    @fused(reference)
+    def thrice(x: Any, /) -> Any:
+        return 3 * x, x
+
+    @thrice.vjp
+    def _(g: Any, x: Any) -> Any:
+        def write(total: Any, add: bool) -> None:
+            made.append("added" if add else "set")
+            if add:
+                total += 3 * g
+            else:
+                total[...] = 3 * g
+
+        return Addend(x, write)
+
+    made.clear()
+    yield thrice
+
+
+def leaf() -> Tensor:
+    return Tensor(np.array([1.0, -2.0]), requires_grad=True)
+
+
+def test_as_the_only_gradient(scaled: Any) -> None:
+    x = leaf()
+    scaled(x).sum().backward()
+    assert type(x.grad) is np.ndarray and x.grad.tolist() == [3, 3]
+    scaled(x).sum().backward()
+    assert x.grad.tolist() == [6, 6]
+
+
+@pytest.mark.parametrize("uses", [
+    lambda f, x: f(x) + f(x),
+    lambda f, x: f(x) + 3 * x,
+    lambda f, x: 3 * x + f(x),
+    lambda f, x: f(x) + f(x) + f(x) - 3 * x,
+    lambda f, x: x + f(x) + 2 * x,
+])
+def test_added_to_others_in_any_order(scaled: Any, uses: Any) -> None:
+    x = leaf()
+    uses(scaled, x).sum().backward()
+    assert x.grad.tolist() == [6, 6]
+
+
+def test_a_gradient_that_others_hold_is_not_written_into(scaled: Any) -> None:
+    x, y = leaf(), leaf()
+    g = np.ones(2)
+    total = scaled(x) + (x + y)  # a sum hands g itself to x and y
+    got = pull_back([total], [g], [x, y])
+    assert got[0].tolist() == [4, 4] and got[1].tolist() == [1, 1] and g.tolist() == [1, 1]
+
+
+def test_for_a_value_that_was_computed(scaled: Any) -> None:
+    x = leaf()
+    (scaled(x * x) * 2).sum().backward()
+    assert x.grad.tolist() == [12, -24]
+
+
+def test_through_a_broadcast_a_hook_a_cast_and_a_checkpoint(scaled: Any) -> None:
+    x = leaf()
+    x.register_hook(lambda g: g * 10)
+    (scaled(x) + x).sum().backward()
+    assert x.grad.tolist() == [40, 40]
+    single = Tensor(np.ones(2, np.float32), requires_grad=True)
+    scaled(single).sum().backward()
+    assert single.grad.dtype == np.float32
+    x = leaf()
+    checkpoint(scaled)(x).sum().backward()
+    assert x.grad.tolist() == [3, 3]
+    assert grad(lambda x: (scaled(x) ** 2).sum())(np.ones(2)).tolist() == [18, 18]
+
+
+def test_recorded_passes_use_the_reference(scaled: Any) -> None:
+    x = leaf()
+    (scaled(x) ** 2).sum().backward(record=True)
+    assert made == []
+    x = leaf()
+    (scaled(x) ** 2).sum().backward(retain=True)
+    assert x.grad.tolist() == [18, -36] and made == ["set"]
+
+
+def test_delivered_part_by_part_and_in_full_to_who_has_a_hook(scaled: Any) -> None:
+    x, y, z = leaf(), leaf(), leaf()
+    z.register_hook(lambda g: g)
+    parts: list[tuple[int, Any]] = []
+    total = (scaled(x) + x + scaled(z) + z + 2.0 * y * x).sum()
+    assert pull_back([total], [None], [x, y, z], deliver=lambda i, g: parts.append((i, g))) == [
+        None, None, None]
+    assert sorted(i for i, _ in parts) == [0, 0, 0, 1, 2]
+    assert sum(isinstance(g, Addend) for _, g in parts) == 1
+    sums = [np.zeros(2) for _ in range(3)]
+    for i, g in parts:
+        if isinstance(g, Addend):
+            g.write(sums[i], True)
+        else:
+            sums[i] += g
+    expected = grad(lambda x, y, z: (4 * x + 4 * z + 2.0 * y * x).sum(), argnums=(0, 1, 2))(
+        x.data, y.data, z.data)
+    for s, e in zip(sums, expected, strict=True):
+        assert s.tolist() == e.tolist()
+
+
+def test_a_result_that_is_itself_asked_for_is_delivered() -> None:
+    x = leaf()
+    y = x * 2.0
+    parts: dict[int, Any] = {}
+    pull_back([y, x], [np.ones(2), np.ones(2)], [x, y], deliver=parts.setdefault)
+    assert parts[1].tolist() == [1, 1]
+
+
+def test_an_embedding_of_a_large_table() -> None:
+    from tinygrad_llm.functional import embedding
+
+    rng = np.random.default_rng(0)
+    w = Tensor(rng.normal(size=(300, 2)), requires_grad=True)
+    ids, others = rng.integers(0, 300, (2, 50))
+    g = rng.normal(size=(50, 2))
+    expected = np.zeros((300, 2))
+    np.add.at(expected, ids, g)
+    np.add.at(expected, others, g)
+    ((embedding(ids, w) + embedding(others, w)) * g).sum().backward()
+    np.testing.assert_allclose(w.grad, expected, rtol=1e-12)
+    assert autograd.Tensor is Tensor and primitive

@@ -1,0 +1,310 @@
+"""Work on several cores, with results whose bits do not depend on how many there were.
+
+    with workers(threads):                  # BLAS is held to one thread each
+        each(count, body)                   # body(0), body(1), ... on whoever is free
+        over_rows(body, x)                  # body(slice), over blocks of rows that fit a cache
+        matmul(a, b)                        # a product in blocks
+
+What is computed is cut into pieces by the shapes alone, never by the number of threads; a piece is
+computed by one thread from beginning to end, and results come back in the order of the pieces. So
+1, 2 and 4 threads give the same bits.
+
+Pieces do not cut themselves again: inside a piece everything runs on its own thread (a single piece
+is the whole, and may be cut). What is switched for the caller is switched in its pieces: recording
+(`no_grad`), `np.errstate`, context variables. Where no `workers` block is open, pieces run one
+after another and BLAS uses the threads it is set to.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from functools import cache
+from itertools import count as counter
+from typing import Any, TypeVar
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from autograd import namespace
+from autograd.backend import Array
+from autograd.tensor import STATE
+
+from .errors import UserError
+from .machine import THREADS_VARIABLE, keep_freed_memory, usable_cores
+
+T = TypeVar("T")
+
+BLOCK_BYTES = 1 << 19  # of one array in a block of rows: two or three stay in the cache of a core
+_WORTH_HANDING_OUT = 1 << 22  # bytes of an array, below which handing out costs more
+_WORTH_A_SPLIT = 1 << 24  # multiplications in a product, likewise
+_PIECE = 96  # rows or columns of a product's piece, at least: thinner ones cost BLAS time
+_TERM_BYTES = 1 << 20  # of a product that is to be added to something larger
+
+
+class _Local(threading.local):
+    """What this thread is about."""
+
+    pool: Pool | None = None
+    """Of the innermost block that it has opened; blocks that are closed are skipped by `_pool`."""
+    in_piece = False
+
+
+_LOCAL = _Local()
+
+
+class Pool:
+    """Threads that wait for work; the one that opened the pool works too."""
+
+    def __init__(self, threads: int, outer: Pool | None) -> None:
+        self.threads, self.outer, self.closed = threads, outer, False
+        self.process = os.getpid()
+        self.helpers = ThreadPoolExecutor(threads - 1, "worker", _begin) if threads > 1 else None
+
+    def each(self, count: int, body: Callable[[int], T]) -> list[T]:
+        """Return [body(0), body(1), ...]; whoever is free takes the next.
+
+        The first piece that fails is raised, an interrupt before any. None is begun after that, and
+        those under way are waited for.
+        """
+        results: list[Any] = [None] * count
+        failed: list[tuple[bool, int, BaseException]] = []
+        turns, switches = counter(), dict(vars(STATE))
+
+        def work() -> None:
+            while not failed and (i := next(turns)) < count:
+                try:
+                    results[i] = body(i)
+                except BaseException as error:
+                    failed.append((isinstance(error, Exception), i, error))
+
+        jobs: list[Future[None]] = []
+        try:
+            if self.helpers is not None and self.process == os.getpid():  # a fork has no threads
+                for _ in range(min(self.threads, count) - 1):
+                    jobs.append(self.helpers.submit(copy_context().run, _help, work, switches))
+            _LOCAL.in_piece = True
+            work()
+            _wait(jobs)
+        except BaseException as error:  # interrupted between two pieces, or while it waited
+            failed.append((False, -1, error))
+            _wait(jobs)
+        finally:
+            _LOCAL.in_piece = False
+        try:
+            if failed:
+                raise min(failed)[2]
+            return results
+        finally:
+            failed.clear()  # the error's frames refer to the list: no circle
+
+    def close(self) -> None:
+        """End the threads."""
+        self.closed = True
+        if self.helpers is not None and self.process == os.getpid():
+            self.helpers.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin() -> None:
+    """Begin a helping thread."""
+    _LOCAL.in_piece = True
+    _blas().hold()
+
+
+def _help(work: Callable[[], None], switches: dict[str, Any]) -> None:
+    """Work as the caller would, whose autograd switches are given."""
+    vars(STATE).update(switches)
+    try:
+        work()
+    finally:
+        vars(STATE).clear()
+
+
+def _wait(jobs: list[Future[None]]) -> None:
+    for job in jobs:
+        if not job.cancel():  # where all is done before it began, it need not begin
+            job.result()
+
+
+def _pool() -> Pool | None:
+    """Return the pool that is to be used here, if any."""
+    if _LOCAL.in_piece:
+        return None
+    while (pool := _LOCAL.pool) is not None and pool.closed:
+        _LOCAL.pool = pool.outer
+    return pool
+
+
+@contextmanager
+def workers(threads: int | None = None) -> Iterator[int]:
+    """Inside the block, the current thread's work is spread over `threads` cores.
+
+    Without a number: TINYGRAD_LLM_THREADS, or all cores that this process may use. Gives the
+    number. BLAS is held to one thread meanwhile, and then set as it was before; where it is one
+    that cannot be held, which is told once, everything runs on one thread and BLAS uses its own.
+    Leaving the block, also by an exception, ends the threads. A process that is forked inside the
+    block goes on with one thread, and a block that is opened in a piece has one. Raises ValueError
+    for a number below 1.
+    """
+    threads = check_threads(threads)
+    if _LOCAL.in_piece:
+        yield 1
+        return
+    keep_freed_memory()
+    with _blas().held() as held:
+        if not held:
+            _tell_free_blas()
+        pool = _LOCAL.pool = Pool(threads if held else 1, _LOCAL.pool)
+        try:
+            yield pool.threads
+        finally:
+            pool.close()
+
+
+def check_threads(threads: int | None) -> int:
+    """Return the number of threads that is meant.
+
+    Raises ValueError unless it is at least 1: a UserError where TINYGRAD_LLM_THREADS says so.
+    """
+    number: Any = threads
+    if threads is None:
+        text = os.environ.get(THREADS_VARIABLE, "").strip()
+        number = int(text) if text.isdecimal() else text or usable_cores()
+    if isinstance(number, (int, np.integer)) and not isinstance(number, bool) and number >= 1:
+        return int(number)
+    name, kind = ("threads", ValueError) if threads is not None else (THREADS_VARIABLE, UserError)
+    raise kind(f"{name} must be a whole number from 1, got {number!r}; leave it out for all "
+               f"{usable_cores()} cores")
+
+
+class _Blas:
+    """The BLAS, held to one thread as long as a block is open in any thread of the process."""
+
+    def __init__(self) -> None:
+        np.dot(np.ones((2, 2)), np.ones((2, 2)))  # so that the library is loaded
+        self.controller = ThreadpoolController().select(user_api="blas")
+        self.lock = threading.Lock()
+        self.blocks = 0
+        self.before: list[int] = []
+
+    def hold(self) -> bool:
+        """Hold BLAS, of which some count for each thread apart; return whether that is possible."""
+        found = self.controller.lib_controllers
+        for library in found:
+            if library.num_threads != 1:
+                library.set_num_threads(1)
+        return bool(found) and all(library.num_threads == 1 for library in found)
+
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Hold BLAS inside the block; the last block that is left sets it as it was."""
+        with self.lock:
+            if not self.blocks:
+                self.before = [library.num_threads for library in self.controller.lib_controllers]
+            self.blocks += 1
+            held = self.hold()
+            self.disclaim()
+        try:
+            yield held
+        finally:
+            with self.lock:
+                self.blocks -= 1
+                if not self.blocks:
+                    for library, number in zip(self.controller.lib_controllers, self.before,
+                                               strict=True):
+                        library.set_num_threads(number)
+                    self.disclaim()
+
+    def disclaim(self) -> None:
+        """Let other threads set the number, too.
+
+        To threadpoolctl from 3.7 on, OpenBLAS belongs to the thread that first set its number,
+        until that leaves a block of its `limit`: what others set is ignored, and so would be the
+        last block's restoring where another thread opened the first. This one limits nothing.
+        """
+        with self.controller.limit(limits=None):
+            pass
+
+
+@cache
+def _blas() -> _Blas:
+    return _Blas()
+
+
+@cache
+def _tell_free_blas() -> None:
+    warnings.warn("BLAS cannot be held to one thread (threadpoolctl does not know it, or another "
+                  "thread has limited it): using one thread, and BLAS its own", RuntimeWarning,
+                  stacklevel=4)
+
+
+def each(count: int, body: Callable[[int], T]) -> list[T]:
+    """Return [body(0), ..., body(count - 1)], computed on all workers.
+
+    Where one raises, the others end what they have begun, and the first error is raised.
+    """
+    pool = _pool() if count > 1 else None
+    return [body(i) for i in range(count)] if pool is None else pool.each(count, body)
+
+
+def over_rows(body: Callable[[slice], T], x: Array) -> list[T]:
+    """Return `body(rows)` for blocks of rows of x that together are all of them.
+
+    x of shape (N, ...) tells how long a row is: a block of it fits a core's cache. On a GPU, which
+    has no use for that, there is one block.
+    """
+    size = len(x)
+    if type(x) is not np.ndarray or x.nbytes <= BLOCK_BYTES:
+        return [body(slice(0, size))]
+    step = max(1, BLOCK_BYTES * size // x.nbytes)
+    blocks = [slice(i, min(i + step, size)) for i in range(0, size, step)]
+    if x.nbytes < _WORTH_HANDING_OUT:
+        return [body(rows) for rows in blocks]
+    return each(len(blocks), lambda i: body(blocks[i]))
+
+
+def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
+    """Return the product of two matrices, cut along the longer side of the result.
+
+    `out`, which must not share memory with a or b, takes it. Raises ValueError for shapes that do
+    not fit; stacks of matrices are for the library's own matmul.
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        raise ValueError(f"matmul: expected matrices (N, K) and (K, M), got {a.shape} and "
+                         f"{b.shape}; for stacks of them use the library's own matmul")
+    (rows, inner), columns = a.shape, b.shape[1]
+    if out is not None and out.shape != (rows, columns):
+        raise ValueError(f"matmul: expected out of shape {(rows, columns)}, got {out.shape}")
+    xp = namespace(a, b)
+    if xp is not np or rows * inner * columns < _WORTH_A_SPLIT or _pool() is None:
+        return xp.matmul(a, b, out=out)
+    y = np.empty((rows, columns), np.result_type(a, b)) if out is None else out
+    length, count = max(rows, columns), 16  # a power of 2: pieces come out even on as many threads
+    while count > 1 and length < count * _PIECE:
+        count //= 2
+
+    def piece(i: int) -> None:
+        part = slice(i * length // count, (i + 1) * length // count)
+        if rows >= columns:
+            np.matmul(a[part], b, out=y[part])
+        else:
+            np.matmul(a, b[:, part], out=y[:, part])
+
+    each(count, piece)
+    return y
+
+
+def put_product(a: Array, b: Array, total: Array, add: bool) -> None:
+    """Set `total` to the product of two matrices, or add it there, in blocks that stay in cache."""
+    if not add:
+        matmul(a, b, out=total)
+        return
+    step = max(1, _TERM_BYTES * len(total) // max(1, total.nbytes))
+    for start in range(0, len(total), step):
+        rows = slice(start, start + step)
+        total[rows] += matmul(a[rows], b)
