@@ -191,10 +191,10 @@ _LENGTH = "both have one entry for each row"
 _CUT = "it has as many rows, and how they are cut into blocks changes nothing"
 _SPEED = "the limit chooses between two ways to compute the same sum"
 _SUMMED = "the engine itself sums a gradient over the axes along which its argument was broadcast"
-_PRODUCTS = ("add_product(p.swapaxes(-1, -2), gi, dv_sum, term)",
-             "add_product(ds.swapaxes(-1, -2), q[:, :, i:j] * scale, dk_sum, term)")
+_PRODUCTS = ("add_product(p.swapaxes(-1, -2), gi, dv, term)",
+             "add_product(ds.swapaxes(-1, -2), q[:, :, i:j], dk, term)")
 _DS = "ds = product(gi, v[:, :, :j].swapaxes(-1, -2), {})"
-_SUMS = "dk_sum, dv_sum, term = xp.empty((3, *k.shape), dtype=qkv.dtype)"
+_TERM = "term = xp.empty(k.size, dtype=qkv.dtype)"
 _ROOM, _ROOMS = "room, = scratch(k, 1)", "room, second = scratch(k, 2)"
 _BLOCK = "mask = block_mask(whole[0], cut[n], (i, j), dropout, key)"
 _MASK = "p = p * keep_mask(p.shape, dropout, key, values(p))"
@@ -209,10 +209,10 @@ _MUTANTS: list[Any] = [
       "s = q @ autograd.swapaxes(k, -1, 2) / sqrt(width // heads)")),
     (_SAME, (f"{_AT} reference", _MASK, _MASK.replace("p.shape", "s.shape")),
      (f"{_AT} reference", _MASK, _MASK.replace("values(p)", "values(s)")),
-     *[(op, _SUMS, _SUMS.replace("k.shape", f"{x}.shape")) for op in (_AT, _FLASH) for x in "qv"],
+     *[(op, _TERM, _TERM.replace("k.size", f"{x}.size")) for op in (_AT, _FLASH) for x in "qv"],
      *[(_AT, _ROOM, _ROOM.replace("k,", f"{x},")) for x in "qv"],
      *[(_FLASH, _ROOMS, _ROOMS.replace("k,", f"{x},")) for x in "qv"],
-     (_FLASH, _BLOCK, _BLOCK.replace("whole[0]", "whole[1]")),
+     *[(_FLASH, _BLOCK, _BLOCK.replace("whole[0]", other)) for other in ("whole[1]", "dheads[0]")],
      (_NORM, "dx = xp.empty_like(g)", "dx = xp.empty_like(x)")),
     (_CUT, *[(_CE, "over_rows(pull, z)", f"over_rows(pull, {other})")
              for other in ("scale", "top", "dz")],

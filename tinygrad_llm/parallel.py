@@ -252,18 +252,19 @@ def each(count: int, body: Callable[[int], T]) -> list[T]:
     return [body(i) for i in range(count)] if pool is None else pool.each(count, body)
 
 
-def over_rows(body: Callable[[slice], T], x: Array) -> list[T]:
+def over_rows(body: Callable[[slice], T], x: Array, work: int = 1) -> list[T]:
     """Return `body(rows)` for blocks of rows of x that together are all of them.
 
-    x of shape (N, ...) tells how long a row is: a block of it fits a core's cache. On a GPU, which
-    has no use for that, there is one block.
+    x of shape (N, ...) tells how long a row is: a block of it fits a core's cache. `work` tells how
+    many times as much is done with a row as in a few passes over it. On a GPU, which has no use for
+    blocks, there is one.
     """
     size = len(x)
     if type(x) is not np.ndarray or x.nbytes <= BLOCK_BYTES:
         return [body(slice(0, size))]
     step = max(1, BLOCK_BYTES * size // x.nbytes)
     blocks = [slice(i, min(i + step, size)) for i in range(0, size, step)]
-    if x.nbytes < _WORTH_HANDING_OUT:
+    if x.nbytes * work < _WORTH_HANDING_OUT:
         return [body(rows) for rows in blocks]
     return each(len(blocks), lambda i: body(blocks[i]))
 

@@ -12,7 +12,7 @@ The cut follows from the shapes alone, and it is the same for both forms.
 from __future__ import annotations
 
 from functools import lru_cache
-from math import prod, sqrt
+from math import prod
 from typing import Any
 
 import numpy as np

@@ -20,9 +20,9 @@ The differentials, and their adjoints in the reverse order:
    and $\bar K = \tfrac{1}{\sqrt D}\,\bar s^\top Q$.
 
 Rows of D numbers are divided by the sums of the exponentials, never rows of T: with
-$e_{ij} = e^{s_{ij} - \max_l s_{il}}$ and $r_i = 1 / \sum_j e_{ij}$ it is
-$o_i = r_i \sum_j \tilde e_{ij} v_j$, and with $g_i = r_i G_i$ in place of $G_i$, e stands for p in
-all of the above. Kept: the input, e, r, m and o. Scores are computed by blocks of queries, which
+$e_{ij} = e^{s_{ij} - \max_l s_{il}}$ and $z_i = \sum_j e_{ij}$ it is
+$o_i = \sum_j \tilde e_{ij} v_j / z_i$, and with $g_i = G_i / z_i$ in place of $G_i$, e stands for p
+in all of the above. Kept: the input, e, z, m and o. Scores are computed by blocks of queries, which
 leave out most later keys, see `attention_blocks`; $\bar V$ and $\bar K$ are sums over blocks.
 
 Where p is exactly 0 so is $\bar s$: the gradient with respect to a later token is exactly zero.
@@ -88,42 +88,42 @@ def causal_attention(qkv: Array, /, *, heads: int, dropout: float = 0.0,
     q, k, v = split_heads(qkv, heads)  # each B, H, T, D
     batch, _, time, depth = q.shape
     o = xp.empty((batch, time, heads, depth), dtype=qkv.dtype)
-    l = xp.empty((batch, heads, time, 1), dtype=qkv.dtype)
+    z = xp.empty((batch, heads, time, 1), dtype=qkv.dtype)
     cut, hidden, ones = pieces(q), future(q), xp.ones((time, 1), dtype=qkv.dtype)
 
     def attend(n: int) -> list[Any]:
-        qn, kn, vn, on, ln = (x[cut[n]] for x in (q, k, v, o.transpose(0, 2, 1, 3), l))
+        qn, kn, vn, on, zn = (x[cut[n]] for x in (q, k, v, o.transpose(0, 2, 1, 3), z))
         qn = qn * (1 / sqrt(depth))
         kept = []
         for i, j in blocks(time):
             room = xp.empty(qn[:, :, i:j, 0].size * j, dtype=qkv.dtype)
             e, _ = exponentials(qn[:, :, i:j], kn[:, :, :j], hidden, room)
-            xp.matmul(e, ones[:j], out=ln[:, :, i:j])  # a product sums rows fastest
+            xp.matmul(e, ones[:j], out=zn[:, :, i:j])  # a product sums rows fastest
             mask = block_mask(q, cut[n], (i, j), dropout, key)
             xp.matmul(e if mask is None else e * mask, vn[:, :, :j], out=on[:, :, i:j])
             kept.append((i, j, e, mask))
-        on /= ln
+        on /= zn
         return kept
 
     kept = each(len(cut), attend)
-    return o.reshape(batch, time, heads * depth), (qkv, o, l, cut, kept)
+    return o.reshape(batch, time, heads * depth), (qkv, o, z, cut, kept)
 
 
 @causal_attention.vjp
 def _(g: Array, saved: Any) -> Any:
-    qkv, o, l, cut, kept = saved
+    qkv, o, z, cut, kept = saved
     xp, (heads, depth) = namespace(qkv), o.shape[2:]
     dqkv = xp.empty_like(qkv)
     dheads = split_heads(dqkv, heads)
     g, o = (x.reshape(o.shape).transpose(0, 2, 1, 3) for x in (g, o))  # B, H, T, D
-    whole = (*split_heads(qkv, heads), g, o, l)
+    whole = (*split_heads(qkv, heads), g, o, z)
 
     def pull(n: int) -> None:
-        q, k, v, gn, on, ln = (x[cut[n]] for x in whole)
+        q, k, v, gn, on, zn = (x[cut[n]] for x in whole)
         (room,) = scratch(k, 1)
         dq, dk, dv = part = dheads[(slice(None), *cut[n])]
         term = xp.empty(k.size, dtype=qkv.dtype)
-        gn = gn / ln
+        gn = gn / zn
         delta = xp.einsum("bhid,bhid->bhi", gn, on)[..., None]
         for i, j, e, mask in reversed(kept[n]):  # the last block sees all keys
             gi = gn[:, :, i:j]

@@ -4,15 +4,15 @@ The map is that of `causal_attention`, whose file derives it:
 
 $$s_{ij} = \tfrac{1}{\sqrt D}\, q_i \cdot k_j \;\; (j \le i), \qquad
 e_{ij} = e^{s_{ij} - t_i}, \qquad t_i = \max_{j \le i} s_{ij}, \qquad
-o_i = r_i \sum_{j \le i} e_{ij}\,v_j, \qquad r_i = \Bigl(\sum_{j \le i} e_{ij}\Bigr)^{-1}$$
+z_i = \sum_{j \le i} e_{ij}, \qquad o_i = \frac{1}{z_i} \sum_{j \le i} e_{ij}\,v_j$$
 
-Kept: the input, o, t and r. Row i of e would be i numbers, but it is a function of $q_i$, K and one
+Kept: the input, o, t and z. Row i of e would be i numbers, but it is a function of $q_i$, K and one
 number, $t_i$; so the backward pass computes e again, at the cost of one more matrix product beside
 four, and of one more exponential.
 
 Queries are taken a block of R at a time, with all the keys that they see: R T scores exist at once,
-never T T, and as their rows are complete no running maximum is needed. With $g_i = r_i G_i$ and the
-dropout mask m, $\tilde e = m \odot e$, each block adds
+never T T, and as their rows are complete no running maximum is needed. With $g_i = G_i / z_i$ and
+the dropout mask m, $\tilde e = m \odot e$, each block adds
 
 $$\bar V \mathrel{+}= \tilde e^\top g, \qquad
 \bar s_{ij} = e_{ij}\,(m_{ij}\,g_i \cdot v_j - g_i \cdot o_i), \qquad
@@ -22,8 +22,8 @@ $$\bar V \mathrel{+}= \tilde e^\top g, \qquad
 The mask is drawn again from its key, a block's rows only. The sums begin with the last block,
 because that one has all the keys.
 
-Trap: one may keep $t_i - \ln r_i$ alone. Where scores are large, that sum swallows the logarithm
-and p is off by a factor; with t and r apart each $e_{ij}$ is the same, bit for bit, as before.
+Trap: one may keep $t_i + \ln z_i$ alone. Where scores are large, that sum swallows the logarithm
+and p is off by a factor; with t and z apart each $e_{ij}$ is the same, bit for bit, as before.
 
 Source: Dao, Fu, Ermon, Rudra, Ré, "FlashAttention", arXiv:2205.14135, algorithm 4; Dao,
 "FlashAttention-2", arXiv:2307.08691, section 3.2, for work that is divided by queries.
@@ -67,41 +67,41 @@ def flash_attention(qkv: Array, /, *, heads: int, dropout: float = 0.0,
     q, k, v = split_heads(qkv, heads)  # each B, H, T, D
     batch, _, time, depth = q.shape
     o = xp.empty((batch, time, heads, depth), dtype=qkv.dtype)
-    t, l = xp.empty((2, batch, heads, time, 1), dtype=qkv.dtype)
+    t, z = xp.empty((2, batch, heads, time, 1), dtype=qkv.dtype)
     cut, hidden, ones = pieces(q), future(q), xp.ones((time, 1), dtype=qkv.dtype)
 
     def attend(n: int) -> None:
-        qn, kn, vn, on, tn, ln = (x[cut[n]] for x in (q, k, v, o.transpose(0, 2, 1, 3), t, l))
+        qn, kn, vn, on, tn, zn = (x[cut[n]] for x in (q, k, v, o.transpose(0, 2, 1, 3), t, z))
         (room,) = scratch(qn, 1)
         qn = qn * (1 / sqrt(depth))
         for i, j in blocks(time):
             e, tn[:, :, i:j] = exponentials(qn[:, :, i:j], kn[:, :, :j], hidden, room)
-            xp.matmul(e, ones[:j], out=ln[:, :, i:j])  # a product sums rows fastest
+            xp.matmul(e, ones[:j], out=zn[:, :, i:j])  # a product sums rows fastest
             mask = block_mask(q, cut[n], (i, j), dropout, key)
             if mask is not None:
                 e *= mask
             xp.matmul(e, vn[:, :, :j], out=on[:, :, i:j])
-        on /= ln
+        on /= zn
 
     each(len(cut), attend)
-    return o.reshape(batch, time, heads * depth), (qkv, o, t, l, cut, hidden, dropout, key)
+    return o.reshape(batch, time, heads * depth), (qkv, o, t, z, cut, hidden, dropout, key)
 
 
 @flash_attention.vjp
 def _(g: Array, saved: Any) -> Any:
-    qkv, o, t, l, cut, hidden, dropout, key = saved
+    qkv, o, t, z, cut, hidden, dropout, key = saved
     xp, (_, time, heads, depth) = namespace(qkv), o.shape
     dqkv = xp.empty_like(qkv)
     dheads = split_heads(dqkv, heads)
     g, o = (x.reshape(o.shape).transpose(0, 2, 1, 3) for x in (g, o))  # B, H, T, D
-    whole = (*split_heads(qkv, heads), g, o, t, l)
+    whole = (*split_heads(qkv, heads), g, o, t, z)
 
     def pull(n: int) -> None:
-        q, k, v, gn, on, tn, ln = (x[cut[n]] for x in whole)
+        q, k, v, gn, on, tn, zn = (x[cut[n]] for x in whole)
         room, second = scratch(k, 2)
         dq, dk, dv = part = dheads[(slice(None), *cut[n])]
         term = xp.empty(k.size, dtype=qkv.dtype)
-        gn = gn / ln
+        gn = gn / zn
         delta = xp.einsum("bhid,bhid->bhi", gn, on)[..., None]
         scaled = q * (1 / sqrt(depth))
         for i, j in reversed(blocks(time)):  # the last block sees all keys
