@@ -42,10 +42,8 @@ def to_host(array: Array) -> np.ndarray:
     return np.asarray(array) if library is np else library.asnumpy(array)
 
 
-def random_bits(count: int, key: int, stream: int = 0, start: int = 0) -> np.ndarray:
-    r"""Return `count` random 16-bit words (uint16) that depend on `(key, stream)` and nothing else.
-
-    They are the words number `start`, `start + 1`, ... of that stream.
+def random_bits(count: int, key: int, start: int = 0) -> np.ndarray:
+    r"""Return the random 16-bit words (uint16) number `start` to `start + count - 1` of a key.
 
     Philox4x64-10 maps a 256-bit counter and a 128-bit key to 256 random bits, so any stretch of
     any stream can be drawn again without having kept a state: that is what makes a training run
@@ -54,9 +52,11 @@ def random_bits(count: int, key: int, stream: int = 0, start: int = 0) -> np.nda
     Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
     counter, skipped = divmod(start, 16)  # 256 bits are 16 words
-    generator = np.random.Philox(counter=counter, key=[int(key) & _MASK64, int(stream) & _MASK64])
+    # A list of Python integers would become floats from 2**63 on, and lose its low bits.
+    words = np.array([int(key) & _MASK64, 0], dtype=np.uint64)
     end = skipped + count
-    return generator.random_raw((end + 3) // 4).view(np.uint16)[skipped:end]
+    raw = np.random.Philox(counter=counter, key=words).random_raw((end + 3) // 4)
+    return raw.view(np.uint16)[skipped:end]
 
 
 def fold_in(key: int, data: int) -> int:

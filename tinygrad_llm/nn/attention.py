@@ -24,8 +24,8 @@ class CausalSelfAttention:
         """Map (B, T, width) to (B, T, width); a key turns dropout of the probabilities on."""
         qkv = self.qkv(x)  # B, T, 3 width
         # About T / 2 probabilities a query are kept, or computed again in a sixth more time: the
-        # second where they are more than the D numbers of the query's result.
-        long = x.shape[1] > 2 * x.shape[2] // self.heads
+        # second where they are more than the 2 D numbers of its query and key.
+        long = x.shape[1] > 4 * x.shape[2] // self.heads
         attention = flash_attention if long else causal_attention
         mixed = attention(qkv, heads=self.heads, dropout=self.dropout, key=subkey(key, 0))
         return self.out(mixed)
