@@ -168,6 +168,8 @@ CASES: dict[str, OpCase] = {
         edges=(many_rows(),
                ((np.array([[1e3, 0.0], [0.0, 1e3]]), np.array([0, 0])), {}, np.array(1.0),
                 [np.array([[0.0, 0.0], [-0.5, 0.5]])]),
+               ((np.array([[np.inf, 0.0], [0.0, 0.0]]), np.array([-100, 1])), {}, np.array(1.0),
+                [np.array([[0.0, 0.0], [0.5, -0.5]])]),
                ((np.ones((2, 2)), np.array([-100, -100])), {}, np.array(1.0),
                 [np.zeros((2, 2))]))),
     "linear_cross_entropy": OpCase(
@@ -215,9 +217,11 @@ _MUTANTS: list[Any] = [
      *[(_FLASH, _BLOCK, _BLOCK.replace("whole[0]", other)) for other in ("whole[1]", "dheads[0]")],
      (_NORM, "dx = xp.empty_like(g)", "dx = xp.empty_like(x)")),
     (_CUT, *[(_CE, "over_rows(pull, z)", f"over_rows(pull, {other})")
-             for other in ("scale", "top", "dz")],
+             for other in ("total", "top", "dz")],
      *[(_NORM, "sums = over_rows(pull, x)", f"sums = over_rows(pull, {other})")
        for other in ("mu", "r")]),
+    ("the row is multiplied by 0 next, and may hold anything finite",
+     (_CE, "xp.copyto(e, 0, where=unused[rows])", "xp.copyto(e, 1, where=unused[rows])")),
     ("what is kept has an entry for each piece",
      (_AT, "each(len(cut), pull)", "each(len(kept), pull)")),
     ("a mask of dropout 0 keeps everything and scales by 1",

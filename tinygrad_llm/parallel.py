@@ -44,7 +44,7 @@ BLOCK_BYTES = 1 << 19  # of one array in a block of rows: two or three stay in t
 _WORTH_HANDING_OUT = 1 << 22  # bytes of an array, below which handing out costs more
 _WORTH_A_SPLIT = 1 << 24  # multiplications in a product, likewise
 _PIECE = 96  # rows or columns of a product's piece, at least: thinner ones cost BLAS time
-_TERM_BYTES = 1 << 20  # of a product that is to be added to something larger
+_TERM_BYTES = 1 << 22  # of a product that is added to something larger, at a time
 
 
 class _Local(threading.local):
@@ -301,11 +301,14 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
 
 
 def put_product(a: Array, b: Array, total: Array, add: bool) -> None:
-    """Set `total` to the product of two matrices, or add it there, in blocks that stay in cache."""
-    if not add:
-        matmul(a, b, out=total)
-        return
+    """Set `total` to the product of two matrices, or add it there.
+
+    Both go by the same blocks of rows: a product has other bits when it is cut otherwise.
+    """
     step = max(1, _TERM_BYTES * len(total) // max(1, total.nbytes))
     for start in range(0, len(total), step):
         rows = slice(start, start + step)
-        total[rows] += matmul(a[rows], b)
+        if add:
+            total[rows] += matmul(a[rows], b)
+        else:
+            matmul(a[rows], b, out=total[rows])

@@ -69,13 +69,13 @@ def blocks(time: int) -> list[tuple[int, int]]:
 
 
 def future(q: Array) -> Array:
-    """Return (R, R), R a block's queries: minus infinity above the diagonal, 0 elsewhere."""
-    return namespace(q).asarray(_future(block_rows(q.shape[2]), q.dtype))
+    """Return (R, R), R a block's queries: True above the diagonal, for the keys to be hidden."""
+    return namespace(q).asarray(_future(block_rows(q.shape[2])))
 
 
 @lru_cache(8)
-def _future(rows: int, dtype: Any) -> np.ndarray:
-    return np.triu(np.full((rows, rows), -np.inf, dtype), 1)
+def _future(rows: int) -> np.ndarray:
+    return np.triu(np.ones((rows, rows), dtype=bool), 1)
 
 
 def scratch(q: Array, count: int) -> Array:
@@ -102,7 +102,9 @@ def exponentials(q: Array, k: Array, hidden: Array, memory: Array,
     """
     rows = q.shape[2]
     s = product(q, k.swapaxes(-1, -2), memory)  # b, h, R, J
-    s[..., -rows:] += hidden[:rows, :rows]
+    square = s[..., -rows:]
+    # Set, not added to: a later key's NaN is nobody's business, and inf - inf would be one.
+    namespace(s).copyto(square, -np.inf, where=hidden[:rows, :rows])
     if top is None:
         top = row_maxima(s)
     s -= top

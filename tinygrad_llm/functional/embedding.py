@@ -49,7 +49,7 @@ def embedding(ids: Array, w: Array, /) -> Any:
 def _(g: Array, saved: Any) -> tuple[None, Any]:
     ids, w = saved
     xp = namespace(g)
-    ids, g = ids.reshape(-1), g.reshape(-1, w.shape[1])
+    ids, g = ids.reshape(-1), g.reshape(ids.size, w.shape[1])
     if len(w) <= _SMALL_TABLE:
         one_hot = (ids[:, None] == xp.arange(len(w))).astype(g.dtype)  # N, V
         return None, one_hot.T @ g

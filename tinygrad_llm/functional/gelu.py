@@ -71,7 +71,8 @@ def _by_tanh(xp: Any, x: Array, y: Array, slope: Array) -> None:
     xp.exp(s, out=s)
     s += 1
     xp.divide(1, s, out=s)
-    xp.multiply(x, s, out=y)
+    xp.maximum(x, -_FAR, out=y)  # further out s is 0 in truth, and not the 1e-38 of -10
+    y *= s
     slope *= -3
     slope -= 4 * _ROOT
     slope *= 1 - s

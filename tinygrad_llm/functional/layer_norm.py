@@ -59,13 +59,17 @@ def layer_norm(x: Array, w: Array, b: Array | None = None, /, *, eps: float = 1e
                          f"w {w.shape}, b {None if b is None else b.shape}")
     xp, columns = namespace(x), x.shape[-1]
     shape, x = x.shape, x.reshape(prod(x.shape[:-1]), columns)  # N, C
-    y = xp.empty(x.shape, xp.result_type(x, w))
-    mu, r = xp.empty((2, len(x), 1), y.dtype)
-    share = xp.full(columns, 1 / max(1, columns), y.dtype)
+    y = xp.empty(x.shape, xp.result_type(*(a for a in (x, w, b) if a is not None)))
+    work = xp.result_type(y, xp.float32)  # the squares of float16 overflow
+    mu, r = xp.empty((2, len(x), 1), work)
+    share = xp.full(columns, 1 / max(1, columns), work)
 
     def normalise(rows: slice) -> None:
         mu[rows, 0] = x[rows] @ share
         c = x[rows] - mu[rows]
+        rest = (c @ share)[:, None]  # 1 / C is rounded, and so is the mean of a large offset
+        c -= rest
+        mu[rows] += rest
         v = xp.einsum("nc,nc->n", c, c)
         v /= max(1, columns)
         v += eps

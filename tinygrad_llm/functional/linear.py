@@ -49,7 +49,7 @@ def linear(x: Array, w: Array, b: Array | None = None, /) -> Any:
     rows = x.reshape(prod(x.shape[:-1]), inputs)  # N, I
     y = matmul(rows, w.T)  # N, O
     if b is not None:
-        y += b
+        y = y + b if b.dtype != y.dtype else namespace(y).add(y, b, out=y)
     return y.reshape(*x.shape[:-1], outputs), (rows, w, b is not None, x.shape)
 
 

@@ -77,12 +77,13 @@ def _(g: Array, saved: Any) -> tuple[Any, None]:
     z, top, total, right, used, count, shape = saved
     xp = namespace(z)
     dz = xp.empty_like(z)
-    scale = row_scale(g, total, used, count)
+    scale, unused = row_scale(g, total, used, count), ~used[:, None]
 
     def pull(rows: slice) -> None:
         e = xp.subtract(z[rows], top[rows, None], out=dz[rows])
         xp.exp(e, out=e)
         subtract_one_hot(e, right[rows], total[rows])
+        xp.copyto(e, 0, where=unused[rows])  # such a row may hold an inf
         e *= scale[rows]
 
     over_rows(pull, z)

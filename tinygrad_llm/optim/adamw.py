@@ -23,7 +23,7 @@ Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from math import sqrt
 from typing import Any
@@ -66,11 +66,15 @@ class AdamW:
 
     Making one moves the parameters: `data` of each becomes a view of a longer array. `gradients`
     has such views too, by name: a gradient that is written there and put into `grad` is not copied.
+    Raises ValueError where one Tensor has two names: it would be updated twice.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], *, beta1: float = 0.9,
                  beta2: float = 0.95, eps: float = 1e-8, weight_decay: float = 0.1) -> None:
         self.parameters = dict(parameters)
+        if len({id(p) for p in self.parameters.values()}) < len(self.parameters):
+            raise ValueError("AdamW: a Tensor has two names; name tied weights once, as "
+                             "nn.parameters does")
         self.beta1, self.beta2, self.eps, self.weight_decay = beta1, beta2, eps, weight_decay
         self.steps = {name: np.zeros((), dtype=np.int64) for name in self.parameters}
         self.data: dict[str, Array] = {}
@@ -92,14 +96,21 @@ class AdamW:
             p = self.parameters[name]
             views = [array[start : start + p.size].reshape(p.shape) for array in arrays]
             self.data[name], self.gradients[name], self.m[name], self.v[name] = views
-            self._take_in(name)
             start += p.size
+        self._take_in(names)
         return names, arrays
 
-    def _take_in(self, name: str) -> None:
-        p = self.parameters[name]
-        self.data[name][...] = p.data
-        p.data = self.data[name]
+    def _take_in(self, names: Iterable[str]) -> None:
+        """Copy the parameters' data to its place. Raises ValueError where its shape has changed."""
+        found = {name: self.parameters[name].data for name in names}
+        for name, data in found.items():
+            if data.shape != self.data[name].shape:
+                raise ValueError(f"AdamW: {name} had the shape {self.data[name].shape} and was "
+                                 f"given data of shape {data.shape}; make a new optimizer")
+        # Copies first: two parameters may have exchanged their arrays.
+        for name, data in {name: data.copy() for name, data in found.items()}.items():
+            self.data[name][...] = data
+            self.parameters[name].data = self.data[name]
 
     def state(self) -> dict[str, Array]:
         """Return what has to be saved, by name; an optimizer is restored by writing into it."""
@@ -113,6 +124,7 @@ class AdamW:
         A parameter without a gradient (no loss depended on it) is left as it is, and t does not
         count the step for it.
         """
+        self._take_in([n for n, p in self.parameters.items() if p.data is not self.data[n]])
         for names, arrays in self.groups:
             decay = self.weight_decay if self.parameters[names[0]].ndim >= 2 else 0.0
             for place, step in self._stretches(names):
@@ -137,8 +149,6 @@ class AdamW:
     def _begin_step(self, name: str) -> int:
         """Bring a parameter and its gradient into their places; return its step, 0 for none."""
         p = self.parameters[name]
-        if p.data is not self.data[name]:  # somebody gave it another array
-            self._take_in(name)
         if p.grad is None:
             return 0
         if p.grad is not self.gradients[name]:

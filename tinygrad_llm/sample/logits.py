@@ -9,10 +9,14 @@ from autograd.backend import Array
 
 
 def scale_by_temperature(logits: Array, temperature: float) -> Array:
-    """Return logits / temperature: below 1 sharper, above 1 flatter. Raises ValueError if <= 0."""
-    if temperature <= 0:
+    """Return (logits - their maximum) / temperature: below 1 sharper, above 1 flatter.
+
+    In float64, so that no temperature is too small. Raises ValueError if it is not above 0.
+    """
+    if not temperature > 0:
         raise ValueError(f"temperature must be above 0, got {temperature}; use greedy for 0")
-    return logits / temperature
+    with np.errstate(over="ignore"):  # to minus infinity, which is a probability of 0
+        return (logits - logits.max(axis=-1, keepdims=True)).astype(float) / temperature
 
 
 def keep_top_k(logits: Array, k: int) -> Array:

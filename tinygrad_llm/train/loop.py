@@ -81,6 +81,8 @@ def resume_run(folder: Path, given: dict[str, Any]) -> Run:
     if not holds_run(folder):
         raise UserError(f"there is no run to resume in {folder}; start one without --resume")
     saved = make_config(read_settings(folder / "config.toml"))
+    if given.get("batch", saved.batch) != saved.batch:
+        given = {"shards": 0, **given}  # the number suited the former batch
     config = _with_shards(replace(saved, **given))
     for name in ("preset", "data", "seed", "layers", "heads", "width", "context", "dropout",
                  "bias"):

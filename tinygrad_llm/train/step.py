@@ -36,6 +36,8 @@ def train_step(model: GPT, optimizer: AdamW, inputs: Array, targets: Array, *, l
         raise Diverged(f"the loss is {loss}")
     norm = global_norm(parameters)
     if not isfinite(norm):
+        for p in parameters:
+            p.grad = None
         raise Diverged(f"the gradient's norm is {norm}")
     optimizer.update(lr, clip_scale(norm, clip))  # clipping costs no pass of its own
     return loss, norm

@@ -66,3 +66,23 @@ def test_schedule() -> None:
     assert rates[14] == pytest.approx(0.55) and rates[24] == rates[25] == 0.1
     assert all(a > b for a, b in itertools.pairwise(rates[4:25]))
     assert cosine_with_warmup(0, peak=1.0, final=0.0, warmup=0, steps=1) == 1.0
+
+
+def test_parameters_that_are_given_other_arrays() -> None:
+    a, b = leaf([0.0, 0.0], [0.0, 0.0]), leaf([1.0, 1.0], [0.0, 0.0])
+    optimizer = AdamW({"a": a, "b": b})
+    a.data, b.data = b.data, a.data
+    optimizer.update(0.1)
+    assert a.data.tolist() == [1, 1] and b.data.tolist() == [0, 0]
+    a.data = np.array([5.0, 6.0])
+    optimizer.update(0.1)
+    assert a.data.tolist() == [5, 6] and a.data is optimizer.data["a"]
+    a.data = np.ones(1)
+    with pytest.raises(ValueError, match=r"a had the shape \(2,\) and was given data of shape"):
+        optimizer.update(0.1)
+
+
+def test_a_tensor_has_one_name() -> None:
+    p = leaf([1.0])
+    with pytest.raises(ValueError, match="a Tensor has two names"):
+        AdamW({"a": p, "b": p})

@@ -112,3 +112,11 @@ def test_impossible_arguments() -> None:
                  lambda: keep_top_p(np.ones(2), 0)):
         with pytest.raises(ValueError):
             call()
+
+
+def test_temperatures_that_are_no_number_or_nearly_none() -> None:
+    with pytest.raises(ValueError, match="temperature must be at least 0, got nan"):
+        Sampling(float("nan"))
+    logits = np.array([1.0, 3.0, 2.9], dtype=np.float32)
+    for temperature in (1e-40, 1e-300):
+        assert Sampling(temperature).choose(logits, np.random.default_rng(0)) == 1

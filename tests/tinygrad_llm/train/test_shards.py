@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autograd import Tensor
+from tinygrad_llm import parallel
 from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.nn import parameters, with_parameters
 from tinygrad_llm.optim import AdamW
 from tinygrad_llm.parallel import workers
+from tinygrad_llm.train import shards as shards_module
 from tinygrad_llm.train import train_step
 from tinygrad_llm.train.shards import (
     OrderedSum,
@@ -191,3 +193,70 @@ def test_default_shards() -> None:
     sizes = {(12, 64): 2, (16, 256): 4, (64, 256): 16, (2, 256): 2, (1, 1024): 1, (12, 1024): 8,
              (2, 8): 1, (100, 1024): 16, (1, 1): 1}
     assert {size: default_shards(*size) for size in sizes} == sizes
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 3), (70, 9, 33), (1, 4, 1), (0, 3, 2), (100, 384, 31)])
+def test_a_product_has_the_same_bits_whether_it_is_added_or_set(
+        shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_TERM_BYTES", 1000)
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=shape[1::-1]).astype(np.float32).T
+    b = rng.normal(size=shape[1:]).astype(np.float32)
+    start = rng.normal(size=(shape[0], shape[2])).astype(np.float32)
+    made, added = np.empty_like(start), start.copy()
+    parallel.put_product(a, b, made, False)
+    parallel.put_product(a, b, added, True)
+    np.testing.assert_allclose(made, a @ b, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(added, start + made)
+
+
+def test_the_bits_of_products_in_several_blocks_do_not_depend_on_the_threads(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_TERM_BYTES", 1 << 17)
+    config = GPTConfig(vocab_size=300, context=64, layers=2, heads=2, width=192)
+    ids, targets = np.random.default_rng(0).integers(0, 300, (2, 8, 64))
+
+    def bits(threads: int) -> list[bytes]:
+        model = GPT(config)
+        ps = list(parameters(model).values())
+        into = [np.empty_like(p.data) for p in ps]
+        with workers(threads):
+            loss = loss_and_gradients(model, ps, ids, targets, key=None, shards=4, into=into)
+        return [repr(loss).encode(), *(array.tobytes() for array in into)]
+
+    one = bits(1)
+    for threads in (2, 4, 2, 4):
+        assert bits(threads) == one
+
+
+def test_a_failure_leaves_no_gradients() -> None:
+    model = model_in_float64()
+    ps = list(parameters(model).values())
+    gradients(model, 2)
+    with pytest.raises(IndexError):
+        loss_and_gradients(model, ps, IDS, TARGETS + 11, key=None, shards=2,
+                           into=[np.empty_like(p.data) for p in ps])
+    assert all(p.grad is None for p in ps)
+
+
+def test_who_is_far_ahead_waits_and_is_not_left_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards_module, "_AHEAD", -1)
+    model = model_in_float64()
+    with workers(1):
+        expected = gradients(model, 6)
+    with workers(4):
+        for _ in range(5):
+            loss, got = gradients(model, 6)
+            assert loss == expected[0]
+            assert all((a == b).all() for a, b in zip(got, expected[1], strict=True))
+        ps = list(parameters(model).values())
+        wrong = TARGETS.copy()
+        wrong[1] = 11  # one shard fails, in the midst of the others
+        with pytest.raises(IndexError):
+            loss_and_gradients(model, ps, IDS, wrong, key=None, shards=6,
+                               into=[np.empty_like(p.data) for p in ps])
+        lookup = Lookup()  # no shard gives a part of every parameter
+        ids = np.array([[0], [2], [2], [0]])
+        loss_and_gradients(lookup, lookup.p, ids, ids, key=None, shards=4,  # type: ignore[arg-type]
+                           into=[np.empty(2) for _ in lookup.p])
+        assert lookup.p[0].grad.tolist() == [0.5, 0.5]
