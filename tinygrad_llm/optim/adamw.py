@@ -96,8 +96,8 @@ class AdamW:
             p = self.parameters[name]
             views = [array[start : start + p.size].reshape(p.shape) for array in arrays]
             self.data[name], self.gradients[name], self.m[name], self.v[name] = views
+            self._take_in([name])  # one by one: no second copy of the model
             start += p.size
-        self._take_in(names)
         return names, arrays
 
     def _take_in(self, names: Iterable[str]) -> None:
