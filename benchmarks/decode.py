@@ -33,7 +33,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from tqdm import tqdm
 
 from benchmarks.configs import Sizes
-from benchmarks.train_cpu import REST, cpu_model, positive, ratio_quartiles, usable_cores
+from benchmarks.train_cpu import REST, cpu_model, positive, ratio_quartiles
+from tinygrad_llm.machine import usable_cores
 
 PROMPT = 8  # tokens
 WAKE = 4  # tokens written before the clock starts

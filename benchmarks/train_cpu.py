@@ -52,6 +52,7 @@ from tqdm import tqdm
 from benchmarks.configs import CONFIGS
 from benchmarks.sides import NEEDS, RIVALS, Facts, Side, installed
 from benchmarks.table import markdown
+from tinygrad_llm.machine import usable_cores
 
 REST = 0.15  # seconds between turns
 BURSTS = 2, 5  # of products: uncounted and counted ones in a turn
@@ -189,11 +190,6 @@ def cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def arguments() -> argparse.Namespace:
