@@ -1,0 +1,162 @@
+r"""A bounded memory of pre-tokens and their ids that is asked about many pre-tokens at once.
+
+A dict would be asked once for each, some 200 ns of making, hashing and comparing a string. Here
+a pre-token of up to 15 bytes is two 64-bit words, its bytes and its length:
+
+$$ (b_0, \dots, b_7), \quad (b_8, \dots, b_{14}, n) $$
+
+so that equal words mean equal pre-tokens and nothing rests on a hash being free of collisions. The
+words are found in an open-addressing table by a few passes over all pre-tokens of a block of text.
+Longer ones, and those that found no place near their own, are in a dict.
+
+When the memory holds more than `limit` pre-tokens or 64 bytes for each of so many, `make_room`
+forgets them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LONGEST = 15  # bytes that fit two words beside the length
+LIMIT = 1 << 18  # pre-tokens
+_BYTES_EACH = 64
+_PROBES = 8
+_FIRST, _SECOND, _MIX = (np.uint64(c) for c in (
+    0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93))  # odd, bits well spread
+_MASKS = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
+
+
+class PieceTable:
+    """Pre-tokens (bytes) and their ids."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.limit = limit
+        self.forget()
+
+    def forget(self) -> None:
+        """Empty the memory."""
+        self.entries: dict[bytes, int] = {}
+        self._clear_slots(10)
+        self._counts = np.zeros(1024, np.int32)  # of ids, an entry
+        self._offsets = np.zeros(1024, np.int64)  # into the pool
+        self._pool = np.zeros(4096, np.int32)
+        self._used = self._bytes = 0
+
+    def make_room(self) -> None:
+        """Forget everything if that is much."""
+        if len(self.entries) > self.limit or self._bytes > self.limit * _BYTES_EACH:
+            self.forget()
+
+    def add(self, pieces: Sequence[bytes], ids: Sequence[Sequence[int]]) -> None:
+        """Remember the ids of pre-tokens that are distinct and not in `entries`."""
+        if not pieces:
+            return
+        first, used = len(self.entries), self._used
+        counts = np.fromiter(map(len, ids), np.int32, len(ids))
+        self._used += int(counts.sum())
+        self._bytes += sum(map(len, pieces))
+        self.entries.update(zip(pieces, range(first, first + len(pieces)), strict=True))
+        self._counts = _room(self._counts, len(self.entries))
+        self._offsets = _room(self._offsets, len(self.entries))
+        self._pool = _room(self._pool, self._used)
+        self._counts[first:len(self.entries)] = counts
+        self._offsets[first:len(self.entries)] = used + np.cumsum(counts) - counts
+        self._pool[used:self._used] = np.fromiter(chain.from_iterable(ids), np.int32,
+                                                  self._used - used)
+        if 4 * len(self.entries) > 1 << self._bits:
+            self._clear_slots((4 * len(self.entries)).bit_length())
+            pieces, first = list(self.entries), 0
+        self._place(pieces, first)
+
+    def find(self, data: bytes, begins: NDArray[np.intp], lengths: NDArray[np.intp]
+             ) -> NDArray[np.int32]:
+        """Return the entries of N pre-tokens `data[begins:begins + lengths]`, -1 where unknown."""
+        words = _words_of(data, begins, lengths)
+        slot = _slot(words, self._bits)
+        entry: NDArray[np.int32] = self._slots[slot]
+        same = (self._words[0][slot] == words[0]) & (self._words[1][slot] == words[1])
+        unsettled = np.flatnonzero(~same & (entry >= 0))
+        entry[~same] = -1
+        for _ in range(_PROBES - 1):  # the next slots, for the few whose own is another's
+            if not len(unsettled):
+                break
+            slot[unsettled] = (slot[unsettled] + 1) & ((1 << self._bits) - 1)
+            at = slot[unsettled]
+            held = self._slots[at]
+            same = ((self._words[0][at] == words[0][unsettled])
+                    & (self._words[1][at] == words[1][unsettled]))
+            entry[unsettled[same]] = held[same]
+            unsettled = unsettled[~same & (held >= 0)]
+        entry[lengths > LONGEST] = -1
+        return entry
+
+    def ids(self, entries: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the ids of N entries, one after another."""
+        counts = self._counts[entries]
+        offsets = self._offsets[entries]
+        ends = np.cumsum(counts)
+        if not len(ends) or (ends[-1] == len(entries) and counts.min() == 1):
+            return self._pool[offsets]
+        places = np.arange(ends[-1]) + np.repeat(offsets - (ends - counts), counts)
+        ids: NDArray[np.int32] = self._pool[places]
+        return ids
+
+    def _place(self, pieces: Sequence[bytes], first: int) -> None:
+        """Give the short ones of these pre-tokens, entries from `first` on, a slot each.
+
+        Of several that want a free slot the last takes it; who has none after a few tries
+        stays in the dict alone.
+        """
+        sizes = np.fromiter(map(len, pieces), np.intp, len(pieces))
+        words = np.stack(_words_of(b"".join(pieces), np.cumsum(sizes) - sizes, sizes))
+        waiting = np.flatnonzero(sizes <= LONGEST)
+        slot = _slot(words, self._bits)
+        for _ in range(_PROBES):
+            free = waiting[self._slots[slot[waiting]] < 0]
+            self._slots[slot[free]] = first + free
+            placed = free[self._slots[slot[free]] == first + free]
+            self._words[:, slot[placed]] = words[:, placed]
+            waiting = waiting[self._slots[slot[waiting]] != first + waiting]
+            slot[waiting] = (slot[waiting] + 1) & ((1 << self._bits) - 1)
+
+    def _clear_slots(self, bits: int) -> None:
+        self._bits = bits
+        self._words = np.zeros((2, 1 << bits), np.uint64)
+        self._slots = np.full(1 << bits, -1, np.int32)
+
+
+_Words = Sequence[NDArray[np.uint64]] | NDArray[np.uint64]
+
+
+def _words_of(data: bytes, begins: NDArray[np.intp], lengths: NDArray[np.intp]
+              ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return the two words of N pre-tokens, uint64 of shape (N,) each."""
+    padded = data + bytes(16)
+    at_every_byte = np.ndarray((len(data) + 9,), "<u8", padded, strides=(1,))
+    first = at_every_byte[begins] & _MASKS[np.minimum(lengths, 8)]
+    rest = np.clip(lengths - 8, 0, 7)
+    second = at_every_byte[np.minimum(begins + 8, len(data))] & _MASKS[rest]
+    second |= lengths.astype(np.uint64) << np.uint64(56)
+    return first, second
+
+
+def _slot(words: _Words, bits: int) -> NDArray[np.intp]:
+    mixed = words[0] * _FIRST ^ words[1] * _SECOND
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= _MIX
+    slot: NDArray[np.intp] = (mixed >> np.uint64(64 - bits)).astype(np.intp)
+    return slot
+
+
+def _room(array: NDArray[Any], size: int) -> NDArray[Any]:
+    """Return `array`, or a copy of twice its size or more where it has no room for `size`."""
+    if size <= len(array):
+        return array
+    larger = np.zeros(max(size, 2 * len(array)), array.dtype)
+    larger[:len(array)] = array
+    return larger
