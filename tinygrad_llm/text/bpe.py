@@ -165,16 +165,18 @@ class BPE:
         if len(data) != len(text):
             begins = boundaries.byte_offsets(text)[begins]
         lengths = np.diff(begins, append=len(data))
+        table = self._table
+        entries = table.find(data, begins, lengths)
+        unknown = np.flatnonzero(entries < 0)
+        at, stop = begins[unknown].tolist(), (begins + lengths)[unknown].tolist()
+        pieces = [data[a:b] for a, b in zip(at, stop, strict=True)]
         with self._lock:
-            self._table.make_room()
-            entries = self._table.find(data, begins, lengths)
-            unknown = np.flatnonzero(entries < 0)
-            at, stop = begins[unknown].tolist(), (begins + lengths)[unknown].tolist()
-            pieces = [data[a:b] for a, b in zip(at, stop, strict=True)]
-            new = [piece for piece in dict.fromkeys(pieces) if piece not in self._table.entries]
-            self._table.add(new, list(map(self.encode_bytes, new)))
-            entries[unknown] = list(map(self._table.entries.__getitem__, pieces))
-            return self._table.ids(entries)
+            new = [piece for piece in dict.fromkeys(pieces) if piece not in table.entries]
+            table.add(new, list(map(self.encode_bytes, new)))
+            if table.is_full and table is self._table:
+                self._table = PieceTable(table.limit)
+        entries[unknown] = list(map(table.entries.__getitem__, pieces))
+        return table.ids(entries)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or another process needs: not what was remembered, nor the lock."""

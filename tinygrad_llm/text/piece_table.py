@@ -9,8 +9,8 @@ so that equal words mean equal pre-tokens and nothing rests on a hash being free
 words are found in an open-addressing table by a few passes over all pre-tokens of a block of text.
 Longer ones, and those that found no place near their own, are in a dict.
 
-When the memory holds more than `limit` pre-tokens or 64 bytes for each of so many, `make_room`
-forgets them all.
+A table is full when it holds more than `limit` pre-tokens, or 64 bytes for each of so many. Threads
+may look things up while one of them adds: what they miss then they take from the dict.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _BYTES_EACH = 64
 _PROBES = 8
 _FIRST, _SECOND, _MIX = (np.uint64(c) for c in (
     0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93))  # odd, bits well spread
+_Words = Sequence[NDArray[np.uint64]] | NDArray[np.uint64]
+_Index = tuple[NDArray[np.uint64], NDArray[np.int32]]  # two words and the entry of each slot
 _MASKS = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 
 
@@ -36,21 +38,17 @@ class PieceTable:
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit = limit
-        self.forget()
-
-    def forget(self) -> None:
-        """Empty the memory."""
         self.entries: dict[bytes, int] = {}
-        self._clear_slots(10)
+        self._index = _empty_index(10)
         self._counts = np.zeros(1024, np.int32)  # of ids, an entry
         self._offsets = np.zeros(1024, np.int64)  # into the pool
         self._pool = np.zeros(4096, np.int32)
         self._used = self._bytes = 0
 
-    def make_room(self) -> None:
-        """Forget everything if that is much."""
-        if len(self.entries) > self.limit or self._bytes > self.limit * _BYTES_EACH:
-            self.forget()
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to begin anew with another table."""
+        return len(self.entries) > self.limit or self._bytes > self.limit * _BYTES_EACH
 
     def add(self, pieces: Sequence[bytes], ids: Sequence[Sequence[int]]) -> None:
         """Remember the ids of pre-tokens that are distinct and not in `entries`."""
@@ -68,28 +66,31 @@ class PieceTable:
         self._offsets[first:len(self.entries)] = used + np.cumsum(counts) - counts
         self._pool[used:self._used] = np.fromiter(chain.from_iterable(ids), np.int32,
                                                   self._used - used)
-        if 4 * len(self.entries) > 1 << self._bits:
-            self._clear_slots((4 * len(self.entries)).bit_length())
-            pieces, first = list(self.entries), 0
-        self._place(pieces, first)
+        if 4 * len(self.entries) > len(self._index[1]):
+            larger = _empty_index((4 * len(self.entries)).bit_length())
+            _place(larger, list(self.entries), 0)
+            self._index = larger  # at once, for those who look things up meanwhile
+        else:
+            _place(self._index, pieces, first)
 
     def find(self, data: bytes, begins: NDArray[np.intp], lengths: NDArray[np.intp]
              ) -> NDArray[np.int32]:
         """Return the entries of N pre-tokens `data[begins:begins + lengths]`, -1 where unknown."""
+        held_words, slots = self._index
         words = _words_of(data, begins, lengths)
-        slot = _slot(words, self._bits)
-        entry: NDArray[np.int32] = self._slots[slot]
-        same = (self._words[0][slot] == words[0]) & (self._words[1][slot] == words[1])
+        slot = _slot(words, len(slots))
+        entry: NDArray[np.int32] = slots[slot]
+        same = (held_words[0][slot] == words[0]) & (held_words[1][slot] == words[1])
         unsettled = np.flatnonzero(~same & (entry >= 0))
         entry[~same] = -1
         for _ in range(_PROBES - 1):  # the next slots, for the few whose own is another's
             if not len(unsettled):
                 break
-            slot[unsettled] = (slot[unsettled] + 1) & ((1 << self._bits) - 1)
+            slot[unsettled] = (slot[unsettled] + 1) & (len(slots) - 1)
             at = slot[unsettled]
-            held = self._slots[at]
-            same = ((self._words[0][at] == words[0][unsettled])
-                    & (self._words[1][at] == words[1][unsettled]))
+            held = slots[at]
+            same = ((held_words[0][at] == words[0][unsettled])
+                    & (held_words[1][at] == words[1][unsettled]))
             entry[unsettled[same]] = held[same]
             unsettled = unsettled[~same & (held >= 0)]
         entry[lengths > LONGEST] = -1
@@ -106,31 +107,29 @@ class PieceTable:
         ids: NDArray[np.int32] = self._pool[places]
         return ids
 
-    def _place(self, pieces: Sequence[bytes], first: int) -> None:
-        """Give the short ones of these pre-tokens, entries from `first` on, a slot each.
 
-        Of several that want a free slot the last takes it; who has none after a few tries
-        stays in the dict alone.
-        """
-        sizes = np.fromiter(map(len, pieces), np.intp, len(pieces))
-        words = np.stack(_words_of(b"".join(pieces), np.cumsum(sizes) - sizes, sizes))
-        waiting = np.flatnonzero(sizes <= LONGEST)
-        slot = _slot(words, self._bits)
-        for _ in range(_PROBES):
-            free = waiting[self._slots[slot[waiting]] < 0]
-            self._slots[slot[free]] = first + free
-            placed = free[self._slots[slot[free]] == first + free]
-            self._words[:, slot[placed]] = words[:, placed]
-            waiting = waiting[self._slots[slot[waiting]] != first + waiting]
-            slot[waiting] = (slot[waiting] + 1) & ((1 << self._bits) - 1)
-
-    def _clear_slots(self, bits: int) -> None:
-        self._bits = bits
-        self._words = np.zeros((2, 1 << bits), np.uint64)
-        self._slots = np.full(1 << bits, -1, np.int32)
+def _empty_index(bits: int) -> _Index:
+    return np.zeros((2, 1 << bits), np.uint64), np.full(1 << bits, -1, np.int32)
 
 
-_Words = Sequence[NDArray[np.uint64]] | NDArray[np.uint64]
+def _place(index: _Index, pieces: Sequence[bytes], first: int) -> None:
+    """Give the short ones of these pre-tokens, entries from `first` on, a slot each.
+
+    Of several that want a free slot the last takes it; who has none after a few tries stays in the
+    dict alone.
+    """
+    held_words, slots = index
+    sizes = np.fromiter(map(len, pieces), np.intp, len(pieces))
+    words = np.stack(_words_of(b"".join(pieces), np.cumsum(sizes) - sizes, sizes))
+    waiting = np.flatnonzero(sizes <= LONGEST)
+    slot = _slot(words, len(slots))
+    for _ in range(_PROBES):
+        free = waiting[slots[slot[waiting]] < 0]
+        slots[slot[free]] = first + free
+        placed = free[slots[slot[free]] == first + free]
+        held_words[:, slot[placed]] = words[:, placed]
+        waiting = waiting[slots[slot[waiting]] != first + waiting]
+        slot[waiting] = (slot[waiting] + 1) & (len(slots) - 1)
 
 
 def _words_of(data: bytes, begins: NDArray[np.intp], lengths: NDArray[np.intp]
@@ -145,11 +144,12 @@ def _words_of(data: bytes, begins: NDArray[np.intp], lengths: NDArray[np.intp]
     return first, second
 
 
-def _slot(words: _Words, bits: int) -> NDArray[np.intp]:
+def _slot(words: _Words, slots: int) -> NDArray[np.intp]:
+    """Return the first slot to look in, of a power of two of them."""
     mixed = words[0] * _FIRST ^ words[1] * _SECOND
     mixed ^= mixed >> np.uint64(32)
     mixed *= _MIX
-    slot: NDArray[np.intp] = (mixed >> np.uint64(64 - bits)).astype(np.intp)
+    slot: NDArray[np.intp] = (mixed >> np.uint64(65 - slots.bit_length())).astype(np.intp)
     return slot
 
 

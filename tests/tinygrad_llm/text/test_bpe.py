@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.text.bpe import BPE, merge, merge_long
 from tinygrad_llm.text.patterns import GPT2, LLAMA3, O200K, splitter
+from tinygrad_llm.text.piece_table import PieceTable
 
 BYTES = {bytes([b]): b for b in range(256)}
 
@@ -81,7 +83,7 @@ def test_long_texts_are_cut_into_blocks() -> None:
 
 def test_forgetting_changes_nothing() -> None:
     m = model(MERGES)
-    m._table.limit = 3
+    m._table = PieceTable(limit=3)
     text = "aab bba abab baab é " * 50
     expected = m.encode_text(text, GPT2).tolist()
     for _ in range(3):
@@ -108,6 +110,15 @@ def test_a_token_that_no_merge_reaches() -> None:
     assert BPE(vocab, []).encode_piece("xy") == (120, 121)
     assert BPE(vocab, [], ignore_merges=True).encode_piece("xy") == (256,)
     assert BPE(vocab).encode_piece("xy") == (256,)
+
+
+def test_threads_share_the_memory() -> None:
+    m, texts = model(MERGES), [f"abab {i} bba é{i} aabb " * 40 for i in range(60)]
+    m._table = PieceTable(limit=50)
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda text: m.encode_text(text, GPT2).tolist(), texts * 3))
+    alone = model(MERGES)
+    assert got == [alone.encode_text(text, GPT2).tolist() for text in texts] * 3
 
 
 def test_copies_encode_the_same() -> None:

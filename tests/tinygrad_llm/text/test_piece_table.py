@@ -36,7 +36,8 @@ def test_found_are_those_that_were_added(known: list[bytes], asked: list[bytes])
 
 
 def test_pieces_that_want_the_same_slot(monkeypatch) -> None:
-    monkeypatch.setattr(piece_table, "_slot", lambda words, bits: np.zeros(words[0].shape, np.intp))
+    monkeypatch.setattr(piece_table, "_slot",
+                        lambda words, slots: np.zeros(words[0].shape, np.intp))
     table, pieces = PieceTable(), [bytes([65 + i]) for i in range(20)]
     table.add(pieces, [[i] for i in range(20)])
     found = find(table, pieces)
@@ -46,15 +47,19 @@ def test_pieces_that_want_the_same_slot(monkeypatch) -> None:
     assert list(table.entries) == pieces  # the dict knows those that found no slot
 
 
-def test_it_grows_and_forgets() -> None:
+def test_it_grows() -> None:
     table = PieceTable(limit=1000)
     for first in range(0, 3000, 100):
         pieces = [str(i).encode() for i in range(first, first + 100)]
         table.add(pieces, [[i] for i in range(first, first + 100)])
         assert find(table, pieces) == list(range(first, first + 100))
     assert find(table, [b"0", b"1234", b"2999", b"3000"]) == [0, 1234, 2999, -1]
-    table.make_room()
-    assert not table.entries and find(table, [b"0"]) == [-1]
-    table.add([b"x" * 70_000], [[1]])
-    table.make_room()
-    assert not table.entries  # bytes count too
+    assert table.is_full
+
+
+def test_bytes_count_too() -> None:
+    table = PieceTable(limit=1000)
+    table.add([b"x" * 60_000], [[1]])
+    assert not table.is_full
+    table.add([b"y" * 10_000], [[1]])
+    assert table.is_full
