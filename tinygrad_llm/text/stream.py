@@ -107,7 +107,7 @@ def _not_utf8(path: str | Path, offset: int, error: UnicodeDecodeError) -> UserE
 
 
 class StreamDecoder:
-    """Tokens' bytes to text as they come: a character is given out when its last byte is there.
+    r"""Tokens' bytes to text as they come: a character is given out when its last byte is there.
 
     >>> decoder = StreamDecoder()
     >>> decoder.push(b"\xc3"), decoder.push(b"\xa9!"), decoder.finish()

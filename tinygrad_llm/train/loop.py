@@ -19,7 +19,17 @@ from tqdm import tqdm
 from autograd import fold_in
 
 from ..data import Batches, read_corpus
-from ..data.prepared import Prepared, is_prepared, open_prepared, prepare
+from ..data.prepared import (
+    AnyTokenizer,
+    Prepared,
+    Tokens,
+    is_prepared,
+    open_prepared,
+    open_tokenizer,
+    prepare,
+)
+from ..data.shard_batches import ShardBatches
+from ..data.shards import ShardedTokens
 from ..errors import UserError
 from ..files import write_in_one_step
 from ..models import GPT
@@ -27,7 +37,8 @@ from ..nn import parameters
 from ..optim import AdamW, cosine_with_warmup
 from ..parallel import workers
 from ..sample import Sampling, generate
-from ..text import CharTokenizer
+from ..sample.stream import beginning as beginning
+from ..sample.stream import prompt_ids, stream_text
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig, make_config, read_settings, to_toml
 from .log import MetricsLog, plot_loss, read_metrics
@@ -65,7 +76,7 @@ def start_run(config: TrainConfig, folder: Path) -> Run:
     try:
         data = _open_data(config, folder)
         folder.mkdir(parents=True, exist_ok=True)
-        data.tokenizer.save(folder / "tokenizer.json")
+        data.copy_tokenizer(folder / "tokenizer.json")
         write_in_one_step(folder / "config.toml", [to_toml(config).encode()])
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}; name another folder with "
@@ -108,7 +119,7 @@ def holds_run(folder: Path) -> bool:
     return (folder / "config.toml").exists() or (folder / "checkpoint").exists()
 
 
-def load_model(folder: Path) -> tuple[GPT, CharTokenizer, TrainConfig]:
+def load_model(folder: Path) -> tuple[GPT, AnyTokenizer, TrainConfig]:
     """Return the model of a run's last checkpoint, with its tokenizer and settings.
 
     Raises UserError where there is none, or it is damaged.
@@ -117,7 +128,7 @@ def load_model(folder: Path) -> tuple[GPT, CharTokenizer, TrainConfig]:
         raise UserError(f"there is no run in {folder}; train one with "
                         f"'tinygrad-llm train --out {folder}', or check --run")
     config = make_config(read_settings(folder / "config.toml"))
-    tokenizer = CharTokenizer.load(folder / "tokenizer.json")
+    tokenizer = open_tokenizer(folder / "tokenizer.json")
     model = GPT(config.model(tokenizer.vocab_size))
     load_checkpoint(folder / "checkpoint", model)
     return model, tokenizer, config
@@ -126,8 +137,22 @@ def load_model(folder: Path) -> tuple[GPT, CharTokenizer, TrainConfig]:
 def _open_data(config: TrainConfig, folder: Path) -> Prepared:
     for place in (config.data, folder / "data"):
         if is_prepared(place):
-            return open_prepared(place)
+            return _usable(open_prepared(place), config.context)
     return prepare(read_corpus(config.data), folder / "data", config.context)
+
+
+def _usable(data: Prepared, context: int) -> Prepared:
+    """Leave out a validation part of shards that is shorter than one window."""
+    short = isinstance(data.validation, ShardedTokens) and len(data.validation) < context + 1
+    return replace(data, validation=None) if short else data
+
+
+def _batches(config: TrainConfig, tokens: Tokens, use: int) -> Batches | ShardBatches:
+    """Return the batches of one use of the seed: of shards, every window once an epoch."""
+    settings = (config.batch, config.context, fold_in(config.seed, use))
+    if isinstance(tokens, ShardedTokens):
+        return ShardBatches(tokens, *settings)
+    return Batches(tokens, *settings)
 
 
 def _fresh(config: TrainConfig, folder: Path, data: Prepared) -> Run:
@@ -145,8 +170,7 @@ def train(run: Run, say: Callable[[str], None] = tqdm.write, threads: int | None
     cannot be written; the last checkpoint stays whole.
     """
     config, log = run.config, MetricsLog(run.folder / "metrics.jsonl", run.step)
-    batches = Batches(run.data.train, config.batch, config.context,
-                      fold_in(config.seed, _TRAIN_BATCHES))
+    batches = _batches(config, run.data.train, _TRAIN_BATCHES)
     if run.data.validation is None:
         say("the text is too short to keep a part of it back: no validation loss")
     bar = tqdm(total=config.steps, initial=run.step, unit="step", desc="training",
@@ -181,7 +205,7 @@ def train(run: Run, say: Callable[[str], None] = tqdm.write, threads: int | None
     return finished
 
 
-def _step(run: Run, batches: Batches, lr: float) -> tuple[float, float]:
+def _step(run: Run, batches: Batches | ShardBatches, lr: float) -> tuple[float, float]:
     config = run.config
     key = fold_in(fold_in(config.seed, _DROPOUT), run.step) if config.dropout else None
     try:
@@ -223,8 +247,7 @@ def validation_loss(run: Run, count: int) -> float:
     """Return the mean loss, in nats a token, over the first `count` validation batches."""
     config = run.config
     assert run.data.validation is not None
-    batches = Batches(run.data.validation, config.batch, config.context,
-                      fold_in(config.seed, _VALIDATION_BATCHES))
+    batches = _batches(config, run.data.validation, _VALIDATION_BATCHES)
     return mean_loss(run.model, batches.at, count, config.shards)
 
 
@@ -233,14 +256,9 @@ def sample_text(run: Run) -> str:
     tokenizer = run.data.tokenizer
     rng = np.random.Generator(np.random.Philox(fold_in(fold_in(run.config.seed, _SAMPLES),
                                                        run.step)))
-    ids = generate(run.model, tokenizer.encode(beginning(tokenizer)), run.config.sample_tokens,
+    ids = generate(run.model, prompt_ids(tokenizer), run.config.sample_tokens,
                    Sampling(temperature=0.8), rng)
-    return tokenizer.decode(list(ids)).strip("\n")
-
-
-def beginning(tokenizer: CharTokenizer) -> str:
-    """Return what a text without a prompt goes on from: a new line, where the model knows one."""
-    return "\n" if "\n" in tokenizer.characters else tokenizer.characters[0]
+    return "".join(stream_text(tokenizer, ids)).strip("\n")
 
 
 @contextmanager

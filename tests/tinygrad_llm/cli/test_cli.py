@@ -98,9 +98,8 @@ def test_places_that_cannot_be_written(folder: Path, capsys: pytest.CaptureFixtu
     (folder / "file").write_text("")
     message = error_of(capsys, "train", "--data", "text.txt", *SMALL, "--out", "file/run")
     assert "cannot write to file/run" in message and "--out" in message
-    for flag in ("--out", "--text"):
-        message = error_of(capsys, "data", "text.txt", flag, "file/place")
-        assert "cannot use file/place" in message and "name another place" in message
+    message = error_of(capsys, "data", "show", "text.txt", "--text", "file/place")
+    assert "cannot use file/place" in message and "name another place" in message
 
 
 @pytest.mark.parametrize("args", [["train", "--steps", "many"], ["train", "--stpes", "3"], ["fly"],
@@ -139,12 +138,11 @@ def test_a_text_without_line_ends_needs_no_prompt(
     assert set(capsys.readouterr().out.strip()) <= set("abc")
 
 
-def test_data_describes_and_prepares(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "text.txt", "--out", "ready", "--text", "plain.txt"]) == 0
+def test_data_describes_a_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "show", "text.txt", "--text", "plain.txt"]) == 0
     out = capsys.readouterr().out
     assert f"{len(TEXT):,} characters" in out and (folder / "plain.txt").read_text() == TEXT
-    assert main(["train", "--data", "ready", *SMALL, "--steps", "2"]) == 0
-    assert "No such file" in error_of(capsys, "data", "absent")
+    assert "No such file" in error_of(capsys, "data", "show", "absent")
 
 
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:

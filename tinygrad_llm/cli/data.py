@@ -1,0 +1,181 @@
+"""`tinygrad-llm data`: make clean tokens of raw files, look at them, check them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+Verbs = Any  # what add_subparsers returns has no public name
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's own verbs and their arguments."""
+    parser.description = "Make clean tokens of raw files, look at them, check them."
+    parser.epilog = ("examples:\n  tinygrad-llm data build my_texts --out built\n"
+                     "  tinygrad-llm data show built\n  tinygrad-llm data check built")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _add_build(verbs)
+    show_parser = verbs.add_parser("show", help="tell what a text or a built folder holds")
+    show_parser.add_argument("data", nargs="?", default="shakespeare", metavar="DATA", help=(
+        "a built folder, a text file, a folder of them, or 'shakespeare' (shakespeare)"))
+    show_parser.add_argument("--text", type=Path, metavar="FILE",
+                             help="write the plain text to a file")
+    show_parser.set_defaults(verb=show)
+    check_parser = verbs.add_parser("check", help="verify every file of a built folder",
+                                    description="Verify every file of a built folder: 0 where all "
+                                                "is well, 1 with a sentence for each fault.")
+    check_parser.add_argument("folder", type=Path, metavar="DIR", help="the built folder")
+    check_parser.set_defaults(verb=check)
+
+
+def _add_build(verbs: Verbs) -> None:
+    parser = verbs.add_parser(
+        "build", help="turn raw files into clean, deduplicated token shards",
+        description="Turn raw files into clean, deduplicated token shards and their tokenizer, "
+                    "for\n'tinygrad-llm train --data DIR'. Stopped, it goes on when it is called "
+                    "again.",
+        epilog="example: tinygrad-llm data build texts archive.zip web.jsonl --out built "
+               "--languages en")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=(
+        "files, folders or patterns of .txt .md .html .jsonl .csv .tsv .parquet, also in .zip "
+        ".tar.gz .gz .zst; '-' for standard input, or 'shakespeare'"))
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
+    tokens = parser.add_argument_group("tokens")
+    tokens.add_argument("--tokenizer", metavar="PATH",
+                        help="a tokenizer's file or folder (default: one is trained)")
+    tokens.add_argument("--vocab-size", type=int, metavar="N",
+                        help="ids of the tokenizer that is trained (8192)")
+    tokens.add_argument("--pattern", metavar="NAME", help=(
+        "what it splits text by: gpt2, cl100k, o200k, llama3, qwen2, or a regular expression "
+        "(gpt2)"))
+    tokens.add_argument("--shard-tokens", type=int, metavar="N", help="tokens in a file (2**25)")
+    what = parser.add_argument_group("what is kept")
+    what.add_argument("--rules", metavar="NAME",
+                      help="quality rules: gopher, c4, both as gopher,c4, light or none (light)")
+    what.add_argument("--languages", metavar="CODES", help="as en,de (all)")
+    what.add_argument("--keep-pii", action="store_const", const=True,
+                      help="leave mail addresses, phone and IP numbers as they are")
+    near = what.add_mutually_exclusive_group()
+    near.add_argument("--near-duplicates", type=float, metavar="X",
+                      help="similarity from which on a document is left out (0.8)")
+    near.add_argument("--no-near-duplicates", action="store_true",
+                      help="leave out exact duplicates only")
+    what.add_argument("--decontaminate", nargs="+", metavar="FILE",
+                      help="leave out documents that share 13 words in a row with these files")
+    what.add_argument("--validation-share", type=float, metavar="X",
+                      help="share of the documents to validate on (0.01)")
+    what.add_argument("--seed", type=int, metavar="N", help="draws those documents (0)")
+    what.add_argument("--text-key", metavar="KEY",
+                      help="the field of .jsonl, .csv and .parquet files that holds the text")
+    how = parser.add_argument_group("how it is done; none of these changes the result")
+    how.add_argument("--workers", type=int, metavar="N", help="processes (all cores)")
+    how.add_argument("--overwrite", action="store_true",
+                     help="replace a finished build of other settings or input")
+    how.add_argument("--keep-work", action="store_true",
+                     help="keep DIR/work, so that later builds redo only what has changed")
+    parser.set_defaults(verb=build)
+
+
+def build(args: argparse.Namespace) -> int:
+    """Build a folder of tokens, and tell what became of the documents."""
+    from ..data.build import build as build_folder
+    from ..data.plan import BuildSettings
+
+    given = {name: getattr(args, name) for name in (
+        "tokenizer", "vocab_size", "pattern", "shard_tokens", "rules", "keep_pii",
+        "near_duplicates", "validation_share", "seed", "text_key")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if args.tokenizer and (args.vocab_size or args.pattern):
+        raise UserError("--vocab-size and --pattern are for a tokenizer that is trained; leave "
+                        "them out, or --tokenizer")
+    if args.no_near_duplicates:
+        given["near_duplicates"] = None
+    if args.languages is not None:
+        given["languages"] = tuple(sorted(filter(None, args.languages.lower().split(","))))
+    settings = BuildSettings(sources=tuple(args.sources),
+                             decontaminate=tuple(args.decontaminate or ()), **given)
+    try:
+        report = build_folder(settings, args.out, workers=args.workers, overwrite=args.overwrite,
+                              keep_work=args.keep_work)
+    except KeyboardInterrupt:
+        print(f"\nstopped; what is done stays in {args.out / 'work'}, and the same command goes "
+              "on from there", file=sys.stderr)
+        return 130
+    print(summary(report))
+    print(f"\n{args.out} is ready; {args.out / 'report.html'} tells more\n"
+          f"train on it: tinygrad-llm train --data {args.out}")
+    return 0
+
+
+def summary(report: dict[str, Any]) -> str:
+    """Return a report in a few lines."""
+    after = {row["stage"]: row for row in report["funnel"]}
+    tokens, duplicates = report["tokens"], report["duplicates"]
+    lines = [("documents read", after["read"]["documents"], _size(after["read"]["bytes"]))]
+    lines += [(f"  dropped: {code}", -entry["documents"], entry["why"])
+              for code, entry in report["dropped"].items()]
+    lines += [(f"  {kind} duplicates", -duplicates[kind]["documents"], "")
+              for kind in ("exact", "near") if duplicates[kind]["documents"]]
+    if report["contaminated"]["documents"]:
+        lines.append(("  in evaluation files", -report["contaminated"]["documents"], ""))
+    lines += [("documents kept", after["decontaminated"]["documents"],
+               _size(after["decontaminated"]["bytes"])),
+              ("tokens to train on", tokens["train"]["tokens"],
+               f"{after['training']['documents']:,} documents"),
+              ("tokens to validate on", tokens["val"]["tokens"],
+               f"{after['validation']['documents']:,} documents")]
+    lines += [(f"not read: {code}", entry["count"], entry["why"])
+              for code, entry in report["unreadable"].items()]
+    wide = max(len(name) for name, _, _ in lines)
+    told = [f"{name:{wide}} {number:>14,}  {more}".rstrip() for name, number, more in lines]
+    return "\n".join([*told, f"{'bytes a token':{wide}} {tokens['bytes_per_token']:>14.2f}  "
+                             f"{tokens['vocab_size']:,} ids"])
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.2f} MB"
+
+
+def show(args: argparse.Namespace) -> int:
+    """Describe a built folder, or a text; write the text where asked."""
+    if args.data != "shakespeare" and (Path(args.data) / "report.json").is_file():
+        if args.text:
+            raise UserError(f"--text is for a text, and {args.data} is a built folder")
+        return _show_built(Path(args.data))
+    from ..data import read_corpus
+
+    text = read_corpus(args.data)
+    characters = "".join(sorted(set(text)))
+    print(f"{args.data}: {len(text):,} characters, {text.count(chr(10)):,} lines, "
+          f"{len(characters)} different characters:\n"
+          f"{characters.encode('unicode_escape').decode()}\n\n{text[:300]}...")
+    if args.text:
+        args.text.write_text(text, encoding="utf-8")
+    return 0
+
+
+def _show_built(folder: Path) -> int:
+    from ..data.built import read_report, samples
+
+    print(summary(read_report(folder)))
+    for title, text in samples(folder):
+        print(f"\n--- {title}\n{text}")
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    """Tell every fault of a built folder; return 1 where there is one."""
+    from ..data.built import faults
+
+    found = faults(args.folder)
+    for fault in found:
+        print(fault)
+    if found:
+        print(f"{len(found)} fault{'s' * (len(found) > 1)}; build {args.folder} again")
+        return 1
+    print(f"{args.folder}: all files are as they were built")
+    return 0

@@ -1,0 +1,54 @@
+"""`tinygrad-llm sample`: let a trained model write."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import UserError
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.description = "Write text with the model of a run."
+    parser.epilog = "example: tinygrad-llm sample --run runs/tiny --prompt 'ROMEO:' -n 500"
+    parser.add_argument("--run", type=Path, metavar="DIR", default=Path("runs/tiny"),
+                        help="the run's folder (runs/tiny)")
+    parser.add_argument("--prompt", metavar="TEXT",
+                        help="what the text goes on from (a new line)")
+    parser.add_argument("-n", "--tokens", type=int, default=500, metavar="N",
+                        help="tokens to write (500)")
+    parser.add_argument("--temperature", type=float, default=0.8, metavar="T",
+                        help="below 1 more cautious, above 1 bolder, 0 always the likeliest (0.8)")
+    parser.add_argument("--top-k", type=int, metavar="K", help="choose among the K likeliest only")
+    parser.add_argument("--top-p", type=float, metavar="P",
+                        help="choose among the likeliest that have a share P of the probability")
+    parser.add_argument("--seed", type=int, metavar="N", help="repeat a sample (default: fresh)")
+    parser.set_defaults(verb=sample)
+
+
+def sample(args: argparse.Namespace) -> int:
+    """Stream text from a run's model."""
+    import numpy as np
+
+    from ..sample import Sampling, generate
+    from ..train.loop import beginning, load_model
+
+    if args.tokens < 0:
+        raise UserError(f"-n must be at least 0, got {args.tokens}")
+    if args.seed is not None and args.seed < 0:
+        raise UserError(f"--seed must be at least 0, got {args.seed}")
+    try:
+        sampling = Sampling(args.temperature, args.top_k, args.top_p)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if args.prompt == "":
+        raise UserError("--prompt must have at least one character; leave it out to begin anew")
+    model, tokenizer, _ = load_model(args.run)
+    prompt = tokenizer.encode(args.prompt or beginning(tokenizer))
+    rng = np.random.Generator(np.random.Philox(args.seed))
+    print(args.prompt or "", end="", flush=True)
+    for token in generate(model, prompt, args.tokens, sampling, rng):
+        print(tokenizer.decode([token]), end="", flush=True)
+    print()
+    return 0

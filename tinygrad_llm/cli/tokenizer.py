@@ -1,0 +1,217 @@
+"""`tinygrad-llm tokenizer`: train one, encode and decode with any, look at it, convert it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..text.tokenizer import Tokenizer
+
+KNOWN = ("a tokenizer.json (also of Hugging Face), a tiktoken rank file, vocab.bpe with\n"
+         "encoder.json, merges.txt with vocab.json, vocab.txt, a SentencePiece .model, or a\n"
+         "folder with one")
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the verbs below this one."""
+    parser.description = "Train, use, look at and convert tokenizers."
+    parser.epilog = (
+        "examples:\n"
+        "  tinygrad-llm tokenizer train my_texts/ --vocab-size 8192 --out tokenizer.json\n"
+        "  tinygrad-llm tokenizer encode --tokenizer tokenizer.json --text 'Hello, world'\n"
+        "  tinygrad-llm tokenizer decode --tokenizer tokenizer.json 15496 11 995\n"
+        "  tinygrad-llm tokenizer show --tokenizer tokenizer.json --text 'Hi' --html page.html\n"
+        "  tinygrad-llm tokenizer convert --tokenizer cl100k_base.tiktoken --out tokenizer.json")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _add_train(verbs)
+    _add_encode(verbs)
+    _add_decode(verbs)
+    _add_show(verbs)
+    _add_convert(verbs)
+
+
+def _verb(verbs: Any, name: str, run: Any, help: str, description: str = ""
+          ) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name, help=help, description=description or help[0].upper() + help[1:] + ".")
+    parser.set_defaults(verb=run)
+    return parser
+
+
+def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tokenizer", required=True, metavar="FILE_OR_FOLDER",
+                        help="a tokenizer file of any known format, or a folder with one")
+    parser.add_argument("--pattern", metavar="NAME_OR_REGEX",
+                        help="how a rank file that is not recognised cuts text: gpt2, cl100k, "
+                             "o200k, llama3, qwen2 or a regular expression")
+
+
+def _add_text(parser: argparse.ArgumentParser) -> None:
+    text = parser.add_mutually_exclusive_group(required=True)
+    text.add_argument("--text", help="the text itself")
+    text.add_argument("--file", metavar="FILE", help="a UTF-8 file; - for standard input")
+    parser.add_argument("--special", default="refuse", metavar="refuse|text|allow|NAME,NAME",
+                        help="special tokens in the text: refuse them, take them as text, allow "
+                             "all or those named (refuse)")
+    parser.add_argument("--errors", default="strict",
+                        choices=["strict", "replace", "ignore", "backslashreplace"],
+                        help="what to do with bytes of a file that are no UTF-8 (strict)")
+
+
+def _add_train(verbs: Any) -> None:
+    parser = _verb(verbs, "train", train, "learn a vocabulary from text",
+                   "Learn a byte-level BPE vocabulary from text; writes a tokenizer.json that "
+                   "Hugging Face's\nlibrary reads too.")
+    parser.add_argument("sources", nargs="+", metavar="FILE_OR_FOLDER",
+                        help="text files, folders of *.txt and *.md files, or 'shakespeare'")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE",
+                        help="the tokenizer.json to write")
+    parser.add_argument("--vocab-size", type=int, default=8192, metavar="N",
+                        help="tokens in all, the 256 bytes and special tokens included (8192)")
+    parser.add_argument("--pattern", default="gpt2", metavar="NAME_OR_REGEX",
+                        help="how text is cut before merging: gpt2, cl100k, o200k, llama3, qwen2 "
+                             "or a regular expression (gpt2)")
+    parser.add_argument("--special", default="<|endoftext|>", metavar="NAME,NAME",
+                        help="special tokens, their ids come last (<|endoftext|>)")
+    parser.add_argument("--min-frequency", type=int, default=2, metavar="N",
+                        help="merge only what is found so often (2)")
+    parser.add_argument("--force", action="store_true", help="write over an existing file")
+
+
+def _add_encode(verbs: Any) -> None:
+    parser = _verb(verbs, "encode", encode, "print the ids of a text as JSON",
+                   f"Print the ids of a text as JSON. The tokenizer is\n{KNOWN}.")
+    _add_tokenizer(parser)
+    _add_text(parser)
+    parser.add_argument("--template", action=argparse.BooleanOptionalAction, default=None,
+                        help="put around the ids what the file's post-processor asks for, such as "
+                             "[CLS] and [SEP] (yes, if it asks for any)")
+
+
+def _add_decode(verbs: Any) -> None:
+    parser = _verb(verbs, "decode", decode, "print the text of ids")
+    _add_tokenizer(parser)
+    parser.add_argument("ids", nargs="*", metavar="ID",
+                        help="ids, or one JSON list; none: read a JSON list from standard input")
+    parser.add_argument("--skip-special", action="store_true", help="leave special tokens out")
+
+
+def _add_show(verbs: Any) -> None:
+    parser = _verb(verbs, "show", show, "show the tokens of a text in colours",
+                   "Show the tokens of a text in colours, and write a page that replays the merges "
+                   "of any word.")
+    _add_tokenizer(parser)
+    _add_text(parser)
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the page to this file")
+
+
+def _add_convert(verbs: Any) -> None:
+    parser = _verb(verbs, "convert", convert, "write a tokenizer in another format")
+    _add_tokenizer(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="PATH",
+                        help="the file or folder to write")
+    parser.add_argument("--format", default="huggingface",
+                        metavar="huggingface|tiktoken|gpt2|bert|sentencepiece",
+                        help="its format (huggingface: a tokenizer.json)")
+
+
+def _load(args: argparse.Namespace) -> Tokenizer:
+    from ..text.formats import load_tokenizer
+
+    return load_tokenizer(args.tokenizer, pattern=args.pattern)
+
+
+def _text(args: argparse.Namespace) -> str:
+    if args.text is not None:
+        return str(args.text)
+    if args.file == "-":
+        try:
+            return sys.stdin.buffer.read().decode("utf-8", args.errors)
+        except UnicodeDecodeError as error:
+            raise UserError(f"standard input is not UTF-8 text: byte 0x"
+                            f"{error.object[error.start]:02x} at offset {error.start}; choose what "
+                            f"to do with such bytes by --errors") from error
+    from ..text.stream import read_chunks
+
+    return "".join(read_chunks(args.file, args.errors))
+
+
+def _special(args: argparse.Namespace) -> Any:
+    rule = args.special
+    return rule if rule in ("refuse", "text", "allow") else rule.split(",")
+
+
+def train(args: argparse.Namespace) -> int:
+    """Learn a vocabulary, and write it."""
+    from ..data.corpus import text_sources
+    from ..text.train_bpe import train_bpe
+
+    if args.out.exists() and not args.force:
+        raise UserError(f"{args.out} exists; name another file, or give --force to replace it")
+    sources = [part for source in args.sources for part in text_sources(source)]
+    specials = tuple(name for name in args.special.split(",") if name)
+    tokenizer = train_bpe(sources, args.vocab_size, pattern=args.pattern, special_tokens=specials,
+                          min_frequency=args.min_frequency)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(args.out)
+    print(f"wrote {args.out}: {tokenizer.vocab_size:,} tokens; look at it: tinygrad-llm tokenizer "
+          f"show --tokenizer {args.out} --text 'Hello, world'")
+    return 0
+
+
+def encode(args: argparse.Namespace) -> int:
+    """Print ids."""
+    tokenizer = _load(args)
+    template = True if args.template is None else args.template
+    print(json.dumps(tokenizer.encode(_text(args), special=_special(args), template=template)))
+    return 0
+
+
+def decode(args: argparse.Namespace) -> int:
+    """Print text."""
+    given = " ".join(args.ids) if args.ids else sys.stdin.read()
+    try:
+        ids = json.loads(given if given.lstrip().startswith("[")
+                         else f"[{','.join(given.replace(',', ' ').split())}]")
+        if not isinstance(ids, list) or any(type(id) is not int for id in ids):
+            raise ValueError("not a list of whole numbers")
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"ids are whole numbers, or one JSON list of them: {error}") from error
+    try:
+        text = _load(args).decode(ids, skip_special=args.skip_special)
+    except (OverflowError, ValueError) as error:
+        raise UserError(str(error)) from error
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    """Colour a text, and write the page."""
+    from ..files import write_in_one_step
+    from ..text.show import coloured, page
+
+    tokenizer, text = _load(args), _text(args)
+    ids, offsets = tokenizer.encode_with_offsets(text, special=_special(args))
+    print(coloured(text, ids, offsets))
+    size = len(text.encode())
+    print(f"{len(text):,} characters, {size:,} bytes, {len(ids):,} tokens: "
+          f"{size / max(len(ids), 1):.2f} bytes a token")
+    if args.html:
+        write_in_one_step(args.html, [page(tokenizer, text, ids, offsets).encode()])
+        print(f"wrote {args.html}; open it in a browser")
+    return 0
+
+
+def convert(args: argparse.Namespace) -> int:
+    """Write a tokenizer in another format."""
+    from ..text.formats import save_tokenizer
+
+    save_tokenizer(_load(args), args.out, args.format)
+    print(f"wrote {args.out}")
+    return 0

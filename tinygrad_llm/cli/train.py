@@ -1,0 +1,97 @@
+"""`tinygrad-llm train`: start a run or go on with one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..machine import usable_cores
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments: its own, and one for each field of TrainConfig."""
+    from ..train.config import PRESETS, TrainConfig, make_config
+
+    parser.description = ("Train a GPT on text. Its folder gets config.toml, metrics.jsonl, "
+                          "tokenizer.json,\ncheckpoint/ and loss.png. Ctrl-C saves; --resume "
+                          "goes on.")
+    parser.epilog = "presets:\n" + "\n".join(
+        f"  {name:6}{c.layers} layers, {c.heads} heads, {c.width} wide, context {c.context}, "
+        f"batch {c.batch}, {c.steps} steps"
+        for name, c in ((name, make_config({"preset": name})) for name in PRESETS)
+    ) + ("\n\nexamples:\n  tinygrad-llm train\n"
+         "  tinygrad-llm train --data my_text.txt --out runs/mine --steps 500\n"
+         "  tinygrad-llm train --resume --out runs/mine --steps 1000")
+    parser.add_argument("--out", type=Path, metavar="DIR",
+                        help="the run's folder (default: runs/PRESET)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--config", type=Path, metavar="FILE.toml",
+                        help="settings to start from; flags override them")
+    parser.add_argument("--threads", type=int, metavar="N",
+                        help=f"cores to use; the result is the same (all: {usable_cores()})")
+    settings = parser.add_argument_group("settings, each also a key of the TOML file")
+    kinds: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": _boolean}
+    metavars = {"int": "N", "float": "X", "str": "TEXT", "bool": "true|false"}
+    for f in fields(TrainConfig):
+        settings.add_argument(
+            f"--{f.name.replace('_', '-')}", dest=f"set_{f.name}", type=kinds[str(f.type)],
+            metavar=metavars[str(f.type)],
+            help=f"{f.metadata['help']} ({f.default})".replace("%", "%%"))
+    parser.set_defaults(verb=train)
+
+
+def _boolean(text: str) -> bool:
+    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in known:
+        raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
+    return known[text.lower()]
+
+
+def train(args: argparse.Namespace) -> int:
+    """Start a run or go on with one."""
+    from ..train.config import make_config, read_settings
+    from ..train.loop import resume_run, start_run
+    from ..train.loop import train as run_to_the_end
+
+    threads = _threads(args.threads)
+    given = read_settings(args.config) if args.config else {}
+    given |= {name.removeprefix("set_"): value for name, value in vars(args).items()
+              if name.startswith("set_") and value is not None}
+    if args.resume:
+        make_config(given)  # an unknown setting is told before anything is opened
+        folder = args.out or Path("runs") / given.get("preset", "tiny")
+        run = resume_run(folder, given)
+        print(f"resuming {folder} after step {run.step} of {run.config.steps}")
+        if run.step >= run.config.steps:
+            print("nothing is left to do; give more --steps to go on")
+            return 0
+    else:
+        config = make_config(given)
+        folder = args.out or Path("runs") / config.preset
+        run = start_run(config, folder)
+        print(f"training in {folder}: {sum(p.size for p in run.optimizer.parameters.values()):,} "
+              f"parameters, {len(run.data.train):,} tokens of {run.data.tokenizer.vocab_size} "
+              f"kinds, {config.steps} steps")
+    if run_to_the_end(run, threads=threads):
+        print(f"done; let it write: tinygrad-llm sample --run {folder}")
+        return 0
+    print(f"stopped after step {run.step} and saved; go on with: "
+          f"tinygrad-llm train --resume --out {folder}")
+    return 130
+
+
+def _threads(given: int | None) -> int:
+    from ..parallel import check_threads
+
+    try:
+        threads = check_threads(given)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if threads > usable_cores():
+        print(f"{threads} threads on {usable_cores()} cores: slower, but the result is the same",
+              file=sys.stderr)
+    return threads

@@ -1,0 +1,136 @@
+"""What every reader of files shares: streams of bytes to pieces of text, to documents.
+
+Memory stays bounded however large a file is. What cannot be used is counted by reason and passed
+over; Refused is raised where that is the rest of the file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import BinaryIO
+
+from .decoding import detect
+from .documents import Document
+
+PART = 1 << 24  # characters of one document; a longer text is cut
+CHUNK = 1 << 20  # read at once, after the first PART
+LINE_LIMIT = 1 << 26  # bytes of a line of .jsonl or a field of .csv; and of a page of HTML
+TEXT_KEYS = ("text", "content", "body", "document", "article", "raw_content")
+
+REASONS = {
+    "unknown-suffix": "files of a kind that is not read",
+    "unreadable": "files or folders that the system would not open",
+    "binary": "files that are not text",
+    "empty": "files or rows without text",
+    "damaged": "files or archives cut short or broken",
+    "encrypted": "archive members behind a password",
+    "expands-too-much": "archives that unpack to far more than text does",
+    "nested-too-deep": "archives in archives in archives, or pages of endlessly nested elements",
+    "too-large": "lines, pages or inner archives too large to hold in memory",
+    "broken-line": "lines of .jsonl that are not JSON in UTF-8",
+    "broken-row": "rows of a table that do not fit its columns",
+    "no-text": "lines or tables without a field of text",
+    "bad-bytes": "byte sequences that are not of the file's encoding, replaced by U+FFFD",
+}
+
+
+class Refused(Exception):
+    """The rest of a file cannot be read; `reason` is one of REASONS."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(REASONS[reason])
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What all readers of a source share: its name, the count of reasons, the key that was asked
+    for, and which bytes or row groups of the file are this reader's own."""
+
+    source: str
+    errors: Counter[str]
+    text_key: str | None = None
+    start: int = 0
+    end: int = -1
+
+    def documents(self, pieces: Iterable[str], name: str) -> Iterator[Document]:
+        """Yield the joined `pieces` as one document, or cut into "name#1", "name#2", ...
+
+        Where there is no text, that is counted.
+        """
+        cut = (part for part in parts(pieces) if not part.isspace())
+        first, second = next(cut, None), next(cut, None)
+        if first is None:
+            self.errors["empty"] += 1
+        elif second is None:
+            yield Document(first, self.source, name)
+        else:
+            for number, part in enumerate(chain((first, second), cut), 1):
+                yield Document(part, self.source, f"{name}#{number}")
+
+
+Reader = Callable[[io.BufferedReader, str, Reading], Iterator[Document]]
+
+
+def parts(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield the joined `pieces`, cut into texts of at most PART characters at the best place."""
+    text = ""
+    for piece in pieces:
+        text += piece
+        while len(text) > PART:
+            end = cut_place(text, PART)
+            yield text[:end]
+            text = text[end:]
+    if text:
+        yield text
+
+
+def cut_place(text: str, limit: int) -> int:
+    """Return where in the second half of text[:limit] to cut: after a paragraph, else a line,
+    else a space, else where no character is torn from the marks that belong to it."""
+    for mark in ("\n\n", "\n", " "):
+        place = text.rfind(mark, limit // 2, limit)
+        if place >= 0:
+            return place + len(mark)
+    for place in range(limit, max(limit - 32, limit // 2), -1):
+        joined = "\u200d" in text[place - 1 : place + 1]  # as in emoji made of several
+        if not joined and not unicodedata.category(text[place]).startswith("M"):
+            return place
+    return limit
+
+
+def decoded(stream: io.BufferedReader, errors: Counter[str]) -> Iterator[str]:
+    """Yield the text of a stream of bytes in pieces, with universal newlines.
+
+    The encoding is told from the first PART bytes; what is not in it becomes U+FFFD and is
+    counted. Raises Refused where it is not text.
+    """
+    data = stream.read(PART + 1)
+    encoding = detect(data, whole=len(data) <= PART)
+    if encoding is None:
+        raise Refused("binary")
+    codec = codecs.getincrementaldecoder(encoding.codec)("replace")
+    newlines = io.IncrementalNewlineDecoder(codec, translate=True)
+    data = data[encoding.mark :]
+    while data:
+        piece = newlines.decode(data)
+        sound = "\ufffd".encode(encoding.codec, "ignore") or b"\xff"  # one that the file itself has
+        if (faults := piece.count("\ufffd") - data.count(sound)) > 0:
+            errors["bad-bytes"] += faults
+        yield piece
+        data = stream.read(CHUNK)
+    yield newlines.decode(b"", final=True)
+
+
+def read_whole(stream: BinaryIO | io.BufferedReader, limit: int) -> bytes:
+    """Return all that is left of a stream. Raises Refused where that is more than `limit`."""
+    data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise Refused("too-large")
+    return data

@@ -1,0 +1,238 @@
+r"""Decoders: from the tokens of a file's spelling back to text.
+
+A decoder takes the list of tokens and returns a list of strings, a chain of them hands the list on,
+and the strings joined at the end are the text. What each does is what the decoder of its name does
+in tokenizer.json.
+
+Tokens may be bytes that are no UTF-8: half a character, cut off by a limit on the length. With
+`lossy` (the default) a decoder puts U+FFFD there, as those of tokenizer.json do. Without it, such
+bytes go through the chain as the lone surrogates U+DC80 to U+DCFF (Python's "surrogateescape"),
+and the exact bytes come out at the end. `decode` and `decode_bytes` do the one and the other:
+
+>>> decode(ByteLevel(), ["ĠÃ", "©", "Ã"])
+' é�'
+>>> decode_bytes(ByteLevel(), ["ĠÃ", "©", "Ã"])
+b' \xc3\xa9\xc3'
+>>> decode(ByteLevel(), ["ĠÃ", "©", "Ã"], errors="ignore")
+' é'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Row
+from dataclasses import dataclass
+from typing import Protocol
+
+import regex
+
+from .alphabet import CHAR_TO_BYTE, unprintable
+from .normalize import Replace as ReplaceInText
+
+_BYTE_TOKEN = regex.compile(r"<0x([0-9A-Fa-f]{2}|\+[0-9A-Fa-f])>")
+
+
+class Decoder(Protocol):
+    """What all decoders have in common."""
+
+    def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
+        """Return the strings that `tokens` become; `lossy` says what becomes of invalid UTF-8."""
+
+
+def decode(decoder: Decoder, tokens: list[str], errors: str = "replace") -> str:
+    """Return the text of `tokens`; `errors` says what becomes of bytes that are no UTF-8.
+
+    "replace" puts U+FFFD as the decoder does by its definition; all else is as in `bytes.decode`:
+    "strict" (UnicodeDecodeError), "ignore", "backslashreplace", "surrogateescape".
+    """
+    if errors == "replace":
+        return "".join(decoder(tokens))
+    return decode_bytes(decoder, tokens).decode("utf-8", errors)
+
+
+def decode_bytes(decoder: Decoder, tokens: list[str]) -> bytes:
+    """Return the exact bytes of `tokens`, UTF-8 or not."""
+    return "".join(decoder(tokens, lossy=False)).encode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True)
+class ByteLevel:
+    """Reads tokens in GPT-2's printable alphabet as the bytes they spell.
+
+    A token with another character, as an added token may be, stands for its own UTF-8.
+    """
+
+    def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
+        """Return one string: a character's bytes may lie in several tokens."""
+        joined = "".join(tokens)
+        if CHAR_TO_BYTE.keys() >= set(joined):
+            spelled = unprintable(joined)
+        else:
+            spelled = b"".join(map(_bytes_of, tokens))
+        return [spelled.decode("utf-8", "replace" if lossy else "surrogateescape")]
+
+
+def _bytes_of(token: str) -> bytes:
+    return unprintable(token) if CHAR_TO_BYTE.keys() >= set(token) else token.encode()
+
+
+@dataclass(frozen=True)
+class ByteFallback:
+    """Reads tokens such as <0xE4> as bytes, and each run of them as UTF-8.
+
+    A run that is not valid becomes one U+FFFD a byte, its valid characters too.
+    """
+
+    def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
+        """Return the tokens with each run of bytes replaced by its text."""
+        strings: list[str] = []
+        run = bytearray()
+        for token in tokens:
+            if len(token) == 6 and (byte := _BYTE_TOKEN.fullmatch(token)):
+                run.append(int(byte[1], 16))
+                continue
+            if run:
+                strings += _read_run(run, lossy)
+                run.clear()
+            strings.append(token)
+        return strings + _read_run(run, lossy)
+
+
+def _read_run(run: bytearray, lossy: bool) -> list[str]:
+    if not run:
+        return []
+    try:
+        return [run.decode("utf-8", "strict" if lossy else "surrogateescape")]
+    except UnicodeDecodeError:
+        return ["\ufffd"] * len(run)
+
+
+@dataclass(frozen=True)
+class WordPiece:
+    """Puts a space before each token but the first, or drops the `prefix` of one that continues.
+
+    `cleanup` takes out the spaces before punctuation and contractions that stand within one token
+    (and the space just put before it).
+    """
+
+    prefix: str = "##"
+    cleanup: bool = True
+
+    def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
+        """Return the tokens as stretches of text."""
+        strings = tokens[:1] + [
+            token[len(self.prefix):] if token.startswith(self.prefix) else " " + token
+            for token in tokens[1:]
+        ]
+        return [_clean_up(string) for string in strings] if self.cleanup else strings
+
+
+_CLEAN_UP = (
+    (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"),
+    (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+)  # fmt: skip
+
+
+def _clean_up(string: str) -> str:
+    if " " in string:
+        for old, new in _CLEAN_UP:
+            string = string.replace(old, new)
+    return string
+
+
+@dataclass(frozen=True)
+class Metaspace:
+    """Turns `replacement` into spaces.
+
+    Unless `prepend_scheme` is "never", those of the first token are dropped, all of them. `split`
+    matters to the pre-tokenizer of this name only.
+    """
+
+    replacement: str = "▁"
+    prepend_scheme: str = "always"
+    split: bool = True
+
+    def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
+        """Return the tokens with spaces."""
+        first = " " if self.prepend_scheme == "never" else ""
+        return [token.replace(self.replacement, " " if k else first)
+                for k, token in enumerate(tokens)]
+
+
+@dataclass(frozen=True)
+class BPEDecoder:
+    """Turns `suffix`, which ends a word, into a space; that of the last token is dropped."""
+
+    suffix: str = "</w>"
+
+    def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
+        """Return the tokens with spaces."""
+        last = len(tokens) - 1
+        return [token.replace(self.suffix, " " if k < last else "")
+                for k, token in enumerate(tokens)]
+
+
+@dataclass(frozen=True)
+class Fuse:
+    """Joins all strings, so that what follows in the chain sees one."""
+
+    def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
+        """Return one string."""
+        return ["".join(tokens)]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Drops up to `start` characters `content` at the beginning of each string, `stop` at its end.
+
+    `content` is one character (ValueError).
+    """
+
+    content: str = " "
+    start: int = 0
+    stop: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.content) != 1:
+            raise ValueError(f"Strip: content must be one character, got {self.content!r}")
+
+    def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
+        """Return the strings stripped."""
+        return [self._strip(token) for token in tokens]
+
+    def _strip(self, token: str) -> str:
+        start = min(self.start, len(token) - len(token.lstrip(self.content)))
+        token = token[start:]
+        stop = min(self.stop, len(token) - len(token.rstrip(self.content)))
+        return token[:len(token) - stop]
+
+
+@dataclass(frozen=True)
+class Replace:
+    """Replaces each match of `pattern` by `content`, literally; see `normalize.Replace`."""
+
+    pattern: str
+    content: str
+    is_regex: bool = False
+
+    def __post_init__(self) -> None:
+        self._in_text()  # refuses what is no pattern
+
+    def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
+        """Return the strings with the matches replaced."""
+        return list(map(self._in_text(), tokens))
+
+    def _in_text(self) -> ReplaceInText:
+        return ReplaceInText(self.pattern, self.content, self.is_regex)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Applies `decoders` one after the other."""
+
+    decoders: Row[Decoder]
+
+    def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
+        """Return the strings that the last one makes."""
+        for decoder in self.decoders:
+            tokens = decoder(tokens, lossy)
+        return tokens

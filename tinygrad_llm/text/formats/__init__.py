@@ -1,0 +1,98 @@
+"""Files that hold tokenizers: each kind has a module, and a file's content tells its kind.
+
+    huggingface     tokenizer.json                          tiktoken        rank files
+    gpt2            vocab.json and merges.txt, or so        tekken          tekken.json
+    bert            vocab.txt                               sentencepiece   tokenizer.model
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import regex
+
+from ...errors import UserError
+from ..tokenizer import Tokenizer
+from . import bert, gpt2, huggingface, huggingface_write, sentencepiece, tekken, tiktoken
+
+HEAD = 1 << 12  # bytes that a file's kind is told by
+IN_A_FOLDER = ("tokenizer.json", "tekken.json", "tokenizer.model", "vocab.txt")  # first come
+
+_RANK = regex.compile(rb"[A-Za-z0-9+/]+={0,2} \d+\r?\n")
+_GPT2_VOCAB = regex.compile(rb'\s*\{\s*"(?:[^"\\]|\\.)++"\s*:\s*\d')
+_TEKKEN = regex.compile(rb'\s*\{\s*"(?:config|vocab)"\s*:')
+_PIECE = regex.compile(rb"\n[\x02-\x7f]\n", regex.DOTALL)  # field 1, its length, field 1 in it
+
+SAVERS: dict[str, Callable[[Tokenizer, Path], None]] = {
+    "huggingface": huggingface_write.save, "tiktoken": tiktoken.save, "gpt2": gpt2.save,
+    "bert": bert.save, "sentencepiece": sentencepiece.save_sentencepiece}
+"""The formats that can be written, as `save_tokenizer` takes them."""
+
+
+def load_tokenizer(path: str | Path, pattern: str | None = None) -> Tokenizer:
+    """Return the tokenizer in `path`: a file of any kind above, or a folder that has one.
+
+    pattern: where text is cut, for files that do not say it; see `patterns`. Raises UserError where
+    the file cannot be read, is of no known kind, or holds what is not known here.
+    """
+    path = Path(path)
+    if path.is_dir():
+        for name in IN_A_FOLDER[:-1]:
+            if (path / name).is_file():
+                return load_tokenizer(path / name, pattern)
+        if gpt2.find(path):
+            return gpt2.load(path, pattern)
+        if (path / IN_A_FOLDER[-1]).is_file():
+            return load_tokenizer(path / IN_A_FOLDER[-1], pattern)
+        raise UserError(f"{path} has no tokenizer: expected {', '.join(IN_A_FOLDER)}, or "
+                        "vocab.json and merges.txt in it; or give the path of a file")
+    kind = kind_of(path)
+    if kind == "tiktoken":
+        return tiktoken.load(path, pattern)
+    if kind == "gpt2":
+        return gpt2.load(path, pattern)
+    if pattern is not None:
+        raise UserError(f"{path} is of the kind {kind}, which says by itself where text is cut; "
+                        "leave out the pattern")
+    return {"huggingface": huggingface.load, "tekken": tekken.load, "bert": bert.load,
+            "sentencepiece": sentencepiece.load_sentencepiece}[kind](path)
+
+
+def kind_of(path: str | Path) -> str:
+    """Return the name of the module for the file `path`, told by its first bytes.
+
+    Raises UserError where it cannot be read or is of no known kind.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}; give the path of a "
+                        "tokenizer's file or folder") from error
+    if head.lstrip()[:1] == b"{":
+        if _TEKKEN.match(head):
+            return "tekken"
+        return "gpt2" if _GPT2_VOCAB.match(head) else "huggingface"
+    if head.startswith(b"#version") or path.name in ("merges.txt", "vocab.bpe"):
+        return "gpt2"
+    if _RANK.match(head):
+        return "tiktoken"
+    if _PIECE.match(head):
+        return "sentencepiece"
+    if head.strip() and b"\0" not in head and len(head.split(b"\n")[0].split()) <= 1:
+        return "bert"
+    raise UserError(f"{path} is no tokenizer of a known kind: a tokenizer.json, tekken.json, rank "
+                    "file of tiktoken, vocab.json with merges.txt, vocab.txt or SentencePiece model"
+                    )
+
+
+def save_tokenizer(tokenizer: Tokenizer, path: str | Path, format: str = "huggingface") -> None:
+    """Write the tokenizer to `path` in a format of SAVERS; gpt2 and bert write into a folder.
+
+    Raises UserError where the format cannot say what the tokenizer does.
+    """
+    if format not in SAVERS:
+        raise UserError(f"tokenizers cannot be saved as {format!r}; known are {', '.join(SAVERS)}")
+    SAVERS[format](tokenizer, Path(path))

@@ -1,0 +1,146 @@
+"""A Tokenizer written as tokenizer.json, so that other libraries load it and give the same ids.
+
+What the format cannot say is refused by name. A vocabulary without merges, as tiktoken's files have
+it, gets one merge a token where that does the same (see `merges`), else all that it implies, as in
+the published files of Llama 3. Those that make one token then follow each other, where by the ranks
+they would be equals: it takes unusual text to tell.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from ...files import write_in_one_step
+from .. import pretokenize
+from ..alphabet import printable
+from ..bpe import BPE
+from ..char_bpe import CharBPE
+from ..special import AddedToken
+from ..spelled import Spelled
+from ..tokenizer import Tokenizer
+from ..unigram import Unigram
+from ..wordpiece import WordPiece
+from .huggingface import WORDPIECE, check_added, steps_of
+from .huggingface_parts import write_part
+from .merges import Merge, merges_of
+
+
+def save(tokenizer: Tokenizer, path: str | Path) -> None:
+    """Write the tokenizer to `path` as a tokenizer.json, in one step.
+
+    Raises UserError where it has what the format cannot say.
+    """
+    text = json.dumps(to_json(tokenizer), ensure_ascii=False, indent=1)
+    write_in_one_step(path, [text.encode()])
+
+
+def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return the value of the tokenizer.json that defines `tokenizer`; UserError as in `save`."""
+    model = _write_model(tokenizer)
+    tokens = sorted(tokenizer.added.tokens, key=lambda token: token.id)
+    _hold(model, tokens)
+    pre_tokenizer = tokenizer.pre_tokenizer
+    if isinstance(tokenizer.model, BPE | Spelled):
+        pre_tokenizer = _with_bytes(pre_tokenizer)
+    parts = {"normalizer": tokenizer.normalizer, "pre_tokenizer": pre_tokenizer,
+             "post_processor": tokenizer.template, "decoder": tokenizer.decoder}
+    return {"version": "1.0", "truncation": None, "padding": None,
+            "added_tokens": [{"id": token.id, **asdict(token)} for token in tokens],
+            **{section: write_part(part, section) for section, part in parts.items()},
+            "model": model}
+
+
+def _with_bytes(part: pretokenize.PreTokenizer | None) -> pretokenize.PreTokenizer:
+    """Return the pre-tokenizer with the ByteLevel at its end that a byte-level model needs."""
+    steps = list(steps_of(part))
+    if steps and isinstance(steps[-1], pretokenize.ByteLevel) and part:
+        return part
+    last = pretokenize.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pretokenize.Sequence([*steps, last])
+
+
+def _write_model(tokenizer: Tokenizer) -> dict[str, Any]:
+    model = tokenizer.model
+    if isinstance(model, Spelled):
+        model = model.model
+    if isinstance(model, Unigram):
+        return _write_unigram(model, tokenizer)
+    vocab = dict(sorted({**tokenizer.unused, **model.vocab}.items(), key=lambda item: item[1]))
+    if isinstance(model, WordPiece):
+        names = [setting.name for setting in WORDPIECE[1:]]
+        return {"type": "WordPiece", **{n: getattr(model, n) for n in names}, "vocab": vocab}
+    json: dict[str, Any] = {
+        "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+        "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
+        "ignore_merges": False}
+    if isinstance(model, BPE):
+        merges = _merges(model)
+        json |= {"ignore_merges": model.ignore_merges,
+                 "unk_token": None if model.unknown is None else tokenizer.token(model.unknown),
+                 "merges": [[printable(left), printable(right)] for left, right in merges]}
+    elif isinstance(model, CharBPE):
+        for name in ("continuing_subword_prefix", "end_of_word_suffix"):
+            json[name] = getattr(model, name) or None
+        json |= {name: getattr(model, name)
+                 for name in ("unk_token", "fuse_unk", "byte_fallback", "ignore_merges")}
+        ranked = sorted(zip(model.ranks, model.merges, strict=True), key=lambda pair: pair[0])
+        json["merges"] = [list(merge) for _, merge in ranked]
+    else:
+        raise UserError(f"tokenizer.json has no name for the model {type(model).__name__}")
+    merges_last = json.pop("merges")
+    return {**json, "vocab": vocab, "merges": merges_last}
+
+
+def _merges(model: BPE) -> Iterable[Merge]:
+    """Return the merges of a model, made where it has only ranks."""
+    if model.merges is not None:
+        return model.merges
+    try:
+        return merges_of(model)
+    except UserError:  # there are no such merges
+        return _all_merges(model.tokens)
+
+
+def _all_merges(tokens: dict[bytes, int]) -> Iterable[Merge]:
+    """Yield all pairs of tokens that make a token, in the order of its id."""
+    for token, _ in sorted(tokens.items(), key=lambda item: item[1]):
+        pairs = [(token[:i], token[i:]) for i in range(1, len(token))
+                 if token[:i] in tokens and token[i:] in tokens]
+        yield from sorted(pairs, key=lambda pair: (tokens[pair[0]], tokens[pair[1]]))
+
+
+def _write_unigram(model: Unigram, tokenizer: Tokenizer) -> dict[str, Any]:
+    specials = set(tokenizer.added.by_content)
+    if model.always or any(model.pieces[id][0] not in specials and not _is_byte(model.pieces[id][0])
+                           for id in model.unmatched):
+        raise UserError("tokenizer.json cannot say which pieces win over all others, or are never "
+                        "found in a text, as this model does")
+    return {"type": "Unigram", "unk_id": model.unk_id, "byte_fallback": model.byte_fallback,
+            "vocab": [[token, score] for token, score in model.pieces]}
+
+
+def _is_byte(token: str) -> bool:
+    return len(token) == 6 and token.startswith("<0x") and token.endswith(">")
+
+
+def _hold(model: dict[str, Any], tokens: list[AddedToken]) -> None:
+    """Put added tokens into the vocab of a model's JSON where the library would renumber them.
+
+    It gives those that the vocab lacks the ids from its size on, whatever the file says.
+    """
+    vocab = model["vocab"]
+    known = vocab if isinstance(vocab, dict) else {
+        token: id for id, (token, _) in enumerate(vocab)}
+    lacking = [token for token in tokens if token.content not in known]
+    if [token.id for token in lacking] == list(range(len(vocab), len(vocab) + len(lacking))):
+        lacking = []
+    elif not isinstance(vocab, dict):
+        raise UserError(f"tokenizer.json cannot give the added token {lacking[0].content!r} the id "
+                        f"{lacking[0].id}: the ids behind a Unigram model's pieces have no holes")
+    known.update((token.content, token.id) for token in lacking)  # `known` is `vocab`, or its copy
+    check_added(tokens, known)

@@ -1,0 +1,69 @@
+"""Merges and ranks, the two ways to write byte-level BPE down: when one does what the other does.
+
+Merges say which two tokens are joined, ranks only which joined bytes are a token (see `bpe`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+from ...errors import UserError
+from ..bpe import BPE
+
+Merge = tuple[bytes, bytes]
+
+
+def check_reproduces(model: BPE) -> None:
+    """Raise UserError, naming a token, where ranks would not lead to the ids that merges lead to.
+
+    They do if (1) tokens have their ids in the order of the merges that make them, so both
+    definitions join in the same order, and (2) ranks join no neighbours that merges leave apart.
+    Take such neighbours l and r, whose bytes are the token t. Since nothing was joined across
+    their borders, the merges of t's bytes alone pass through l, r as well; so if these end in t,
+    the merge of l and r exists, and a t whose bytes end elsewhere is the only danger.
+    """
+    merges = model.merges or []
+    made = [model.tokens[left + right] for left, right in merges]
+    for i in range(1, len(made)):
+        if made[i] < made[i - 1]:
+            raise _differs(model, made[i], "its id is below that of a token that is made before it")
+    by_merges, known = BPE(model.tokens, merges), set(merges)
+    for token, id in model.tokens.items():
+        if len(token) == 1 or by_merges.encode_bytes(token) == (id,):
+            continue
+        splits = ((token[:cut], token[cut:]) for cut in range(1, len(token)))
+        apart = [(a, b) for a, b in splits if a in model.tokens and b in model.tokens]
+        if not model.ignore_merges or not known.issuperset(apart):
+            raise _differs(model, id, "its own bytes are not merged into it")
+
+
+def _differs(model: BPE, id: int, reason: str) -> UserError:
+    return UserError(
+        f"ranks and merges would not give the same ids: the token {model.bytes_of[id]!r}, id "
+        f"{id}, is not where ranks would have it ({reason}); save a tokenizer.json instead")
+
+
+def merges_of(model: BPE) -> list[Merge]:
+    """Return the model's merges, made where it has only ranks; UserError where none do the same.
+
+    A token of rank r is made of the two that the ranks below r merge its bytes into.
+    """
+    if model.merges is not None and not model.ignore_merges:
+        return model.merges
+    longer = sorted((id, token) for token, id in model.tokens.items() if len(token) > 1)
+    merges = model.merges or [_halves(model.tokens, token, id) for id, token in longer]
+    check_reproduces(BPE(model.tokens, merges, ignore_merges=False))
+    return merges
+
+
+def _halves(ranks: Mapping[bytes, int], token: bytes, rank: int) -> Merge:
+    parts = [token[i : i + 1] for i in range(len(token))]
+    while len(parts) > 2:
+        joined = [ranks.get(left + right, rank) for left, right in pairwise(parts)]
+        if min(joined) >= rank:
+            raise UserError(f"no merges lead to the token {token!r}, rank {rank}: the ranks below "
+                            f"leave it in {len(parts)} parts; save a rank file or a tokenizer.json")
+        i = joined.index(min(joined))
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+    return parts[0], parts[1]

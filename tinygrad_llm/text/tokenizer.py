@@ -1,0 +1,398 @@
+r"""From text to ids and back: the pipeline that every tokenizer of today is an instance of.
+
+    text       "Héllo <|end|> world"
+    added      "Héllo "            <|end|>    " world"       special.AddedTokens
+    normalizer "hello "                       " world"       normalize
+    pre-tok.   "hello" " "                    " world"       pretokenize
+    model      [17, 4] [9]         50256      [995]          bpe, char_bpe, wordpiece, unigram
+    template   [CLS] ... [SEP]                               template
+
+Every part but the model may be missing. Decoding turns ids into tokens, and a decoder undoes what
+the parts did to the text, as far as it can be undone.
+
+Pieces come again and again, so the ids of short ones are remembered, in a dict that is emptied when
+it is full: memory stays bounded whatever the text is.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UserError
+from . import decoders
+from .aligned import Aligned
+from .alphabet import CHAR_TO_BYTE, unprintable
+from .bpe import BPE
+from .normalize import Normalizer
+from .pretokenize import PreTokenizer, asks_for_first, single_pattern
+from .special import AddedToken, AddedTokens, Special
+from .spelled import Model
+from .stream import StreamDecoder
+from .template import PostProcessor
+
+REMEMBERED = 1 << 16  # pieces
+LONGEST_REMEMBERED = 64  # characters
+LONGEST_CHARACTER = 4  # bytes, so a stream never waits for more tokens
+LARGEST_ID = 2**31 - 1  # ids are int32
+ERRORS = ("strict", "replace", "ignore", "backslashreplace")
+
+
+class Tokenizer:
+    """Turns text into ids and ids into text; see the module for the parts.
+
+    unused: tokens with ids that no text becomes, known to decoding only. Raises UserError where two
+    tokens have one id, or an id is no whole number below 2**31.
+
+    >>> from tinygrad_llm.text.bpe import BPE
+    >>> vocab = {bytes([b]): b for b in range(256)} | {b"an": 256}
+    >>> tokenizer = Tokenizer(BPE(vocab, [(b"a", b"n")]))
+    >>> tokenizer.encode("banana")
+    [98, 256, 256, 97]
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        normalizer: Normalizer | None = None,
+        pre_tokenizer: PreTokenizer | None = None,
+        decoder: decoders.Decoder | None = None,
+        template: PostProcessor | None = None,
+        added: AddedTokens | None = None,
+        unused: Mapping[str, int] | None = None,
+    ) -> None:
+        self.model, self.normalizer, self.pre_tokenizer = model, normalizer, pre_tokenizer
+        self.decoder, self.template = decoder, template
+        self.added = AddedTokens() if added is None else added
+        self.unused = dict(unused or {})
+        vocab = model.vocab
+        self._ids_of = {**self.unused, **vocab}
+        self._ids_of.update((token.content, token.id) for token in self.added.tokens)
+        self._tokens = _by_id(vocab, self.unused, self.added.tokens)
+        self._special_ids = frozenset(self.added.special.values())
+        self.pattern = single_pattern(pre_tokenizer) if isinstance(model, BPE) else None
+        self._remembered: dict[str, tuple[int, ...]] = {}
+        self._bytes: dict[int, bytes] = {}
+        self.vocab_size = max(self._tokens, default=-1) + 1
+
+    # Encoding
+
+    def encode(
+        self, text: str, *, special: Special = "refuse", template: bool = False
+    ) -> list[int]:
+        """Return the ids of `text`; with `template`, what the definition puts around them too.
+
+        special: what becomes of special tokens' texts in `text`: "refuse" raises UserError, "text"
+        encodes them as any other text, "allow" gives them their ids, a collection of names does
+        so for these and refuses the others. Raises UserError for lone surrogates.
+        """
+        ids: list[int] = self.encode_to_array(text, special=special, template=template).tolist()
+        return ids
+
+    def encode_to_array(
+        self, text: str, *, special: Special = "refuse", template: bool = False
+    ) -> NDArray[np.int32]:
+        """Return what `encode` returns, int32 of shape (N,)."""
+        ids = _joined(list(self._parts(text, special)))
+        return self._laid_out(template, ids) if template else ids
+
+    def encode_pair(
+        self, text: str, pair: str, *, special: Special = "refuse", template: bool = True
+    ) -> list[int]:
+        """Return the ids of two texts, as the template sets them side by side."""
+        both = (_joined(list(self._parts(t, special))) for t in (text, pair))
+        ids: list[int] = self._laid_out(template, *both).tolist()
+        return ids
+
+    def encode_with_offsets(
+        self, text: str, *, special: Special = "refuse", template: bool = False
+    ) -> tuple[list[int], NDArray[np.int64]]:
+        """Return what `encode` returns, and (start, end) in `text` of what each id covers (N, 2).
+
+        A token that covers part of a character covers it whole, so spans may overlap. A template's
+        own tokens cover [0, 0). The template may trim spaces (`trim_offsets`), as in HF.
+        """
+        ids, spans = [], [np.zeros((0, 2), np.int64)]
+        for found, places in self._parts_with_spans(text, special):
+            ids += found
+            spans.append(places)
+        offsets = np.concatenate(spans)
+        if self.template:
+            offsets = self.template.trim([self._tokens[id] for id in ids], offsets)
+        if not template:
+            return ids, offsets
+        nowhere = np.zeros((1, 2), np.int64)
+        layout = (self.template or PostProcessor()).layout()
+        offsets = np.concatenate([offsets if part == "A" else nowhere for part in layout])
+        return self._laid_out(True, np.array(ids, np.int32)).tolist(), offsets
+
+    def _parts(self, text: str, special: Special) -> Iterator[NDArray[np.int32]]:
+        _check_text(text)
+        for piece, start, _ in self.added.split(text, special):
+            if isinstance(piece, AddedToken):
+                yield np.array([piece.id], np.int32)
+                continue
+            first = start == 0 and self._keeps_beginning(piece)
+            if self.normalizer:
+                piece = self.normalizer(piece)
+            for part, begin, _ in self.added.split_normalized(piece, special):
+                if isinstance(part, AddedToken):
+                    yield np.array([part.id], np.int32)
+                else:
+                    yield self._ids(part, first=first and begin == 0)
+
+    def _keeps_beginning(self, text: str) -> bool:
+        """Return whether what normalising makes of `text` begins with what began it.
+
+        Told truly only where the pre-tokenizer asks whether its piece is the first.
+        """
+        if not self.normalizer or not asks_for_first(self.pre_tokenizer):
+            return True
+        a = self.normalizer.align(Aligned.of(text))
+        return len(a) > 0 and int(a.starts[0]) == 0
+
+    def _ids(self, stretch: str, first: bool) -> NDArray[np.int32]:
+        """Return the ids of normalised text without added tokens, int32 of shape (N,).
+
+        `first` tells whether the whole text begins with it.
+        """
+        if self.pattern is not None and isinstance(self.model, BPE):
+            return self.model.encode_text(stretch, self.pattern)
+        pieces = self.pre_tokenizer(stretch, first) if self.pre_tokenizer else [stretch]
+        return np.fromiter((id for piece in pieces for id in self._piece_ids(piece)), np.int32)
+
+    def _piece_ids(self, piece: str) -> tuple[int, ...]:
+        ids = self._remembered.get(piece)
+        if ids is None:
+            ids = self.model.encode_piece(piece)
+            if len(piece) <= LONGEST_REMEMBERED:
+                if len(self._remembered) >= REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[piece] = ids
+        return ids
+
+    def _parts_with_spans(
+        self, text: str, special: Special
+    ) -> Iterator[tuple[list[int], NDArray[np.int64]]]:
+        _check_text(text)
+        source = Aligned.of(text)
+        for piece, start, end in self.added.split(text, special):
+            if isinstance(piece, AddedToken):
+                yield [piece.id], np.array([[start, end]])
+                continue
+            a = self.normalizer.align(source[start:end]) if self.normalizer else source[start:end]
+            for part, i, j in self.added.split_normalized(a.text, special):
+                if isinstance(part, AddedToken):
+                    yield [part.id], a.spans([i], [j])
+                    continue
+                first = start == i == 0 and int(a.starts[0]) == 0
+                pieces = self.pre_tokenizer.align(a[i:j], first) if self.pre_tokenizer else [a[i:j]]
+                for b in pieces:
+                    if found := self.model.piece_spans(b.text):
+                        ids, starts, ends = zip(*found, strict=True)
+                        yield list(ids), b.spans(starts, ends)
+
+    def _laid_out(self, template: bool, *texts: NDArray[np.int32]) -> NDArray[np.int32]:
+        post_processor = self.template if template and self.template else PostProcessor()
+        named = dict(zip("AB", texts, strict=False))
+        parts = post_processor.layout(pair=len(texts) == 2)
+        return _joined([named[part] if isinstance(part, str) else np.array([part], np.int32)
+                        for part in parts])
+
+    # Decoding
+
+    def decode(
+        self, ids: Sequence[int] | NDArray[Any], *, errors: str = "replace",
+        skip_special: bool = False,
+    ) -> str:
+        """Return the text of `ids`, without special tokens under `skip_special`.
+
+        errors: what to do with bytes that are no UTF-8, "strict", "replace", "ignore" or
+        "backslashreplace" (Python's error handlers). Raises ValueError for ids that are none of
+        this tokenizer's, and for such bytes under "strict".
+        """
+        if errors not in ERRORS:
+            raise ValueError(f"decode: errors={errors!r} is none of {', '.join(ERRORS)}")
+        known = self._known(ids, skip_special)
+        if isinstance(self.decoder, decoders.ByteLevel):
+            return b"".join(map(self._bytes_of, known)).decode("utf-8", errors)
+        tokens = [self._tokens[id] for id in known]
+        return decoders.decode(self.decoder, tokens, errors) if self.decoder else " ".join(tokens)
+
+    def stream_decoder(self) -> TokenStream:
+        """Return what gives the text of ids as they come, whole characters only."""
+        return TokenStream(self)
+
+    def decode_bytes(
+        self, ids: Sequence[int] | NDArray[Any], *, skip_special: bool = False
+    ) -> bytes:
+        """Return the exact bytes of `ids`, which need not be whole characters; see `decode`."""
+        known = self._known(ids, skip_special)
+        if isinstance(self.decoder, decoders.ByteLevel):
+            return b"".join(map(self._bytes_of, known))
+        tokens = [self._tokens[id] for id in known]
+        return decoders.decode_bytes(self.decoder, tokens) if self.decoder else " ".join(
+            tokens).encode()
+
+    def _known(self, ids: Sequence[int] | NDArray[Any], skip_special: bool) -> list[int]:
+        array = np.asarray(ids)
+        if array.ndim != 1:
+            raise ValueError(f"decode: ids must have shape (N,), got {array.shape}; go row by row")
+        if array.size and array.dtype.kind not in "iu":
+            raise ValueError(f"decode: ids must be integers, got {array.dtype}")
+        known: list[int] = array.tolist()
+        if not self._tokens.keys() >= set(known):
+            place = next(i for i, id in enumerate(known) if id not in self._tokens)
+            fault = self._fault(known[place])
+            raise ValueError(f"decode: id {known[place]} at position {place} {fault}; these ids "
+                             "come from another tokenizer")
+        return [id for id in known if id not in self._special_ids] if skip_special else known
+
+    def _fault(self, id: int) -> str:
+        if 0 <= id < self.vocab_size:
+            return f"is not used, though it is in [0, {self.vocab_size})"
+        return f"is not in [0, {self.vocab_size})"
+
+    def _bytes_of(self, id: int) -> bytes:
+        """Return the bytes that a token of a byte-level tokenizer stands for.
+
+        An added token stands for its own text, even where the alphabet could spell bytes by it.
+        """
+        if id not in self._bytes:
+            token = self._tokens[id]
+            spelled = token not in self.added.by_content and CHAR_TO_BYTE.keys() >= set(token)
+            self._bytes[id] = unprintable(token) if spelled else token.encode()
+        return self._bytes[id]
+
+    # The vocabulary
+
+    def token(self, id: int) -> str:
+        """Return the token with this id, as files spell it; ValueError where there is none."""
+        if id not in self._tokens:
+            raise ValueError(f"token: id {id} {self._fault(id)}")
+        return self._tokens[id]
+
+    def id(self, token: str) -> int:
+        """Return the id of this token, spelled as files do; ValueError where there is none."""
+        if token not in self._ids_of:
+            raise ValueError(f"id: {token!r} is no token; byte-level tokens are spelled in GPT-2's "
+                             "alphabet, with 'Ġ' for a space")
+        return self._ids_of[token]
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """All tokens and their ids, added ones too."""
+        return dict(self._ids_of)
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """The special tokens and their ids."""
+        return dict(self.added.special)
+
+    # Files. The formats build tokenizers, so they stand above this module and are looked up late.
+
+    def save(self, path: str | Path) -> None:
+        """Write this tokenizer to `path` as a tokenizer.json, in one step."""
+        _formats().save_tokenizer(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Tokenizer:
+        """Return the tokenizer in the file `path`, of any kind that `formats` knows."""
+        tokenizer: Tokenizer = _formats().load_tokenizer(path)
+        return tokenizer
+
+
+class TokenStream:
+    """The text of ids as they come: a character is given out when its last byte is there.
+
+    Byte-level tokens are bytes, and their characters are put together as they come. What another
+    decoder makes of a token depends on those before it, so there those that completed the last
+    characters are decoded with it.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._bytes = StreamDecoder()
+        self._byte_level = isinstance(tokenizer.decoder, decoders.ByteLevel)
+        self._recent: list[int] = []
+        self._before = 0  # of the recent ids, how many had been given out before the last came
+        self._given = ""
+
+    def push(self, id: int) -> str:
+        """Return the characters that this id completes. Raises ValueError for an unknown id."""
+        if self._byte_level:
+            return self._bytes.push(self._tokenizer.decode_bytes([id]))
+        self._recent.append(id)
+        text = self._tokenizer.decode(self._recent)
+        if text.endswith("\ufffd") and len(self._recent) < self._before + LONGEST_CHARACTER:
+            return ""
+        new = text[len(self._given):]
+        self._recent = self._recent[self._before:]
+        self._before = len(self._recent)
+        self._given = self._tokenizer.decode(self._recent)
+        return new
+
+    def finish(self) -> str:
+        """Return what is left, an unfinished character as U+FFFD."""
+        if self._byte_level:
+            return self._bytes.finish()
+        return self._tokenizer.decode(self._recent)[len(self._given):]
+
+
+def _formats() -> Any:
+    return importlib.import_module(".formats", __package__)
+
+
+def _joined(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.empty(0, np.int32)
+
+
+def _check_text(text: str) -> None:
+    if not isinstance(text, str):
+        raise ValueError(f"encode: the text must be a str, got {type(text).__name__}")
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"the text has a lone surrogate, U+{ord(text[error.start]):04X}, at position "
+            f"{error.start}, which is no character; replace it with "
+            'text.encode("utf-8", "replace").decode()'
+        ) from None
+
+
+def _by_id(
+    vocab: Mapping[str, int], unused: Mapping[str, int], added: Collection[AddedToken]
+) -> dict[int, str]:
+    """Return the token of each id, an added one where both claim it; UserError as above."""
+    contents = {token.content: token.id for token in added}
+    known = {**vocab, **unused}
+    for ids in (known, contents):
+        check_ids(ids)
+    return {id: token for ids in (known, contents) for token, id in ids.items()}
+
+
+def check_ids(ids: Mapping[str, Any]) -> None:
+    """Raise UserError where one of the tokens' ids is none, or is another's too."""
+    kinds = set(map(type, ids.values())) - {int}
+    if not kinds and len(set(ids.values())) == len(ids) and (
+            not ids or 0 <= min(ids.values()) <= max(ids.values()) <= LARGEST_ID):
+        return
+    holders: dict[int, str] = {}
+    for token, id in ids.items():
+        if type(id) is not int or not 0 <= id <= LARGEST_ID:
+            raise UserError(f"the token {token!r} has the id {str(id)[:40]}; ids are whole numbers "
+                            f"from 0 to {LARGEST_ID}")
+        if id in holders:
+            raise UserError(f"the tokens {holders[id]!r} and {token!r} both have the id {id}; give "
+                            "each its own")
+        holders[id] = token
