@@ -144,7 +144,8 @@ def _lengths(report: Report) -> str:
     names = ["0" if k == 0 else str(2 ** (k - 1)) if k < 11 else f"{2 ** (k - 11)} Ki"
              for k in range(len(counts))]
     return (_upright(list(zip(names[first:], counts[first:], strict=True)))
-            + "<p>Tokens in a document; each bar reaches to twice the number under it (1 Ki is 1024).</p>")
+            + "<p>Tokens in a document; each bar reaches to twice the number under it (1 Ki is "
+              "1024).</p>")
 
 
 def _tokens(report: Report) -> str:

@@ -131,7 +131,8 @@ def _main_left_out() -> Iterator[None]:
     Nothing in it is needed, and one without `if __name__ == "__main__":` would run again in each.
     """
     main = sys.modules["__main__"]
-    kept = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    names = ("__file__", "__spec__")
+    kept: dict[str, Any] = {name: vars(main).pop(name) for name in names if name in vars(main)}
     main.__spec__ = None  # where spawn.get_preparation_data looks first, then at __file__
     try:
         yield

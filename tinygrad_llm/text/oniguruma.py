@@ -11,7 +11,7 @@ alike does not always mean the same:
     \x{3042}      the character of that number              (regex: not known)
     x{1,3}+       one or more of x{1,3}                     (regex: possessive)
     x{3}?         three or none                             (regex: lazy)
-    [a--b] [a||b] characters like any other                 (regex: operations on sets)
+    [+--] [a||b]  a range up to -, and |                    (regex: operations on sets)
 
 So a pattern is read here and respelled. What is neither alike nor respelled (calls of groups,
 absent operators, verbose mode, named back references, ...) is refused by name. What may differ
@@ -182,6 +182,8 @@ class _Reader:
                 negated = self.pattern[self.place + 1:self.place + 2] == "^"
                 written.append("[^" if negated else "[")
                 self.place, depth, first = self.place + 1 + negated, depth + 1, True
+            elif first and self.pattern.startswith("--", self.place):
+                raise self._unknown("a class that begins with a range from -")
             else:
                 self.place += 1
                 if char == "]" and not first:

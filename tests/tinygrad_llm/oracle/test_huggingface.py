@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vocabularies import vocabulary
 
 from tinygrad_llm.text.aligned import Aligned
 from tinygrad_llm.text.alphabet import BYTE_TO_CHAR, printable
 from tinygrad_llm.text.formats import huggingface, huggingface_write
 from tinygrad_llm.text.formats.huggingface_parts import read_part
 from tinygrad_llm.text.tokenizer import Tokenizer
-from vocabularies import vocabulary
 
 pytestmark = pytest.mark.oracle
 tokenizers = pytest.importorskip("tokenizers")
@@ -31,7 +31,7 @@ texts = st.lists(st.one_of(
                      "<|endoftext|>", "[CLS]", "<unk>", "<0x41>"])), max_size=30).map("".join)
 
 SAMPLES = {
-    "plays": "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n"
+    "plays": "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak.\n"
              "I'll say't; 'tis he, he'll see and we've WE'VE don't DON'T o'er th'expense.\n",
     "code": "def f(x: int) -> str:\n    \"\"\"Doc.\"\"\"\n\treturn f'{x!r:>10}'  # done\n\n\n"
             "int main(void) {\r\n  for (;;) { i++; a[i] = ~b & 0xFF; }\r\n}\r\n",
@@ -148,8 +148,9 @@ behaviors = st.sampled_from(
 patterns = st.one_of(
     st.sampled_from([" ", "a", "--", "", "."]).map(lambda p: {"String": p}),
     st.sampled_from([
-        r"\s+", r"\p{L}+|\p{N}", r"x*", r"(?=[A-Z])", r"\p{N}{1,3}+", r"(?i:s)|\h", r"[^\s\p{L}]?\p{L}+",
-        r"^a|b$", r"[a-z&&[^aeiou]]+", r"\d{2}?", r" ?[^\s\p{L}\p{N}]++[\r\n]*", r"\s+(?!\S)|\s+",
+        r"\s+", r"\p{L}+|\p{N}", r"x*", r"(?=[A-Z])", r"\p{N}{1,3}+", r"(?i:s)|\h",
+        r"[^\s\p{L}]?\p{L}+", r"^a|b$", r"[a-z&&[^aeiou]]+", r"\d{2}?",
+        r" ?[^\s\p{L}\p{N}]++[\r\n]*", r"\s+(?!\S)|\s+",
     ]).map(lambda p: {"Regex": p}))
 simple = st.one_of(
     st.builds(dict, type=st.just("Split"), pattern=patterns, behavior=behaviors,
@@ -159,8 +160,8 @@ simple = st.one_of(
     st.builds(dict, type=st.just("Punctuation"), behavior=behaviors),
     st.builds(dict, type=st.just("Digits"), individual_digits=st.booleans()),
     st.builds(dict, type=st.just("CharDelimiterSplit"), delimiter=st.sampled_from("-a ")),
-    st.builds(dict, type=st.just("Metaspace"), replacement=st.sampled_from("▁_"), split=st.booleans(),
-              prepend_scheme=st.sampled_from(["always", "first", "never"])))
+    st.builds(dict, type=st.just("Metaspace"), replacement=st.sampled_from("▁_"),
+              split=st.booleans(), prepend_scheme=st.sampled_from(["always", "first", "never"])))
 byte_levels = st.builds(dict, type=st.just("ByteLevel"), add_prefix_space=st.booleans(),
                         trim_offsets=st.booleans(), use_regex=st.booleans())
 pre_tokenizers = st.one_of(simple, byte_levels, st.builds(
@@ -181,7 +182,7 @@ def test_pre_tokenizers_cut_at_the_same_places(part: dict[str, Any], drawn: list
         aligned = ours.align(Aligned.of(text))
         assert [a.text for a in aligned] == pieces
         for a, (_, offsets) in zip(aligned, wanted, strict=True):
-            if len(a) > 1 or a.ends[0] > a.starts[0]:  # but for what was put in front
+            if (a.ends > a.starts).any():  # but for what was put in front
                 assert (a.starts[0], a.ends[-1]) == offsets
 
 

@@ -31,7 +31,7 @@ def found(pattern: str, text: str) -> list[str]:
         (r"a(?i)b|c", "aB aC ab", ["aB", "aC", "ab"]),
         (r"(?:a(?i)b)c", "aBc aBC", ["aBc"]),
         (r"\x{3042}\x61", "あa", ["あa"]),
-        (r"[a--]", "a-b", ["a", "-"]),
+        (r"[+--]", "a+b-,", ["+", "-", ","]),
         (r"[a||b]", "|b", ["|", "b"]),
         (r"[~~]", "~", ["~"]),
         (r"[a-z&&[^aeiou]]", "hello", ["h", "l", "l"]),
@@ -62,6 +62,7 @@ def test_what_patterns_mean(pattern: str, text: str, matches: list[str]) -> None
         (r"\g<1>", r"\\g at position 0"),
         (r"\y", r"\\y at position 0"),
         (r"\p{Nonsense}", "unknown property"),
+        (r"[--a]", "begins with a range from -"),
         (r"\x{110000}", "cannot be used"),
         ("(" * 50_000 + ")" * 50_000, "cannot be used"),
     ])

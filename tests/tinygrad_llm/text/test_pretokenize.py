@@ -82,7 +82,9 @@ def test_first_is_the_piece_that_begins_the_text() -> None:
 
 
 @given(any_pre_tokenizer, texts, st.booleans())
-def test_aligned_pieces_are_the_pieces(pre_tokenizer: p.PreTokenizer, text: str, first: bool) -> None:
+def test_aligned_pieces_are_the_pieces(
+    pre_tokenizer: p.PreTokenizer, text: str, first: bool
+) -> None:
     pieces = pre_tokenizer(text, first)
     aligned = pre_tokenizer.align(Aligned.of(text), first)
     assert [a.text for a in aligned] == pieces and all(pieces)

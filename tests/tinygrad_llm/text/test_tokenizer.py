@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import pickle
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_llm.errors import UserError
+from tinygrad_llm.text import decoders, normalize, pretokenize, template
+from tinygrad_llm.text.bpe import BPE
+from tinygrad_llm.text.char_bpe import CharBPE
+from tinygrad_llm.text.patterns import GPT2, O200K
+from tinygrad_llm.text.special import AddedToken, AddedTokens
+from tinygrad_llm.text.tokenizer import LONGEST_REMEMBERED, REMEMBERED, Tokenizer
+from tinygrad_llm.text.unigram import Unigram
+from tinygrad_llm.text.wordpiece import WordPiece
+
+BYTES = {bytes([b]): b for b in range(256)}
+MERGES = [(b"a", b"b"), (b" ", b"a"), (b"\xc3", b"\xa9"), (b"ab", b"ab")]
+VOCAB = BYTES | {left + right: 256 + i for i, (left, right) in enumerate(MERGES)}
+END, PAD, TOOL = 300, 301, 302  # 260 to 299 are not used
+ADDED = [AddedToken("<|end|>", END), AddedToken("<pad>", PAD), AddedToken("<tool>", TOOL, False)]
+BEGIN = template.BertProcessing(("<|end|>", END), ("<pad>", PAD))
+texts = st.text(st.one_of(st.characters(exclude_categories=("Cs",)), st.sampled_from(" abé<|>")))
+
+
+def byte_level(pattern: str | None = GPT2) -> Tokenizer:
+    cuts = pretokenize.Pattern(pattern) if pattern else None
+    return Tokenizer(BPE(VOCAB, MERGES), pre_tokenizer=cuts, decoder=decoders.ByteLevel(),
+                     template=BEGIN, added=AddedTokens(ADDED))
+
+
+def words() -> Tokenizer:
+    normalizer = normalize.BertNormalizer()
+    vocab = {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "un": 3, "##able": 4, "e": 5, "##e": 6, ",": 7}
+    return Tokenizer(
+        WordPiece(vocab), normalizer=normalizer, pre_tokenizer=pretokenize.BertPreTokenizer(),
+        decoder=decoders.WordPiece(), template=template.BertProcessing(("[SEP]", 2), ("[CLS]", 1)),
+        added=AddedTokens([AddedToken("[CLS]", 1), AddedToken("[SEP]", 2)], normalizer))
+
+
+@given(texts, st.sampled_from([None, GPT2, O200K, "a+"]))
+def test_decode_undoes_encode(text: str, pattern: str | None) -> None:
+    tokenizer = byte_level(pattern)
+    ids = tokenizer.encode(text, special="text")
+    assert tokenizer.decode(ids) == text and tokenizer.decode_bytes(ids) == text.encode()
+    array = tokenizer.encode_to_array(text, special="text")
+    assert array.dtype == np.int32 and array.tolist() == ids and tokenizer.decode(array) == text
+    allowed = tokenizer.encode(text, special="allow")
+    assert tokenizer.decode(allowed) == text
+    assert not {END, PAD} & set(ids)
+
+
+@given(texts, st.sampled_from([GPT2, O200K]))
+def test_the_fast_way_is_the_plain_way(text: str, pattern: str) -> None:
+    fast = byte_level(pattern)
+    plain = byte_level(pattern)
+    plain.pattern = None
+    assert fast.pattern == pattern
+    assert fast.encode(text, special="allow") == plain.encode(text, special="allow")
+
+
+@given(texts, st.sampled_from(["allow", "text"]), st.booleans())
+def test_offsets_cover_the_text(text: str, special: str, with_template: bool) -> None:
+    tokenizer = byte_level()
+    ids, offsets = tokenizer.encode_with_offsets(text, special=special, template=with_template)
+    assert ids == tokenizer.encode(text, special=special, template=with_template)
+    assert offsets.shape == (len(ids), 2) and offsets.dtype == np.int64
+    inner = offsets[1:-1] if with_template else offsets
+    assert sorted({i for start, end in inner.tolist() for i in range(start, end)}) == list(
+        range(len(text)))
+    for id, (start, end) in zip(ids, offsets.tolist(), strict=True):
+        piece = tokenizer.decode_bytes([id])
+        assert piece in text[start:end].encode() or (with_template and start == end == 0)
+
+
+def test_offsets_go_through_normalisation() -> None:
+    tokenizer = words()
+    ids, offsets = tokenizer.encode_with_offsets("  Unable, É[SEP]", special="allow", template=True)
+    assert ids == [1, 3, 4, 7, 5, 2, 2]
+    assert offsets.tolist() == [[0, 0], [2, 4], [4, 8], [8, 9], [10, 11], [11, 16], [0, 0]]
+
+
+def test_offsets_are_trimmed_where_the_template_says_so() -> None:
+    tokenizer = Tokenizer(BPE(VOCAB, MERGES), pre_tokenizer=pretokenize.ByteLevel(False),
+                          template=template.ByteLevel(add_prefix_space=False))
+    assert tokenizer.encode_with_offsets("b ab")[1].tolist() == [[0, 1], [2, 3], [3, 4]]
+
+
+def test_special_tokens_go_by_the_rule() -> None:
+    tokenizer = byte_level()
+    text = "a<|end|>b<pad>"
+    with pytest.raises(UserError, match=r"special token '<\|end\|>' at position 1"):
+        tokenizer.encode(text)
+    with pytest.raises(UserError, match="'<pad>' at position 9"):
+        tokenizer.encode_with_offsets(text, special={"<|end|>"})
+    assert tokenizer.encode(text, special="allow") == [97, END, 98, PAD]
+    assert tokenizer.encode(text, special={"<|end|>", "<pad>"}) == [97, END, 98, PAD]
+    assert tokenizer.encode(text, special="text") == list(text.encode())
+    assert tokenizer.encode("<tool>") == [TOOL]
+    assert tokenizer.special_tokens == {"<|end|>": END, "<pad>": PAD}
+
+
+def test_templates() -> None:
+    tokenizer = byte_level()
+    assert tokenizer.encode("ab", template=True) == [PAD, 256, END]
+    assert tokenizer.encode("", template=True) == [PAD, END]
+    assert tokenizer.encode_pair("ab", "b") == [PAD, 256, END, 98, END]
+    assert tokenizer.encode_pair("ab", "b", template=False) == [256, 98]
+    tokenizer.template = None
+    assert tokenizer.encode("ab", template=True) == [256]
+
+
+def test_decoding() -> None:
+    tokenizer = byte_level()
+    assert tokenizer.decode([97, END, 98]) == "a<|end|>b"
+    assert tokenizer.decode([97, END, TOOL], skip_special=True) == "a<tool>"
+    assert tokenizer.decode_bytes([0xC3, PAD], skip_special=True) == b"\xc3"
+    assert tokenizer.decode([0xC3, 97]) == "\ufffda"
+    assert tokenizer.decode([0xC3, 97], errors="ignore") == "a"
+    assert tokenizer.decode([0xC3, 97], errors="backslashreplace") == "\\xc3a"
+    with pytest.raises(UnicodeDecodeError):
+        tokenizer.decode([0xC3, 97], errors="strict")
+    with pytest.raises(ValueError, match="errors='none' is none of strict, replace"):
+        tokenizer.decode([97], errors="none")
+    assert tokenizer.decode([]) == "" and tokenizer.decode(np.zeros(0)) == ""
+    tokenizer = words()
+    assert tokenizer.decode([1, 3, 4, 7, 2]) == "[CLS] unable, [SEP]"
+    tokenizer.decoder = None
+    assert tokenizer.decode([3, 4]) == "un ##able" and tokenizer.decode_bytes([5]) == b"e"
+
+
+def test_an_added_token_stands_for_its_own_text() -> None:
+    """Though 'é' could spell the byte 0xe9."""
+    added = AddedTokens([AddedToken("é", 300, False)])
+    tokenizer = Tokenizer(BPE(VOCAB, MERGES), decoder=decoders.ByteLevel(), added=added)
+    assert tokenizer.encode("aéa") == [97, 300, 97]
+    assert tokenizer.decode([97, 300, 97]) == "aéa"
+
+
+@pytest.mark.parametrize(
+    "ids, message",
+    [
+        ([97, 303], r"id 303 at position 1 is not in \[0, 303\)"),
+        ([97, 98, -1], r"id -1 at position 2 is not in \[0, 303\)"),
+        ([2**40], r"id 1099511627776 at position 0"),
+        ([260], r"id 260 at position 0 is not used, though it is in \[0, 303\)"),
+        ([0.5], "must be integers, got float64"),
+        ([[1]], r"shape \(N,\), got \(1, 1\)"),
+    ])
+def test_ids_of_no_token(ids: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        byte_level().decode(ids)
+
+
+def test_the_vocabulary() -> None:
+    tokenizer = byte_level()
+    assert tokenizer.vocab_size == 303 and len(tokenizer.vocab) == 263
+    assert tokenizer.token(257) == "Ġa" and tokenizer.id("Ġa") == 257
+    assert all(tokenizer.id(tokenizer.token(id)) == id for id in tokenizer.vocab.values())
+    with pytest.raises(ValueError, match="id 260 is not used"):
+        tokenizer.token(260)
+    with pytest.raises(ValueError, match=r"id 303 is not in \[0, 303\)"):
+        tokenizer.token(303)
+    with pytest.raises(ValueError, match="' a' is no token"):
+        tokenizer.id(" a")
+
+
+def test_unused_tokens_are_known_to_decoding_only() -> None:
+    tokenizer = Tokenizer(CharBPE({"a": 0}, []), decoder=decoders.Fuse(), unused={"</s>": 3})
+    assert tokenizer.decode([0, 3]) == "a</s>" and tokenizer.vocab_size == 4
+
+
+@pytest.mark.parametrize(
+    "unused, message",
+    [
+        ({"x": 0}, "'a' and 'x' both have the id 0"),
+        ({"x": -1}, "'x' has the id -1"),
+        ({"x": 2**31}, "ids are whole numbers from 0 to 2147483647"),
+        ({"x": True}, "'x' has the id True"),
+    ])
+def test_impossible_ids(unused: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Tokenizer(CharBPE({"a": 0}, []), unused=unused)
+    with pytest.raises(UserError, match="both have the id 5"):
+        added = AddedTokens([AddedToken("x", 5), AddedToken("y", 5)])
+        Tokenizer(CharBPE({"a": 0}, []), added=added)
+
+
+@pytest.mark.parametrize("tokenizer", [byte_level(), byte_level(None), words()])
+def test_lone_surrogates_are_named(tokenizer: Tokenizer) -> None:
+    for encode in (tokenizer.encode, tokenizer.encode_with_offsets):
+        with pytest.raises(UserError, match=r"U\+D83D, at position 2, .* \"replace\"\)\.decode"):
+            encode("ab\ud83d")  # type: ignore[operator]
+    with pytest.raises(ValueError, match="must be a str, got bytes"):
+        tokenizer.encode(b"ab")  # type: ignore[arg-type]
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert REMEMBERED * LONGEST_REMEMBERED < 1e8
+    monkeypatch.setattr("tinygrad_llm.text.tokenizer.REMEMBERED", 4)
+    tokenizer = words()
+    for i in range(50):
+        tokenizer.encode(" ".join("un" + "e" * (j + i) for j in range(3)))
+        assert len(tokenizer._remembered) <= 4
+    tokenizer.encode("e" * 99)
+    assert "e" * 99 not in tokenizer._remembered
+
+
+def test_metaspace_first_needs_the_beginning_of_the_text() -> None:
+    cuts = pretokenize.Metaspace(prepend_scheme="first")
+    vocab = {"▁": 0, "a": 1, "<s>": 2}
+    normalizer = normalize.Strip()
+    added = AddedTokens([AddedToken("<s>", 2)], normalizer)
+    tokenizer = Tokenizer(CharBPE(vocab, []), pre_tokenizer=cuts, added=added)
+    assert tokenizer.encode("a<s>a", special="allow") == [0, 1, 2, 1]
+    assert tokenizer.encode("<s>a", special="allow") == [2, 1]
+    stripping = Tokenizer(CharBPE(vocab, []), pre_tokenizer=cuts, normalizer=normalizer, added=added)
+    assert stripping.encode("a ") == [0, 1] and stripping.encode(" a") == [1]
+    assert stripping.encode_with_offsets(" a")[0] == [1]
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [byte_level(), byte_level(None), words(),
+     Tokenizer(Unigram([("<unk>", 0.0), ("a", -1.0), ("aa", -1.5)], 0),
+               pre_tokenizer=pretokenize.Metaspace())])
+def test_no_text_takes_quadratic_time(tokenizer: Tokenizer) -> None:
+    begun = time.perf_counter()
+    for text in ("a" * 100_000, " " * 100_000, "<|end" * 20_000):
+        tokenizer.encode(text)
+    assert time.perf_counter() - begun < 10
+
+
+def test_tokenizers_can_be_sent_to_other_processes() -> None:
+    for tokenizer in (byte_level(), words()):
+        again = pickle.loads(pickle.dumps(tokenizer))
+        assert again.encode("unable é", template=True) == tokenizer.encode(
+            "unable é", template=True)
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    for tokenizer in (byte_level(O200K), words()):
+        tokenizer.save(tmp_path / "tokenizer.json")
+        again = Tokenizer.load(tmp_path / "tokenizer.json")
+        assert again.vocab == tokenizer.vocab
+        for text in ("unable, <tool> [CLS]<|end|> é", ""):
+            assert again.encode(text, special="allow") == tokenizer.encode(text, special="allow")
+            assert again.encode(text, special="text") == tokenizer.encode(text, special="text")
