@@ -112,8 +112,8 @@ class ScoredBPE(CharBPE):
         for id, start, end in self._taken_apart(super()._merge_word(word)):
             if id >= self._frozen:
                 id -= self._frozen
-            elif id >= len(self.pieces):  # no piece, unless a control piece of one character
-                id = self.vocab.get(word[start], self.unk_id)
+            elif id >= len(self.pieces):  # a character that is no piece
+                id = self.unk_id
             in_bytes = self._in_bytes(word[start:end]) if id == self.unk_id else []
             if in_bytes:
                 spans += [(byte, start, end) for byte in in_bytes]
@@ -131,7 +131,7 @@ class ScoredBPE(CharBPE):
         while todo:
             id, start, end = todo.pop()
             if id not in self.unused or id not in self._made_of:
-                done.append((id, start, end))
+                done.append((self.unk_id if id in self.unused else id, start, end))
                 continue
             left, right = self._made_of[id]
             middle = start + self._length[left]

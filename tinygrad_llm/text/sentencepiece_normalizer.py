@@ -90,16 +90,16 @@ class SentencePieceNormalizer:
 
     def _chunks(self, text: str) -> Iterator[tuple[int, int, str]]:
         """Yield (first, last, replacement) of what is normalised together, all of `text`."""
-        at = 0
+        at, rules = 0, self._rules
         while at < len(text):
             kept = self._kept.match(text, at) if self._kept else None
             if kept:
                 end, chunk = kept.end(), kept[0]
             else:
                 lengths = self._lengths.get(text[at], ())
-                length = next((n for n in lengths if text[at : at + n] in self._rules), 0)
-                end = at + (length or 1)
-                chunk = self._rules[text[at:end]] if length else text[at]
+                found = next((text[at : at + n] for n in lengths if text[at : at + n] in rules), "")
+                end = at + (len(found) or 1)
+                chunk = rules[found] if found else text[at]
             yield at, end, chunk
             at = end
 

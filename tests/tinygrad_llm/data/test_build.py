@@ -216,8 +216,8 @@ def test_finished_work_is_not_done_again(folder: Path, tmp_path: Path,
 
 
 @pytest.mark.parametrize("change", [
-    {"rules": "light"}, {"keep_pii": True}, {"near_duplicates": None}, {"validation_share": 0.5},
-    {"seed": 7}, {"vocab_size": 290}, {"shard_tokens": 1000}, {"pattern": "o200k"}])
+    {"rules": "light"}, {"keep_pii": True}, {"near_duplicates": None}, {"near_duplicates": 1.0},
+    {"validation_share": 0.5}, {"seed": 7}, {"vocab_size": 290}, {"shard_tokens": 1000}, {"pattern": "o200k"}])
 def test_a_changed_setting_makes_stale_work_be_redone(
         folder: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     out, changed = tmp_path / "built", settings(folder, **change)
@@ -256,6 +256,23 @@ def test_another_build_or_other_files_are_not_overwritten(folder: Path, tmp_path
     (out / "report.json").write_text("[" * 100_000)
     with pytest.raises(UserError, match="no build has left"):
         build(settings(folder), out, workers=1, progress=False)
+
+
+def test_an_overwriting_that_is_killed_is_no_finished_build(
+        folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, other = tmp_path / "built", settings(folder, seed=5)
+    build(settings(folder), out, workers=1, progress=False)
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("tinygrad_llm.data.build.encode_all", die)
+        build(other, out, workers=1, progress=False, overwrite=True)
+    assert not (out / "report.json").exists()
+    build(other, out, workers=1, progress=False)
+    build(other, tmp_path / "fresh", workers=1, progress=False)
+    assert files(out) == files(tmp_path / "fresh")
 
 
 def test_the_number_of_processes_changes_nothing(

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001
 import codecs
 import importlib.util
 import sys
