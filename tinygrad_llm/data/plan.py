@@ -207,11 +207,15 @@ def digest_of(path: str | Path) -> str:
 
 
 def _given_tokenizer(settings: BuildSettings, work: Path) -> Path | None:
-    """Return the given tokenizer's file, written as we write tokenizers, or None."""
+    """Return a tokenizer.json of the given tokenizer, copied where it is one; None for none."""
     if settings.tokenizer is None:
         return None
-    from ..text.formats import load_tokenizer
+    from ..text.formats import kind_of, load_tokenizer
 
-    path = work / "given-tokenizer.json"
-    load_tokenizer(settings.tokenizer).save(path)
+    given, path = Path(settings.tokenizer), work / "given-tokenizer.json"
+    file = given / "tokenizer.json" if given.is_dir() else given
+    if file.is_file() and kind_of(file) == "huggingface":
+        write_in_one_step(path, [file.read_bytes()])
+    else:
+        load_tokenizer(given).save(path)
     return path

@@ -205,6 +205,8 @@ class CharBPE:
         """Return what finds words that no token crosses, None where there are none."""
         if self.continuing_subword_prefix or self.end_of_word_suffix or "▁" not in self.vocab:
             return None
+        if self.unk_token is None and not (self.byte_fallback and None not in self._bytes):
+            return None  # characters that are dropped let others meet
         fallback = {self.unk_token, *(f"<0x{byte:02X}>" for byte in range(256))}
         if any(left in fallback or right in fallback for left, right in self.merges):
             return None  # these tokens do not spell the characters they stand for

@@ -67,8 +67,8 @@ class ScoredBPE(CharBPE):
         self._made_of: dict[int, tuple[int, int]] = {}
         if self.unused:
             self._pairs = _Recorded(self._pairs, self._made_of)
-        if "▁" not in self._ids:
-            self._word = None
+        if self._ids.get("▁", self._unknown) >= len(pieces):
+            self._word = None  # a run of unknown characters may cross it
 
     def _merges(self) -> tuple[list[tuple[str, str]], list[int]]:
         scores = sorted({score for _, score in self.pieces}, reverse=True)

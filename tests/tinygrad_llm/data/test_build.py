@@ -217,7 +217,8 @@ def test_finished_work_is_not_done_again(folder: Path, tmp_path: Path,
 
 @pytest.mark.parametrize("change", [
     {"rules": "light"}, {"keep_pii": True}, {"near_duplicates": None}, {"near_duplicates": 1.0},
-    {"validation_share": 0.5}, {"seed": 7}, {"vocab_size": 290}, {"shard_tokens": 1000}, {"pattern": "o200k"}])
+    {"validation_share": 0.5}, {"seed": 7}, {"vocab_size": 290}, {"shard_tokens": 1000},
+    {"pattern": "o200k"}])
 def test_a_changed_setting_makes_stale_work_be_redone(
         folder: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     out, changed = tmp_path / "built", settings(folder, **change)

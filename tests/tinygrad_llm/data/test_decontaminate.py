@@ -82,6 +82,20 @@ def test_a_number_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     assert evaluation.overlap(f"0 {text(*range(1, 12))} word") is None
 
 
+    # Nor are the first words of a long document a short document.
+    evaluation = Decontaminator(texts=[EVALUATION, text(*range(50, 58))])
+    assert evaluation.overlap(text(*range(8))) is None
+
+
+@given(st.sets(st.integers(0, 2**64 - 1) | st.integers(0, 20), min_size=1, max_size=40),
+       st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 30), max_size=40))
+def test_numbers_are_found_where_they_are(there: set[int], asked: list[int]) -> None:
+    asked += sorted(there)[::3]
+    numbers = decontaminate._Numbers(np.array(sorted(there), np.uint64))
+    places = numbers.where(np.array(asked, np.uint64))
+    assert places.tolist() == [i for i, number in enumerate(asked) if number in there]
+
+
 def test_it_can_be_sent_to_processes() -> None:
     sent = pickle.loads(pickle.dumps(Decontaminator(texts=[EVALUATION])))
     assert sent.overlap(EVALUATION) == text(*range(13))

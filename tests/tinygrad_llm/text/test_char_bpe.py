@@ -57,9 +57,11 @@ def test_cutting_into_words_changes_nothing(model: CharBPE, piece: str) -> None:
 
 def test_words_are_cut_where_no_merge_crosses() -> None:
     vocab = {token: id for id, token in enumerate(["▁", "a", ">", "▁a", ">▁", "▁▁"])}
-    apart = CharBPE(vocab, [("▁", "a"), ("▁", "▁")])
+    apart = CharBPE({**vocab, "?": 6}, [("▁", "a"), ("▁", "▁")], unk_token="?")
     assert apart._words("a▁▁ab>▁>") == ["a", "▁▁ab>", "▁>"]
-    crossed = CharBPE(vocab, [("▁", "a"), (">", "▁")])
+    # A character that is dropped lets its neighbours meet.
+    assert CharBPE(vocab, [("▁", "▁")]).encode_piece("▁x▁") == (5,)
+    crossed = CharBPE({**vocab, "?": 6}, [("▁", "a"), (">", "▁")], unk_token="?")
     assert crossed._words("a▁▁a>▁▁>▁a▁") == ["a", "▁▁a>▁▁>▁a", "▁"]
 
 
@@ -138,6 +140,6 @@ def test_one_letter_many_times_is_not_quadratic() -> None:
 
 def test_the_memory_of_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinygrad_llm.text.char_bpe.MOST_REMEMBERED", 3)
-    model = CharBPE({"▁": 0, "a": 1, "b": 2}, [])
+    model = CharBPE({"▁": 0, "a": 1, "b": 2, "?": 3}, [], unk_token="?")
     assert model.encode_piece("▁a▁b▁aa▁bb▁ab") == (0, 1, 0, 2, 0, 1, 1, 0, 2, 2, 0, 1, 2)
     assert len(model._remembered) <= 3
