@@ -32,7 +32,8 @@ def sample(args: argparse.Namespace) -> int:
     import numpy as np
 
     from ..sample import Sampling, generate
-    from ..train.loop import beginning, load_model
+    from ..sample.stream import prompt_ids, stream_text
+    from ..train.loop import load_model
 
     if args.tokens < 0:
         raise UserError(f"-n must be at least 0, got {args.tokens}")
@@ -45,10 +46,10 @@ def sample(args: argparse.Namespace) -> int:
     if args.prompt == "":
         raise UserError("--prompt must have at least one character; leave it out to begin anew")
     model, tokenizer, _ = load_model(args.run)
-    prompt = tokenizer.encode(args.prompt or beginning(tokenizer))
+    prompt = prompt_ids(tokenizer, args.prompt)
     rng = np.random.Generator(np.random.Philox(args.seed))
     print(args.prompt or "", end="", flush=True)
-    for token in generate(model, prompt, args.tokens, sampling, rng):
-        print(tokenizer.decode([token]), end="", flush=True)
+    for text in stream_text(tokenizer, generate(model, prompt, args.tokens, sampling, rng)):
+        print(text, end="", flush=True)
     print()
     return 0
