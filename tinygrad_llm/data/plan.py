@@ -207,7 +207,10 @@ def digest_of(path: str | Path) -> str:
 
 
 def _given_tokenizer(settings: BuildSettings, work: Path) -> Path | None:
-    """Return a tokenizer.json of the given tokenizer, copied where it is one; None for none."""
+    """Return the given tokenizer as a tokenizer.json, unchanged where it is one; None without.
+
+    Raises UserError where a tokenizer.json cannot say what it does.
+    """
     if settings.tokenizer is None:
         return None
     from ..text.formats import kind_of, load_tokenizer
@@ -216,6 +219,10 @@ def _given_tokenizer(settings: BuildSettings, work: Path) -> Path | None:
     file = given / "tokenizer.json" if given.is_dir() else given
     if file.is_file() and kind_of(file) == "huggingface":
         write_in_one_step(path, [file.read_bytes()])
-    else:
+        return path
+    try:
         load_tokenizer(given).save(path)
+    except UserError as error:
+        raise UserError(f"a built folder keeps its tokenizer as a tokenizer.json, which {given} "
+                        f"cannot become: {error}; give another --tokenizer") from error
     return path
