@@ -54,20 +54,21 @@ class PreTokenizer:
 
     def __call__(self, piece: str, first: bool = True) -> list[str]:
         """Return the pieces of `piece`; none is empty."""
-        return [part for part, _ in self.cut(piece, first)]
+        return [part for part, _ in self.cut(piece, 0 if first else -1)]
 
     def align(self, a: Aligned, first: bool = True) -> list[Aligned]:
         """Return the pieces of `a`, each character with its source."""
-        return [part for part, _ in self.cut(a, first)]
+        return [part for part, _ in self.cut(a, 0 if first else -1)]
 
-    def cut(self, piece: Text, first: bool) -> list[tuple[Text, bool]]:
-        """Return the pieces, and of each whether it begins where the whole text does."""
-        if isinstance(piece, str):
-            piece = text = self.rewrite(piece, first)
-        else:
-            text = self.rewrite(piece.text, first)
-            piece = _prepended(piece, text)
-        return [(piece[i:j], first and i == 0) for i, j in self.spans(text) if i < j]
+    def cut(self, piece: Text, start: int) -> list[tuple[Text, int]]:
+        """Return the pieces, and where in each the whole text starts.
+
+        0 where a piece begins as the text does, more with something put before, else below 0.
+        """
+        text = self.rewrite(piece if isinstance(piece, str) else piece.text, start >= 0)
+        start += len(text) - len(piece) if start >= 0 else 0
+        piece = text if isinstance(piece, str) else _prepended(piece, text)
+        return [(piece[i:j], start - i) for i, j in self.spans(text) if i < j]
 
     def rewrite(self, text: str, first: bool) -> str:
         """Return the text to cut: characters may change and others stand before, no more."""
@@ -265,11 +266,11 @@ class Sequence(PreTokenizer):
     def __init__(self, pre_tokenizers: collections.abc.Sequence[PreTokenizer]) -> None:
         self.pre_tokenizers = tuple(pre_tokenizers)
 
-    def cut(self, piece: Text, first: bool) -> list[tuple[Text, bool]]:
-        """Return the pieces that are left after all of them."""
-        pieces = [(piece, first)]
+    def cut(self, piece: Text, start: int) -> list[tuple[Text, int]]:
+        """Return the pieces that are left after all of them, and where in each the text starts."""
+        pieces = [(piece, start)] if len(piece) else []
         for step in self.pre_tokenizers:
-            pieces = [part for piece, first in pieces for part in step.cut(piece, first)]
+            pieces = [part for piece, start in pieces for part in step.cut(piece, start)]
         return pieces
 
 

@@ -78,6 +78,8 @@ def test_first_is_the_piece_that_begins_the_text() -> None:
     after_space = p.Sequence([p.WhitespaceSplit(), first])
     assert after_space(" a b") == ["a", "b"]  # not at the beginning, for a space was dropped
     assert [a.text for a in after_space.align(Aligned.of(" a b"))] == ["a", "b"]
+    after_prefix = p.Sequence([p.Metaspace(split=False), p.Whitespace(), first])
+    assert after_prefix("a b") == ["▁", "▁a", "▁", "b"]  # still the beginning
     assert p.asks_for_first(after_space) and not p.asks_for_first(p.Metaspace())
 
 
