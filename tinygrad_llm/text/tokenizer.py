@@ -47,7 +47,7 @@ class Tokenizer:
     """Turns text into ids and ids into text; see the module for the parts.
 
     unused: tokens with ids that no text becomes, known to decoding only. Raises UserError where two
-    tokens have one id, or an id is no whole number below 2**31.
+    tokens have one id, an id is no whole number below 2**31, or the template has one of no token.
 
     >>> from tinygrad_llm.text.bpe import BPE
     >>> vocab = {bytes([b]): b for b in range(256)} | {b"an": 256}
@@ -75,6 +75,8 @@ class Tokenizer:
         self._ids_of = {**self.unused, **vocab}
         self._ids_of.update((token.content, token.id) for token in self.added.tokens)
         self._tokens = _by_id(vocab, self.unused, self.added.tokens)
+        if template:
+            _check_template(template, self._tokens)
         self._special_ids = frozenset(self.added.special.values())
         self.pattern = single_pattern(pre_tokenizer) if isinstance(model, BPE) else None
         self._remembered: dict[str, tuple[int, ...]] = {}
@@ -379,6 +381,13 @@ def _by_id(
     for ids in (known, contents):
         check_ids(ids)
     return {id: token for ids in (known, contents) for token, id in ids.items()}
+
+
+def _check_template(template: PostProcessor, tokens: Collection[int]) -> None:
+    for part in (*template.layout(), *template.layout(pair=True)):
+        if isinstance(part, int) and part not in tokens:
+            raise UserError(f"the template puts the id {str(part)[:40]} around a text, which no "
+                            "token has; give it the id of a token")
 
 
 def check_ids(ids: Mapping[str, Any]) -> None:

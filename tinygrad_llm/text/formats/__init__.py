@@ -74,7 +74,8 @@ def kind_of(path: str | Path) -> str:
     if head.lstrip()[:1] == b"{":
         if _TEKKEN.match(head):
             return "tekken"
-        return "gpt2" if _GPT2_VOCAB.match(head) else "huggingface"
+        is_vocab = path.name != "tokenizer.json" and _GPT2_VOCAB.match(head)
+        return "gpt2" if is_vocab else "huggingface"
     if head.startswith(b"#version") or path.name in ("merges.txt", "vocab.bpe"):
         return "gpt2"
     if _RANK.match(head):
