@@ -20,6 +20,8 @@ PROMISES = {
     "06_find_a_nan": "the same loss by softplus",
     "07_hessian_of_a_gpt": "by differences of the loss: 57.4",
     "08_checkpointing": "the gradients are the same to the last bit",
+    "09_train_a_tokenizer": "the fast trainer begins with the same 12 merges",
+    "10_files_to_batches": "the batch knows where each begins",
 }
 
 

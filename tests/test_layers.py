@@ -15,8 +15,9 @@ AUTOGRAD = ["backend", "graph", "tensor", "primitive", "broadcast", "backward", 
             "ops.special", "ops.shape", "ops.reduce", "ops.index", "ops.sorting", "ops.products",
             "ops.linalg", "ops.convolution", "ops.activations", "ops.losses", "ops.operators",
             "ops", "tree", "transforms", "checkpoint", "tape", "testing"]
-TINYGRAD_LLM = ["machine", "_engine", "errors", "files", "parallel", "functional", "nn", "models",
-                "optim", "text", "data", "sample", "train", "doctor", "cli", "__main__"]
+TINYGRAD_LLM = ["machine", "_engine", "errors", "files", "parallel", "processes", "functional",
+                "nn", "models", "optim", "text", "data", "sample", "train", "doctor", "cli",
+                "__main__"]
 
 
 def modules(package: str) -> dict[str, Path]:

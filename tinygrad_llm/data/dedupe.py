@@ -58,6 +58,7 @@ THRESHOLD = 0.8
 RECALL = 0.99
 NOTHING = 2**32 - 1  # a signature's places where there is no shingle
 LEADERS = 32  # compared with in one band's group, which unlike documents make long
+MANY = 4096  # linked documents that are compared in turn, not each leader with all
 BLOCK = 2048  # shingles at once: 1 MiB
 ROWS = 8192  # signatures at once: 4 MiB
 
@@ -170,9 +171,37 @@ def near_duplicates(signatures: Signatures, threshold: float = THRESHOLD,
         for leaders, others in follow(*_groups(documents, keys), linked, LEADERS):
             links.add(leaders, others)
     repeats = np.full(len(signatures), -1, np.int64)
-    for leaders, others in follow(*_groups(documents, links.roots()[documents]), similar):
+    documents, roots = _groups(documents, links.roots()[documents])
+    many = np.bincount(roots, minlength=1)[roots] > MANY
+    for leaders, others in follow(documents[~many], roots[~many], similar):
         repeats[others] = leaders
+    for root in np.unique(roots[many]):
+        members = documents[roots == root]
+        every = np.stack([_band_keys(signatures, members, slice(first, first + rows))
+                          for first in range(0, count * rows, rows)], axis=1)
+        for leader, other in in_turn(members, every, similar):
+            repeats[other] = leader
     return repeats
+
+
+def in_turn(documents: Numbers, keys: NDArray[np.uint64], matches: Matches
+            ) -> Iterator[tuple[int, int]]:
+    """Yield what `follow` yields for one group, as pairs; keys (N, bands) tell candidates.
+
+    Each document is compared with the kept ones that agree with it in a band, not with all of its
+    group: of m documents of which k stay, `follow` compares m k pairs. It may miss some at the
+    threshold, as any search by bands does.
+    """
+    kept: dict[tuple[int, int], list[int]] = {}
+    for document, row in zip(documents.tolist(), keys.tolist(), strict=True):
+        places = list(enumerate(row))
+        candidates = sorted({leader for place in places for leader in kept.get(place, ())})
+        same = matches(np.array(candidates, np.int64), np.full(len(candidates), document))
+        if same.any():
+            yield candidates[int(same.argmax())], document
+        else:
+            for place in places:
+                kept.setdefault(place, []).append(document)
 
 
 def follow(documents: Numbers, groups: NDArray[Any], matches: Matches,

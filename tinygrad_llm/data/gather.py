@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from ..errors import UserError
 from .archives import Allowance, Bomb, buffered, kind_of, kind_of_named, read_file
-from .corpus import SHAKESPEARE, _play_paths
+from .corpus import SHAKESPEARE, play_paths
 from .decoding import MARKS
 from .documents import Document
 from .readers import SUFFIXES
@@ -52,19 +52,22 @@ def units(
     errors: Counter[str] | None = None,
     *,
     unit_bytes: int = UNIT_BYTES,
+    without: Path | None = None,
 ) -> list[Unit]:
     """Return what to read for `sources`, in an order that depends on names alone.
 
     A source is "shakespeare", "-", a file, a folder (all below it but hidden files), or a glob
     pattern. Files named one by one are read as text where their suffix says nothing; in folders
-    they are skipped and counted in `errors`. A file met twice is read once. Raises UserError where
-    a source does not exist or nothing is left to read.
+    they are skipped and counted in `errors`. A file met twice is read once. The folder `without`,
+    one that is written to meanwhile, is passed over. Raises UserError where a source does not exist
+    or nothing is left to read.
     """
     errors = Counter() if errors is None else errors
+    outside = None if without is None else os.path.realpath(without)
     found: list[Unit] = []
     seen: set[str] = set()
     for source in sources:
-        for unit in _units_of(str(source), errors):
+        for unit in _units_of(str(source), errors, outside):
             real = os.path.abspath(unit.path) if unit.path != STDIN else STDIN
             if real not in seen:
                 seen.add(real)
@@ -107,21 +110,21 @@ def read_unit(unit: Unit, errors: Counter[str], text_key: str | None = None) -> 
         errors[bomb.reason] += 1
 
 
-def _units_of(source: str, errors: Counter[str]) -> Iterator[Unit]:
+def _units_of(source: str, errors: Counter[str], without: str | None) -> Iterator[Unit]:
     """Yield whole files in order."""
     if source == STDIN:
         yield Unit(source, STDIN, "text")
     elif source == SHAKESPEARE:
-        yield from (Unit(source, str(path), "play") for path in _play_paths())
+        yield from (Unit(source, str(path), "play") for path in play_paths())
     elif os.path.isdir(source):
-        yield from _files_below(source, source, errors)
+        yield from _files_below(source, source, errors, without)
     elif os.path.exists(source):
         yield Unit(source, source, kind_of_named(source))
     else:
-        yield from _globbed(source, errors)
+        yield from _globbed(source, errors, without)
 
 
-def _globbed(source: str, errors: Counter[str]) -> Iterator[Unit]:
+def _globbed(source: str, errors: Counter[str], without: str | None) -> Iterator[Unit]:
     """Yield the files that match a glob pattern, and those in the folders that match."""
     paths = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else []
     if not paths:
@@ -131,16 +134,19 @@ def _globbed(source: str, errors: Counter[str]) -> Iterator[Unit]:
         )
     by_suffix = not glob.has_magic(Path(source).suffix) and Path(source).suffix != ""
     for path in paths:
+        if without is not None and Path(os.path.realpath(path)).is_relative_to(without):
+            continue
         if os.path.isdir(path):
             if not source.endswith("**"):  # which matches each file by itself too
-                yield from _files_below(source, path, errors)
+                yield from _files_below(source, path, errors, without)
         elif kind := kind_of_named(path) if by_suffix else kind_of(path):
             yield Unit(source, path, kind)
         else:
             errors["unknown-suffix"] += 1
 
 
-def _files_below(source: str, folder: str, errors: Counter[str]) -> Iterator[Unit]:
+def _files_below(source: str, folder: str, errors: Counter[str], without: str | None
+                 ) -> Iterator[Unit]:
     """Yield the files of a folder at any depth, in the order of their names.
 
     Links to folders are followed, but a folder is entered once, which ends every loop.
@@ -152,7 +158,7 @@ def _files_below(source: str, folder: str, errors: Counter[str]) -> Iterator[Uni
         try:
             about = os.stat(path)
             if os.path.isdir(path):
-                if (about.st_dev, about.st_ino) not in seen:
+                if (about.st_dev, about.st_ino) not in seen and os.path.realpath(path) != without:
                     seen.add((about.st_dev, about.st_ino))
                     names = sorted(name for name in os.listdir(path) if not name.startswith("."))
                     stack += [os.path.join(path, name) for name in reversed(names)]
@@ -229,9 +235,17 @@ def _line_start(file: BinaryIO, place: int, until: int | None = None) -> int:
     return file.tell()
 
 
+def standard_input() -> BinaryIO:
+    """Return standard input's bytes. Raises UserError where it is closed."""
+    if sys.stdin is None:
+        raise UserError(f"there is no standard input to read as {STDIN}; give a file, or pipe "
+                        "something in")
+    return sys.stdin.buffer
+
+
 def _read_stdin(reading: Reading) -> Iterator[Document]:
     """Yield what standard input holds: lines of JSON where it begins with a brace, else text."""
-    stream = buffered(sys.stdin.buffer, None)
+    stream = buffered(standard_input(), None)
     kind = "jsonl" if stream.peek(1).lstrip()[:1] == b"{" else "text"
     yield from read_file(stream, STDIN, kind, reading, Allowance(0))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import UserError
 
-WINDOW = 200  # characters of each sample; more changes no answer
+WINDOW = 100  # characters of each sample; twice as many change no answer
 WINDOWS = 3  # samples, spread over a long text, which may begin with a notice in English
 UNKNOWN = "und"  # ISO 639's code for "undetermined"
 

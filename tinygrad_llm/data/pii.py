@@ -67,7 +67,7 @@ def find_emails(text: str) -> Spans:
     while at >= 0:
         local = LOCAL.search(text, max(last, at - 64), at)
         domain = DOMAIN.match(text, at + 1, at + 256)
-        if local and domain and _is_top_level(domain[1]):
+        if local and domain and _is_top_level(domain[1]) and local[0] != "git":  # git@github.com:a
             first = local.start() + len(local[0]) - len(local[0].lstrip(".'-"))
             if first < at:
                 last = domain.end()
@@ -162,7 +162,7 @@ def _is_address(written: str) -> bool:
 NUMBERS = re.compile(r"[+(\d][\d ().\-/+\xa0]{7,}+")
 PHONE = re.compile(
     r"""
-    (?<![\w.,:=$€£#%/+-]) (?<!\d[ ]) (?:
+    (?<![\w.,=$€£#%/+-]) (?<!\d[ ]) (?<![\d:]:) (?:
         (?:\+|00[ ]?) [1-9]\d{0,2} (?:[ .\-\xa0]\d(?=[ .\-\xa0]\d\d))?
             (?:[ .\-/\xa0]?(?:\(\d{1,5}\)|\d{2,14})){1,7}+  # +44 20 7946
       | (?:1[ .-])? (?:\([2-9]\d\d\)[ ]?|[2-9]\d\d[ .-]) [2-9]\d\d[ .-]\d{4}  # (415) 555-2671

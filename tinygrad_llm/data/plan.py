@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +15,10 @@ from typing import Any
 from .. import __version__
 from ..errors import UserError
 from ..files import write_in_one_step
-from .gather import STDIN, Unit, units
+from .gather import STDIN, Unit, standard_input, units
 from .readers import CHUNK
 from .shards import SHARD_TOKENS
+from .stages import State, state_of
 from .work import Workers, key_of
 
 UNIT = 2**24  # bytes of a file from which on it is read in slices, which may cut a long text
@@ -113,6 +112,7 @@ class Plan:
     settings: BuildSettings
     work: Path
     bundles: tuple[tuple[str, int, tuple[Unit, ...]], ...]  # key, bytes, units
+    states: dict[str, State]  # of the files, before they were read for their digests
     input: str  # a key of all units' content
     unreadable: Counter[str]
     tokenizer: Path | None  # the given one, as a file of ours
@@ -129,9 +129,10 @@ def make_plan(settings: BuildSettings, work: Path, crew: Workers) -> Plan:
     """Find the input, read it once for its digests, and cut it into bundles."""
     unreadable: Counter[str] = Counter()
     found = [_spooled(unit, work) for unit in units(
-        settings.sources, unreadable, unit_bytes=UNIT)]
+        settings.sources, unreadable, unit_bytes=UNIT, without=work.parent)]
     paths = sorted({unit.path for unit in found})
-    sizes = {path: _size(path) for path in paths}
+    states = {path: state_of(path) for path in paths}
+    sizes = {path: state[0] if state else 0 for path, state in states.items()}
     digests = {}
     with crew.bar("looking", sum(sizes.values())) as bar, ThreadPoolExecutor(crew.workers) as pool:
         for path, digest in zip(paths, pool.map(_digest_if_any, paths), strict=True):
@@ -141,15 +142,8 @@ def make_plan(settings: BuildSettings, work: Path, crew: Workers) -> Plan:
                          digests[unit.path]) for unit in found}
     bundles = ((key_of([keys[unit] for unit in bundle]), size, bundle)
                for size, bundle in _bundles(found, sizes))
-    return Plan(settings, work, tuple(bundles), key_of(list(keys.values())), unreadable,
+    return Plan(settings, work, tuple(bundles), states, key_of(list(keys.values())), unreadable,
                 _given_tokenizer(settings, work), _evaluation(settings))
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
 
 
 def _digest_if_any(path: str) -> str | None:
@@ -171,9 +165,9 @@ def _spooled(unit: Unit, work: Path) -> Unit:
     """Return the unit itself; for standard input, which can be read once only, that of a copy."""
     if unit.path != STDIN:
         return unit
-    path = work / "stdin"
-    beginning = sys.stdin.buffer.read(CHUNK)
-    write_in_one_step(path, chain([beginning], iter(lambda: sys.stdin.buffer.read(CHUNK), b"")))
+    path, stream = work / "stdin", standard_input()
+    beginning = stream.read(CHUNK)
+    write_in_one_step(path, chain([beginning], iter(lambda: stream.read(CHUNK), b"")))
     kind = "jsonl" if beginning.lstrip()[:1] == b"{" else unit.kind
     return replace(unit, path=str(path), kind=kind)
 

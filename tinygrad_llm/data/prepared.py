@@ -19,6 +19,7 @@ from ..files import write_in_one_step
 from ..text import CharTokenizer
 from ..text.tokenizer import Tokenizer
 from .batches import split
+from .built import faults, is_built
 from .shards import ShardedTokens, holds_shards, open_shards
 from .tokens import open_tokens, write_tokens
 
@@ -44,10 +45,10 @@ class Prepared:
 
 
 def is_prepared(folder: str | Path) -> bool:
-    """Whether `folder` is one that `prepare` or a build has written."""
+    """Whether `folder` is one that `prepare` or a build has written, damaged or not."""
     folder = Path(folder)
-    return (folder / "tokenizer.json").is_file() and (
-        (folder / "train.bin").is_file() or holds_shards(folder / "train"))
+    has_tokens = (folder / "train.bin").is_file() or holds_shards(folder / "train")
+    return is_built(folder) or (has_tokens and (folder / "tokenizer.json").is_file())
 
 
 def prepare(text: str, folder: str | Path, context: int) -> Prepared:
@@ -79,6 +80,8 @@ def prepare(text: str, folder: str | Path, context: int) -> Prepared:
 def open_prepared(folder: str | Path) -> Prepared:
     """Open a folder that `prepare` or a build has written. Raises UserError where it is damaged."""
     folder = Path(folder)
+    if is_built(folder) and (found := faults(folder, thorough=False)):
+        raise UserError(f"{found[0]}; 'tinygrad-llm data check {folder}' tells all that is wrong")
     tokenizer = open_tokenizer(folder / "tokenizer.json")
     if holds_shards(folder / "train"):
         parts = [_open_shards(folder / part, tokenizer) for part in ("train", "val")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import flush_folder, write_in_one_step
+from ..text.special import end_of_text
 from ..text.tokenizer import Tokenizer
 from .page import page
 from .plan import digest_of
@@ -23,10 +24,9 @@ from .shards import ShardWriter
 from .stages import TRAIN, VALIDATION, EncodeTask, load_ids
 from .work import Workers
 
+PAGE = "report.html"
 CHUNK = 2**20  # ids that are counted at a time
 PARTS = {"train": TRAIN, "val": VALIDATION}
-ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>",
-        "<\uff5cend\u2581of\u2581sentence\uff5c>", "[SEP]", "<|im_end|>")  # in known models
 
 
 @dataclass
@@ -40,19 +40,13 @@ class Written:
     parts: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
-def end_of_text(tokenizer: Tokenizer) -> int | None:
-    """Return the id that ends a text, None for a tokenizer that has none we know."""
-    special = tokenizer.special_tokens
-    return next((special[name] for name in ENDS if name in special), None)
-
-
 def write_shards(folder: Path, encoded: Sequence[EncodeTask], shard_tokens: int,
                  crew: Workers) -> Written:
     """Write the ids of all documents, in their order, as shards for training and for validation."""
     path = encoded[0].tokenizer
     tokenizer = Tokenizer.load(path)
     size = tokenizer.vocab_size
-    written = Written(folder, end_of_text(tokenizer), size, np.zeros(size, np.int64))
+    written = Written(folder, end_of_text(tokenizer.special_tokens), size, np.zeros(size, np.int64))
     for task in encoded:
         ids = load_ids(task.out)
         for start in range(0, len(ids), CHUNK):
@@ -97,8 +91,8 @@ def publish(report: Mapping[str, Any], written: Written, tokenizer: Path, out: P
     flush_folder(out)
     report = json.loads(json.dumps(report))  # as it will be when it is read again
     write_in_one_step(out / "tokenizer.json", [tokenizer.read_bytes()])
-    write_in_one_step(out / "report.html", [page(report).encode()])
-    names = ["tokenizer.json", "report.html", *(f"{part}/{INDEX}" for part in written.parts)]
+    write_in_one_step(out / PAGE, [page(report).encode()])
+    names = ["tokenizer.json", PAGE, *(f"{part}/{INDEX}" for part in written.parts)]
     whole = {**report, "files": {name: digest_of(out / name) for name in names}}
     whole["sha256"] = seal(whole)
     stored = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)

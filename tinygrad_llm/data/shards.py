@@ -93,7 +93,7 @@ class ShardWriter:
     @property
     def tokens(self) -> int:
         """How many tokens were added, end-of-text ids included."""
-        return len(self._shards) * self.settings.shard_tokens + self._used
+        return sum(shard.tokens for shard in self._shards) + self._used
 
     def add(self, ids: Sequence[int] | NDArray[Any]) -> None:
         """Write one document of `ids`, whole numbers of shape (N,).
@@ -277,9 +277,14 @@ class ShardedTokens:
     def check(self, progress: bool = True) -> list[str]:
         """Return a sentence for every fault of the files; reads all of them.
 
-        What is compared: sizes and checksums, ids with the vocabulary, starts with each other.
+        What is compared: sizes and checksums, ids with the vocabulary, starts with each other, and
+        which files there are.
         """
-        faults = []
+        own = {INDEX, *(path(self.folder, i).name for i in range(len(self.shards))
+                        for path in (token_path, starts_path))}
+        others = sorted(path.name for path in self.folder.iterdir())
+        faults = [f"{self.folder / name} does not belong to these shards; take it away"
+                  for name in others if name not in own and not name.startswith(".")]
         total = sum(ids.nbytes for ids in self._ids)
         with tqdm(total=total, unit="B", unit_scale=True, desc="checking shards",
                   disable=not progress, dynamic_ncols=True) as bar:
@@ -300,14 +305,22 @@ class ShardedTokens:
         pieces = []
         for number in range(start // size, (stop - 1) // size + 1):
             pieces.append(self._ids[number][max(start - number * size, 0):stop - number * size])
-        return np.concatenate(pieces)
+        return self._known(np.concatenate(pieces))
 
     def _gather(self, places: NDArray[Any]) -> NDArray[Any]:
         found = np.empty(places.shape, self.dtype)
         flat = found.reshape(-1)
         for number, which, within in self._by_shard(places):
             flat[which] = self._ids[number][within]
-        return found
+        return self._known(found)
+
+    def _known(self, ids: NDArray[Any]) -> NDArray[Any]:
+        """Return `ids`. Raises UserError for one that no tokenizer has made."""
+        if ids.size and (largest := int(ids.max())) >= self.vocab_size:
+            raise UserError(f"the shards in {self.folder} hold the id {largest}, outside "
+                            f"[0, {self.vocab_size}): a file was changed; copy it again, or build "
+                            "the data again")
+        return ids
 
     def _by_shard(self, places: NDArray[Any]) -> Iterator[tuple[int, Any, NDArray[np.int64]]]:
         """Yield, for each shard that is needed, (its number, which of the flat places lie in it,

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import UserError
 from ..files import write_in_one_step
 from .dedupe import PERMUTATIONS, digest, signature
 from .documents import Document
@@ -39,6 +41,18 @@ STAYS = TRAIN  # what it is before it is known to which part it belongs
 IDS = np.dtype("<u4")
 EXAMPLES = 3  # of each kind, kept for the report
 EXCERPT = 240  # characters of an example
+
+
+State = tuple[int, int, int] | None  # of a file: bytes, time of its last change, inode
+
+
+def state_of(path: str) -> State:
+    """Return what changes when a file does, None for one that is not there."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,7 @@ class CleanTask:
     size: int
     units: tuple[Unit, ...]
     how: Cleaning
+    states: tuple[State, ...]  # of the units' files as the plan found them
 
 
 @dataclass
@@ -94,7 +109,10 @@ def row(signatures: bool) -> np.dtype[Any]:
 
 
 def clean(task: CleanTask) -> None:
-    """Read a bundle's documents, repair them and keep those that the rules let through."""
+    """Read a bundle's documents, repair them and keep those that the rules let through.
+
+    Raises UserError where a file is not as the plan found it: the result's name would be wrong.
+    """
     tally = Tally()
     sources = sorted({unit.source for unit in task.units})
     lines = (json.dumps({"name": document.name, "source": sources.index(document.source),
@@ -129,7 +147,8 @@ def _kept(task: CleanTask, tally: Tally) -> Iterator[Document]:
 
     how = task.how
     table = rules(how.rules)
-    for unit in task.units:
+    decides = how.languages or any(rule.english_only for rule in table)  # the language does
+    for unit, state in zip(task.units, task.states, strict=True):
         for document in read_unit(unit, tally.unreadable, how.text_key):
             if unit.source == STDIN:  # a copy is read, whose place is nobody's business
                 place = document.name.rpartition("/stdin")[2]
@@ -138,10 +157,10 @@ def _kept(task: CleanTask, tally: Tally) -> Iterator[Document]:
             tally.add(document, before)
             text = repair(document.text).encode(errors="replace").decode()  # no lone surrogates
             code = None if text.strip() else "empty"
-            told = "und" if code else language(text)[0]
-            if code is None and how.languages and told not in how.languages:
+            told = language(text)[0] if code is None and decides else None
+            if told is not None and how.languages and told not in how.languages:
                 code = "language"
-            code = code or judge(text, table, told)
+            code = code or judge(text, table, told or "en")
             if code is not None:
                 excerpt = text[:EXCERPT]
                 excerpt = excerpt if how.keep_pii else mask(excerpt)[0]
@@ -150,8 +169,11 @@ def _kept(task: CleanTask, tally: Tally) -> Iterator[Document]:
             if not how.keep_pii:
                 text, found = mask(text)
                 tally.personal += found
-            tally.languages[told] += 1
+            tally.languages[told or language(text)[0]] += 1
             yield Document(text, document.source, document.name)
+        if state_of(unit.path) != state:
+            raise UserError(f"{unit.path} has changed since the build began; give the same command "
+                            "again, or name a copy that stays as it is")
 
 
 @dataclass(frozen=True)
@@ -165,6 +187,7 @@ class SelectTask:
     repeats: Path  # for each document of the build, the earlier one that it repeats, or -1
     first: int  # the number, in the build, of the bundle's first document
     evaluation: tuple[str, ...]
+    evaluation_key: str  # of their content
     share: float
     seed: int
 
@@ -177,7 +200,7 @@ def select(task: SelectTask) -> None:
     fates = np.where(kinds != STAYS, kinds, np.where(lots < task.share, VALIDATION, TRAIN))
     examples: list[dict[str, str]] = []
     if task.evaluation:
-        find = _decontaminator(task.evaluation).overlap
+        find = _decontaminator(task.evaluation, task.evaluation_key).overlap
         for i, document in enumerate(read_cleaned(task.cleaned)):
             if fates[i] in (TRAIN, VALIDATION) and (found := find(document["text"])) is not None:
                 fates[i] = CONTAMINATED
@@ -208,11 +231,12 @@ class EncodeTask:
     cleaned: Path
     fates: Path
     tokenizer: Path
+    digest: str  # of the tokenizer
 
 
 def encode(task: EncodeTask) -> None:
     """Write the ids of the documents that stay; special tokens in them are plain text."""
-    tokenizer = _tokenizer(task.tokenizer)
+    tokenizer = _tokenizer(task.tokenizer, task.digest)
     lengths: list[int] = []
 
     def ids() -> Iterator[bytes]:
@@ -257,15 +281,18 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
     write_in_one_step(path, [buffer.getbuffer()])
 
 
-@cache
-def _decontaminator(paths: tuple[str, ...]) -> Any:
+# A file may change between two builds of one process: its content's key is an argument, too.
+
+
+@lru_cache(maxsize=1)
+def _decontaminator(paths: tuple[str, ...], key: str) -> Any:
     from .decontaminate import Decontaminator
 
     return Decontaminator(paths)
 
 
-@cache
-def _tokenizer(path: Path) -> Any:
+@lru_cache(maxsize=1)
+def _tokenizer(path: Path, digest: str) -> Any:
     from ..text.tokenizer import Tokenizer
 
     return Tokenizer.load(path)

@@ -2,7 +2,9 @@
 
 A word is what white space parts, in lower case and without punctuation, as GPT-3's authors
 compare documents (Brown et al., "Language models are few-shot learners", 2020, appendix C). A
-character of a script that writes no spaces (Han, kana, Thai, Lao, Khmer, Myanmar) is a word.
+character of a script that writes no spaces (Han, kana, Thai, Lao, Khmer, Myanmar) is a word. What
+editions spell differently is alike: a dash parts words with spaces around it or without, full-width
+letters are letters, and soft hyphens and other invisible signs are nothing.
 
 Words are UTF-8 bytes: ASCII text then is cut by three passes of bytes' own methods.
 """
@@ -10,6 +12,7 @@ Words are UTF-8 bytes: ASCII text then is cut by three passes of bytes' own meth
 from __future__ import annotations
 
 from hashlib import blake2b
+from unicodedata import normalize
 
 import numpy as np
 import regex
@@ -24,7 +27,8 @@ LARGEST_MEMO = 2**20
 UNSPACED = "".join(rf"\p{{{script}}}" for script in (
     "Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar"))
 UNSPACED_CHARACTER = regex.compile(rf"[{UNSPACED}]\p{{M}}*")
-SIGNS = regex.compile(r"[\p{P}\p{S}]+")
+SIGNS = regex.compile(r"[\p{P}\p{S}\p{Cf}]+")
+DASHES = regex.compile(r"--|[\u2012-\u2015]")
 
 
 def words(text: str) -> list[bytes]:
@@ -34,13 +38,15 @@ def words(text: str) -> list[bytes]:
     [b'dont', b'panic', b'\\xe6\\x9d\\xb1', b'\\xe4\\xba\\xac', b'is', b'fine']
     """
     if text.isascii():
-        return text.encode().lower().translate(SPACES, PUNCTUATION).split()
+        raw = text.encode().lower().replace(b"--", b" ")
+        return raw.translate(SPACES, PUNCTUATION).split()
     return words_of_any(text)
 
 
 def words_of_any(text: str) -> list[bytes]:
     """Return the words of a text of any characters; lone surrogates are characters as well."""
-    bare = UNSPACED_CHARACTER.sub(r" \g<0> ", SIGNS.sub("", text.lower()))
+    parted = DASHES.sub(" ", normalize("NFKC", text).lower())
+    bare = UNSPACED_CHARACTER.sub(r" \g<0> ", SIGNS.sub("", parted))
     return [word.encode("utf-8", "surrogatepass") for word in bare.split()]
 
 

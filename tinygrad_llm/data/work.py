@@ -10,13 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
-import signal
-import sys
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +21,7 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..machine import usable_cores
+from ..processes import Processes
 
 WORTH_PROCESSES = 4 * 2**20  # bytes: below it, starting a process takes longer than the work
 
@@ -54,8 +50,7 @@ def key_of(*parts: Any) -> str:
 class Workers:
     """Runs tasks, in `workers` processes (None: one a core) where there is enough to do.
 
-    The processes are started when first needed, kept from stage to stage, and started afresh
-    rather than forked: a fork copies locks that other threads may hold.
+    The processes are started when first needed, and kept from stage to stage.
     """
 
     def __init__(self, workers: int | None = None, progress: bool = True) -> None:
@@ -64,7 +59,7 @@ class Workers:
                             f"{usable_cores()} cores")
         self.workers = workers or usable_cores()
         self.progress = progress
-        self.pool: ProcessPoolExecutor | None = None
+        self.pool: Processes | None = None
 
     def run(self, label: str, function: Callable[[AnyTask], None],
             tasks: Sequence[AnyTask]) -> None:
@@ -83,8 +78,7 @@ class Workers:
                     bar.update(task.size)
                 return
             try:
-                with _main_left_out():
-                    sizes = {self._pool().submit(function, task): task.size for task in todo}
+                sizes = {self._pool().submit(function, task): task.size for task in todo}
                 for future in as_completed(sizes):
                     future.result()
                     bar.update(sizes[future])
@@ -116,41 +110,10 @@ class Workers:
         few = len(todo) < 2 or sum(task.size for task in todo) < WORTH_PROCESSES
         return self.workers == 1 or (few and self.pool is None)
 
-    def _pool(self) -> ProcessPoolExecutor:
+    def _pool(self) -> Processes:
         if self.pool is None:
-            ways = multiprocessing.get_all_start_methods()
-            context = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
-            self.pool = ProcessPoolExecutor(self.workers, context, _begin)
+            self.pool = Processes(self.workers)
         return self.pool
-
-
-@contextmanager
-def _main_left_out() -> Iterator[None]:
-    """Keep processes that start meanwhile from importing the caller's script as their own.
-
-    Nothing in it is needed, and one without `if __name__ == "__main__":` would run again in each.
-    """
-    main = sys.modules["__main__"]
-    names = ("__file__", "__spec__")
-    kept: dict[str, Any] = {name: vars(main).pop(name) for name in names if name in vars(main)}
-    main.__spec__ = None  # where spawn.get_preparation_data looks first, then at __file__
-    try:
-        yield
-    finally:
-        vars(main).update(kept)
-
-
-def _begin() -> None:
-    """Begin a process: leave Ctrl-C to its parent, and do not outlive that."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def keep_only(folder: Path, names: Collection[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ..data.prepared import AnyTokenizer
 from ..errors import UserError
 from ..text import CharTokenizer
+from ..text.special import end_of_text
 
 
 def beginning(tokenizer: AnyTokenizer) -> str:
@@ -27,9 +28,7 @@ def prompt_ids(tokenizer: AnyTokenizer, prompt: str | None = None) -> Sequence[i
     if isinstance(tokenizer, CharTokenizer):
         ids: Sequence[int] = tokenizer.encode(prompt or beginning(tokenizer)).tolist()
     elif prompt is None:
-        from ..data.publish import end_of_text
-
-        end = end_of_text(tokenizer)
+        end = end_of_text(tokenizer.special_tokens)
         ids = tokenizer.encode(beginning(tokenizer)) if end is None else [end]
         ids = ids or [min(tokenizer.vocab.values())]  # a tokenizer for which "\n" is nothing
     else:

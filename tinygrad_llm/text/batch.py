@@ -8,8 +8,6 @@ MB: smaller batches are encoded where they are. The ids are the same either way.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..machine import usable_cores
+from ..processes import Processes, needs_main
 from .boundaries import is_known
 from .special import Special
 from .stream import SAFE, blocks, read_chunks
@@ -33,7 +32,9 @@ def encode_batch(tokenizer: Tokenizer, texts: Iterable[str], *, special: Special
     """Return `tokenizer.encode` of each text, in order.
 
     workers: processes to use; by default all cores where the texts are long enough to pay for
-    starting them, else none. Raises UserError as `encode` does, naming the text by its number.
+    starting them, else none; none where the tokenizer has parts that the caller's script
+    defines, which they would not know. Raises UserError as `encode` does, naming the text by its
+    number.
     """
     texts = list(texts)
     if workers is not None and workers < 1:
@@ -41,10 +42,10 @@ def encode_batch(tokenizer: Tokenizer, texts: Iterable[str], *, special: Special
     if workers is None:
         workers = usable_cores() if sum(map(len, texts)) >= WORTH_PROCESSES else 1
     groups = list(_groups(texts))
-    if min(workers, len(groups)) <= 1:
+    if min(workers, len(groups)) <= 1 or needs_main(tokenizer):
         return [ids.tolist() for first, group in groups
                 for ids in _encoded(tokenizer, first, group, special, template)]
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (tokenizer,)) as pool:
+    with Processes(workers, _start, tokenizer) as pool:
         found = pool.map(_encoded_there, *zip(
             *((first, group, special, template) for first, group in groups), strict=True))
         return [ids.tolist() for group_ids in found for ids in group_ids]

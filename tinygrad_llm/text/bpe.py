@@ -13,7 +13,7 @@ together are a token, and the rank is that token's id.
 `merge` is this definition, $O(n^2)$ for $n$ bytes and the fastest for words; `merge_long` gives the
 same in $O(n \log n)$, so that no input is a denial of service. `encode_text` is the fast way for
 whole texts: boundaries in arrays, then one look-up for all pre-tokens; only those not seen
-before are merged.
+before are merged, and many of them at once; see `neighbours`.
 
 Sources: Gage, "A new algorithm for data compression", 1994; Sennrich et al., "Neural machine
 translation of rare words with subword units", ACL 2016, section 3.2; Radford et al., "Language
@@ -25,7 +25,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import pairwise, repeat
+from itertools import compress, pairwise, repeat
 from typing import Any
 
 import numpy as np
@@ -34,11 +34,14 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from . import boundaries
 from .alphabet import printable
+from .neighbours import Neighbours
 from .piece_table import PieceTable
-from .stream import blocks_of
+from .stream import BLOCK, next_cut
 
 _NEVER = 1 << 60
 _LONG = 200  # bytes from where the heap is faster
+_MANY = 1 << 13  # bytes to merge from where `Neighbours` are faster
+_PAYS = 2  # bytes to merge for each token in the vocabulary, and making them has paid
 Pairs = Mapping[tuple[int, int], int]  # neighbours' ids -> rank
 
 
@@ -119,6 +122,9 @@ class BPE:
         self.ranks, self.made = (_joins(self.tokens) if self.merges is None
                                    else _ranked(self.tokens, self.merges))
         self._table = PieceTable()
+        self._neighbours: Neighbours | None = None
+        self._merged = 0  # bytes of pre-tokens, so far
+        self._new = _MANY  # bytes of those that the last block brought
         self._lock = threading.Lock()
 
     @property
@@ -156,8 +162,14 @@ class BPE:
 
         The text must have no lone surrogates.
         """
-        blocks = blocks_of(text) if boundaries.is_known(pattern) else [text]
-        parts = [self.encode_cut(block, boundaries.starts(block, pattern)) for block in blocks]
+        if not boundaries.is_known(pattern):
+            return self.encode_cut(text, boundaries.starts(text, pattern))
+        parts: list[NDArray[np.int32]] = []
+        at = 0
+        while at < len(text) or not parts:
+            block = text[at:next_cut(text, at, BLOCK if self._new < _MANY else 4 * BLOCK)]
+            parts.append(self.encode_cut(block, boundaries.starts(block, pattern)))
+            at += len(block)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def encode_cut(self, text: str, begins: NDArray[np.intp]) -> NDArray[np.int32]:
@@ -173,11 +185,25 @@ class BPE:
         pieces = [data[a:b] for a, b in zip(at, stop, strict=True)]
         with self._lock:
             new = [piece for piece in dict.fromkeys(pieces) if piece not in table.entries]
-            table.add(new, list(map(self.encode_bytes, new)))
+            self._remember(table, new)
             if table.is_full and table is self._table:
                 self._table = PieceTable(table.limit)
         entries[unknown] = list(map(table.entries.__getitem__, pieces))
         return table.ids(entries)
+
+    def _remember(self, table: PieceTable, pieces: list[bytes]) -> None:
+        """Merge distinct pre-tokens that the table does not have, and put them into it."""
+        whole = self.tokens if self.ignore_merges else ()
+        many = [piece for piece in pieces if len(piece) < _LONG and piece not in whole]
+        self._new = sum(map(len, many))
+        self._merged += self._new
+        if self._neighbours is None and self._merged > _PAYS * len(self.tokens):
+            self._neighbours = Neighbours(self.tokens, self.ranks, self.made)
+        if self._neighbours and self._new >= _MANY:
+            ids, counts = self._neighbours.encode(many)
+            table.add_flat(list(compress(many, counts.tolist())), ids, counts[counts > 0])
+            pieces = [piece for piece in pieces if piece not in table.entries]
+        table.add(pieces, list(map(self.encode_bytes, pieces)))
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or another process needs: not what was remembered, nor the lock."""

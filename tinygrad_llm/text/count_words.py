@@ -20,9 +20,8 @@ from __future__ import annotations
 import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from os import PathLike
 from typing import TypeAlias
 
@@ -33,6 +32,7 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..machine import usable_cores
+from ..processes import Processes
 from .boundaries import byte_offsets, is_known, starts
 from .patterns import GPT2, splitter
 from .stream import blocks, blocks_of, read_chunks
@@ -56,8 +56,8 @@ def count_pretokens(sources: Iterable[Source] | Source, pattern: str = GPT2, *,
     Sources are apart: no pre-token goes from one into the next. With one of the known patterns
     (`patterns.PATTERNS`) files are read in blocks; any other pattern, which might look anywhere,
     needs a whole file at once. `workers` processes count, by default as many as there are cores,
-    once there is enough text; the result is the same for any number. Where they cannot be started,
-    in a script without `if __name__ == "__main__":`, this process counts everything.
+    once there is enough text; the result is the same for any number. Where they die, of want of
+    memory for instance, this process counts what is left.
 
     Raises UserError for files that cannot be read, and for lone surrogates in a text.
 
@@ -181,7 +181,7 @@ def _counted(batches: Iterator[list[str]], pattern: str, workers: int) -> Counte
 
 def _spread(batches: Iterable[list[str]], pattern: str, workers: int) -> Counted:
     """Yield what _counted yields, from `workers` processes; two batches wait for each at most."""
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    pool = Processes(workers)
     under_way: deque[tuple[list[str], Future[Mapping[str, int]] | None]] = deque()
     try:
         for batch in batches:

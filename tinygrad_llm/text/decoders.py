@@ -19,14 +19,20 @@ b' \xc3\xa9\xc3'
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from collections.abc import Sequence as Row
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import regex
+from numpy.typing import NDArray
 
 from .alphabet import CHAR_TO_BYTE, unprintable
 from .normalize import Replace as ReplaceInText
+
+BLOCK = 1 << 13  # ids; the arrays of one block stay in a core's cache
+SPARSE = 16  # places in a table for each token in it, above which ids are searched for
 
 _BYTE_TOKEN = regex.compile(r"<0x([0-9A-Fa-f]{2}|\+[0-9A-Fa-f])>")
 
@@ -73,6 +79,76 @@ class ByteLevel:
 
 def _bytes_of(token: str) -> bytes:
     return unprintable(token) if CHAR_TO_BYTE.keys() >= set(token) else token.encode()
+
+
+_TO_BYTES = {ord(char): byte for char, byte in CHAR_TO_BYTE.items()}
+_UNSPELLED = regex.compile(f"[^{regex.escape(''.join(CHAR_TO_BYTE))}]")
+
+
+class ByteTable:
+    """What `ByteLevel` makes of many ids, gathered by NumPy.
+
+    The bytes of all tokens lie end to end in one array. Those of ids i, j, ... are, with n_i and
+    e_i the length of a token and its end in that array, and E_i the end in the result,
+
+        result[p] = bytes[p + e_i - E_i]    for E_i - n_i <= p < E_i
+
+    tokens: by their ids, spelled in the printable alphabet, but `literal` ones in UTF-8.
+
+    >>> ByteTable({0: "Ġa", 7: "<é>"}, ["<é>"]).join(np.array([7, 0]))
+    b'<\\xc3\\xa9> a'
+    """
+
+    def __init__(self, tokens: Mapping[int, str], literal: Collection[str] = ()) -> None:
+        names = list(tokens.values())
+        is_spelled = [name not in literal and not _UNSPELLED.search(name) for name in names]
+        spelled = "".join(name for name, is_one in zip(names, is_spelled, strict=True) if is_one)
+        others = [name.encode("utf-8", "surrogatepass")
+                  for name, is_one in zip(names, is_spelled, strict=True) if not is_one]
+        data = spelled.translate(_TO_BYTES).encode("latin-1") + b"".join(others)
+        sizes = np.array([len(name) for name in names], np.int64)
+        is_literal = ~np.array(is_spelled, bool)
+        sizes[is_literal] = [len(name) for name in others]
+        order = np.argsort(is_literal, kind="stable")  # as they lie in `data`
+        ends = np.empty_like(sizes)
+        ends[order] = np.cumsum(sizes[order])
+        self._bytes = np.frombuffer(data, np.uint8)
+        ids = np.array(list(tokens), np.int64)
+        self._size = int(ids.max(initial=-1)) + 1
+        self._ids = np.sort(ids) if self._size > SPARSE * len(ids) + BLOCK else None
+        rows = self._rows(ids)
+        self._ends = np.full(len(ids) if self._ids is not None else self._size, -1, np.int64)
+        self._sizes = np.zeros_like(self._ends)
+        self._ends[rows], self._sizes[rows] = ends, sizes
+
+    def _rows(self, ids: NDArray[Any]) -> NDArray[Any]:
+        """Return where each of these ids is in the tables: at itself, unless most would be holes.
+
+        Raises KeyError with an id that is outside, or searched for in vain.
+        """
+        outside = (ids < 0) | (ids >= self._size)
+        if outside.any():
+            raise KeyError(int(ids[outside][0]))
+        if self._ids is None:
+            return ids
+        rows = np.searchsorted(self._ids, ids)
+        if (lacking := self._ids[rows] != ids).any():
+            raise KeyError(int(ids[lacking][0]))
+        return rows
+
+    def join(self, ids: NDArray[Any]) -> bytes:
+        """Return the bytes of integer `ids` (N,); KeyError with one that no token has."""
+        parts = []
+        for start in range(0, len(ids), BLOCK):
+            block = ids[start:start + BLOCK]
+            rows = self._rows(block).astype(np.int64, copy=False)
+            ends, sizes = self._ends.take(rows), self._sizes.take(rows)
+            if ends.min() < 0:
+                raise KeyError(int(block[ends < 0][0]))
+            places = np.repeat(ends - np.cumsum(sizes), sizes)
+            places += np.arange(len(places))
+            parts.append(self._bytes[places].tobytes())
+        return b"".join(parts)
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,16 @@ class PieceTable:
 
     def add(self, pieces: Sequence[bytes], ids: Sequence[Sequence[int]]) -> None:
         """Remember the ids of pre-tokens that are distinct and not in `entries`."""
+        counts = np.fromiter(map(len, ids), np.int32, len(ids))
+        self.add_flat(pieces, np.fromiter(chain.from_iterable(ids), np.int32), counts)
+
+    def add_flat(self, pieces: Sequence[bytes], ids: NDArray[np.int32], counts: NDArray[np.int32]
+                 ) -> None:
+        """Remember the same, the ids given one after another, and how many are whose."""
         if not pieces:
             return
         first, used = len(self.entries), self._used
-        counts = np.fromiter(map(len, ids), np.int32, len(ids))
-        self._used += int(counts.sum())
+        self._used += len(ids)
         self._bytes += sum(map(len, pieces))
         self.entries.update(zip(pieces, range(first, first + len(pieces)), strict=True))
         self._counts = _room(self._counts, len(self.entries))
@@ -64,8 +69,7 @@ class PieceTable:
         self._pool = _room(self._pool, self._used)
         self._counts[first:len(self.entries)] = counts
         self._offsets[first:len(self.entries)] = used + np.cumsum(counts) - counts
-        self._pool[used:self._used] = np.fromiter(chain.from_iterable(ids), np.int32,
-                                                  self._used - used)
+        self._pool[used:self._used] = ids
         if 4 * len(self.entries) > len(self._index[1]):
             larger = _empty_index((4 * len(self.entries)).bit_length())
             _place(larger, list(self.entries), 0)

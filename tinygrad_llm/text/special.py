@@ -21,7 +21,7 @@ Added tokens that are not special are ordinary vocabulary, and are found whateve
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import regex
@@ -31,6 +31,9 @@ from ..errors import UserError
 Special = str | Collection[str]
 Piece = tuple["str | AddedToken", int, int]  # a stretch of text or a token, and where it lies
 
+END_OF_TEXT = "<|endoftext|>"
+ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>",
+        "<\uff5cend\u2581of\u2581sentence\uff5c>", "[SEP]", "<|im_end|>")  # of known models
 RULES = ("refuse", "text", "allow")
 SHOWN = 5
 WORD = regex.compile(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]")  # UTS 18's \w
@@ -121,6 +124,15 @@ class AddedTokens:
                 f"{_some(self.special)}; take the name out, or spell it as the tokenizer does"
             )
         return allowed
+
+
+def end_of_text(special: Mapping[str, int]) -> int | None:
+    """Return which of the special tokens' ids ends a text, None where they have none we know.
+
+    >>> end_of_text({"<s>": 1, "</s>": 2})
+    2
+    """
+    return next((special[name] for name in ENDS if name in special), None)
 
 
 NONE: frozenset[str] = frozenset()

@@ -27,14 +27,17 @@ AFTER_WORDS = re.compile(r"[^\W_](?=\s)")  # safe wherever white space is always
 
 def blocks_of(text: str, size: int = BLOCK, safe: re.Pattern[str] = SAFE) -> Iterator[str]:
     """Yield `text` in blocks of at least `size` characters, cut at safe places."""
-    start = 0
-    while len(text) - start > size and (match := safe.search(text, start + size - 1)):
-        yield text[start:match.end()]
-        start = match.end()
-    if start == 0:
-        yield text
-    elif start < len(text):
-        yield text[start:]
+    start, end = 0, -1
+    while end < len(text):
+        end = next_cut(text, start, size, safe)
+        yield text[start:end]
+        start = end
+
+
+def next_cut(text: str, start: int, size: int, safe: re.Pattern[str] = SAFE) -> int:
+    """Return the first safe place `size` characters or more after `start`, or the text's end."""
+    match = safe.search(text, start + size - 1) if len(text) - start > size else None
+    return match.end() if match else len(text)
 
 
 def blocks(chunks: Iterable[str], size: int = BLOCK, safe: re.Pattern[str] = SAFE

@@ -16,8 +16,25 @@ $$ \log p(ab) - \log p(a) - \log p(b) = \log \frac{c_{ab} / N}{(c_a / N)(c_b / N
 So the pair that gains the most at a place is the one of the highest score
 $c_{ab} / (c_a c_b)$: not the most frequent pair, as in BPE, but the one whose parts are rarest
 without each other. A pair of two characters that came by once, together, has the highest score
-there is; `min_frequency` is what keeps such chance out, and it matters: of 8,000 tokens learnt from
-5 MB of Shakespeare 2.19 spell a word of it with min_frequency=2, 1.29 with 20.
+there is, so what keeps such chance out matters as much as the score does. A fixed threshold, merge
+no pair that comes fewer than `min_frequency` times, is right for one size of text and of vocabulary
+only: too low and ids go to rare pairs, too high and the vocabulary stays small. By default it falls
+instead. A text of W words and V tokens uses a token W / V times on average if it spells each word
+with one; so often pairs must come at first, and when none is left that does, half as often, and
+again, down to twice. Tokens a word, learnt from nine tenths of Shakespeare's plays (W = 1.01
+million, lower case) and counted in the last tenth:
+
+    V         W / V   falling   fixed at 2       20       50      100     most frequent pair
+    4,096       248     1.209        2.520    1.971    1.555   1.276*                  1.195
+    8,192       124     1.119        2.152    1.258   1.199*   1.276*                  1.114
+    16,000       63     1.070        1.633   1.135*                                    1.069
+    4,096        17     1.236        1.904   (the first 16th of the text)              1.223
+
+    * the vocabulary is not full: 3,277 tokens with 100, 5,374 with 50, 9,245 with 20
+
+No fixed number came below the falling threshold, and the best ones, about 75, 26 and 8 in the
+first three rows, follow from W and V by no simple rule. Dividing by 1.4 in place of 2 makes 1.117
+of 1.119. Few words, W < 4 V, have the threshold 2 or 3 from the beginning.
 
 Of pairs with the same score the more frequent one is merged, then the one with the smallest (id of
 a, id of b). Scores are float64, $c_{ab}$ divided by the product of $c_a$ and $c_b$. The special
@@ -26,6 +43,7 @@ merged tokens as they are made. Two ways to one string ("ab" + "##c", "a" + "##b
 
 `train_plain` is this definition. `train_fast` returns the same vocabulary: a pair keeps a list of
 the words it came by in, and only the counts and scores that a merge changes are computed anew.
+`train_wordpiece` goes from texts to a tokenizer.
 
 Sources: Schuster and Nakajima, "Japanese and Korean voice search", ICASSP 2012, section 3 (merge
 what raises the likelihood the most); Devlin et al., "BERT", NAACL 2019 (the spelling). The trainer
@@ -34,9 +52,12 @@ named WordPiece in Hugging Face's tokenizers merges by frequency: that is BPE wi
 
 from __future__ import annotations
 
+import re
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,10 +65,19 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..errors import UserError
-from .bpe_train import joined
+from . import decoders
+from .bpe_train import LARGEST_VOCABULARY, joined
+from .normalize import BertNormalizer
+from .pretokenize import BertPreTokenizer
+from .special import AddedToken, AddedTokens
+from .stream import AFTER_WORDS, blocks, blocks_of, read_chunks
+from .template import BertProcessing
+from .tokenizer import Tokenizer
+from .wordpiece import WordPiece
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"
+LIMIT_ALPHABET = 1000  # characters; BERT's Chinese ones alone would be twice 20,000 tokens
 Pair = tuple[int, int]
 Words = list[tuple[list[int], int]]  # the ids of each word's tokens, and its count
 
@@ -56,36 +86,50 @@ def train_plain(
     counts: Mapping[str, int],
     vocab_size: int,
     *,
-    min_frequency: int = 2,
+    min_frequency: int | None = None,
     limit_alphabet: int | None = None,
     special_tokens: Sequence[str] = SPECIAL_TOKENS,
     prefix: str = PREFIX,
 ) -> dict[str, int]:
     """Return the vocabulary, from tokens to ids: the definition, to be read.
 
-    It has `vocab_size` tokens, or fewer where no pair comes `min_frequency` times. Of the
-    characters the `limit_alphabet` most frequent count; a word with another is [UNK], and left out.
+    It has `vocab_size` tokens, or fewer where no pair comes `min_frequency` times; None: a
+    threshold that falls to 2, see above. Of the characters the `limit_alphabet` most frequent
+    count; a word with another is [UNK], and left out.
     """
     vocab, words = _start(counts, vocab_size, min_frequency, limit_alphabet, special_tokens, prefix)
-    while len(vocab) < vocab_size:
-        tokens: Counter[int] = Counter()
-        pairs: Counter[Pair] = Counter()
-        for ids, n in words:
-            for id in ids:
-                tokens[id] += n
-            for pair in pairwise(ids):
-                pairs[pair] += n
-        rank = {
-            (a, b): (-n / (float(tokens[a]) * tokens[b]), -n, a, b)
-            for (a, b), n in pairs.items()
-            if n >= min_frequency
-        }
-        if not rank:
-            break
-        best = min(rank, key=rank.__getitem__)
-        new = _named(vocab, list(vocab), best, prefix)
-        words = [(joined(ids, best, new), n) for ids, n in words]
+    for least in _thresholds(words, vocab_size, min_frequency):
+        while len(vocab) < vocab_size and (best := _best(words, least)):
+            new = _named(vocab, list(vocab), best, prefix)
+            words = [(joined(ids, best, new), n) for ids, n in words]
     return vocab
+
+
+def _best(words: Words, least: int) -> Pair | None:
+    """Return the pair to merge, None where all come fewer than `least` times."""
+    tokens: Counter[int] = Counter()
+    pairs: Counter[Pair] = Counter()
+    for ids, n in words:
+        for id in ids:
+            tokens[id] += n
+        for pair in pairwise(ids):
+            pairs[pair] += n
+    rank = {
+        (a, b): (-n / (float(tokens[a]) * tokens[b]), -n, a, b)
+        for (a, b), n in pairs.items()
+        if n >= least
+    }
+    return min(rank, key=rank.__getitem__, default=None)
+
+
+def _thresholds(words: Words, vocab_size: int, min_frequency: int | None) -> list[int]:
+    """Return how often a pair must come, one after another as none is left that does."""
+    if min_frequency is not None:
+        return [min_frequency]
+    falling = [max(2, sum(n for _, n in words) // vocab_size)]
+    while falling[-1] > 2:
+        falling.append(max(2, falling[-1] // 2))
+    return falling
 
 
 def _named(vocab: dict[str, int], tokens: Sequence[str], pair: Pair, prefix: str) -> int:
@@ -97,17 +141,17 @@ def _named(vocab: dict[str, int], tokens: Sequence[str], pair: Pair, prefix: str
 def _start(
     counts: Mapping[str, int],
     vocab_size: int,
-    min_frequency: int,
+    min_frequency: int | None,
     limit_alphabet: int | None,
     special_tokens: Sequence[str],
     prefix: str,
 ) -> tuple[dict[str, int], Words]:
     """Return the vocabulary before any merge, and the words in its tokens, sorted."""
-    if min_frequency < 1 or (limit_alphabet is not None and limit_alphabet < 1):
-        raise UserError(
-            f"min_frequency and limit_alphabet must be at least 1, got {min_frequency} and "
-            f"{limit_alphabet}"
-        )
+    if vocab_size > LARGEST_VOCABULARY:
+        raise UserError(f"vocab_size must be at most {LARGEST_VOCABULARY}, got {vocab_size}")
+    for name, given in (("min_frequency", min_frequency), ("limit_alphabet", limit_alphabet)):
+        if given is not None and given < 1:
+            raise UserError(f"{name} must be at least 1, got {given}; leave it out for the default")
     characters: Counter[str] = Counter()
     for word, n in counts.items():
         for character in word:
@@ -131,7 +175,7 @@ def train_fast(
     counts: Mapping[str, int],
     vocab_size: int,
     *,
-    min_frequency: int = 2,
+    min_frequency: int | None = None,
     limit_alphabet: int | None = None,
     special_tokens: Sequence[str] = SPECIAL_TOKENS,
     prefix: str = PREFIX,
@@ -140,14 +184,16 @@ def train_fast(
     """Return what `train_plain` returns; `progress` shows a bar."""
     vocab, words = _start(counts, vocab_size, min_frequency, limit_alphabet, special_tokens, prefix)
     tokens = list(vocab)
-    pairs = _Pairs(words, vocab_size, min_frequency)
+    pairs = _Pairs(words, vocab_size)
     with tqdm(total=vocab_size, initial=len(vocab), disable=not progress, unit="token") as bar:
-        while len(vocab) < vocab_size and (best := pairs.best()):
-            new = _named(vocab, tokens, best, prefix)
-            if new == len(tokens):
-                tokens = list(vocab)
-                bar.update()
-            pairs.merge(best, new)
+        for least in _thresholds(words, vocab_size, min_frequency):
+            pairs.ask_for(least)
+            while len(vocab) < vocab_size and (best := pairs.best()):
+                new = _named(vocab, tokens, best, prefix)
+                if new == len(tokens):
+                    tokens = list(vocab)
+                    bar.update()
+                pairs.merge(best, new)
     return vocab
 
 
@@ -157,8 +203,8 @@ class _Pairs:
     `words` are changed in place. The score of a pair that is too rare to merge is -1.
     """
 
-    def __init__(self, words: Words, vocab_size: int, min_frequency: int) -> None:
-        self.words, self.min_frequency = words, min_frequency
+    def __init__(self, words: Words, vocab_size: int) -> None:
+        self.words, self.least = words, 1
         self.tokens = np.zeros(vocab_size, np.int64)  # the count of each token
         self.slots: dict[Pair, int] = {}
         self.found: list[list[int]] = []  # of each slot, the words; some have lost the pair since
@@ -172,6 +218,10 @@ class _Pairs:
             self._note(w, [], ids, n, changes)
         self.tokens[list(tokens)] = list(tokens.values())
         self._count(changes)
+
+    def ask_for(self, least: int) -> None:
+        """Pairs that come fewer than `least` times are not to be merged from now on."""
+        self.least = least
         self._rescore(np.arange(len(self.slots)))
 
     def best(self) -> Pair | None:
@@ -235,4 +285,67 @@ class _Pairs:
         count = self.count[slots]
         parts = self.tokens.astype(float)[self.left[slots]] * self.tokens[self.right[slots]]
         score = count / np.maximum(parts, 1)  # a pair that is gone may have parts that are gone
-        self.score[slots] = np.where(count >= self.min_frequency, score, -1)
+        self.score[slots] = np.where(count >= self.least, score, -1)
+
+
+def train_wordpiece(
+    sources: Iterable[str | Path],
+    vocab_size: int,
+    *,
+    lowercase: bool = False,
+    min_frequency: int | None = None,
+    limit_alphabet: int | None = LIMIT_ALPHABET,
+    special_tokens: Sequence[str] = (),
+    progress: bool = True,
+) -> Tokenizer:
+    """Return a tokenizer like BERT's that is trained on texts (str) and files (Path).
+
+    BERT's five special tokens have the first ids, `special_tokens` the next. `lowercase` also drops
+    accents. For the other arguments see `train_plain`. Raises UserError where there is no text, it
+    cannot be read, or the characters leave no room for tokens.
+    """
+    normalizer = BertNormalizer(lowercase=lowercase)
+    counts = _count_words(sources, normalizer)
+    if not counts:
+        raise UserError("there is no text to train on: all sources are empty")
+    special = list(dict.fromkeys([*SPECIAL_TOKENS, *special_tokens]))
+    vocab = train_fast(counts, vocab_size, min_frequency=min_frequency,
+                       limit_alphabet=limit_alphabet, special_tokens=special,
+                       progress=progress and sys.stderr.isatty())
+    if progress and len(vocab) < vocab_size:
+        tqdm.write(f"stopped at {len(vocab)} of {vocab_size} tokens: no pair is left that comes "
+                   f"{min_frequency or 2} times; more text gives more tokens", file=sys.stderr)
+    return Tokenizer(
+        WordPiece(vocab), normalizer=normalizer, pre_tokenizer=BertPreTokenizer(),
+        decoder=decoders.WordPiece(),
+        template=BertProcessing(sep=("[SEP]", vocab["[SEP]"]), cls=("[CLS]", vocab["[CLS]"])),
+        added=AddedTokens(AddedToken(token, vocab[token]) for token in special))
+
+
+def _count_words(sources: Iterable[str | Path], normalizer: BertNormalizer) -> Counter[str]:
+    """Return the counts of the texts' words. What stands between white space is taken apart once
+    for all places it comes at: neither step looks across."""
+    cut = BertPreTokenizer()
+    found: Counter[str] = Counter()
+    for block in _blocks(sources):
+        found.update(re.findall(r"[^ \t\r\n]+", block))  # spaces to both steps, whatever is around
+    counts: Counter[str] = Counter()
+    for part, n in found.items():
+        for word in cut(normalizer(part)):
+            counts[word] += n
+    return counts
+
+
+def _blocks(sources: Iterable[str | Path]) -> Iterator[str]:
+    for source in sources:
+        if not isinstance(source, str):
+            yield from blocks(read_chunks(source), safe=AFTER_WORDS)
+            continue
+        try:
+            source.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"a text to train on has a lone surrogate, {source[error.start]!r}, at position "
+                f"{error.start}, which no UTF-8 spells; replace them: "
+                'text.encode("utf-8", "replace").decode()') from error
+        yield from blocks_of(source, safe=AFTER_WORDS)

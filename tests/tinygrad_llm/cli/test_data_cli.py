@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -144,3 +145,40 @@ def test_a_real_kill_is_survived(folder: Path) -> None:
                      for path in (folder / name).rglob("*") if path.is_file()}
                     for name in ("whole", "built"))
     assert whole == built
+
+
+@pytest.mark.parametrize("lost", [
+    "train/index.json", "val", "train", "tokenizer.json", "train/shard-00000.bin"])
+def test_training_on_a_damaged_folder_is_told(folder: Path, capsys: pytest.CaptureFixture[str],
+                                              lost: str) -> None:
+    assert build("--validation-share", "0.3") == 0
+    path = folder / "built" / lost
+    train = ["train", "--data", "built", "--out", "run", "--steps", "1", "--context", "8"]
+    if path.suffix == ".bin":
+        whole = path.read_bytes()
+        path.write_bytes(whole[:10] + bytes([whole[10] ^ 1]) + whole[11:])
+    else:
+        path.rename(folder / "away")
+    capsys.readouterr()
+    assert main(train) == 2
+    error = capsys.readouterr().err
+    assert f"built/{lost}" in error and "data check built" in error
+
+
+def test_showing_a_folder_without_its_report_is_told(
+        folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build() == 0
+    (folder / "built" / "report.json").unlink()
+    assert "built/report.json cannot be read" in error_of(capsys, "show", "built")
+
+
+def test_a_full_disk_is_told_and_the_build_goes_on(
+        folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")  # as a write does: without a name
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert "no space is left on the disk of built; make room" in error_of(
+            capsys, "build", "texts", "--out", "built")
+    assert build() == 0 and main(["data", "check", "built"]) == 0

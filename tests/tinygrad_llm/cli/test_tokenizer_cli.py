@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -76,6 +77,9 @@ def test_convert(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     (["train", "text.txt", "--out", "new.json", "--vocab-size", "100"], "256"),
     (["convert", "--tokenizer", "tokenizer.json", "--out", "x", "--format", "other"], "known are"),
     (["decode", "--tokenizer", "tokenizer.json", "280"], "280"),
+    (["train", "text.txt", "--out", "."], "is a folder"),
+    (["show", "--tokenizer", "tokenizer.json", "--text", "a", "--html", "."], "is a folder"),
+    (["encode", "--tokenizer", "tokenizer.json", "--text", "a", "--special", "b"], "--special 'b'"),
 ])
 def test_mistakes_are_told(trained: Path, monkeypatch: pytest.MonkeyPatch, args: list[str],
                            words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,3 +87,82 @@ def test_mistakes_are_told(trained: Path, monkeypatch: pytest.MonkeyPatch, args:
     assert main(["tokenizer", *args]) == 2
     assert words in capsys.readouterr().err
     assert not (trained.parent / "new.json").exists()
+
+
+def test_wordpiece(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "wordpiece.json")
+    args = ["tokenizer", "train", str(tmp_path / "text.txt"), "--kind", "wordpiece", "--out", out]
+    assert main([*args, "--vocab-size", "60", "--lowercase", "--special", "[DOC]"]) == 0
+    capsys.readouterr()
+    ids = encoded(capsys, "--tokenizer", out, "--text", "to be")
+    assert [ids[0], ids[-1]] == [2, 3] and 1 not in ids
+    assert encoded(capsys, "--tokenizer", out, "--text", "To [DOC]", "--special", "allow",
+                   "--no-template")[-1] == 5
+    assert main([*args, "--force"]) == 0  # all that comes twice is merged, in the end
+    capsys.readouterr()
+    ids = encoded(capsys, "--tokenizer", out, "--text", "To be, question", "--no-template")
+    assert len(ids) == 4
+    assert main([*args, "--force", "--pattern", "gpt2"]) == 2
+    assert "--kind bpe" in capsys.readouterr().err
+    for option in (["--lowercase"], ["--limit-alphabet", "5"]):
+        assert main(["tokenizer", "train", *args[2:3], "--out", out, "--force", *option]) == 2
+        assert "--kind wordpiece" in capsys.readouterr().err
+
+
+def test_nothing_is_written_over_unasked(trained: Path, tmp_path: Path,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    for format, out in (("gpt2", tmp_path / "gpt2"), ("tiktoken", tmp_path / "ranks")):
+        args = ["tokenizer", "convert", "--tokenizer", str(trained), "--format", format, "--out",
+                str(out)]
+        assert main(args) == 0 and main([*args, "--force"]) == 0
+        before = sorted(tmp_path.rglob("*"))
+        assert main(args) == 2
+        assert "--force" in capsys.readouterr().err and sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_terminal_is_not_told_what_to_do(trained: Path, tmp_path: Path,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "odd.txt").write_text("a\x1b[31m\x07\x9b\x7f\r\n\tb")
+    assert main(["tokenizer", "show", "--tokenizer", str(trained), "--file",
+                 str(tmp_path / "odd.txt")]) == 0
+    out = re.sub(r"\x1b\[(30;48;5;\d+|0)m", "", capsys.readouterr().out)
+    assert out.startswith("a␛[31m␇\ufffd␡␍⏎\n⇥\tb\n")
+
+
+def test_errors_name_options(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                             ) -> None:
+    (tmp_path / "bad.txt").write_bytes(b"a\xff")
+    for verb in ("encode", "show"):
+        args = ["tokenizer", verb, "--tokenizer", str(trained)]
+        assert main([*args, "--text", "be<|endoftext|>"]) == 2
+        told = capsys.readouterr().err
+        assert "; give --special text to" in told and "--special '<|endoftext|>'" in told
+        assert main([*args, "--file", str(tmp_path / "bad.txt")]) == 2
+        assert "--errors replace" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given, words", [
+    (b"\xff\xfe", "whole numbers"), (b"9" * 30, "no id of any tokenizer"), (b"280", "280"),
+    (b"[" * 100_000, "whole numbers"), (b"1 2.5", "whole numbers"),
+])
+def test_ids_from_standard_input(trained: Path, monkeypatch: pytest.MonkeyPatch, given: bytes,
+                                 words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["tokenizer", "decode", "--tokenizer", str(trained)]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
+    assert main(args) == 2 and words in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"[39, 40]\n")))
+    assert main(args) == 0 and capsys.readouterr().out == "HI\n"
+
+
+def test_a_rank_file_is_told_to_need_its_pattern(trained: Path, tmp_path: Path,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    ranks = str(tmp_path / "new" / "ranks.tiktoken")
+    assert main(["tokenizer", "convert", "--tokenizer", str(trained), "--format", "tiktoken",
+                 "--out", ranks]) == 0
+    assert "load it with --pattern gpt2\n" in capsys.readouterr().out
+    assert main(["tokenizer", "encode", "--tokenizer", ranks, "--text", "to be"]) == 2
+    assert "name it with --pattern" in capsys.readouterr().err
+    expected = encoded(capsys, "--tokenizer", str(trained), "--text", "to be")
+    assert encoded(capsys, "--tokenizer", ranks, "--pattern", "gpt2", "--text", "to be") == expected
+    assert main(["tokenizer", "convert", "--tokenizer", str(trained), "--out", str(tmp_path)]) == 2
+    assert "is a folder" in capsys.readouterr().err

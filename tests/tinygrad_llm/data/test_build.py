@@ -20,7 +20,7 @@ import pytest
 
 from tinygrad_llm.data import work
 from tinygrad_llm.data.build import build
-from tinygrad_llm.data.plan import BuildSettings
+from tinygrad_llm.data.plan import BuildSettings, make_plan
 from tinygrad_llm.data.shards import open_shards
 from tinygrad_llm.data.stages import draw_lots
 from tinygrad_llm.errors import UserError
@@ -420,3 +420,74 @@ def die_at_one(task: Task) -> None:
     if task.size == 1:
         os._exit(1)
     task.out.write_bytes(b"")
+
+
+def test_what_is_built_within_a_source_is_not_read(folder: Path, tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    out = folder / "built"
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("tinygrad_llm.data.build.encode_all", die)
+        build(settings(folder), out, workers=1, progress=False)
+    build(settings(folder), out, workers=1, progress=False)  # beside its own work/*.jsonl
+    whole = build(settings(folder), out, workers=1, progress=False)  # beside its report.html
+    shutil.move(out, tmp_path / "moved")
+    assert build(settings(folder), tmp_path / "apart", workers=1, progress=False) == whole
+    assert files(tmp_path / "apart") == files(tmp_path / "moved")
+
+
+@pytest.mark.parametrize("vanishes", [False, True])
+def test_a_file_that_changes_while_it_is_read_is_told(
+        folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vanishes: bool) -> None:
+    file, original = folder / "plain-005.txt", prose(5)
+
+    def plan_then_change(*arguments: Any) -> Any:
+        planned = make_plan(*arguments)
+        file.unlink() if vanishes else file.write_text(prose(77))
+        return planned
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tinygrad_llm.data.build.make_plan", plan_then_change)
+        with pytest.raises(UserError, match="plain-005.txt has changed since the build began"):
+            build(settings(folder), tmp_path / "built", workers=1, progress=False)
+    file.write_text(original)
+    build(settings(folder), tmp_path / "built", workers=1, progress=False)
+    build(settings(folder), tmp_path / "fresh", workers=1, progress=False)
+    assert files(tmp_path / "built") == files(tmp_path / "fresh")
+
+
+def test_builds_of_one_process_share_nothing_that_has_changed(folder: Path, tmp_path: Path) -> None:
+    """In one folder for work, a second tokenizer and other evaluation text go by the same names."""
+    evaluation, given, out = tmp_path / "questions.txt", tmp_path / "given.json", tmp_path / "built"
+    for number, size in ((5, 300), (6, 290)):
+        evaluation.write_text(prose(number))
+        build(settings(folder, vocab_size=size), tmp_path / str(size), workers=1, progress=False)
+        shutil.copy(tmp_path / str(size) / "tokenizer.json", given)
+        which = settings(folder, tokenizer=str(given), decontaminate=(str(evaluation),))
+        report = build(which, out, workers=1, progress=False, overwrite=True, keep_work=True)
+        (example,) = report["contaminated"]["examples"]
+        assert Path(example["name"]).name == f"plain-{number:03}.txt"
+        assert any(prose(7).strip() in text for part in ("train", "val")
+                   for text in texts(out, part))
+
+
+def test_the_language_is_told_only_where_somebody_asks(
+        folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def language(text: str) -> tuple[str, float]:
+        asked.append(text)
+        return "en", 1.0
+
+    monkeypatch.setattr("tinygrad_llm.data.language.language", language)
+    (folder / "short.txt").write_text("So short.")
+    for rules, least in (("light", 0), ("gopher", 1)):
+        asked.clear()
+        report = build(settings(folder, rules=rules), tmp_path / rules, workers=1, progress=False)
+        assert ("So short." in asked) == bool(least)
+        assert len(asked) == len(set(asked)) + 1  # two texts are alike
+        kept = next(row for row in report["funnel"] if row["stage"] == "cleaned")
+        assert report["languages"] == {"en": kept["documents"]}

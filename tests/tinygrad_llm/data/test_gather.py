@@ -10,6 +10,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +27,7 @@ zstandard = pytest.importorskip("zstandard")
 Counts = Counter[str]
 
 
-def gather(*sources: str | Path, text_key: str | None = None, **how: int) -> tuple[
+def gather(*sources: str | Path, text_key: str | None = None, **how: Any) -> tuple[
     list[Document], Counts
 ]:
     errors: Counts = Counter()
@@ -35,7 +36,7 @@ def gather(*sources: str | Path, text_key: str | None = None, **how: int) -> tup
     return documents, errors
 
 
-def texts(*sources: str | Path, **how: int) -> list[str]:
+def texts(*sources: str | Path, **how: Any) -> list[str]:
     documents, errors = gather(*sources, **how)
     assert not errors, errors
     return [document.text for document in documents]
@@ -509,3 +510,26 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "selectolax.lexbor", None)
     with pytest.raises(UserError, match=r"tinygrad_llm\[data\]"):
         gather(tmp_path)
+
+
+def test_a_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UserError, match="no standard input"):
+        gather("-")
+
+
+def test_the_folder_that_is_written_to_is_passed_over(tmp_path: Path) -> None:
+    make_tree(tmp_path, ["a.txt", "out/b.txt", "out/work/c.txt", "out2/d.txt"])
+    os.symlink("out", tmp_path / "link")
+    for source in (tmp_path, tmp_path / "*", tmp_path / "**", tmp_path / "**" / "*.txt"):
+        errors: Counts = Counter()
+        found = units([str(source)], errors, without=tmp_path / "out")
+        assert [Path(unit.path).name for unit in found] == ["a.txt", "d.txt"] and not errors
+
+
+def test_a_file_that_ends_within_a_character_is_counted(tmp_path: Path) -> None:
+    for name, data in (("a.txt", "ein Käse".encode("utf-16")[:-1]),
+                       ("b.txt", "viel Käse für Bär, Löwe und Wölfe: ä".encode() * 9 + b"\xc3")):
+        (tmp_path / name).write_bytes(data)
+        (document,), errors = gather(tmp_path / name)
+        assert document.text.endswith("\ufffd") and errors == {"bad-bytes": 1}

@@ -24,7 +24,8 @@ def test_mail(text: str, around: str) -> None:
     "01 42 68 53 00", "020 7946 0958", "(020) 7946 0958", "030/12345678", "0049 30 1234567",
     "+7 (495) 123-45-67", "+91-98765-43210", "+86 138 0013 8001",
 ])  # fmt: skip
-@pytest.mark.parametrize("around", ["{}", "Call {} now", "Tel.: {}.", "[{}]", "{}, or mail"])
+@pytest.mark.parametrize(
+    "around", ["{}", "Call {} now", "Tel.: {}.", "[{}]", "{}, or mail", "tel:{}"])
 def test_phones(text: str, around: str) -> None:
     assert mask(around.format(text)) == (around.format("<PHONE>"), {"phone": 1})
 
@@ -52,7 +53,8 @@ def test_ips(text: str, around: str) -> None:
     "1 2 3 4 5 6 7 8 9 10", "0 10 20 30 40 50", "01 02 03 04 05 06 07 08", "00 00 00 00 00",
     "99 01 42 68 53 07",
     "[0.123 0.456 0.789 0.1234]", "f(1,2,3)", "2024 01 02 03 04 05 06",
-    "x@w.mean()", "logo@2x.png", "@decorator", "user@host", "a@b.T", "@", "a@", "@b.com",
+    "x@w.mean()", "logo@2x.png", "git@github.com:user/repo.git",
+    "@decorator", "user@host", "a@b.T", "@", "a@", "@b.com",
     "...@b.com",
 ])  # fmt: skip
 def test_what_only_looks_alike_stays(text: str) -> None:

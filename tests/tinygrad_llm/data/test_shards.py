@@ -340,3 +340,32 @@ def test_a_copy_is_as_good(tmp_path: Path) -> None:
     write(tmp_path / "a", [[1] * 7, [2]])
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     assert open_shards(tmp_path / "b")[:].tolist() == [1] * 7 + [END, 2, END]
+
+
+@pytest.mark.parametrize("documents", [[[1, 2, 3], [4]], [[1] * 4], [[1] * 30, [2]]])
+def test_the_writer_counts_tokens_before_and_after_closing(
+        tmp_path: Path, documents: list[list[int]]) -> None:
+    with ShardWriter(tmp_path, 100, 5, end_of_text=END) as writer:
+        for document in documents:
+            writer.add(document)
+        before = writer.tokens
+    assert writer.tokens == before == len(row(documents)[0]) == len(open_shards(tmp_path))
+
+
+def test_a_file_that_is_none_of_the_shards_is_found(tmp_path: Path) -> None:
+    tokens = write(tmp_path, [[1, 2, 3], [4, 5, 6]])
+    (tmp_path / ".DS_Store").write_bytes(b"what macOS leaves")
+    assert tokens.check(progress=False) == []
+    shutil.copy(tmp_path / "shard-00000.bin", tmp_path / "shard-00002.bin")
+    (fault,) = tokens.check(progress=False)
+    assert "shard-00002.bin does not belong" in fault
+
+
+def test_an_id_outside_the_vocabulary_is_a_sentence_when_it_is_read(tmp_path: Path) -> None:
+    tokens = write(tmp_path, [[1, 2, 3], [4, 5, 6]])
+    with open(tmp_path / "shard-00001.bin", "r+b") as file:
+        file.write((60_000).to_bytes(2, "little"))
+    assert tokens[:5].tolist() == [1, 2, 3, END, 4]
+    for key in (5, -3, slice(None), np.array([[0, 5]])):
+        with pytest.raises(UserError, match=r"hold the id 60000, outside \[0, 100\)"):
+            tokens[key]

@@ -87,7 +87,7 @@ def test_without_other_processes_this_one_counts(begins_broken: bool) -> None:
             pass
 
     with (patch.object(count_words, "BATCH", 1000), patch.object(count_words, "ALONE", 0),
-          patch.object(count_words, "ProcessPoolExecutor", Broken)):
+          patch.object(count_words, "Processes", Broken)):
         assert count_pretokens([LONG, LONG], workers=3) == by_definition([LONG] * 2,
                                                                           PATTERNS["gpt2"])
 

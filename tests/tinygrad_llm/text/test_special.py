@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.text.special import AddedToken, AddedTokens, Special
+from tinygrad_llm.text.special import AddedToken, AddedTokens, Special, end_of_text
 
 END = AddedToken("<|end|>", 7)
 USER = AddedToken("<|user|>", 8)
@@ -172,3 +172,10 @@ def test_whitespace_is_not_scanned_once_a_token() -> None:
     pieces = added.split("\n" * 100_000)
     assert len(pieces) == 100_000 and pieces[5][1:] == (5, 100_000)
     assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize("special, expected", [
+    ({}, None), ({"<s>": 1}, None), ({"</s>": 2, "<s>": 1}, 2), ({"[SEP]": 102, "[CLS]": 101}, 102),
+    ({"<|im_end|>": 4, "<|endoftext|>": 3}, 3)])
+def test_which_token_ends_a_text(special: dict[str, int], expected: int | None) -> None:
+    assert end_of_text(special) == expected

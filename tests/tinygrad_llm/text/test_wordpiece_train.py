@@ -1,4 +1,5 @@
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,14 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.text.normalize import BertNormalizer
+from tinygrad_llm.text.pretokenize import BertPreTokenizer
+from tinygrad_llm.text.tokenizer import Tokenizer
 from tinygrad_llm.text.wordpiece import WordPiece
-from tinygrad_llm.text.wordpiece_train import SPECIAL_TOKENS, train_fast, train_plain
+from tinygrad_llm.text.wordpiece_train import (
+    SPECIAL_TOKENS,
+    _count_words,
+    train_fast,
+    train_plain,
+    train_wordpiece,
+)
 
 words = st.dictionaries(st.text("abcé", max_size=9), st.integers(1, 50), max_size=20)
 
 
-@given(words, st.integers(1, 5), st.sampled_from([None, 1, 3]), st.integers(12, 60))
-def test_fast_is_plain(counts: dict[str, int], least: int, limit: int | None, size: int) -> None:
+@given(words, st.sampled_from([None, 1, 2, 3, 5]), st.sampled_from([None, 1, 3]),
+       st.integers(12, 60))
+def test_fast_is_plain(counts: dict[str, int], least: int | None, limit: int | None, size: int
+                       ) -> None:
     plain = train_plain(counts, size + 5, min_frequency=least, limit_alphabet=limit)
     fast = train_fast(counts, size + 5, min_frequency=least, limit_alphabet=limit)
     assert list(plain.items()) == list(fast.items())
@@ -92,10 +104,20 @@ def test_special_tokens_and_prefix_are_the_callers() -> None:
 def test_wrong_sizes_are_refused() -> None:
     with pytest.raises(UserError, match="vocab_size=7 is below the 8 of the special tokens"):
         train_fast({"ab": 1}, 7)
-    with pytest.raises(UserError, match="must be at least 1, got 0"):
+    with pytest.raises(UserError, match="min_frequency must be at least 1, got 0"):
         train_fast({"ab": 1}, 70, min_frequency=0)
-    with pytest.raises(UserError, match="must be at least 1, got 2 and 0"):
+    with pytest.raises(UserError, match="limit_alphabet must be at least 1, got 0"):
         train_fast({"ab": 1}, 70, limit_alphabet=0)
+
+
+def test_a_vocabulary_has_a_largest_size() -> None:
+    with pytest.raises(UserError, match="at most 1048576"):
+        train_fast({"ab": 1}, 2**40)
+
+
+def test_a_vocabulary_that_stays_small_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    train_wordpiece(["the cat"], 100)
+    assert "stopped at 14 of 100 tokens: no pair is left that comes 2" in capsys.readouterr().err
 
 
 def test_progress_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,3 +125,63 @@ def test_progress_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) ->
     assert "token" in capsys.readouterr().err
     train_fast({"abc": 3}, 12)
     assert capsys.readouterr().err == ""
+
+
+def test_the_threshold_falls_from_the_words_a_token_to_two() -> None:
+    # 130 words, 13 tokens: pairs must come 10 times, then 5, then 2. So "ab" is merged first,
+    # though all others have higher scores, and "qx", which comes once, not at all.
+    counts = {"ab": 100, "a": 15, "yz": 5, "qw": 2, "qx": 1, "b": 7}
+    merged = [token for token in train_plain(counts, 13, special_tokens=()) if len(token) == 2]
+    assert merged == ["ab", "yz"]
+    # 130 words, 14 tokens: 9, 4, 2.
+    merged = [token for token in train_plain(counts, 14, special_tokens=()) if len(token) == 2]
+    assert merged == ["ab", "yz", "qw"]
+    # 130 words, 60 tokens: 2 from the beginning.
+    merged = [token for token in train_plain(counts, 60, special_tokens=()) if len(token) == 2]
+    assert merged == ["qw", "yz", "ab"]
+
+
+def test_words_are_spelt_with_few_tokens_whatever_the_size_of_the_text() -> None:
+    rng = np.random.default_rng(0)
+    syllables = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
+    spellings = ["".join(rng.choice(syllables, rng.integers(1, 5))) for _ in range(2000)]
+    small = {word: 1 + 2000 // rank for rank, word in enumerate(dict.fromkeys(spellings), start=1)}
+
+    def tokens_a_word(times: int, least: int | None) -> float:
+        counts = {word: n * times for word, n in small.items()}
+        model = WordPiece(train_fast(counts, 600, min_frequency=least))
+        return sum(len(model.encode_piece(w)) * n for w, n in small.items()) / sum(small.values())
+
+    assert tokens_a_word(1, None) < 0.8 * tokens_a_word(1, 2)
+    assert tokens_a_word(100, None) < 0.8 * tokens_a_word(100, 2)
+
+
+def test_from_texts_and_files_to_a_tokenizer(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("The café, the CAFÉ!\r\nthe\u00a0end the end" * 9)
+    tokenizer = train_wordpiece([tmp_path / "text.txt", "the end"], 60, lowercase=True,
+                                special_tokens=["[DOC]"], progress=False)
+    assert [tokenizer.token(id) for id in range(6)] == [*SPECIAL_TOKENS, "[DOC]"]
+    ids = tokenizer.encode("The Café [DOC]", special="allow", template=True)
+    assert [tokenizer.token(id) for id in ids] == ["[CLS]", "the", "cafe", "[DOC]", "[SEP]"]
+    tokenizer.save(tmp_path / "tokenizer.json")
+    again = Tokenizer.load(tmp_path / "tokenizer.json")
+    assert again.encode("The end, unknown") == tokenizer.encode("The end, unknown")
+    cased = train_wordpiece(["The the É"], 60, progress=False)
+    assert {"T", "É"} < cased.model.vocab.keys()
+
+
+@given(st.lists(st.text("aB éß,.\t\n\r\x1c\x85\u2028\u3000中", max_size=30), max_size=4))
+def test_words_are_counted_as_the_tokenizer_cuts_them(texts: list[str]) -> None:
+    for lowercase in (False, True):
+        normalizer, cut = BertNormalizer(lowercase=lowercase), BertPreTokenizer()
+        expected = Counter(word for text in texts for word in cut(normalizer(text)))
+        assert _count_words(texts, normalizer) == expected
+
+
+def test_what_cannot_be_trained_on_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no text to train on"):
+        train_wordpiece(["", " \n"], 100)
+    with pytest.raises(UserError, match=r"lone surrogate, '\\ud800', at position 1"):
+        train_wordpiece(["a\ud800"], 100)
+    with pytest.raises(UserError, match="cannot read"):
+        train_wordpiece([tmp_path / "none.txt"], 100)
