@@ -12,16 +12,23 @@ batches' order.
 A batch is counted without making a string of each pre-token: a pre-token of up to 7 bytes is one
 64-bit number, its bytes and its length, and equal numbers stand side by side once sorted.
 
-Only the distinct pre-tokens stay in memory, and all of them: none is dropped for being rare.
+Only distinct pre-tokens stay in memory. Web text has ever new ones, most of which come once; so
+where they are more than MOST, or longer than LONGEST together, the rarest are dropped, down to half
+of either. What is dropped may come again and is then counted from 0. So a count is exact, or too
+small by as much as the rarest that were dropped had: words that training would join last, if ever.
+
+Source: Manku and Motwani, "Approximate frequency counts over data streams", VLDB 2002, section 4.2.
 """
 
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from itertools import accumulate
 from os import PathLike
 from typing import TypeAlias
 
@@ -42,6 +49,8 @@ Source: TypeAlias = "str | PathLike[str]"
 
 BATCH = 1 << 20  # characters
 ALONE = 1 << 26  # characters that this process counts before others are worth their start
+MOST = 1 << 20  # distinct pre-tokens, some 150 MB
+LONGEST = 1 << 25  # characters of all distinct pre-tokens
 _SHORT = 7  # bytes of a pre-token that fit a number beside their length
 _SMALL = 1 << 12  # characters of a text below which a regular expression is faster than arrays
 _BETWEEN = "1"
@@ -57,7 +66,8 @@ def count_pretokens(sources: Iterable[Source] | Source, pattern: str = GPT2, *,
     (`patterns.PATTERNS`) files are read in blocks; any other pattern, which might look anywhere,
     needs a whole file at once. `workers` processes count, by default as many as there are cores,
     once there is enough text; the result is the same for any number. Where they die, of want of
-    memory for instance, this process counts what is left.
+    memory for instance, this process counts what is left. Beyond MOST distinct ones the rarest are
+    not counted.
 
     Raises UserError for files that cannot be read, and for lone surrogates in a text.
 
@@ -69,14 +79,27 @@ def count_pretokens(sources: Iterable[Source] | Source, pattern: str = GPT2, *,
     if isinstance(sources, str | PathLike):
         sources = [sources]
     counts: dict[str, int] = {}
+    length = 0
     with tqdm(desc="counting", unit="char", unit_scale=True, disable=None if progress else True
               ) as bar:
         batches = _batches(_texts(sources, pattern))
         for size, part in _counted(batches, pattern, workers or usable_cores()):
             for piece, times in part.items():
-                counts[piece] = counts.get(piece, 0) + times
+                before = counts.get(piece, 0)
+                counts[piece] = before + times
+                length += 0 if before else len(piece)
+            if len(counts) > MOST or length > LONGEST:
+                counts = _without_rarest(counts)
+                length = sum(map(len, counts))
             bar.update(size)
     return counts
+
+
+def _without_rarest(counts: dict[str, int]) -> dict[str, int]:
+    """Return the most frequent of the counts, of equals the first: half of MOST and of LONGEST."""
+    order = sorted(counts, key=counts.__getitem__, reverse=True)[:MOST // 2]
+    fitting = bisect_right(list(accumulate(map(len, order))), LONGEST // 2)
+    return {piece: counts[piece] for piece in order[:max(1, fitting)]}
 
 
 def count_batch(texts: list[str], pattern: str) -> Mapping[str, int]:

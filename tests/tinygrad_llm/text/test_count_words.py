@@ -127,3 +127,32 @@ def test_what_cannot_be_counted_is_refused(tmp_path: Path) -> None:
 def test_a_batch_of_nothing_has_no_counts() -> None:
     assert count_batch([], PATTERNS["gpt2"]) == {}
     assert count_batch(["", ""], OWN) == {}
+
+
+def test_the_rarest_are_dropped_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(count_words, "BATCH", 64)
+    monkeypatch.setattr(count_words, "MOST", 100)
+    text = "".join(f" often w{i}x" for i in range(2000))
+    counts = count_pretokens([text])
+    assert counts[" often"] == 2000 and len(counts) <= 110
+    assert counts[" w"] == 2000
+    monkeypatch.setattr(count_words, "ALONE", 0)
+    assert count_pretokens([text], workers=2) == counts
+    monkeypatch.setattr(count_words, "MOST", 1 << 20)
+    monkeypatch.setattr(count_words, "LONGEST", 60)
+    assert sum(map(len, count_pretokens([text]))) <= 60 + 64
+
+
+@given(st.dictionaries(st.text("ab", min_size=1, max_size=9), st.integers(1, 5), min_size=1))
+def test_what_stays_is_the_most_frequent(counts: dict[str, int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(count_words, "MOST", 10)
+        patch.setattr(count_words, "LONGEST", 30)
+        kept = count_words._without_rarest(counts)
+    assert len(kept) <= 5 and (sum(map(len, kept)) <= 15 or len(kept) == 1)
+    dropped = {piece: n for piece, n in counts.items() if piece not in kept}
+    assert kept | dropped == counts
+    assert max(dropped.values(), default=0) <= min(kept.values())
+    if dropped:
+        next_best = max(dropped, key=dropped.__getitem__)
+        assert len(kept) == 5 or sum(map(len, kept)) + len(next_best) > 15
