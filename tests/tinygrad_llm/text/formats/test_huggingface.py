@@ -42,7 +42,8 @@ BOS = {"id": 260, "content": "<s>", "single_word": False, "lstrip": False, "rstr
        "normalized": False, "special": True}
 TEMPLATE = {
     "type": "TemplateProcessing",
-    "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+               {"Sequence": {"id": "A", "type_id": 0}}],
     "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
     "special_tokens": {"<s>": {"id": "<s>", "ids": [260], "tokens": ["<s>"]}}}
 
@@ -235,11 +236,11 @@ def changed(path: str, value: Any) -> Json:
         ("normalizer.normalizers.0", "NFC", "its normalizer must be an object with a \"type\", or"),
         ("normalizer.type", "Emoji", "its normalizer is of the type 'Emoji', which is not known"),
         ("normalizer.normalizers.0.form", 1, "its normalizer NFC has 'form', which is not known"),
-        ("normalizer.normalizers.1.pattern", " ", r'must be {"String": ...} or {"Regex": ...}, got'),
+        ("normalizer.normalizers.1.pattern", " ", r'must be {"String": ...} or {"Regex": ...}'),
         ("normalizer.normalizers.1.pattern", {"Regex": "("}, r"a \( without its \)"),
         ("normalizer.normalizers.0", None, "holds null"),
-        ("pre_tokenizer.type", "UnicodeScripts", "'UnicodeScripts', which is not known here; known"),
-        ("pre_tokenizer.pretokenizers.0.behavior", "Lost", "'Lost' is not known; it may be Removed"),
+        ("pre_tokenizer.type", "UnicodeScripts", "'UnicodeScripts', which is not known here"),
+        ("pre_tokenizer.pretokenizers.0.behavior", "Lost", "'Lost' is not known; it may be"),
         ("pre_tokenizer.pretokenizers.2.replacement", "__", "replacement must be one character"),
         ("pre_tokenizer.pretokenizers.2.add_prefix_space", False, "contradict each other"),
         ("pre_tokenizer.pretokenizers.5.delimiter", "", "delimiter must be one character, got ''"),
