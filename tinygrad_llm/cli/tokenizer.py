@@ -76,9 +76,10 @@ def _add_train(verbs: Any) -> None:
     parser = _verb(verbs, "train", train, "learn a vocabulary from text",
                    "Learn a vocabulary from text; writes a tokenizer.json that Hugging Face's "
                    "library reads too.")
-    parser.add_argument("--kind", choices=["bpe", "wordpiece"], default="bpe",
-                        help="byte-level BPE as GPT-2's, or WordPiece as BERT's, which drops white "
-                             "space and takes words with unknown characters for [UNK] (bpe)")
+    parser.add_argument("--kind", choices=["bpe", "wordpiece", "unigram"], default="bpe",
+                        help="byte-level BPE as GPT-2's; WordPiece as BERT's, which drops white "
+                             "space and takes words with unknown characters for [UNK]; or a "
+                             "unigram model as SentencePiece's (bpe)")
     parser.add_argument("sources", nargs="+", metavar="FILE_OR_FOLDER",
                         help="text files, folders of *.txt and *.md files, or 'shakespeare'")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE",
@@ -90,7 +91,8 @@ def _add_train(verbs: Any) -> None:
                              "or a regular expression (gpt2)")
     parser.add_argument("--special", metavar="NAME,NAME",
                         help="special tokens: the last ids of bpe (<|endoftext|>), those after "
-                             "[PAD] [UNK] [CLS] [SEP] [MASK] of wordpiece (none)")
+                             "[PAD] [UNK] [CLS] [SEP] [MASK] of wordpiece or <unk> of unigram "
+                             "(none)")
     parser.add_argument("--min-frequency", type=int, metavar="N",
                         help="merge only what is found so often (bpe: 2; wordpiece: a number that "
                              "goes with the text's size and falls to 2)")
@@ -188,7 +190,8 @@ def train(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.force:
         raise UserError(f"{args.out} exists; name another file, or give --force to replace it")
     sources = [part for source in args.sources for part in text_sources(source)]
-    tokenizer = (_train_wordpiece if args.kind == "wordpiece" else _train_bpe)(args, sources)
+    kinds = {"bpe": _train_bpe, "wordpiece": _train_wordpiece, "unigram": _train_unigram}
+    tokenizer = kinds[args.kind](args, sources)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(args.out)
     print(f"wrote {args.out}: {tokenizer.vocab_size:,} tokens; look at it: tinygrad-llm tokenizer "
@@ -209,7 +212,8 @@ def _train_bpe(args: argparse.Namespace, sources: list[str | Path]) -> Tokenizer
 
 
 def _train_wordpiece(args: argparse.Namespace, sources: list[str | Path]) -> Tokenizer:
-    from ..text.wordpiece_train import LIMIT_ALPHABET, train_wordpiece
+    from ..text.train_wordpiece import train_wordpiece
+    from ..text.wordpiece_train import LIMIT_ALPHABET
 
     if args.pattern is not None:
         raise UserError("--pattern is for --kind bpe: wordpiece cuts text as BERT does, at white "
@@ -219,6 +223,16 @@ def _train_wordpiece(args: argparse.Namespace, sources: list[str | Path]) -> Tok
                            min_frequency=args.min_frequency,
                            limit_alphabet=LIMIT_ALPHABET if args.limit_alphabet is None
                            else args.limit_alphabet)
+
+
+def _train_unigram(args: argparse.Namespace, sources: list[str | Path]) -> Tokenizer:
+    from ..text.train_unigram import train_unigram
+
+    for option in ("pattern", "min_frequency", "lowercase", "limit_alphabet"):
+        if getattr(args, option) not in (None, False):
+            raise UserError(f"--{option.replace('_', '-')} is not for --kind unigram, which cuts "
+                            "text at spaces and finds by itself which pieces are frequent enough")
+    return train_unigram(sources, args.vocab_size, special_tokens=_names(args.special or ""))
 
 
 def _names(given: str) -> list[str]:

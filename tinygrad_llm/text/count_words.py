@@ -22,7 +22,6 @@ Source: Manku and Motwani, "Approximate frequency counts over data streams", VLD
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,7 +41,7 @@ from ..machine import usable_cores
 from ..processes import Processes
 from .boundaries import byte_offsets, is_known, starts
 from .patterns import GPT2, splitter
-from .stream import blocks, blocks_of, read_chunks
+from .stream import blocks_of, source_blocks
 
 Source: TypeAlias = "str | PathLike[str]"
 """A text, or the path of a file of UTF-8 text."""
@@ -163,13 +162,9 @@ def _as_numbers(data: bytes, begins: NDArray[np.intp], lengths: NDArray[np.intp]
 
 def _texts(sources: Iterable[Source], pattern: str) -> Iterator[str]:
     """Yield the sources' texts, long ones in parts that can be counted apart."""
-    for source in sources:
-        if isinstance(source, str):
-            _check(source)
-            yield from blocks_of(source, BATCH) if is_known(pattern) else [source]
-        else:
-            chunks = read_chunks(os.fspath(source), size=1 << 20)
-            yield from blocks(chunks, BATCH) if is_known(pattern) else ["".join(chunks)]
+    if is_known(pattern):
+        return source_blocks(sources, BATCH)
+    return ("".join(source_blocks([source])) for source in sources)
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -228,13 +223,3 @@ def _result(batch: list[str], future: Future[Mapping[str, int]] | None, pattern:
     except BrokenProcessPool:
         counts = count_batch(batch, pattern)
     return sum(map(len, batch)), counts
-
-
-def _check(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"a text to count has a lone surrogate, {text[error.start]!r}, at position "
-            f"{error.start}, which no UTF-8 spells; replace them: "
-            'text.encode("utf-8", "replace").decode()') from error

@@ -16,7 +16,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from os import PathLike
 
 from ..errors import UserError
 
@@ -62,6 +62,26 @@ def blocks(chunks: Iterable[str], size: int = BLOCK, safe: re.Pattern[str] = SAF
         yield "".join(held)
 
 
+def source_blocks(sources: Iterable[str | PathLike[str]], size: int = BLOCK,
+                  safe: re.Pattern[str] = SAFE) -> Iterator[str]:
+    """Yield texts (str) and files' texts (paths) in blocks cut at safe places.
+
+    Raises UserError for lone surrogates in a text, and as `read_chunks` does.
+    """
+    for source in sources:
+        if not isinstance(source, str):
+            yield from blocks(read_chunks(source), size, safe)
+            continue
+        try:
+            source.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"a text has a lone surrogate, {source[error.start]!r}, at position {error.start}, "
+                'which no UTF-8 spells; replace them: text.encode("utf-8", "replace").decode()'
+            ) from error
+        yield from blocks_of(source, size, safe)
+
+
 def _last_cut(text: str, safe: re.Pattern[str]) -> int:
     """Return the last safe cut in `text`, or 0: looked for in ever longer ends of it."""
     span = 256
@@ -73,7 +93,8 @@ def _last_cut(text: str, safe: re.Pattern[str]) -> int:
         span *= 4
 
 
-def read_chunks(path: str | Path, errors: str = "strict", size: int = BLOCK) -> Iterator[str]:
+def read_chunks(path: str | PathLike[str], errors: str = "strict", size: int = BLOCK
+                ) -> Iterator[str]:
     """Yield the text of a UTF-8 file in chunks; line ends stay as they are.
 
     `errors` is what to do with bytes that are no UTF-8: strict, replace, ignore, backslashreplace
@@ -103,7 +124,7 @@ def read_chunks(path: str | Path, errors: str = "strict", size: int = BLOCK) -> 
                         f"give the path of a text file") from error
 
 
-def _not_utf8(path: str | Path, offset: int, error: UnicodeDecodeError) -> UserError:
+def _not_utf8(path: str | PathLike[str], offset: int, error: UnicodeDecodeError) -> UserError:
     return UserError(f"{path} is not UTF-8 text: byte 0x{error.object[error.start]:02x} at offset "
                      f"{offset}; convert it, for instance with iconv -t UTF-8, or choose what "
                      f'to do with such bytes: errors="replace", "ignore" or "backslashreplace"')

@@ -58,7 +58,7 @@ SUB_ITERATIONS = 2  # of EM before each
 LEAST_COUNT = 0.5  # pieces expected less often than this are dropped first
 
 
-def train_unigram(
+def train_pieces(
     words: Mapping[str, int],
     vocab_size: int,
     *,

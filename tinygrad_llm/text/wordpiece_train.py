@@ -43,7 +43,7 @@ merged tokens as they are made. Two ways to one string ("ab" + "##c", "a" + "##b
 
 `train_plain` is this definition. `train_fast` returns the same vocabulary: a pair keeps a list of
 the words it came by in, and only the counts and scores that a merge changes are computed anew.
-`train_wordpiece` goes from texts to a tokenizer.
+`train_wordpiece` (in its own file) goes from texts to a tokenizer.
 
 Sources: Schuster and Nakajima, "Japanese and Korean voice search", ICASSP 2012, section 3 (merge
 what raises the likelihood the most); Devlin et al., "BERT", NAACL 2019 (the spelling). The trainer
@@ -52,12 +52,9 @@ named WordPiece in Hugging Face's tokenizers merges by frequency: that is BPE wi
 
 from __future__ import annotations
 
-import re
-import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,15 +62,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..errors import UserError
-from . import decoders
 from .bpe_train import LARGEST_VOCABULARY, joined
-from .normalize import BertNormalizer
-from .pretokenize import BertPreTokenizer
-from .special import AddedToken, AddedTokens
-from .stream import AFTER_WORDS, blocks, blocks_of, read_chunks
-from .template import BertProcessing
-from .tokenizer import Tokenizer
-from .wordpiece import WordPiece
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"
@@ -286,66 +275,3 @@ class _Pairs:
         parts = self.tokens.astype(float)[self.left[slots]] * self.tokens[self.right[slots]]
         score = count / np.maximum(parts, 1)  # a pair that is gone may have parts that are gone
         self.score[slots] = np.where(count >= self.least, score, -1)
-
-
-def train_wordpiece(
-    sources: Iterable[str | Path],
-    vocab_size: int,
-    *,
-    lowercase: bool = False,
-    min_frequency: int | None = None,
-    limit_alphabet: int | None = LIMIT_ALPHABET,
-    special_tokens: Sequence[str] = (),
-    progress: bool = True,
-) -> Tokenizer:
-    """Return a tokenizer like BERT's that is trained on texts (str) and files (Path).
-
-    BERT's five special tokens have the first ids, `special_tokens` the next. `lowercase` also drops
-    accents. For the other arguments see `train_plain`. Raises UserError where there is no text, it
-    cannot be read, or the characters leave no room for tokens.
-    """
-    normalizer = BertNormalizer(lowercase=lowercase)
-    counts = _count_words(sources, normalizer)
-    if not counts:
-        raise UserError("there is no text to train on: all sources are empty")
-    special = list(dict.fromkeys([*SPECIAL_TOKENS, *special_tokens]))
-    vocab = train_fast(counts, vocab_size, min_frequency=min_frequency,
-                       limit_alphabet=limit_alphabet, special_tokens=special,
-                       progress=progress and sys.stderr.isatty())
-    if progress and len(vocab) < vocab_size:
-        tqdm.write(f"stopped at {len(vocab)} of {vocab_size} tokens: no pair is left that comes "
-                   f"{min_frequency or 2} times; more text gives more tokens", file=sys.stderr)
-    return Tokenizer(
-        WordPiece(vocab), normalizer=normalizer, pre_tokenizer=BertPreTokenizer(),
-        decoder=decoders.WordPiece(),
-        template=BertProcessing(sep=("[SEP]", vocab["[SEP]"]), cls=("[CLS]", vocab["[CLS]"])),
-        added=AddedTokens(AddedToken(token, vocab[token]) for token in special))
-
-
-def _count_words(sources: Iterable[str | Path], normalizer: BertNormalizer) -> Counter[str]:
-    """Return the counts of the texts' words. What stands between white space is taken apart once
-    for all places it comes at: neither step looks across."""
-    cut = BertPreTokenizer()
-    found: Counter[str] = Counter()
-    for block in _blocks(sources):
-        found.update(re.findall(r"[^ \t\r\n]+", block))  # spaces to both steps, whatever is around
-    counts: Counter[str] = Counter()
-    for part, n in found.items():
-        for word in cut(normalizer(part)):
-            counts[word] += n
-    return counts
-
-
-def _blocks(sources: Iterable[str | Path]) -> Iterator[str]:
-    for source in sources:
-        if not isinstance(source, str):
-            yield from blocks(read_chunks(source), safe=AFTER_WORDS)
-            continue
-        try:
-            source.encode()
-        except UnicodeEncodeError as error:
-            raise UserError(
-                f"a text to train on has a lone surrogate, {source[error.start]!r}, at position "
-                f"{error.start}, which no UTF-8 spells; replace them: "
-                'text.encode("utf-8", "replace").decode()') from error
-        yield from blocks_of(source, safe=AFTER_WORDS)

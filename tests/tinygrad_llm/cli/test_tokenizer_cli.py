@@ -89,6 +89,20 @@ def test_mistakes_are_told(trained: Path, monkeypatch: pytest.MonkeyPatch, args:
     assert not (trained.parent / "new.json").exists()
 
 
+def test_unigram(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "unigram.json")
+    args = ["tokenizer", "train", str(trained.parent / "text.txt"), "--kind", "unigram",
+            "--out", out, "--force", "--vocab-size", "300"]
+    assert main([*args, "--special", "[DOC]"]) == 0
+    capsys.readouterr()
+    ids = encoded(capsys, "--tokenizer", out, "--text", "to be é[DOC]", "--special", "allow")
+    assert ids[-1] == 1 and 0 not in ids
+    assert main(["tokenizer", "decode", "--tokenizer", out, "--skip-special", *map(str, ids)]) == 0
+    assert capsys.readouterr().out == "to be é\n"
+    assert main([*args, "--min-frequency", "3"]) == 2
+    assert "--min-frequency is not for --kind unigram" in capsys.readouterr().err
+
+
 def test_wordpiece(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "wordpiece.json")
     args = ["tokenizer", "train", str(tmp_path / "text.txt"), "--kind", "wordpiece", "--out", out]
