@@ -9,10 +9,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tinygrad_llm.errors import UserError
+from tinygrad_llm.text import bpe, neighbours
 from tinygrad_llm.text.bpe import BPE, merge, merge_long
 from tinygrad_llm.text.patterns import GPT2, LLAMA3, O200K, splitter
 from tinygrad_llm.text.piece_table import PieceTable
@@ -73,6 +74,23 @@ def test_whole_texts_are_their_pre_tokens(text: str, pattern: str, explicit: boo
         assert ids.dtype == np.int32
         assert ids.tolist() == expected
     assert b"".join(map(m.bytes_of.__getitem__, expected)) == text.encode()
+
+
+@given(TEXT, st.sampled_from([GPT2, LLAMA3, O200K]), st.booleans(), st.booleans())
+@example("ab ab éa", GPT2, True, True)
+@example("b bbb aaba", GPT2, True, False)
+def test_pre_tokens_merged_together_are_the_same(text: str, pattern: str, explicit: bool,
+                                                 whole: bool) -> None:
+    m = model(MERGES, explicit)
+    m.tokens[b" ab"] = 999  # which no merge makes
+    m.ignore_merges = whole
+    expected = [i for piece in splitter(pattern).split(text) for i in m.encode_piece(piece)]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("_MANY", 0), ("_PAYS", 0)):
+            patch.setattr(bpe, name, value)
+        patch.setattr(neighbours, "_TOO_FEW", 1)  # so that some are left
+        assert m.encode_text(text, pattern).tolist() == expected
+    assert m._neighbours or not text or whole
 
 
 def test_long_texts_are_cut_into_blocks() -> None:
