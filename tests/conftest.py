@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,12 @@ load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let tests pass where BLAS cannot be held to one thread, as Apple's."""
+    """Let tests pass where BLAS cannot be held to one thread, as Apple's, and heed Ctrl-C.
+
+    Whoever starts a job in the background may have it ignored, for all that the job starts too.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("filterwarnings", "ignore:BLAS cannot be held:RuntimeWarning")
 
 
