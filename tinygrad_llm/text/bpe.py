@@ -167,7 +167,7 @@ class BPE:
         parts: list[NDArray[np.int32]] = []
         at = 0
         while at < len(text) or not parts:
-            block = text[at:next_cut(text, at, BLOCK if self._new < _MANY else 4 * BLOCK)]
+            block = text[at:next_cut(text, at, BLOCK if self._new < _MANY else 8 * BLOCK)]
             parts.append(self.encode_cut(block, boundaries.starts(block, pattern)))
             at += len(block)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
