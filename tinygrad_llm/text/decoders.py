@@ -19,7 +19,7 @@ b' \xc3\xa9\xc3'
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from collections.abc import Sequence as Row
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -32,6 +32,7 @@ from .alphabet import CHAR_TO_BYTE, unprintable
 from .normalize import Replace as ReplaceInText
 
 BLOCK = 1 << 13  # ids; the arrays of one block stay in a core's cache
+FEW = 64  # ids that are gathered one by one
 SPARSE = 16  # places in a table for each token in it, above which ids are searched for
 
 _BYTE_TOKEN = regex.compile(r"<0x([0-9A-Fa-f]{2}|\+[0-9A-Fa-f])>")
@@ -60,6 +61,12 @@ def decode_bytes(decoder: Decoder, tokens: list[str]) -> bytes:
     return "".join(decoder(tokens, lossy=False)).encode("utf-8", "surrogateescape")
 
 
+def _each(change: Callable[[str], str], tokens: list[str]) -> list[str]:
+    """Return what `change` makes of the tokens, of equal ones once: most come again and again."""
+    changed = {token: change(token) for token in set(tokens)}
+    return [changed[token] for token in tokens]
+
+
 @dataclass(frozen=True)
 class ByteLevel:
     """Reads tokens in GPT-2's printable alphabet as the bytes they spell.
@@ -78,7 +85,9 @@ class ByteLevel:
 
 
 def _bytes_of(token: str) -> bytes:
-    return unprintable(token) if CHAR_TO_BYTE.keys() >= set(token) else token.encode()
+    if CHAR_TO_BYTE.keys() >= set(token):
+        return unprintable(token)
+    return token.encode("utf-8", "surrogateescape")  # the decoder before may have left some
 
 
 _TO_BYTES = {ord(char): byte for char, byte in CHAR_TO_BYTE.items()}
@@ -120,6 +129,7 @@ class ByteTable:
         self._ends = np.full(len(ids) if self._ids is not None else self._size, -1, np.int64)
         self._sizes = np.zeros_like(self._ends)
         self._ends[rows], self._sizes[rows] = ends, sizes
+        self._remembered: dict[int, bytes] = {}
 
     def _rows(self, ids: NDArray[Any]) -> NDArray[Any]:
         """Return where each of these ids is in the tables: at itself, unless most would be holes.
@@ -136,8 +146,20 @@ class ByteTable:
             raise KeyError(int(ids[lacking][0]))
         return rows
 
+    def _of(self, id: int) -> bytes:
+        """Return the bytes of one token, remembered: NumPy would take ten times as long for it."""
+        if (found := self._remembered.get(id)) is None:
+            (row,) = self._rows(np.array([id]))
+            end, size = int(self._ends[row]), int(self._sizes[row])
+            if end < 0:
+                raise KeyError(id)
+            found = self._remembered[id] = self._bytes[end - size:end].tobytes()
+        return found
+
     def join(self, ids: NDArray[Any]) -> bytes:
         """Return the bytes of integer `ids` (N,); KeyError with one that no token has."""
+        if len(ids) <= FEW:
+            return b"".join([self._of(id) for id in ids.tolist()])
         parts = []
         for start in range(0, len(ids), BLOCK):
             block = ids[start:start + BLOCK]
@@ -160,6 +182,8 @@ class ByteFallback:
 
     def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
         """Return the tokens with each run of bytes replaced by its text."""
+        if not any(len(token) == 6 and _BYTE_TOKEN.fullmatch(token) for token in set(tokens)):
+            return tokens
         strings: list[str] = []
         run = bytearray()
         for token in tokens:
@@ -195,11 +219,12 @@ class WordPiece:
 
     def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
         """Return the tokens as stretches of text."""
-        strings = tokens[:1] + [
-            token[len(self.prefix):] if token.startswith(self.prefix) else " " + token
-            for token in tokens[1:]
-        ]
-        return [_clean_up(string) for string in strings] if self.cleanup else strings
+        first = [_clean_up(token) if self.cleanup else token for token in tokens[:1]]
+        return first + _each(self._later, tokens[1:])
+
+    def _later(self, token: str) -> str:
+        string = token[len(self.prefix):] if token.startswith(self.prefix) else " " + token
+        return _clean_up(string) if self.cleanup else string
 
 
 _CLEAN_UP = (
@@ -230,8 +255,8 @@ class Metaspace:
     def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
         """Return the tokens with spaces."""
         first = " " if self.prepend_scheme == "never" else ""
-        return [token.replace(self.replacement, " " if k else first)
-                for k, token in enumerate(tokens)]
+        return [token.replace(self.replacement, first) for token in tokens[:1]] + _each(
+            lambda token: token.replace(self.replacement, " "), tokens[1:])
 
 
 @dataclass(frozen=True)
@@ -295,7 +320,7 @@ class Replace:
 
     def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
         """Return the strings with the matches replaced."""
-        return list(map(self._in_text(), tokens))
+        return _each(self._in_text(), tokens)
 
     def _in_text(self) -> ReplaceInText:
         return ReplaceInText(self.pattern, self.content, self.is_regex)

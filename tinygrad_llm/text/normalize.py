@@ -159,6 +159,14 @@ class Replace:
         """Return `a` with the matches replaced; a replacement came from the whole match."""
         return a.rewrite((first, last, self.content) for first, last in self._matches(a.text))
 
+    def begins(self, a: Aligned) -> bool:
+        """Return whether what `a` becomes begins as the source does: see `keeps_beginning`."""
+        first, last = next(self._matches(a.text), (0, 0))
+        if first == 0 < last and self.content:
+            return int(a.starts[last - 1]) == 0
+        a = self.align(a)
+        return len(a) > 0 and int(a.starts[0]) == 0
+
     def _matches(self, text: str) -> Iterator[tuple[int, int]]:
         pattern = self.pattern if self.is_regex else re.escape(self.pattern)
         done = -1
@@ -309,3 +317,21 @@ class Sequence:
         for normalizer in self.normalizers:
             a = normalizer.align(a)
         return a
+
+
+def keeps_beginning(normalizer: Normalizer | None, a: Aligned) -> bool:
+    """Return whether what `normalizer` makes of `a` begins with what the source began with.
+
+    Hugging Face's tokenizers takes what Replace puts in for what became of the last character that
+    it took out. No offset here says so, but a Metaspace that prepends to the "first" piece asks.
+    """
+    if isinstance(normalizer, Sequence):
+        for step in normalizer.normalizers:
+            if not keeps_beginning(step, a):
+                return False
+            a = step.align(a)
+        return True
+    if isinstance(normalizer, Replace):
+        return normalizer.begins(a)
+    a = normalizer.align(a) if normalizer else a
+    return len(a) > 0 and int(a.starts[0]) == 0

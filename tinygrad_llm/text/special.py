@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import regex
 
@@ -80,10 +80,9 @@ class AddedTokens:
             if not token.content:
                 raise UserError(f"the added token with id {token.id} is empty; take it out")
             if token.content in self.by_content:
-                raise UserError(
-                    f"the added token {token.content!r} is listed twice, differently: "
-                    f"{self.by_content[token.content]} and {token}; take one of them out"
-                )
+                raise UserError(f"the added token {token.content!r} is listed twice, with "
+                                f"{_difference(self.by_content[token.content], token)}; take one "
+                                "of them out")
             self.by_content[token.content] = token
         self.special = {token.content: token.id for token in self.tokens if token.special}
         self._every = frozenset(self.special)
@@ -124,6 +123,12 @@ class AddedTokens:
                 f"{_some(self.special)}; take the name out, or spell it as the tokenizer does"
             )
         return allowed
+
+
+def _difference(a: AddedToken, b: AddedToken) -> str:
+    """Return the settings that differ, such as "id 7 and 8"."""
+    values = {field.name: (getattr(a, field.name), getattr(b, field.name)) for field in fields(a)}
+    return ", ".join(f"{name} {x} and {y}" for name, (x, y) in values.items() if x != y)
 
 
 def end_of_text(special: Mapping[str, int]) -> int | None:

@@ -144,14 +144,14 @@ class Sequence(PostProcessor):
     processors: tuple[PostProcessor, ...]
 
     def __post_init__(self) -> None:
-        if sum(_lays_out(processor) for processor in self.processors) > 1:
+        if sum(lays_out(processor) for processor in self.processors) > 1:
             raise UserError("a Sequence of several post-processors that put tokens around a text "
                             "is not known; leave one of them")
 
     def layout(self, pair: bool = False) -> list[Part]:
         """Return the layout of the one that has one."""
         for processor in self.processors:
-            if _lays_out(processor):
+            if lays_out(processor):
                 return processor.layout(pair)
         return super().layout(pair)
 
@@ -164,9 +164,10 @@ class Sequence(PostProcessor):
         return offsets
 
 
-def _lays_out(processor: PostProcessor) -> bool:
-    plain = PostProcessor()
-    return any(processor.layout(pair) != plain.layout(pair) for pair in (False, True))
+def lays_out(processor: PostProcessor | None, like: PostProcessor | None = None) -> bool:
+    """Return whether it puts other ids around texts than `like`, None standing for none at all."""
+    ours, theirs = processor or PostProcessor(), like or PostProcessor()
+    return any(ours.layout(pair) != theirs.layout(pair) for pair in (False, True))
 
 
 def _trimmed(

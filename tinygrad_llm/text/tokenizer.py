@@ -17,7 +17,9 @@ it is full: memory stays bounded whatever the text is.
 from __future__ import annotations
 
 import importlib
+from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,8 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from . import decoders
 from .aligned import Aligned
-from .alphabet import CHAR_TO_BYTE, unprintable
 from .bpe import BPE
-from .normalize import Normalizer
+from .normalize import Normalizer, keeps_beginning
 from .pretokenize import PreTokenizer, asks_for_first, single_pattern
 from .special import AddedToken, AddedTokens, Special
 from .spelled import Model
@@ -39,6 +40,7 @@ from .template import PostProcessor
 REMEMBERED = 1 << 16  # pieces
 LONGEST_REMEMBERED = 64  # characters
 LONGEST_CHARACTER = 4  # bytes, so a stream never waits for more tokens
+LONGEST_BEGINNING = 64  # tokens that make no text
 LARGEST_ID = 2**31 - 1  # ids are int32
 ERRORS = ("strict", "replace", "ignore", "backslashreplace")
 
@@ -80,7 +82,6 @@ class Tokenizer:
         self._special_ids = frozenset(self.added.special.values())
         self.pattern = single_pattern(pre_tokenizer) if isinstance(model, BPE) else None
         self._remembered: dict[str, tuple[int, ...]] = {}
-        self._bytes: dict[int, bytes] = {}
         self.vocab_size = max(self._tokens, default=-1) + 1
 
     # Encoding
@@ -120,18 +121,24 @@ class Tokenizer:
         A token that covers part of a character covers it whole, so spans may overlap. A template's
         own tokens cover [0, 0). The template may trim spaces (`trim_offsets`), as in HF.
         """
-        ids, spans = [], [np.zeros((0, 2), np.int64)]
-        for found, places in self._parts_with_spans(text, special):
+        ids: list[int] = []
+        spans = [np.zeros((0, 2), np.int64)]
+        taken: dict[int, str] = {}  # with the white space that an added token takes with it
+        for found, places, whole in self._parts_with_spans(text, special):
+            if whole:
+                taken[len(ids)] = whole
             ids += found
             spans.append(places)
         offsets = np.concatenate(spans)
         if self.template:
-            offsets = self.template.trim([self._tokens[id] for id in ids], offsets)
+            tokens = [taken.get(i) or self._tokens[id] for i, id in enumerate(ids)]
+            offsets = self.template.trim(tokens, offsets)
         if not template:
             return ids, offsets
-        nowhere = np.zeros((1, 2), np.int64)
-        layout = (self.template or PostProcessor()).layout()
-        offsets = np.concatenate([offsets if part == "A" else nowhere for part in layout])
+        laid_out = [np.zeros((0, 2), np.int64)]  # a layout may be empty
+        for part in (self.template or PostProcessor()).layout():
+            laid_out.append(offsets if part == "A" else np.zeros((1, 2), np.int64))
+        offsets = np.concatenate(laid_out)
         return self._laid_out(True, np.array(ids, np.int32)).tolist(), offsets
 
     def _parts(self, text: str, special: Special) -> Iterator[NDArray[np.int32]]:
@@ -156,8 +163,7 @@ class Tokenizer:
         """
         if not self.normalizer or not asks_for_first(self.pre_tokenizer):
             return True
-        a = self.normalizer.align(Aligned.of(text))
-        return len(a) > 0 and int(a.starts[0]) == 0
+        return keeps_beginning(self.normalizer, Aligned.of(text))
 
     def _ids(self, stretch: str, first: bool) -> NDArray[np.int32]:
         """Return the ids of normalised text without added tokens, int32 of shape (N,).
@@ -181,24 +187,27 @@ class Tokenizer:
 
     def _parts_with_spans(
         self, text: str, special: Special
-    ) -> Iterator[tuple[list[int], NDArray[np.int64]]]:
+    ) -> Iterator[tuple[list[int], NDArray[np.int64], str]]:
+        """Yield the ids of a part, their spans (N, 2), and the text of an added token, or ""."""
         _check_text(text)
         source = Aligned.of(text)
         for piece, start, end in self.added.split(text, special):
             if isinstance(piece, AddedToken):
-                yield [piece.id], np.array([[start, end]])
+                yield [piece.id], np.array([[start, end]]), text[start:end]
                 continue
+            first = start == 0 and self._keeps_beginning(piece)
             a = self.normalizer.align(source[start:end]) if self.normalizer else source[start:end]
             for part, i, j in self.added.split_normalized(a.text, special):
                 if isinstance(part, AddedToken):
-                    yield [part.id], a.spans([i], [j])
+                    yield [part.id], a.spans([i], [j]), a.text[i:j]
                     continue
-                first = start == i == 0 and int(a.starts[0]) == 0
-                pieces = self.pre_tokenizer.align(a[i:j], first) if self.pre_tokenizer else [a[i:j]]
+                pieces = [a[i:j]]
+                if self.pre_tokenizer:
+                    pieces = self.pre_tokenizer.align(a[i:j], first and i == 0)
                 for b in pieces:
                     if found := self.model.piece_spans(b.text):
-                        ids, starts, ends = zip(*found, strict=True)
-                        yield list(ids), b.spans(starts, ends)
+                        starts, ends = [s for _, s, _ in found], [e for _, _, e in found]
+                        yield [id for id, _, _ in found], b.spans(starts, ends), ""
 
     def _laid_out(self, template: bool, *texts: NDArray[np.int32]) -> NDArray[np.int32]:
         post_processor = self.template if template and self.template else PostProcessor()
@@ -221,10 +230,9 @@ class Tokenizer:
         """
         if errors not in ERRORS:
             raise ValueError(f"decode: errors={errors!r} is none of {', '.join(ERRORS)}")
-        known = self._known(ids, skip_special)
         if isinstance(self.decoder, decoders.ByteLevel):
-            return b"".join(map(self._bytes_of, known)).decode("utf-8", errors)
-        tokens = [self._tokens[id] for id in known]
+            return self._joined_bytes(ids, skip_special).decode("utf-8", errors)
+        tokens = self._tokens_of(ids, skip_special)
         return decoders.decode(self.decoder, tokens, errors) if self.decoder else " ".join(tokens)
 
     def stream_decoder(self) -> TokenStream:
@@ -235,42 +243,54 @@ class Tokenizer:
         self, ids: Sequence[int] | NDArray[Any], *, skip_special: bool = False
     ) -> bytes:
         """Return the exact bytes of `ids`, which need not be whole characters; see `decode`."""
-        known = self._known(ids, skip_special)
         if isinstance(self.decoder, decoders.ByteLevel):
-            return b"".join(map(self._bytes_of, known))
-        tokens = [self._tokens[id] for id in known]
+            return self._joined_bytes(ids, skip_special)
+        tokens = self._tokens_of(ids, skip_special)
         return decoders.decode_bytes(self.decoder, tokens) if self.decoder else " ".join(
             tokens).encode()
 
-    def _known(self, ids: Sequence[int] | NDArray[Any], skip_special: bool) -> list[int]:
-        array = np.asarray(ids)
-        if array.ndim != 1:
-            raise ValueError(f"decode: ids must have shape (N,), got {array.shape}; go row by row")
-        if array.size and array.dtype.kind not in "iu":
-            raise ValueError(f"decode: ids must be integers, got {array.dtype}")
-        known: list[int] = array.tolist()
-        if not self._tokens.keys() >= set(known):
-            place = next(i for i, id in enumerate(known) if id not in self._tokens)
-            fault = self._fault(known[place])
-            raise ValueError(f"decode: id {known[place]} at position {place} {fault}; these ids "
-                             "come from another tokenizer")
-        return [id for id in known if id not in self._special_ids] if skip_special else known
+    def _joined_bytes(self, ids: Sequence[int] | NDArray[Any], skip_special: bool) -> bytes:
+        """Return the bytes of the ids of a byte-level tokenizer."""
+        given = _array(ids)
+        try:
+            return (self._shown_bytes if skip_special else self._bytes).join(given)
+        except KeyError as error:
+            raise self._unknown(given, error.args[0]) from None
+
+    def _tokens_of(self, ids: Sequence[int] | NDArray[Any], skip_special: bool) -> list[str]:
+        given = _array(ids)
+        known: list[int] = given.tolist()
+        try:
+            tokens = [self._tokens[id] for id in known]
+        except KeyError as error:
+            raise self._unknown(given, error.args[0]) from None
+        if not skip_special:
+            return tokens
+        return [token for token, id in zip(tokens, known, strict=True)
+                if id not in self._special_ids]
+
+    @cached_property
+    def _bytes(self) -> decoders.ByteTable:
+        """The bytes of every token of a byte-level tokenizer.
+
+        An added token stands for its own text, even where the alphabet could spell bytes by it.
+        """
+        return decoders.ByteTable(self._tokens, self.added.by_content)
+
+    @cached_property
+    def _shown_bytes(self) -> decoders.ByteTable:
+        """The same, but special tokens have none."""
+        shown = {id: "" if id in self._special_ids else token for id, token in self._tokens.items()}
+        return decoders.ByteTable(shown, self.added.by_content)
+
+    def _unknown(self, ids: NDArray[Any], id: int) -> ValueError:
+        return ValueError(f"decode: id {id} at position {int(np.argmax(ids == id))} "
+                          f"{self._fault(id)}; these ids come from another tokenizer")
 
     def _fault(self, id: int) -> str:
         if 0 <= id < self.vocab_size:
             return f"is not used, though it is in [0, {self.vocab_size})"
         return f"is not in [0, {self.vocab_size})"
-
-    def _bytes_of(self, id: int) -> bytes:
-        """Return the bytes that a token of a byte-level tokenizer stands for.
-
-        An added token stands for its own text, even where the alphabet could spell bytes by it.
-        """
-        if id not in self._bytes:
-            token = self._tokens[id]
-            spelled = token not in self.added.by_content and CHAR_TO_BYTE.keys() >= set(token)
-            self._bytes[id] = unprintable(token) if spelled else token.encode()
-        return self._bytes[id]
 
     # The vocabulary
 
@@ -315,7 +335,8 @@ class TokenStream:
 
     Byte-level tokens are bytes, and their characters are put together as they come. What another
     decoder makes of a token depends on those before it, so there those that completed the last
-    characters are decoded with it.
+    characters are decoded with it. Where these make no text of their own, as "▁" and <s> do which
+    may be dropped from the beginning of a text, some that do come before them.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -325,6 +346,7 @@ class TokenStream:
         self._recent: list[int] = []
         self._before = 0  # of the recent ids, how many had been given out before the last came
         self._given = ""
+        self._anchor: list[int] = []  # the last ids that made text of their own
 
     def push(self, id: int) -> str:
         """Return the characters that this id completes. Raises ValueError for an unknown id."""
@@ -335,9 +357,17 @@ class TokenStream:
         if text.endswith("\ufffd") and len(self._recent) < self._before + LONGEST_CHARACTER:
             return ""
         new = text[len(self._given):]
-        self._recent = self._recent[self._before:]
-        self._before = len(self._recent)
-        self._given = self._tokenizer.decode(self._recent)
+        latest = self._recent[self._before:]
+        given = self._tokenizer.decode(latest)
+        if given:
+            self._anchor = latest
+        elif self._anchor:
+            latest = self._anchor + latest
+            given = self._tokenizer.decode(latest)
+        else:  # all that came still counts: it may be what the beginning of a text loses
+            latest, given = self._recent[-LONGEST_BEGINNING:], text
+            self._anchor = latest if text else []
+        self._recent, self._before, self._given = [*latest], len(latest), given
         return new
 
     def finish(self) -> str:
@@ -349,6 +379,21 @@ class TokenStream:
 
 def _formats() -> Any:
     return importlib.import_module(".formats", __package__)
+
+
+def _array(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
+    """Return the ids as integers of shape (N,); ValueError where they are none."""
+    if isinstance(ids, list):
+        try:
+            return np.frombuffer(array("q", ids), np.int64)  # in 2/3 of np.asarray's time
+        except (TypeError, OverflowError):
+            pass  # told below
+    found = np.asarray(ids)
+    if found.ndim != 1:
+        raise ValueError(f"decode: ids must have shape (N,), got {found.shape}; go row by row")
+    if found.size and found.dtype.kind not in "iu":
+        raise ValueError(f"decode: ids must be integers, got {found.dtype}")
+    return found
 
 
 def _joined(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:

@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,9 +8,12 @@ from hypothesis import strategies as st
 from tinygrad_llm.errors import UserError
 from tinygrad_llm.text.alphabet import printable
 from tinygrad_llm.text.decoders import (
+    BLOCK,
+    FEW,
     BPEDecoder,
     ByteFallback,
     ByteLevel,
+    ByteTable,
     Decoder,
     Fuse,
     Metaspace,
@@ -121,3 +125,40 @@ def test_replace_and_fuse() -> None:
 def test_a_sequence_is_one_after_the_other(tokens: list[str]) -> None:
     assert Sequence((Fuse(), BPEDecoder()))(tokens) == BPEDecoder()(Fuse()(tokens))
     assert Sequence(())(tokens) == tokens
+
+
+@given(st.dictionaries(st.integers(0, 300) | st.integers(0, 2**31 - 1),
+                       st.text(st.characters(exclude_categories=("Cs",)), max_size=5)
+                       | st.binary(max_size=5).map(printable), min_size=1),
+       st.data())
+def test_a_table_gathers_what_tokens_stand_for(tokens: dict[int, str], data: st.DataObject) -> None:
+    literal = data.draw(st.sets(st.sampled_from(sorted(tokens.values()))))
+    table = ByteTable(tokens, literal)
+    ids = data.draw(st.lists(st.sampled_from(sorted(tokens)), max_size=20)) * data.draw(
+        st.sampled_from([1, FEW, BLOCK]))
+    wanted = b"".join(
+        tokens[id].encode() if tokens[id] in literal else decode_bytes(ByteLevel(), [tokens[id]])
+        for id in ids)
+    assert table.join(np.array(ids, np.int64)) == wanted
+    wrong = data.draw(st.integers(-300, 2**31 + 9).filter(lambda id: id not in tokens))
+    for many in ([*ids, wrong], [*ids, wrong, *sorted(tokens)] * FEW):
+        with pytest.raises(KeyError) as caught:
+            table.join(np.array(many, np.int64))
+        assert caught.value.args == (wrong,)
+
+
+def test_bytes_go_through_one_decoder_after_the_other() -> None:
+    decoder = Sequence((ByteFallback(), ByteLevel()))
+    assert decode_bytes(decoder, ["<0xE9>", "Ã", "中"]) == b"\xe9\xc3" + "中".encode()
+
+
+@given(st.lists(st.sampled_from(["a", "##a", "<0x41>", "▁a", ".", " .", "n't", "a</w>", "aa"])))
+def test_equal_tokens_become_equal_strings(tokens: list[str]) -> None:
+    """Each is worked out once, so the order and the first and the last are what may go wrong."""
+    assert Replace("a", "b")(tokens) == [token.replace("a", "b") for token in tokens]
+    assert Metaspace()(tokens) == [t.replace("▁", " " if i else "") for i, t in enumerate(tokens)]
+    words = WordPiece(cleanup=False)(tokens)
+    assert words == [t if i == 0 else t[2:] if t[:2] == "##" else " " + t
+                     for i, t in enumerate(tokens)]
+    assert WordPiece()(tokens) == [WordPiece()([w])[0] for w in words]
+    assert "".join(ByteFallback()(tokens)) == "".join(tokens).replace("<0x41>", "A")

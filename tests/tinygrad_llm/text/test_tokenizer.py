@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tinygrad_llm.errors import UserError
@@ -14,6 +14,7 @@ from tinygrad_llm.text import decoders, normalize, pretokenize, template
 from tinygrad_llm.text.bpe import BPE
 from tinygrad_llm.text.char_bpe import CharBPE
 from tinygrad_llm.text.patterns import GPT2, O200K
+from tinygrad_llm.text.sentencepiece_normalizer import SentencePieceDecoder
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import LONGEST_REMEMBERED, REMEMBERED, Tokenizer
 from tinygrad_llm.text.unigram import Unigram
@@ -89,6 +90,13 @@ def test_offsets_are_trimmed_where_the_template_says_so() -> None:
     tokenizer = Tokenizer(BPE(VOCAB, MERGES), pre_tokenizer=pretokenize.ByteLevel(False),
                           template=template.ByteLevel(add_prefix_space=False))
     assert tokenizer.encode_with_offsets("b ab")[1].tolist() == [[0, 1], [2, 2], [2, 4]]
+    takes = AddedTokens([AddedToken("<x>", 300, special=False, lstrip=True, rstrip=True)])
+    tokenizer = Tokenizer(BPE(VOCAB, MERGES), template=template.ByteLevel(), added=takes)
+    assert tokenizer.encode_with_offsets("b  <x> b")[1].tolist() == [[0, 1], [3, 6], [7, 8]]
+    unknown = AddedTokens([AddedToken("<unk>", 0, lstrip=True)])
+    model = CharBPE({"<unk>": 0}, [], unk_token="<unk>")  # which answers with it too
+    tokenizer = Tokenizer(model, template=template.ByteLevel(), added=unknown)
+    assert tokenizer.encode_with_offsets("\xa0")[1].tolist() == [[0, 1]]
 
 
 def test_special_tokens_go_by_the_rule() -> None:
@@ -113,6 +121,9 @@ def test_templates() -> None:
     assert tokenizer.encode_pair("ab", "b", template=False) == [256, 98]
     tokenizer.template = None
     assert tokenizer.encode("ab", template=True) == [256]
+    tokenizer.template = template.TemplateProcessing((), ())
+    ids, offsets = tokenizer.encode_with_offsets("ab", template=True)
+    assert ids == tokenizer.encode("ab", template=True) == [] and offsets.shape == (0, 2)
 
 
 def test_decoding() -> None:
@@ -225,6 +236,67 @@ def test_metaspace_first_needs_the_beginning_of_the_text() -> None:
     assert stripping.encode_with_offsets(" a")[0] == [1]
 
 
+@pytest.mark.parametrize("text, pattern, content, first", [
+    ("bb", "bb", "a", False), ("b", "b", "a", True), ("bb", "b", "a", True), ("ba", "b", "", False),
+    ("abb", "bb", "a", True), ("", "bb", "a", True),
+])
+def test_what_replaces_several_characters_is_not_first(
+    text: str, pattern: str, content: str, first: bool
+) -> None:
+    """As in Hugging Face's library, where it comes from the last of them."""
+    replace = normalize.Replace(pattern, content)
+    for normalizer in (replace, normalize.Sequence([normalize.NFC(), replace, normalize.NFD()])):
+        tokenizer = Tokenizer(CharBPE({"▁": 0, "a": 1}, []), normalizer=normalizer,
+                              pre_tokenizer=pretokenize.Metaspace(prepend_scheme="first"))
+        ids = tokenizer.encode(text)
+        assert ids == tokenizer.encode_with_offsets(text)[0]
+        assert ids == ([0] if first and text else []) + [1] * len(replace(text))
+
+
+def test_ids_may_come_in_any_kind_of_sequence() -> None:
+    ids = [97, 256, END, 0xC3]
+    for tokenizer, text in ((byte_level(), "aab<|end|>\ufffd"), (byte_level(), "aab\ufffd")):
+        skip = "end" not in text
+        for many in (1, 100):
+            kinds = [ids * many, tuple(ids * many), np.array(ids * many, np.uint16),
+                     np.array(ids * many, np.uint64), [np.int32(id) for id in ids * many]]
+            for kind in kinds:
+                assert tokenizer.decode(kind, skip_special=skip) == text * many
+    for wrong in ([1.0], [97, 2.0] * 100, ["a"], [2**70], [None]):
+        with pytest.raises(ValueError, match="decode"):
+            byte_level().decode(wrong)  # type: ignore[arg-type]
+
+
+PIECES = ["<s>", "▁", "▁a", "b", "<0xC3>", "<0xA9>", "##c", "d</w>", "é"]
+
+
+STRIPS_2 = decoders.Sequence(
+    (decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 2, 0)))
+STRIPS_1 = SentencePieceDecoder(frozenset(["<s>"]), True, "b", " ⁇ ", True, False)
+
+
+@given(st.lists(st.sampled_from(range(len(PIECES))), max_size=9)
+       | st.lists(st.sampled_from([0, 1, 2]), max_size=9), st.sampled_from([
+    STRIPS_2,
+    decoders.Metaspace(), decoders.WordPiece(), decoders.BPEDecoder(), decoders.Fuse(), None,
+    decoders.Sequence((decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0))),
+    *[SentencePieceDecoder(frozenset(["<s>"]), True, "b", " ⁇ ", first, every)
+      for first in (False, True) for every in (False, True)],
+]))
+@example([1, 1, 1, 2], STRIPS_2)
+@example([1, 0, 2], STRIPS_1)
+@example([1] * 200 + [2], STRIPS_1)
+@example([2] + [0] * 200 + [2], STRIPS_1)
+def test_a_stream_gives_what_decoding_all_gives(
+    ids: list[int], decoder: decoders.Decoder | None
+) -> None:
+    tokenizer = Tokenizer(CharBPE(dict(zip(PIECES, range(99), strict=False)), []), decoder=decoder)
+    stream = tokenizer.stream_decoder()
+    given = "".join(map(stream.push, ids)) + stream.finish()
+    if "\ufffd" not in given:
+        assert given == tokenizer.decode(ids)
+
+
 @pytest.mark.parametrize(
     "tokenizer",
     [byte_level(), byte_level(None), words(),
@@ -234,6 +306,7 @@ def test_no_text_takes_quadratic_time(tokenizer: Tokenizer) -> None:
     begun = time.perf_counter()
     for text in ("a" * 100_000, " " * 100_000, "<|end" * 20_000):
         tokenizer.encode(text)
+        tokenizer.encode_with_offsets(text)
     assert time.perf_counter() - begun < 10
 
 

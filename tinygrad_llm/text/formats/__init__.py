@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import regex
@@ -24,39 +24,60 @@ _GPT2_VOCAB = regex.compile(rb'\s*\{\s*"(?:[^"\\]|\\.)++"\s*:\s*\d')
 _TEKKEN = regex.compile(rb'\s*\{\s*"(?:config|vocab)"\s*:')
 _PIECE = regex.compile(rb"\n[\x02-\x7f]\n", regex.DOTALL)  # field 1, its length, field 1 in it
 
+LOADERS: dict[str, tuple[Callable[..., Tokenizer], set[str]]] = {
+    "huggingface": (huggingface.load, set()), "tekken": (tekken.load, set()),
+    "tiktoken": (tiktoken.load, {"pattern", "special_tokens"}),
+    "gpt2": (gpt2.load, {"pattern"}), "bert": (bert.load, {"lowercase"}),
+    "sentencepiece": (sentencepiece.load_sentencepiece, set())}
+"""The kinds of files, and what has to be said beside them."""
+OPEN = {"pattern": "where text is cut", "special_tokens": "which tokens are special",
+        "lowercase": "whether text is lowercased"}
+
 SAVERS: dict[str, Callable[[Tokenizer, Path], None]] = {
     "huggingface": huggingface_write.save, "tiktoken": tiktoken.save, "gpt2": gpt2.save,
     "bert": bert.save, "sentencepiece": sentencepiece.save_sentencepiece}
 """The formats that can be written, as `save_tokenizer` takes them."""
 
 
-def load_tokenizer(path: str | Path, pattern: str | None = None) -> Tokenizer:
+def load_tokenizer(
+    path: str | Path,
+    pattern: str | None = None,
+    *,
+    lowercase: bool | None = None,
+    special_tokens: Mapping[str, int] | None = None,
+) -> Tokenizer:
     """Return the tokenizer in `path`: a file of any kind above, or a folder that has one.
 
-    pattern: where text is cut, for files that do not say it; see `patterns`. Raises UserError where
-    the file cannot be read, is of no known kind, or holds what is not known here.
+    What some kinds of files do not say, and no others take: pattern, where text is cut (rank files,
+    vocab.json; see `patterns`); special_tokens, their names and ids (rank files); lowercase,
+    whether text is lowercased (vocab.txt, see `bert.load`). Raises UserError where the file cannot
+    be read, is of no known kind, or holds what is not known here.
     """
     path = Path(path)
     if path.is_dir():
-        for name in IN_A_FOLDER[:-1]:
-            if (path / name).is_file():
-                return load_tokenizer(path / name, pattern)
-        if gpt2.find(path):
-            return gpt2.load(path, pattern)
-        if (path / IN_A_FOLDER[-1]).is_file():
-            return load_tokenizer(path / IN_A_FOLDER[-1], pattern)
-        raise UserError(f"{path} has no tokenizer: expected {', '.join(IN_A_FOLDER)}, or "
-                        "vocab.json and merges.txt in it; or give the path of a file")
+        path = _in_folder(path)
     kind = kind_of(path)
-    if kind == "tiktoken":
-        return tiktoken.load(path, pattern)
-    if kind == "gpt2":
-        return gpt2.load(path, pattern)
-    if pattern is not None:
-        raise UserError(f"{path} is of the kind {kind}, which says by itself where text is cut; "
-                        "leave out the pattern")
-    return {"huggingface": huggingface.load, "tekken": tekken.load, "bert": bert.load,
-            "sentencepiece": sentencepiece.load_sentencepiece}[kind](path)
+    said = {"pattern": pattern, "special_tokens": special_tokens, "lowercase": lowercase}
+    given = {name: value for name, value in said.items() if value is not None}
+    loader, takes = LOADERS[kind]
+    for name in given:
+        if name not in takes:
+            raise UserError(f"{path} is of the kind {kind}, which does not leave it open "
+                            f"{OPEN[name]}; leave out the {name}")
+    return loader(path, **given)
+
+
+def _in_folder(folder: Path) -> Path:
+    """Return the file in `folder` that has its tokenizer."""
+    for name in IN_A_FOLDER[:-1]:
+        if (folder / name).is_file():
+            return folder / name
+    if files := gpt2.find(folder):
+        return files[1]
+    if (folder / IN_A_FOLDER[-1]).is_file():
+        return folder / IN_A_FOLDER[-1]
+    raise UserError(f"{folder} has no tokenizer: expected {', '.join(IN_A_FOLDER)}, or "
+                    "vocab.json and merges.txt in it; or give the path of a file")
 
 
 def kind_of(path: str | Path) -> str:
@@ -71,12 +92,14 @@ def kind_of(path: str | Path) -> str:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}; give the path of a "
                         "tokenizer's file or folder") from error
+    if path.name in ("merges.txt", "vocab.bpe"):
+        return "gpt2"
     if head.lstrip()[:1] == b"{":
         if _TEKKEN.match(head):
             return "tekken"
         is_vocab = path.name != "tokenizer.json" and _GPT2_VOCAB.match(head)
         return "gpt2" if is_vocab else "huggingface"
-    if head.startswith(b"#version") or path.name in ("merges.txt", "vocab.bpe"):
+    if head.startswith(b"#version"):
         return "gpt2"
     if _RANK.match(head):
         return "tiktoken"

@@ -1,7 +1,8 @@
 """BERT's vocab.txt: one WordPiece token a line, its id the number of the line, counted from 0.
 
-How text is normalised and cut is BERT's own and not in the file, whether it is lowercased may be in
-a tokenizer_config.json beside it (`do_lower_case`).
+How text is normalised and cut is BERT's own and not in the file. Whether it is lowercased may be in
+a tokenizer_config.json beside it (`do_lower_case`); the vocabulary alone does not tell a cased BERT
+from an uncased one.
 
 Source: Devlin et al. 2019 and the code published with it (tokenization.py); the settings are those
 of Hugging Face's BertTokenizer.
@@ -23,10 +24,14 @@ from ..template import BertProcessing
 from ..tokenizer import Tokenizer
 from ..wordpiece import WordPiece
 from .gpt2 import read_object
+from .huggingface import apart
 
 ROLES = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]",
          "mask_token": "[MASK]"}
-CLASSES = (None, "BertTokenizer", "BertTokenizerFast")
+CLASSES = (None, *[name + fast for name in ("BertTokenizer", "DistilBertTokenizer",
+                                            "ElectraTokenizer", "MobileBertTokenizer")
+                   for fast in ("", "Fast")])
+"""Those that say the same of a vocab.txt."""
 
 
 def load(path: str | Path, lowercase: bool | None = None) -> Tokenizer:
@@ -46,9 +51,12 @@ def load(path: str | Path, lowercase: bool | None = None) -> Tokenizer:
         if names[role] not in vocab:
             raise UserError(f"{path} has no {names[role]!r} ({role}), so it is no vocabulary of "
                             "BERT's; is the file whole?")
+    _check_added(settings.get("added_tokens_decoder", {}), vocab, names, path)
     cls, sep = ((names[role], vocab[names[role]]) for role in ("cls_token", "sep_token"))
+    model, hidden = apart(vocab, vocab.keys() & set(names.values()) - {names["unk_token"]})
     return Tokenizer(
-        WordPiece(vocab, names["unk_token"]),
+        WordPiece(model, names["unk_token"]),
+        unused=hidden,
         normalizer=BertNormalizer(
             handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
             strip_accents=settings.get("strip_accents"),
@@ -80,20 +88,37 @@ def _read_vocab(path: Path) -> dict[str, int]:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    settings = read_object(path)
+    settings = read_object(path) if path.exists() else {}
     if settings.get("tokenizer_class") not in CLASSES:
         raise UserError(f"{path} names the class {settings['tokenizer_class']!r}, not BERT's; load "
                         "the folder's tokenizer.json instead")
     if settings.get("do_basic_tokenize") is False or settings.get("never_split"):
         raise UserError(f"{path} asks for do_basic_tokenize=false or never_split, which are not "
                         "known here; load the folder's tokenizer.json instead")
+    if (path.parent / "added_tokens.json").exists() or settings.get("additional_special_tokens"):
+        raise UserError(f"{path.parent} adds tokens to its vocabulary (added_tokens.json or "
+                        "additional_special_tokens), which are not read here; load the folder's "
+                        "tokenizer.json, which holds the same tokens")
     for key in ("do_lower_case", "tokenize_chinese_chars", "strip_accents"):
         value = settings.get(key, True)
         if type(value) is not bool and (key, value) != ("strip_accents", None):
             raise UserError(f"{path}: {key} is {value!r}; expected true or false")
     return settings
+
+
+def _check_added(added: Any, vocab: dict[str, int], names: dict[str, str], path: Path) -> None:
+    """Raise UserError where tokenizer_config.json lists other tokens than those with a role."""
+    for id, token in added.items() if isinstance(added, dict) else [("", added)]:
+        flags = ("single_word", "lstrip", "rstrip", "normalized")
+        if (
+            not isinstance(token, dict)
+            or token.get("content") not in names.values()
+            or str(vocab.get(token["content"])) != id
+            or any(token.get(flag) for flag in flags)
+        ):
+            raise UserError(f"the tokenizer_config.json beside {path} adds the token {id!r} "
+                            f"(added_tokens_decoder: {str(token)[:80]}), which is not read here; "
+                            "load the folder's tokenizer.json, which holds the same tokens")
 
 
 def _name(value: Any) -> str:
@@ -117,14 +142,16 @@ def save(tokenizer: Tokenizer, folder: str | Path) -> None:
         or type(tokenizer.pre_tokenizer) is not BertPreTokenizer
         or (model.continuing_subword_prefix, model.max_input_chars_per_word) != ("##", 100)
         or model.unk_token not in model.vocab
+        or tokenizer.decoder not in (None, decoders.WordPiece())
     ):
         raise UserError("vocab.txt is for WordPiece behind BERT's normaliser and pre-tokenizer, "
                         "with BERT's settings; save a tokenizer.json instead")
-    tokens = sorted(model.vocab, key=model.vocab.__getitem__)
+    vocab = tokenizer.vocab
+    tokens = sorted(vocab, key=vocab.__getitem__)
     for id, token in enumerate(tokens):
-        if model.vocab[token] != id or "\n" in token or token != token.rstrip("\r"):
+        if vocab[token] != id or "\n" in token or token != token.rstrip("\r"):
             raise UserError(f"vocab.txt has one token a line, ids from 0 without a gap: {token!r} "
-                            f"with the id {model.vocab[token]} has no place there; save a "
+                            f"with the id {vocab[token]} has no place there; save a "
                             "tokenizer.json instead")
     roles = _roles(tokenizer, model.unk_token, tokens)
     settings = {

@@ -15,6 +15,7 @@ that of Hugging Face's GPT2Tokenizer, whose settings a tokenizer_config.json bes
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ..bpe import BPE
 from ..patterns import GPT2, PATTERNS
 from ..pretokenize import ByteLevel, Pattern, PreTokenizer, single_pattern
 from ..special import AddedToken, AddedTokens
+from ..template import lays_out
 from ..tokenizer import Tokenizer
 from .huggingface import parse
 from .merges import Merge, merges_of
@@ -160,10 +162,14 @@ def save(tokenizer: Tokenizer, folder: str | Path) -> None:
         raise UserError("vocab.json and merges.txt are for byte-level BPE that cuts text at GPT-2's"
                         " pattern, without prefix space or unknown token; save a tokenizer.json")
     added = {token.content: token.id for token in tokenizer.added.tokens}
-    plain = all(token == AddedToken(token.content, token.id) for token in tokenizer.added.tokens)
-    if tokenizer.normalizer or tokenizer.template or not plain:
-        raise UserError("vocab.json and merges.txt have no place for a normaliser, a template, or "
-                        "added tokens that are not special or have rules; save a tokenizer.json")
+    # Without a normaliser it is all the same whether a token is looked for before or after it.
+    plain = all(replace(token, normalized=False) == AddedToken(token.content, token.id)
+                for token in tokenizer.added.tokens)
+    unspelled = tokenizer.unused.keys() - added.keys()
+    if tokenizer.normalizer or lays_out(tokenizer.template) or not plain or unspelled:
+        raise UserError("vocab.json and merges.txt have no place for a normaliser, a template, "
+                        "tokens that no text becomes, or added tokens that are not special or have "
+                        "rules; save a tokenizer.json")
     tokens = {token: id for token, id in model.tokens.items() if id not in added.values()}
     merges = merges_of(BPE(tokens, model.merges, model.ignore_merges))
     made = {left + right for left, right in merges}

@@ -20,6 +20,7 @@ Source: the serialisation code of tokenizers 0.23.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable
 from itertools import accumulate, chain
 from pathlib import Path
@@ -38,6 +39,7 @@ from ..wordpiece import WordPiece
 from .huggingface_parts import Setting, read_part, read_settings, shown
 
 SECTIONS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _BYTES = frozenset(CHAR_TO_BYTE)
 _TO_BYTES = {ord(char): byte for char, byte in CHAR_TO_BYTE.items()}
 _TOP = [Setting("version", "version", "str", "1.0"),
@@ -79,7 +81,13 @@ def load(path: str | Path) -> Tokenizer:
 def parse(data: bytes) -> Any:
     """Return the value of a JSON text. UserError where it is none or names a key twice."""
     try:
-        return json.loads(data.decode(), object_pairs_hook=_object, parse_constant=_no_number)
+        text = data.decode()
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+        if _SURROGATE.search(text):  # half of a pair, most likely not alone
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError as error:
+        raise UserError("it has a lone surrogate in a string, which no text may have") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"it is no JSON that can be read: {error}") from error
 
@@ -127,6 +135,10 @@ def _vocab(model: dict[str, Any]) -> dict[str, int]:
                 raise UserError(f"its model's piece {place} must be a list of a token and its "
                                 f"score, got {shown(piece)}")
         vocab = {token: place for place, (token, _) in enumerate(listed)}
+        if len(vocab) < len(listed):
+            place = next(i for i, (token, _) in enumerate(listed) if vocab[token] != i)
+            raise UserError(f"its model lists the piece {shown(listed[place][0])} twice, as "
+                            f"{place} and {vocab[listed[place][0]]}; take one of them out")
     else:
         raise UserError("its model has no vocab")
     check_ids(vocab)
@@ -180,7 +192,7 @@ def _read_model(
     if kind == "WordPiece":
         found = read_settings(model, where, WORDPIECE)
         hidden = special.keys() & found["vocab"].keys() - {found["unk_token"]}
-        found["vocab"], unused = _apart(found["vocab"], hidden)
+        found["vocab"], unused = apart(found["vocab"], hidden)
         words = WordPiece(**found)
         return (Spelled(words) if byte_level else words), unused
     if kind == "Unigram":
@@ -212,7 +224,7 @@ def _read_bpe(
     if hidden:  # but not what merges make, or are made of
         hidden -= {token for left, right in merges for token in (left, right, left + right)
                    if token in hidden}
-    found["vocab"], unused = _apart(found["vocab"], hidden)
+    found["vocab"], unused = apart(found["vocab"], hidden)
     for name in ("continuing_subword_prefix", "end_of_word_suffix"):
         found[name] = found[name] or ""
     plain = not (found["continuing_subword_prefix"] or found["end_of_word_suffix"])
@@ -228,7 +240,7 @@ def _byte_level(
 ) -> tuple[BPE, dict[str, int]]:
     """Return the model over bytes, and the tokens that no bytes spell: no text becomes them."""
     others = {token for token in vocab if not set(token) <= _BYTES}
-    vocab, unused = _apart(vocab, others)
+    vocab, unused = apart(vocab, others)
     if others:
         merges = [pair for pair in merges if others.isdisjoint(pair)]
     spelled = _unprintable(list(vocab))
@@ -249,7 +261,7 @@ def _unprintable(tokens: list[str]) -> dict[str, bytes]:
     return {token: data[end - len(token):end] for token, end in zip(tokens, ends, strict=True)}
 
 
-def _apart(vocab: dict[str, int], tokens: Collection[str]) -> tuple[dict[str, int], dict[str, int]]:
+def apart(vocab: dict[str, int], tokens: Collection[str]) -> tuple[dict[str, int], dict[str, int]]:
     """Return the vocab without some tokens, and these."""
     if not tokens:
         return vocab, {}

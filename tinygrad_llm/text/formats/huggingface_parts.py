@@ -269,7 +269,11 @@ def read_part(json: Any, section: str) -> Any:
             Setting("pattern", "pattern", "pattern", read=_pattern), *settings])
         pattern, is_regex = found.pop("pattern")
         return make(pattern, is_regex=is_regex, **found)
-    return make(**read_settings(json, where, settings))
+    found = read_settings(json, where, settings)
+    try:
+        return make(**found)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def write_part(part: Any, section: str) -> Any:

@@ -35,6 +35,7 @@ from ...files import write_in_one_step
 from ..scored_bpe import ScoredBPE
 from ..sentencepiece_normalizer import SentencePieceDecoder, SentencePieceNormalizer
 from ..special import AddedToken, AddedTokens
+from ..template import lays_out
 from ..tokenizer import Tokenizer
 from ..unigram import UNKNOWN_PENALTY, Unigram
 
@@ -143,6 +144,12 @@ def model_of(tokenizer: Tokenizer) -> SentencePieceModel:
             "only a tokenizer that was read from, or built as, a SentencePiece model can be "
             "written as one; save this one as tokenizer.json"
         )
+    control = {piece: id for id, (piece, _) in enumerate(model.pieces)
+               if id == model.unk_id or piece in decoder.hidden}
+    own = {AddedToken(piece, id) for piece, id in control.items()}
+    if lays_out(tokenizer.template) or tokenizer.unused or set(tokenizer.added.tokens) != own:
+        raise UserError("a SentencePiece model has no template, and no special tokens but its "
+                        "unknown and control pieces; save a tokenizer.json instead")
     is_bpe = isinstance(model, ScoredBPE)
     unused = model.unused if isinstance(model, ScoredBPE) else frozenset()
     pieces = []

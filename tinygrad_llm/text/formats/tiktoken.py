@@ -28,7 +28,7 @@ from ..bpe import BPE
 from ..patterns import CL100K, GPT2, LLAMA3, O200K, PATTERNS
 from ..pretokenize import Pattern, single_pattern
 from ..special import AddedToken, AddedTokens
-from ..template import PostProcessor, TemplatePart, TemplateProcessing
+from ..template import PostProcessor, TemplatePart, TemplateProcessing, lays_out
 from ..tokenizer import LARGEST_ID, Tokenizer
 from .merges import check_reproduces
 
@@ -108,10 +108,8 @@ def load(path: str | Path, pattern: str | None = None,
         raise UserError(f"{path}: the special token {taken[0]!r} has the id "
                         f"{special_tokens[taken[0]]}, which is a rank in the file too; "
                         "this encoding belongs to another file")
-    template = None
-    if encoding and encoding.begin and encoding.begin in special_tokens:
-        template = _begins_with(encoding.begin, special_tokens[encoding.begin])
-    return byte_level(ranks, PATTERNS.get(pattern, pattern), special_tokens, template)
+    return byte_level(ranks, PATTERNS.get(pattern, pattern), special_tokens,
+                      _template(encoding, special_tokens))
 
 
 def byte_level(ranks: Mapping[bytes, int], pattern: str, special_tokens: Mapping[str, int],
@@ -175,16 +173,28 @@ def _known(path: Path, ranks: Mapping[bytes, int], pattern: str | None) -> Encod
         f"{named.sha256}): cut short, or changed; fetch it anew, or, if it is meant, say pattern=")
 
 
-def _begins_with(name: str, id: int) -> TemplateProcessing:
+def _template(encoding: Encoding | None, special_tokens: Mapping[str, int] | None = None
+              ) -> TemplateProcessing | None:
+    """Return the template of an encoding, whose own special tokens count unless others are given.
+
+    Meta's code puts <|begin_of_text|> before a text where its caller asks (`bos`), and so do the
+    tokenizer.json files of Llama 3.1 on; the first of Llama 3 lacked it.
+    """
+    if encoding is None or encoding.begin is None:
+        return None
+    name, known = encoding.begin, encoding.special if special_tokens is None else special_tokens
+    if name not in known:
+        return None
     begin, a, b = (TemplatePart(n, is_text=n != name) for n in (name, "A", "B"))
-    return TemplateProcessing((begin, a), (begin, a, begin, b), {name: ((id, name),)})
+    return TemplateProcessing((begin, a), (begin, a, begin, b), {name: ((known[name], name),)})
 
 
 def save(tokenizer: Tokenizer, path: str | Path) -> None:
     """Write the ranks of a byte-level BPE tokenizer to `path`, in one step.
 
     A rank file holds neither the pattern nor the special tokens: whoever reads it must name them.
-    Raises UserError where the tokenizer does what no rank file can say.
+    Raises UserError where the tokenizer does what no rank file can say, or would be read with
+    another template: that of Llama 3 comes with its ranks, and any other is lost.
     """
     model = tokenizer.model
     if not isinstance(model, BPE) or single_pattern(tokenizer.pre_tokenizer) is None:
@@ -197,7 +207,16 @@ def save(tokenizer: Tokenizer, path: str | Path) -> None:
         raise UserError("a rank file has no place for a normaliser, an unknown token, or added "
                         "tokens that are not special; save a tokenizer.json instead")
     added = {token.id for token in tokenizer.added.tokens}
+    if tokenizer.unused.keys() - tokenizer.added.by_content.keys():
+        raise UserError("a rank file has no place for tokens that no text becomes; save a "
+                        "tokenizer.json instead")
     ranks = {token: id for token, id in model.tokens.items() if id not in added}
     if model.merges is not None:
         check_reproduces(BPE(ranks, model.merges, model.ignore_merges))
+    template = _template(_known(Path(path), ranks, pattern=""))
+    if lays_out(tokenizer.template, template):
+        begin = next(iter(template.special_tokens)) if template else "nothing"
+        raise UserError(
+            f"a rank file has no template, and with these ranks it is read as one that puts {begin}"
+            " before a text, unlike this tokenizer; save a tokenizer.json instead")
     write_in_one_step(path, [spell_ranks(ranks)])

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.text.formats import bert
+from tinygrad_llm.text import decoders
+from tinygrad_llm.text.formats import bert, load_tokenizer, save_tokenizer, tiktoken
 from tinygrad_llm.text.normalize import NFC, BertNormalizer
 from tinygrad_llm.text.pretokenize import BertPreTokenizer, Whitespace
 from tinygrad_llm.text.special import AddedToken, AddedTokens
@@ -52,6 +53,15 @@ def test_settings_beside(tmp_path: Path) -> None:
     assert tokenizer.special_tokens == {"[UNK]": 1, "[SEP]": 3, "un": 5, "e": 9}
 
 
+def test_listed_tokens_that_have_a_role_are_no_others(tmp_path: Path) -> None:
+    listed = {str(id): {"content": token, "lstrip": False} for id, token in enumerate(TOKENS[:5])}
+    written(tmp_path, added_tokens_decoder=listed, tokenizer_class="DistilBertTokenizer")
+    assert bert.load(tmp_path).special_tokens == {t: id for id, t in enumerate(TOKENS[:5])}
+    (tmp_path / "added_tokens.json").write_text("{}")
+    with pytest.raises(UserError, match="adds tokens to its vocabulary"):
+        bert.load(tmp_path)
+
+
 def test_lines_are_newlines_only(tmp_path: Path) -> None:
     tokens = [*TOKENS, "\u2028", "\x0b", "\x85", "x"]
     assert bert.load(written(tmp_path, tokens)).id("x") == len(tokens) - 1
@@ -84,6 +94,12 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     ({"never_split": ["a"]}, "asks for do_basic_tokenize"),
     ({"do_lower_case": "yes"}, "do_lower_case is 'yes'"), ({"do_lower_case": 1}, "case is 1"),
     ({"do_lower_case": None}, "do_lower_case is None"), ({"strip_accents": 0}, "accents is 0"),
+    ({"additional_special_tokens": ["<x>"]}, "adds tokens to its vocabulary"),
+    ({"added_tokens_decoder": {"9": {"content": "e"}}}, "adds the token '9'"),
+    ({"added_tokens_decoder": {"2": {"content": "[SEP]"}}}, "adds the token '2'"),
+    ({"added_tokens_decoder": {"2": {"content": "[CLS]", "lstrip": True}}}, "adds the token '2'"),
+    ({"added_tokens_decoder": {"2": 7}}, "adds the token '2'"),
+    ({"added_tokens_decoder": [7]}, "adds the token ''"),
     ({"cls_token": 7}, "expected a special token's name, got 7"),
     ({"cls_token": "<s>"}, r"has no '<s>' \(cls_token\)"),
 ])
@@ -103,12 +119,46 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert again.encode("É un", template=True) == [2, 8, 5, 3]
 
 
+def test_a_tokenizer_json_can_be_a_vocab_txt(tmp_path: Path) -> None:
+    """There the special tokens are none of the model's."""
+    tokenizer = bert.load(written(tmp_path))
+    save_tokenizer(tokenizer, tmp_path / "tokenizer.json")
+    again = load_tokenizer(tmp_path)  # finds tokenizer.json first
+    assert set(TOKENS) - again.model.vocab.keys() == {"[PAD]", "[CLS]", "[SEP]", "[MASK]"}
+    save_tokenizer(again, tmp_path / "new", "bert")
+    assert bert.load(tmp_path / "new").vocab == tokenizer.vocab
+    assert (tmp_path / "new/vocab.txt").read_bytes() == (tmp_path / "vocab.txt").read_bytes()
+
+
+def test_special_tokens_are_not_found_as_text(tmp_path: Path) -> None:
+    tokenizer = bert.load(written(tmp_path, [*TOKENS, "end"], sep_token="end"))
+    assert tokenizer.encode("end", special="allow") == [12]
+    assert tokenizer.encode("end", special="text") == [1]
+
+
+def test_what_a_file_leaves_open_can_be_said(tmp_path: Path) -> None:
+    written(tmp_path)
+    for path in (tmp_path, tmp_path / "vocab.txt"):
+        assert load_tokenizer(path, lowercase=False).encode("É") == [8]
+        assert load_tokenizer(path, lowercase=True).encode("É") == [9]
+        with pytest.raises(UserError, match="the kind bert, .* where text is cut; leave out"):
+            load_tokenizer(path, "gpt2")
+    ranks = tmp_path / "ranks"
+    ranks.write_bytes(tiktoken.spell_ranks({bytes([b]): b for b in range(256)}))
+    own = load_tokenizer(ranks, "gpt2", special_tokens={"<a>": 256})
+    assert own.encode("a<a>", special="allow") == [97, 256]
+    with pytest.raises(UserError, match="the kind tiktoken, .* lowercased; leave out the lower"):
+        load_tokenizer(ranks, "gpt2", lowercase=True)
+
+
 VOCAB = {token: id for id, token in enumerate(TOKENS)}
 ADDED = AddedTokens(AddedToken(token, id) for id, token in enumerate(TOKENS[:5]))
 
 
 @pytest.mark.parametrize("parts", [
-    {"model": WordPiece({**VOCAB, "x": 99})}, {"model": WordPiece({**VOCAB, "a\nb": len(VOCAB)})},
+    {"model": WordPiece({**VOCAB, "x": 99})}, {"decoder": decoders.Fuse()},
+    {"unused": {"x": 99}}, {"unused": {"a\nb": len(VOCAB)}},
+    {"model": WordPiece({**VOCAB, "a\nb": len(VOCAB)})},
     {"model": WordPiece({**VOCAB, "a\r": len(VOCAB)})}, {"model": WordPiece(VOCAB, "<unk>")},
     {"model": WordPiece(VOCAB, max_input_chars_per_word=50)}, {"normalizer": NFC()},
     {"model": WordPiece(VOCAB, continuing_subword_prefix="@@")}, {"normalizer": None},

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.text import decoders
+from tinygrad_llm.text import decoders, template
 from tinygrad_llm.text.alphabet import BYTE_ORDER, BYTE_TO_CHAR
 from tinygrad_llm.text.bpe import BPE
 from tinygrad_llm.text.formats import gpt2
@@ -110,6 +110,17 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert again.encode(text, special="allow") == tokenizer.encode(text, special="allow")
 
 
+def test_what_changes_no_ids_is_no_hindrance(tmp_path: Path) -> None:
+    """GPT-2's own tokenizer.json is like this."""
+    ours = gpt2.load(written(tmp_path))
+    end = AddedToken("<|endoftext|>", 259, normalized=True)
+    like_theirs = Tokenizer(ours.model, pre_tokenizer=ours.pre_tokenizer, decoder=ours.decoder,
+                            template=template.ByteLevel(trim_offsets=False),
+                            added=AddedTokens([end]), unused={"<|endoftext|>": 259})
+    gpt2.save(like_theirs, tmp_path / "new")
+    assert gpt2.load(tmp_path / "new").vocab == ours.vocab
+
+
 def test_ranks_are_saved_as_the_merges_they_come_from(tmp_path: Path) -> None:
     tokens = {bytes([b]): i for i, b in enumerate(BYTE_ORDER)}
     tokens |= {b"an": 256, b"ana": 257, b" b": 258}
@@ -129,6 +140,8 @@ def test_ranks_that_no_merges_lead_to_are_refused(tmp_path: Path) -> None:
     {"normalizer": NFC()}, {"pre_tokenizer": Pattern(r"\w+")}, {"pre_tokenizer": ByteLevel()},
     {"added": AddedTokens([AddedToken("<x>", 300, special=False)])},
     {"added": AddedTokens([AddedToken("<x>", 300, lstrip=True)])},
+    {"unused": {"a b": 300}},
+    {"template": template.BertProcessing(sep=("a", 0), cls=("n", 1))},
     {"added": AddedTokens([AddedToken("an", 300)])}, {"added": AddedTokens([AddedToken("x", 300)])},
     {"model": BPE({b"a": 0, b"n": 1, b"an": 2}, [])},
 ])

@@ -255,6 +255,7 @@ def changed(path: str, value: Any) -> Json:
         ("post_processor.processors.1.special_tokens.<s>.ids", [9999],
          "the id 9999 around a text, which no token has"),
         ("decoder.type", "CTC", "its decoder is of the type 'CTC', which is not known"),
+        ("decoder.decoders.3.content", "ab", "its decoder Strip: Strip: content must be one char"),
         ("decoder.decoders.3.start", -1, "'start' must be a whole number from 0, got -1"),
     ])
 def test_what_a_file_may_not_ask_for(path: str, value: Any, fault: str, tmp_path: Path) -> None:
@@ -274,6 +275,10 @@ def test_what_a_file_may_not_ask_for(path: str, value: Any, fault: str, tmp_path
         (b'{"model": ' + b"[" * 200_000, "no JSON that can be read"),
         (b'{"a": "\xff"}', "no JSON that can be read"),
         (b'{"model": ' + b"9" * 10_000 + b"}", "no JSON that can be read"),
+        (b'{"a": "\\uD800"}', "a lone surrogate"),
+        (b'{"a": "\\ud83d\\ude00"}', "the file lacks 'model'"),
+        (b'{"model": {"type": "Unigram", "vocab": [["a", 0], ["b", 0], ["a", 1]], "unk_id": 0}}',
+         "lists the piece 'a' twice, as 0 and 2"),
         (b"{}", "the file lacks 'model'"),
         (b'{"model": {}}', "its model has no vocab"),
     ])

@@ -1,5 +1,6 @@
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,6 +27,8 @@ from tinygrad_llm.text.formats.sentencepiece import (
     save_sentencepiece,
     tokenizer_of,
 )
+from tinygrad_llm.text.special import AddedToken, AddedTokens
+from tinygrad_llm.text.template import BertProcessing
 from tinygrad_llm.text.tokenizer import Tokenizer
 
 PIECES = [
@@ -165,6 +168,20 @@ def test_other_bad_input(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="only a tokenizer that was read from"):
         save_sentencepiece(bytewise, tmp_path / "m.model")
     assert not (tmp_path / "m.model").exists()
+
+
+@pytest.mark.parametrize("parts", [
+    {"added": AddedTokens([AddedToken("<unk>", 0), AddedToken("<new>", 10)])},
+    {"added": AddedTokens()}, {"unused": {"<new>": 10}},
+    {"template": BertProcessing(sep=("</s>", 2), cls=("<s>", 1))},
+])
+def test_what_a_model_cannot_say_is_refused(parts: dict[str, Any]) -> None:
+    known = tokenizer_of(SentencePieceModel(PIECES))
+    usual = {"model": known.model, "normalizer": known.normalizer, "decoder": known.decoder,
+             "added": known.added}
+    assert model_of(Tokenizer(**usual)).pieces == PIECES  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="no template, and no special tokens but its unknown"):
+        model_of(Tokenizer(**{**usual, **parts}))  # type: ignore[arg-type]
 
 
 def test_scores_are_float32() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.errors import UserError
-from tinygrad_llm.text import decoders
+from tinygrad_llm.text import decoders, template
 from tinygrad_llm.text.bpe import BPE
 from tinygrad_llm.text.formats import tekken, tiktoken
 from tinygrad_llm.text.formats.merges import check_reproduces, merges_of
@@ -222,3 +222,29 @@ def test_what_is_no_json_object_is_no_tekken(tmp_path: Path, content: bytes) -> 
         file.write(content)
     with pytest.raises(UserError, match="cannot be read as a tekken"):
         tekken.load(tmp_path / "tekken.json")
+
+
+def test_a_template_that_would_be_lost_or_come_anew_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = template.BertProcessing(sep=("<a>", 400), cls=("<a>", 400))
+    added = AddedTokens([AddedToken("<a>", 400)])
+    with pytest.raises(UserError, match="read as one that puts nothing before a text"):
+        tiktoken.save(own(BPE(RANKS), template=begin, added=added), tmp_path / "out")
+    trims = template.ByteLevel()  # which puts nothing anywhere
+    tiktoken.save(own(BPE(RANKS), template=trims, added=added), tmp_path / "out")
+    sha256 = hashlib.sha256((tmp_path / "out").read_bytes()).hexdigest()
+    known = tiktoken.Encoding(sha256, GPT2, {"<a>": 400}, "<a>")
+    monkeypatch.setattr(tiktoken, "ENCODINGS", {"known": known})
+    with pytest.raises(UserError, match=r"one that puts <a> before a text"):
+        tiktoken.save(own(BPE(RANKS), added=added), tmp_path / "out")
+    again = tiktoken.load(tmp_path / "out")
+    tiktoken.save(again, tmp_path / "again")
+    assert tiktoken.load(tmp_path / "again").encode("an", template=True) == [400, 256]
+
+
+def test_tokens_that_no_text_becomes_are_not_dropped(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no place for tokens that no text becomes"):
+        tiktoken.save(own(BPE(RANKS), unused={"a b": 500}), tmp_path / "out")
+    added = AddedTokens([AddedToken("a b", 500)])
+    tiktoken.save(own(BPE(RANKS), unused={"a b": 500}, added=added), tmp_path / "out")
