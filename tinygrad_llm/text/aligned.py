@@ -72,10 +72,11 @@ class Aligned:
     def remap(self, text: str, first: Any, last: Any) -> Aligned:
         """Return a new `text` whose character k was made from the characters [first_k, last_k).
 
-        This is how alignments compose: spans into this text become spans into its source.
+        This is how alignments compose: spans into this text become spans into its source. What is
+        inserted between characters that came from the same place came from there, too.
         """
         spans = self.spans(first, last)
-        return Aligned(text, spans[:, 0], spans[:, 1])
+        return Aligned(text, spans[:, 0], np.maximum.accumulate(spans[:, 1]))
 
     def rewrite(self, edits: Iterable[tuple[int, int, str]]) -> Aligned:
         """Return this text with `edits` made, each (first, last, replacement).
