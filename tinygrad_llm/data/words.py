@@ -46,7 +46,7 @@ def words(text: str) -> list[bytes]:
 def words_of_any(text: str) -> list[bytes]:
     """Return the words of a text of any characters; lone surrogates are characters as well."""
     parted = DASHES.sub(" ", normalize("NFKC", text).lower())
-    bare = UNSPACED_CHARACTER.sub(r" \g<0> ", SIGNS.sub("", parted))
+    bare = UNSPACED_CHARACTER.sub(r" \g<0> ", normalize("NFC", SIGNS.sub("", parted)))
     return [word.encode("utf-8", "surrogatepass") for word in bare.split()]
 
 
