@@ -141,10 +141,10 @@ def _personal(report: Report) -> str:
 def _lengths(report: Report) -> str:
     counts = report["lengths"]
     first = next((k for k, count in enumerate(counts) if count), 0)
-    names = ["0" if k == 0 else str(2 ** (k - 1)) if k < 11 else f"{2 ** (k - 11)} Ki"
+    names = ["0" if k == 0 else str(2 ** (k - 1)) if k < 11 else f"{2 ** (k - 11)}k"
              for k in range(len(counts))]
     return (_upright(list(zip(names[first:], counts[first:], strict=True)))
-            + "<p>Tokens in a document; each bar reaches to twice the number under it (1 Ki is "
+            + "<p>Tokens in a document; each bar reaches to twice the number under it (1k is "
               "1024).</p>")
 
 
