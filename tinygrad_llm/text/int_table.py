@@ -33,14 +33,15 @@ class IntTable:
     def find(self, keys: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Return the values of keys of shape (M,), -1 where a key is not there."""
         one, two = self._slots(keys)
-        found: NDArray[np.int32] = np.where(
-            self._keys[one] == keys, self._values[one],
-            np.where(self._keys[two] == keys, self._values[two], -1))
+        slot = np.where(self._keys.take(one) == keys, one, two)
+        found: NDArray[np.int32] = self._values.take(slot)
+        found[self._keys.take(slot) != keys] = -1
         return found
 
-    def _slots(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    def _slots(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         mixed = (keys ^ keys >> _HALF) * _SPREAD[0]
-        return mixed >> self._shift, (mixed ^ mixed >> _HALF) * _SPREAD[1] >> self._shift
+        again = (mixed ^ mixed >> _HALF) * _SPREAD[1]
+        return (mixed >> self._shift).view(np.int64), (again >> self._shift).view(np.int64)
 
     def _place(self, keys: NDArray[np.uint64], bits: int) -> NDArray[np.int32] | None:
         """Return the number of the key in each slot, -1 in free ones; None where there is none."""
