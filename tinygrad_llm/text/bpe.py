@@ -41,6 +41,7 @@ from .stream import BLOCK, next_cut
 _NEVER = 1 << 60
 _LONG = 200  # bytes from where the heap is faster
 _MANY = 1 << 13  # bytes to merge from where `Neighbours` are faster
+_SPARSE = 256  # ids for each token, too many for arrays of all ids
 _PAYS = 2  # bytes to merge for each token in the vocabulary, and making them has paid
 Pairs = Mapping[tuple[int, int], int]  # neighbours' ids -> rank
 
@@ -197,7 +198,8 @@ class BPE:
         many = [piece for piece in pieces if len(piece) < _LONG and piece not in whole]
         self._new = sum(map(len, many))
         self._merged += self._new
-        if self._neighbours is None and self._merged > _PAYS * len(self.tokens):
+        if (self._neighbours is None and self._merged > _PAYS * len(self.tokens)
+                and max(self.bytes_of, default=0) < _SPARSE * len(self.tokens)):
             self._neighbours = Neighbours(self.tokens, self.ranks, self.made)
         if self._neighbours and self._new >= _MANY:
             ids, counts = self._neighbours.encode(many)

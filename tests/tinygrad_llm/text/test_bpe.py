@@ -93,6 +93,17 @@ def test_pre_tokens_merged_together_are_the_same(text: str, pattern: str, explic
     assert m._neighbours or not text or whole
 
 
+def test_no_array_has_a_place_for_every_large_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bpe, "_MANY", 0)
+    monkeypatch.setattr(bpe, "_PAYS", 0)
+    m = BPE(BYTES | {b"ab": 2**31 - 1})
+    assert m.encode_text("abc", GPT2).tolist() == [2**31 - 1, ord("c")] and not m._neighbours
+    m = BPE({})
+    assert m.encode_text("", GPT2).tolist() == []
+    with pytest.raises(UserError, match="no token stands for the byte 0x61"):
+        m.encode_text("abc", GPT2)
+
+
 def test_long_texts_are_cut_into_blocks() -> None:
     m, text = model(MERGES), "abab é 中a's aabb\n\n x12345" * 20_000
     expected = [i for piece in splitter(LLAMA3).split(text) for i in m.encode_piece(piece)]
