@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_one_at_a_time = threading.Lock()  # what __main__ names is the same for all threads
 
 
 class Processes(ProcessPoolExecutor):
@@ -61,12 +62,13 @@ def _main_left_out() -> Iterator[None]:
     """Keep processes that start meanwhile from importing the caller's script as their own."""
     main = sys.modules["__main__"]
     names = ("__file__", "__spec__")
-    kept: dict[str, Any] = {name: vars(main).pop(name) for name in names if name in vars(main)}
-    main.__spec__ = None  # where spawn.get_preparation_data looks first, then at __file__
-    try:
-        yield
-    finally:
-        vars(main).update(kept)
+    with _one_at_a_time:
+        kept: dict[str, Any] = {name: vars(main).pop(name) for name in names if name in vars(main)}
+        main.__spec__ = None  # where spawn.get_preparation_data looks first, then at __file__
+        try:
+            yield
+        finally:
+            vars(main).update(kept)
 
 
 @contextmanager

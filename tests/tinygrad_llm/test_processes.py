@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import pytest
 
-from tinygrad_llm.processes import Processes, needs_main
+from tinygrad_llm.processes import Processes, _main_left_out, needs_main
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +39,32 @@ def test_processes_begin_without_the_callers_script_and_heed_no_interrupt() -> N
         assert list(pool.map(len, ["a", "bcd"])) == [1, 3]
     assert (begun, ignores, file) == ("begun", True, None) and process != os.getpid()
     assert vars(sys.modules["__main__"]) == before
+
+
+def test_threads_leave_the_callers_script_as_it_was() -> None:
+    main = sys.modules["__main__"]
+    before = dict(vars(main))
+    during: list[bool] = []
+    first_is_in, second_came = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with _main_left_out():
+            first_is_in.set()
+            second_came.wait(0.2)  # as long as it takes to start a process
+
+    def second() -> None:
+        first_is_in.wait()
+        with _main_left_out():
+            second_came.set()
+            one.join()
+            during.append("__file__" in vars(main))
+
+    one, other = threading.Thread(target=first), threading.Thread(target=second)
+    for thread in (one, other):
+        thread.start()
+    for thread in (one, other):
+        thread.join()
+    assert during == [False] and vars(main) == before
 
 
 def test_an_error_within_the_block_drops_what_is_not_begun() -> None:

@@ -176,8 +176,20 @@ def _options_for_arguments() -> Iterator[None]:
         yield
     except UserError as error:
         told = re.sub(r"\b(special|errors)=(?:\"(\w+)\"|\{(.*?)\})", r"--\1 \2\3", str(error))
+        told = told.replace('"ignore" or "backslashreplace"', "ignore or backslashreplace")
         raise UserError(told.replace("; pass --", "; give --").replace("pattern=", "--pattern")
                         ) from error
+
+
+@contextmanager
+def _options_for_training() -> Iterator[None]:
+    """The same for training, which has no choice of what to do with bytes that are no UTF-8."""
+    try:
+        yield
+    except UserError as error:
+        told = re.sub(r"\b(vocab|min|limit)_(size|frequency|alphabet)\b", r"--\1-\2", str(error))
+        told = re.sub(r", or choose what to do with such bytes: errors=.*", "", told, flags=re.S)
+        raise UserError(told.replace("; give --data ", "; give ")) from error
 
 
 def train(args: argparse.Namespace) -> int:
@@ -189,9 +201,10 @@ def train(args: argparse.Namespace) -> int:
                         f"{args.out / 'tokenizer.json'}")
     if args.out.exists() and not args.force:
         raise UserError(f"{args.out} exists; name another file, or give --force to replace it")
-    sources = [part for source in args.sources for part in text_sources(source)]
     kinds = {"bpe": _train_bpe, "wordpiece": _train_wordpiece, "unigram": _train_unigram}
-    tokenizer = kinds[args.kind](args, sources)
+    with _options_for_training():
+        sources = [part for source in args.sources for part in text_sources(source)]
+        tokenizer = kinds[args.kind](args, sources)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(args.out)
     print(f"wrote {args.out}: {tokenizer.vocab_size:,} tokens; look at it: tinygrad-llm tokenizer "

@@ -34,14 +34,14 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from . import boundaries
 from .alphabet import printable
-from .neighbours import Neighbours
+from .neighbours import LONGEST, Neighbours
 from .piece_table import PieceTable
 from .stream import BLOCK, next_cut
 
 _NEVER = 1 << 60
 _LONG = 200  # bytes from where the heap is faster
 _MANY = 1 << 13  # bytes to merge from where `Neighbours` are faster
-_SPARSE = 256  # ids for each token, too many for arrays of all ids
+_SPARSE = 16  # ids for each token, too many for arrays of all ids
 _PAYS = 2  # bytes to merge for each token in the vocabulary, and making them has paid
 Pairs = Mapping[tuple[int, int], int]  # neighbours' ids -> rank
 
@@ -195,7 +195,7 @@ class BPE:
     def _remember(self, table: PieceTable, pieces: list[bytes]) -> None:
         """Merge distinct pre-tokens that the table does not have, and put them into it."""
         whole = self.tokens if self.ignore_merges else ()
-        many = [piece for piece in pieces if len(piece) < _LONG and piece not in whole]
+        many = [piece for piece in pieces if len(piece) <= LONGEST and piece not in whole]
         self._new = sum(map(len, many))
         self._merged += self._new
         if (self._neighbours is None and self._merged > _PAYS * len(self.tokens)
@@ -225,8 +225,9 @@ def _by_id(tokens: Mapping[bytes, int]) -> dict[int, bytes]:
             if seen.setdefault(id, token) != token:
                 raise UserError(f"the vocabulary gives the id {id} to two tokens, "
                                 f"{printable(seen[id])!r} and {printable(token)!r}")
-    if bytes_of and min(bytes_of) < 0:
-        raise UserError(f"the vocabulary has a negative id: {min(bytes_of)}; ids begin at 0")
+    for id in (min(bytes_of), max(bytes_of)) if bytes_of else ():
+        if not 0 <= id < 2**31:
+            raise UserError(f"the vocabulary has the id {id}; ids are from 0 to {2**31 - 1}")
     return bytes_of
 
 

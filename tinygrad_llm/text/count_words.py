@@ -15,7 +15,8 @@ A batch is counted without making a string of each pre-token: a pre-token of up 
 Only distinct pre-tokens stay in memory. Web text has ever new ones, most of which come once; so
 where they are more than MOST, or longer than LONGEST together, the rarest are dropped, down to half
 of either. What is dropped may come again and is then counted from 0. So a count is exact, or too
-small by as much as the rarest that were dropped had: words that training would join last, if ever.
+small by the sum, over the times that this was done, of what the most frequent one dropped had, at
+most: words that training would join last, if ever.
 
 Source: Manku and Motwani, "Approximate frequency counts over data streams", VLDB 2002, section 4.2.
 """

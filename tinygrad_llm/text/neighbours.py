@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from .int_table import IntTable, pair_keys
 from .prefixes import Prefixes
 
+LONGEST = 200  # bytes of a pre-token, and so of tokens that matter
 _NEVER = np.iinfo(np.int32).max
 _NO_TOKEN, _BYTE = -2, -1  # instead of the rank of a token's last merge
 _TOO_FEW = 32  # pre-tokens left, so few that merging them one by one is faster
@@ -71,6 +72,8 @@ class Neighbours:
         lengths = self._length[made]
         order = np.argsort(lengths, kind="stable")
         for same_length in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
+            if not len(same_length) or lengths[same_length[0]] > LONGEST:
+                break
             (left, right), r = pairs[same_length].T, rank[same_length]
             before = np.minimum(self._birth[left], self._birth[right]) > _NO_TOKEN
             before &= r > np.maximum(self._birth[left], self._birth[right])
@@ -130,7 +133,7 @@ class Neighbours:
             seam = np.flatnonzero(good & (before >= 0))
             good[seam] = self.fit(before[seam], token[seam])
             token_from[at[good]] = token_to[to[good]] = token[good]
-            token = np.where(good, longest[to], np.where(token < 0, -1, shorter[token]))
+            token = np.where(good, longest[to], shorter[token])
             at = np.where(good, to, at)
             back = np.flatnonzero(~good & (token < 0) & (before >= 0))
             at[back] -= length[before[back]]

@@ -19,7 +19,8 @@ from .int_table import IntTable, pair_keys
 class Prefixes:
     """The tokens of a vocabulary by their beginnings; `tokens` has bytes and ids, none empty.
 
-    `shorter[id]` is the longest token that the token begins with, other than itself, or -1.
+    `shorter[id]` is the longest token that the token begins with, other than itself, or -1; its
+    last place is that of no token, -1.
     """
 
     def __init__(self, tokens: Mapping[bytes, int]) -> None:
@@ -27,7 +28,7 @@ class Prefixes:
         ids = np.fromiter(tokens.values(), np.int32, count)
         lengths = np.fromiter(map(len, tokens), np.int64, count)
         data, offsets = np.frombuffer(b"".join(tokens), np.uint8), np.cumsum(lengths) - lengths
-        self.shorter = np.full(max(tokens.values(), default=-1) + 1, -1, np.int32)
+        self.shorter = np.full(max(tokens.values(), default=-1) + 2, -1, np.int32)
         node, longest = np.zeros(count, np.int32), np.full(count, -1, np.int32)
         keys, ends = [], [np.full(1, -1, np.int32)]
         longer, depth, nodes = np.arange(count), 0, 1

@@ -60,7 +60,7 @@ class AddedToken:
 class AddedTokens:
     """The added tokens of one tokenizer; `normalize` is its normaliser, None where it has none.
 
-    Raises UserError where a token is empty, or where two have the same content.
+    Raises UserError where a token is empty or no text, or where two have the same content.
 
     >>> added = AddedTokens([AddedToken("<|end|>", 7)])
     >>> added.split("ab<|end|>", "text")
@@ -79,6 +79,9 @@ class AddedTokens:
         for token in self.tokens:
             if not token.content:
                 raise UserError(f"the added token with id {token.id} is empty; take it out")
+            if any("\ud800" <= char <= "\udfff" for char in token.content):
+                raise UserError(f"the added token {token.content!r} has a lone surrogate, which no "
+                                "text has; take it out")
             if token.content in self.by_content:
                 raise UserError(f"the added token {token.content!r} is listed twice, with "
                                 f"{_difference(self.by_content[token.content], token)}; take one "

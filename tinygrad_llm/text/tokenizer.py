@@ -337,6 +337,9 @@ class TokenStream:
     decoder makes of a token depends on those before it, so there those that completed the last
     characters are decoded with it. Where these make no text of their own, as "▁" and <s> do which
     may be dropped from the beginning of a text, some that do come before them.
+
+    What is given out stays: where a later one makes a run of bytes as <0x41> invalid, decoding all
+    at once has U+FFFD for the characters before it, too (see `decoders.ByteFallback`).
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -388,7 +391,11 @@ def _array(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
             return np.frombuffer(array("q", ids), np.int64)  # in 2/3 of np.asarray's time
         except (TypeError, OverflowError):
             pass  # told below
-    found = np.asarray(ids)
+    try:
+        found = np.asarray(ids)
+    except ValueError as error:  # NumPy's own speaks of "an inhomogeneous shape"
+        raise ValueError("decode: ids must have shape (N,), got rows of several lengths; go row "
+                         "by row") from error
     if found.ndim != 1:
         raise ValueError(f"decode: ids must have shape (N,), got {found.shape}; go row by row")
     if found.size and found.dtype.kind not in "iu":

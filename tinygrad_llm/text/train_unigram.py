@@ -46,8 +46,11 @@ def train_unigram(sources: Iterable[Source], vocab_size: int, *, max_piece_lengt
 
     byte_fallback: spell characters that are no piece in bytes; else they become <unk>. For the
     other arguments see `unigram_train.train_pieces`. Raises UserError where there is no text, it
-    cannot be read, or the characters leave no room.
+    cannot be read, the characters leave no room, or "\u2581" is to be a special token.
     """
+    if SPACE in special_tokens:
+        raise UserError(f"{SPACE!r} cannot be a special token: pieces spell a space by it; take it "
+                        "out")
     head = dict.fromkeys([UNKNOWN, *special_tokens, *(BYTES if byte_fallback else ())])
     if vocab_size <= len(head):
         raise UserError(f"vocab_size must be more than {len(head)}, those of {UNKNOWN}, the "

@@ -152,7 +152,23 @@ def test_errors_name_options(trained: Path, tmp_path: Path, capsys: pytest.Captu
         told = capsys.readouterr().err
         assert "; give --special text to" in told and "--special '<|endoftext|>'" in told
         assert main([*args, "--file", str(tmp_path / "bad.txt")]) == 2
-        assert "--errors replace" in capsys.readouterr().err
+        assert "--errors replace, ignore or backslashreplace" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source, options, words", [
+    ("text.txt", ["--vocab-size", "5"], "--vocab-size must be in"),
+    ("text.txt", ["--kind", "wordpiece", "--vocab-size", "5"], "with --limit-alphabet"),
+    ("text.txt", ["--kind", "wordpiece", "--min-frequency", "0"], "--min-frequency must be"),
+    ("bad.txt", [], "iconv -t UTF-8\n"), ("folder", [], "; give a folder that has some"),
+])
+def test_errors_of_training_name_options(tmp_path: Path, source: str, options: list[str],
+                                         words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text.txt").write_text("to be or not to be")
+    (tmp_path / "bad.txt").write_bytes(b"a\xff")
+    (tmp_path / "folder").mkdir()
+    out = str(tmp_path / "out.json")
+    assert main(["tokenizer", "train", str(tmp_path / source), "--out", out, *options]) == 2
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("given, words", [

@@ -98,6 +98,10 @@ def test_no_array_has_a_place_for_every_large_id(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(bpe, "_PAYS", 0)
     m = BPE(BYTES | {b"ab": 2**31 - 1})
     assert m.encode_text("abc", GPT2).tolist() == [2**31 - 1, ord("c")] and not m._neighbours
+    m = BPE({b"abc": 0}, unknown=0)  # no token takes part
+    assert m.encode_text("x yz abc" * 9, GPT2).tolist() == [
+        i for piece in splitter(GPT2).split("x yz abc" * 9) for i in m.encode_piece(piece)]
+    assert m._neighbours
     m = BPE({})
     assert m.encode_text("", GPT2).tolist() == []
     with pytest.raises(UserError, match="no token stands for the byte 0x61"):
@@ -166,7 +170,8 @@ def test_a_byte_without_a_token() -> None:
 
 @pytest.mark.parametrize("vocab, merges, words", [
     (BYTES | {b"ab": 7}, [], "gives the id 7 to two tokens"),
-    (BYTES | {b"ab": -1}, [], "negative id"),
+    (BYTES | {b"ab": -1}, [], "has the id -1; ids are from 0 to 2147483647"),
+    (BYTES | {b"ab": 2**31}, [], "has the id 2147483648"),
     (BYTES, [(b"a", b"b")], "'ab' is not in the vocabulary"),
     (BYTES | {b"abc": 256}, [(b"ab", b"c")], "'ab' is not in the vocabulary"),
 ])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -94,3 +96,21 @@ def test_bytes_without_a_token_and_the_last_few_are_left(monkeypatch: pytest.Mon
     monkeypatch.setattr(neighbours, "_TOO_FEW", 1)
     ids, counts = of(model).encode([b"ab", b"bbbb"])  # the second alone is not worth the arrays
     assert ids.tolist() == [2] and counts.tolist() == [1, 0]
+
+
+def test_tokens_too_long_for_any_pre_token_take_no_part() -> None:
+    """Each of these would go down the spine of all before it: minutes in all."""
+    size = 3000
+    merges = [(b"b", b"b" * k + b"a") for k in range(size)]
+    merges += [(b"b" * k + b"a", b"c") for k in range(size)]
+    vocab = {letter: i for i, letter in enumerate((b"a", b"b", b"c"))}
+    for pair in merges:
+        vocab.setdefault(b"".join(pair), len(vocab))
+    model = BPE(vocab, merges)
+    start = time.perf_counter()
+    found = of(model)
+    assert time.perf_counter() - start < 20
+    pieces = [b"bba", b"b" * 150 + b"ac", b"bac"]
+    ids, counts = found.encode(pieces)
+    assert ids.tolist() == [i for piece in pieces for i in model.encode_bytes(piece)]
+    assert counts.min() > 0

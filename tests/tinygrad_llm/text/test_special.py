@@ -128,6 +128,8 @@ def test_a_content_that_normalises_to_nothing_is_found_nowhere() -> None:
 def test_empty_and_contradictory_tokens_are_refused() -> None:
     with pytest.raises(UserError, match="id 3 is empty"):
         AddedTokens([AddedToken("", 3)])
+    with pytest.raises(UserError, match=r"'a\\ud800' has a lone surrogate"):
+        AddedTokens([AddedToken("a\ud800", 3)])
     with pytest.raises(UserError, match="'a' is listed twice, with id 1 and 2, lstrip False and"):
         AddedTokens([AddedToken("a", 1), AddedToken("a", 2, lstrip=True)])
     with pytest.raises(UserError, match="'a' is listed twice, with id 1 and 2; take one"):

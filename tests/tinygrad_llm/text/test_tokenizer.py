@@ -162,6 +162,7 @@ def test_an_added_token_stands_for_its_own_text() -> None:
         ([260], r"id 260 at position 0 is not used, though it is in \[0, 303\)"),
         ([0.5], "must be integers, got float64"),
         ([[1]], r"shape \(N,\), got \(1, 1\)"),
+        ([[1], [2, 3]], "got rows of several lengths; go row by row"),
     ])
 def test_ids_of_no_token(ids: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):

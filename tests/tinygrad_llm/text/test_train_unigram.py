@@ -70,6 +70,8 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path: Path) -> None:
         train_unigram([""], 300)
     with pytest.raises(UserError, match="vocab_size must be more than 257"):
         train_unigram([TEXT], 257)
+    with pytest.raises(UserError, match="'▁' cannot be a special token"):
+        train_unigram([TEXT], 300, special_tokens=[SPACE])
     with pytest.raises(UserError, match="lone surrogate"):
         train_unigram(["a\ud800"], 300)
     with pytest.raises(UserError, match="cannot read"):
