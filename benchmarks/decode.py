@@ -18,7 +18,6 @@ import argparse
 import datetime
 import importlib.metadata
 import importlib.util
-import json
 import platform
 import sys
 import time
@@ -33,6 +32,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from tqdm import tqdm
 
 from benchmarks.configs import Sizes
+from benchmarks.records import publish
 from benchmarks.train_cpu import REST, cpu_model, positive, ratio_quartiles
 from tinygrad_llm.machine import usable_cores
 
@@ -220,11 +220,7 @@ def main() -> None:
         record = measure(args.config, None if args.vs == "none" else args.vs,
                          tokens=args.tokens or config.tokens, turns=args.turns or config.turns,
                          threads=args.threads)
-    line = json.dumps(record)
-    print(line)
-    if args.out:
-        with args.out.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    publish(record, args.out)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib.util
-import json
 import os
 import platform
 import subprocess
@@ -40,6 +39,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.records import publish
 from benchmarks.train_cpu import cpu_model
 
 Run = Callable[[], np.ndarray]
@@ -231,12 +231,8 @@ def main() -> None:
             versions[module] = __import__(module).__version__
     for found in (measure_chain(args.hips, args.rounds), measure_large(args.rounds // 2),
                   measure_length()):
-        line = json.dumps({**found, "versions": versions, "cpu": cpu_model(),
-                           "date": datetime.date.today().isoformat()})
-        print(line)
-        if args.out:
-            with open(args.out, "a") as file:
-                file.write(line + "\n")
+        publish({**found, "versions": versions, "cpu": cpu_model(),
+                 "date": datetime.date.today().isoformat()}, args.out)
 
 
 if __name__ == "__main__":

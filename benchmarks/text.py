@@ -39,6 +39,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.records import publish
 from benchmarks.train_cpu import cpu_model, positive
 from tinygrad_llm.data import read_corpus
 from tinygrad_llm.machine import usable_cores
@@ -251,11 +252,7 @@ def main() -> None:
     done = []
     for found in measurements(texts, args.turns):
         done.append(found)
-        line = json.dumps(found | about)
-        print(line, flush=True)
-        if args.out:
-            with args.out.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+        publish(found | about, args.out)
     print(markdown(done), file=sys.stderr)
 
 

@@ -29,6 +29,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.decode import machine
+from benchmarks.records import publish
 from benchmarks.train_cpu import REST, positive, ratio_quartiles
 from tinygrad_llm.data import read_corpus
 
@@ -164,11 +165,7 @@ def main() -> None:
         print_added_memory(args.memory, args.merges, args.times)
         return
     rival = None if args.vs == "none" else args.vs
-    line = json.dumps(measure(rival, args.merges, args.times, args.turns))
-    print(line)
-    if args.out:
-        with args.out.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    publish(measure(rival, args.merges, args.times, args.turns), args.out)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 import platform
 import sys
@@ -50,6 +49,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.configs import CONFIGS
+from benchmarks.records import publish
 from benchmarks.sides import NEEDS, RIVALS, Facts, Side, installed
 from benchmarks.table import markdown
 from tinygrad_llm.machine import usable_cores
@@ -272,11 +272,7 @@ def main() -> None:
     """Measure, and print a JSON line for each record."""
     args = arguments()
     for found in profiles(args) if args.profile else measurements(args):
-        line = json.dumps(found)
-        print(line, flush=True)
-        if args.out:
-            with args.out.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+        publish(found, args.out)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,7 +145,7 @@ def _add_convert(verbs: Any) -> None:
 def _load(args: argparse.Namespace) -> Tokenizer:
     from ..text.formats import load_tokenizer
 
-    with _options_for_arguments():
+    with _retold(_for_use):
         return load_tokenizer(args.tokenizer, pattern=args.pattern)
 
 
@@ -170,26 +170,25 @@ def _special(args: argparse.Namespace) -> Any:
 
 
 @contextmanager
-def _options_for_arguments() -> Iterator[None]:
+def _retold(in_options: Callable[[str], str]) -> Iterator[None]:
     """Let errors name the command's options where they name the arguments of a function."""
     try:
         yield
     except UserError as error:
-        told = re.sub(r"\b(special|errors)=(?:\"(\w+)\"|\{(.*?)\})", r"--\1 \2\3", str(error))
-        told = told.replace('"ignore" or "backslashreplace"', "ignore or backslashreplace")
-        raise UserError(told.replace("; pass --", "; give --").replace("pattern=", "--pattern")
-                        ) from error
+        raise UserError(in_options(str(error))) from error
 
 
-@contextmanager
-def _options_for_training() -> Iterator[None]:
-    """The same for training, which has no choice of what to do with bytes that are no UTF-8."""
-    try:
-        yield
-    except UserError as error:
-        told = re.sub(r"\b(vocab|min|limit)_(size|frequency|alphabet)\b", r"--\1-\2", str(error))
-        told = re.sub(r", or choose what to do with such bytes: errors=.*", "", told, flags=re.S)
-        raise UserError(told.replace("; give --data ", "; give ")) from error
+def _for_use(told: str) -> str:
+    told = re.sub(r"\b(special|errors)=(?:\"(\w+)\"|\{(.*?)\})", r"--\1 \2\3", told)
+    told = told.replace('"ignore" or "backslashreplace"', "ignore or backslashreplace")
+    return told.replace("; pass --", "; give --").replace("pattern=", "--pattern")
+
+
+def _for_training(told: str) -> str:
+    """Training has no choice of what to do with bytes that are no UTF-8."""
+    told = re.sub(r"\b(vocab|min|limit)_(size|frequency|alphabet)\b", r"--\1-\2", told)
+    told = re.sub(r", or choose what to do with such bytes: errors=.*", "", told, flags=re.S)
+    return told.replace("; give --data ", "; give ")
 
 
 def train(args: argparse.Namespace) -> int:
@@ -202,7 +201,7 @@ def train(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.force:
         raise UserError(f"{args.out} exists; name another file, or give --force to replace it")
     kinds = {"bpe": _train_bpe, "wordpiece": _train_wordpiece, "unigram": _train_unigram}
-    with _options_for_training():
+    with _retold(_for_training):
         sources = [part for source in args.sources for part in text_sources(source)]
         tokenizer = kinds[args.kind](args, sources)
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -256,7 +255,7 @@ def encode(args: argparse.Namespace) -> int:
     """Print ids."""
     tokenizer = _load(args)
     template = True if args.template is None else args.template
-    with _options_for_arguments():
+    with _retold(_for_use):
         ids = tokenizer.encode(_text(args), special=_special(args), template=template)
     print(json.dumps(ids))
     return 0
@@ -291,7 +290,7 @@ def show(args: argparse.Namespace) -> int:
         raise UserError(f"--html {args.html} is a folder; name a file in it, such as "
                         f"{args.html / 'page.html'}")
     tokenizer = _load(args)
-    with _options_for_arguments():
+    with _retold(_for_use):
         text = _text(args)
         ids, offsets = tokenizer.encode_with_offsets(text, special=_special(args))
     print(coloured(text.translate(PICTURES), ids, offsets))

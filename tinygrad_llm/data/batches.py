@@ -31,15 +31,7 @@ class Batches:
     """
 
     def __init__(self, tokens: NDArray[Any], batch: int, context: int, seed: int) -> None:
-        if batch < 1 or context < 1:
-            raise ValueError(f"batch and context must be at least 1, got {batch} and {context}")
-        if not 0 <= seed < WORDS:
-            raise ValueError(f"seed must be in [0, 2**64), got {seed}")
-        if len(tokens) < context + 1:
-            raise UserError(
-                f"{len(tokens)} tokens are too few: one window of --context {context} and its "
-                f"targets need {context + 1}; give more text or a smaller --context"
-            )
+        check_batches(len(tokens), batch, context, seed)
         self.tokens = np.asarray(tokens)  # a memmap stays mapped, and is indexed faster
         self.batch = batch
         self.context = context
@@ -72,3 +64,16 @@ def split(tokens: NDArray[Any], fraction: float = 0.9) -> tuple[NDArray[Any], ND
         raise ValueError(f"fraction must be in [0, 1], got {fraction}")
     cut = int(fraction * len(tokens))
     return tokens[:cut], tokens[cut:]
+
+
+def check_batches(tokens: int, batch: int, context: int, seed: int) -> None:
+    """Raise ValueError for numbers that batches cannot have, UserError for too few tokens."""
+    if batch < 1 or context < 1:
+        raise ValueError(f"batch and context must be at least 1, got {batch} and {context}")
+    if not 0 <= seed < WORDS:
+        raise ValueError(f"seed must be in [0, 2**64), got {seed}")
+    if tokens < context + 1:
+        raise UserError(
+            f"{tokens} tokens are too few: one window of --context {context} and its "
+            f"targets need {context + 1}; give more text or a smaller --context"
+        )

@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..files import write_in_one_step
 from .gather import STDIN, Unit, standard_input, units
 from .readers import CHUNK
-from .shards import SHARD_TOKENS
+from .shard_writer import SHARD_TOKENS
 from .stages import State, state_of
 from .work import Workers, key_of
 

@@ -20,7 +20,7 @@ from ..text.tokenizer import Tokenizer
 from .page import page
 from .plan import digest_of
 from .shard_index import INDEX
-from .shards import ShardWriter
+from .shard_writer import ShardWriter
 from .stages import TRAIN, VALIDATION, EncodeTask, load_ids
 from .work import Workers
 

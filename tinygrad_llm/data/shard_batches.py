@@ -41,11 +41,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
+from .batches import WORDS, check_batches
 from .shards import ShardedTokens
 
 STREAM = int.from_bytes(b"epochs", "little")  # apart from other uses of the same seed
-WORDS = 2**64
 ROUNDS = 8
 FEWEST_BITS = 6
 
@@ -71,15 +70,7 @@ class ShardBatches:
 
     def __init__(self, tokens: ShardedTokens | NDArray[Any], batch: int, context: int,
                  seed: int) -> None:
-        if batch < 1 or context < 1:
-            raise ValueError(f"batch and context must be at least 1, got {batch} and {context}")
-        if not 0 <= seed < WORDS:
-            raise ValueError(f"seed must be in [0, 2**64), got {seed}")
-        if len(tokens) < context + 1:
-            raise UserError(
-                f"{len(tokens)} tokens are too few: one window of --context {context} and its "
-                f"targets need {context + 1}; give more text or a smaller --context"
-            )
+        check_batches(len(tokens), batch, context, seed)
         self.tokens = tokens if isinstance(tokens, ShardedTokens) else np.asarray(tokens)
         self.batch = batch
         self.context = context

@@ -46,4 +46,9 @@ def unprintable(s: str) -> bytes:
         place, char = next((i, c) for i, c in enumerate(s) if c not in CHAR_TO_BYTE)
         raise ValueError(f"unprintable: {char!r} (U+{ord(char):04X}) at position {place} of {s!r} "
                          "spells no byte; the printable alphabet has 256 characters")
+    return to_bytes(s)
+
+
+def to_bytes(s: str) -> bytes:
+    """Return what `unprintable` does, of text that is known to have no other characters."""
     return s.translate(_TO_BYTE_POINTS).encode("latin-1")

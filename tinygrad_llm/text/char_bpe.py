@@ -33,6 +33,7 @@ from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
 from ..errors import UserError
+from .surrogates import refuse_lone_surrogates
 
 LONGEST_REMEMBERED = 64  # characters
 MOST_REMEMBERED = 1 << 16
@@ -219,18 +220,6 @@ class CharBPE:
         # A "▁" behind one of these characters goes on with the word.
         more = f"(?:[^▁{within}]++|[{within}]▁*+)"
         return re.compile(f"▁++{more}*+|{more}++")
-
-
-def refuse_lone_surrogates(text: str) -> None:
-    """Raise UserError where `text` has one: it is no character, and UTF-8 cannot spell it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        at = error.start
-        raise UserError(
-            f"the text has a lone surrogate, U+{ord(text[at]):04X}, at position {at}, which is no "
-            'character; replace it with text.encode("utf-8", "replace").decode()'
-        ) from None
 
 
 def merge_plainly(ids: Iterable[int], pairs: Pairs) -> list[tuple[int, int]]:

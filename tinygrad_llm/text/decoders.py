@@ -28,7 +28,7 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from .alphabet import CHAR_TO_BYTE, unprintable
+from .alphabet import CHAR_TO_BYTE, to_bytes, unprintable
 from .normalize import Replace as ReplaceInText
 
 BLOCK = 1 << 13  # ids; the arrays of one block stay in a core's cache
@@ -90,7 +90,6 @@ def _bytes_of(token: str) -> bytes:
     return token.encode("utf-8", "surrogateescape")  # the decoder before may have left some
 
 
-_TO_BYTES = {ord(char): byte for char, byte in CHAR_TO_BYTE.items()}
 _UNSPELLED = regex.compile(f"[^{regex.escape(''.join(CHAR_TO_BYTE))}]")
 
 
@@ -114,7 +113,7 @@ class ByteTable:
         spelled = "".join(name for name, is_one in zip(names, is_spelled, strict=True) if is_one)
         others = [name.encode("utf-8", "surrogatepass")
                   for name, is_one in zip(names, is_spelled, strict=True) if not is_one]
-        data = spelled.translate(_TO_BYTES).encode("latin-1") + b"".join(others)
+        data = to_bytes(spelled) + b"".join(others)
         sizes = np.array([len(name) for name in names], np.int64)
         is_literal = ~np.array(is_spelled, bool)
         sizes[is_literal] = [len(name) for name in others]

@@ -55,7 +55,7 @@ class Neighbours:
     def __init__(self, tokens: Mapping[bytes, int], ranks: Mapping[tuple[int, int], int],
                  made: Sequence[int]) -> None:
         size = max(tokens.values(), default=-1) + 1
-        self._length = np.zeros(size, np.int32)
+        self._length = np.zeros(size + 1, np.int32)  # the last place is that of no token, -1
         self._length[list(tokens.values())] = list(map(len, tokens))
         self._left, self._right = np.zeros((2, size), np.int32)
         self._birth = np.full(size, _NO_TOKEN, np.int32)  # the rank of a token's last merge
@@ -128,7 +128,7 @@ class Neighbours:
         token = longest[at]
         while len(at) > _TOO_FEW:
             before = token_to[at]
-            to = at + np.where(token < 0, 0, length[token])
+            to = at + length[token]
             good = (token >= 0) & (to <= end)
             seam = np.flatnonzero(good & (before >= 0))
             good[seam] = self.fit(before[seam], token[seam])

@@ -19,11 +19,11 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import UserError
 from .aligned import Aligned
 from .alphabet import BYTE_TO_CHAR
 from .normal_forms import NFC, NFD, NFKC, NFKD
 from .oniguruma import compile_oniguruma
+from .surrogates import refuse_lone_surrogates
 from .unicode_versions import WHITE_SPACE, is_control, is_mark, is_nonspacing_mark, lower_case
 
 __all__ = ["NFC", "NFD", "NFKC", "NFKD", "BertNormalizer", "ByteLevel", "Lowercase", "Nmt",
@@ -280,24 +280,13 @@ class ByteLevel:
 
     def __call__(self, text: str) -> str:
         """Return the printable characters that spell the bytes of `text`."""
-        _check_surrogates(text)
+        refuse_lone_surrogates(text)
         return text.translate(_BYTE_LEVEL)
 
     def align(self, a: Aligned) -> Aligned:
         """Return the spelling of `a`; all bytes of a character have the character's span."""
-        _check_surrogates(a.text)
+        refuse_lone_surrogates(a.text)
         return by_character(a, _spell_bytes)
-
-
-def _check_surrogates(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"the text has a lone surrogate, U+{ord(text[error.start]):04X}, at position "
-            f'{error.start}, which has no UTF-8; text.encode("utf-8", "replace").decode() replaces '
-            "such characters"
-        ) from error
 
 
 @dataclass(frozen=True)

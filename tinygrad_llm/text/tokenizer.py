@@ -34,13 +34,12 @@ from .normalize import Normalizer, keeps_beginning
 from .pretokenize import PreTokenizer, asks_for_first, single_pattern
 from .special import AddedToken, AddedTokens, Special
 from .spelled import Model
-from .stream import StreamDecoder
+from .surrogates import refuse_lone_surrogates
 from .template import PostProcessor
+from .token_stream import TokenStream
 
 REMEMBERED = 1 << 16  # pieces
 LONGEST_REMEMBERED = 64  # characters
-LONGEST_CHARACTER = 4  # bytes, so a stream never waits for more tokens
-LONGEST_BEGINNING = 64  # tokens that make no text
 LARGEST_ID = 2**31 - 1  # ids are int32
 ERRORS = ("strict", "replace", "ignore", "backslashreplace")
 
@@ -237,7 +236,8 @@ class Tokenizer:
 
     def stream_decoder(self) -> TokenStream:
         """Return what gives the text of ids as they come, whole characters only."""
-        return TokenStream(self)
+        is_byte_level = isinstance(self.decoder, decoders.ByteLevel)
+        return TokenStream(self.decode, self.decode_bytes if is_byte_level else None)
 
     def decode_bytes(
         self, ids: Sequence[int] | NDArray[Any], *, skip_special: bool = False
@@ -330,56 +330,6 @@ class Tokenizer:
         return tokenizer
 
 
-class TokenStream:
-    """The text of ids as they come: a character is given out when its last byte is there.
-
-    Byte-level tokens are bytes, and their characters are put together as they come. What another
-    decoder makes of a token depends on those before it, so there those that completed the last
-    characters are decoded with it. Where these make no text of their own, as "▁" and <s> do which
-    may be dropped from the beginning of a text, some that do come before them.
-
-    What is given out stays: where a later one makes a run of bytes as <0x41> invalid, decoding all
-    at once has U+FFFD for the characters before it, too (see `decoders.ByteFallback`).
-    """
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._bytes = StreamDecoder()
-        self._byte_level = isinstance(tokenizer.decoder, decoders.ByteLevel)
-        self._recent: list[int] = []
-        self._before = 0  # of the recent ids, how many had been given out before the last came
-        self._given = ""
-        self._anchor: list[int] = []  # the last ids that made text of their own
-
-    def push(self, id: int) -> str:
-        """Return the characters that this id completes. Raises ValueError for an unknown id."""
-        if self._byte_level:
-            return self._bytes.push(self._tokenizer.decode_bytes([id]))
-        self._recent.append(id)
-        text = self._tokenizer.decode(self._recent)
-        if text.endswith("\ufffd") and len(self._recent) < self._before + LONGEST_CHARACTER:
-            return ""
-        new = text[len(self._given):]
-        latest = self._recent[self._before:]
-        given = self._tokenizer.decode(latest)
-        if given:
-            self._anchor = latest
-        elif self._anchor:
-            latest = self._anchor + latest
-            given = self._tokenizer.decode(latest)
-        else:  # all that came still counts: it may be what the beginning of a text loses
-            latest, given = self._recent[-LONGEST_BEGINNING:], text
-            self._anchor = latest if text else []
-        self._recent, self._before, self._given = [*latest], len(latest), given
-        return new
-
-    def finish(self) -> str:
-        """Return what is left, an unfinished character as U+FFFD."""
-        if self._byte_level:
-            return self._bytes.finish()
-        return self._tokenizer.decode(self._recent)[len(self._given):]
-
-
 def _formats() -> Any:
     return importlib.import_module(".formats", __package__)
 
@@ -412,16 +362,8 @@ def _joined(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
 def _check_text(text: str) -> None:
     if not isinstance(text, str):
         raise ValueError(f"encode: the text must be a str, got {type(text).__name__}")
-    if text.isascii():
-        return
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"the text has a lone surrogate, U+{ord(text[error.start]):04X}, at position "
-            f"{error.start}, which is no character; replace it with "
-            'text.encode("utf-8", "replace").decode()'
-        ) from None
+    if not text.isascii():
+        refuse_lone_surrogates(text)
 
 
 def _by_id(

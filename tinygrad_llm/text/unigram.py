@@ -41,7 +41,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .char_bpe import refuse_lone_surrogates
+from .surrogates import refuse_lone_surrogates
 
 UNKNOWN_PENALTY = 10.0
 LARGEST_SINGLE = 100_000.0

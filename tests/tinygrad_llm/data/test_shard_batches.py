@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.data.shard_batches import ShardBatches, feistel, permuted, round_keys
-from tinygrad_llm.data.shards import ShardWriter, open_shards
+from tinygrad_llm.data.shard_writer import ShardWriter
+from tinygrad_llm.data.shards import open_shards
 from tinygrad_llm.errors import UserError
 
 seeds = st.integers(0, 2**64 - 1)

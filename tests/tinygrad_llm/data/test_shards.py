@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.data.shards import ShardedTokens, ShardWriter, holds_shards, open_shards
+from tinygrad_llm.data.shard_writer import ShardWriter
+from tinygrad_llm.data.shards import ShardedTokens, holds_shards, open_shards
 from tinygrad_llm.errors import UserError
 
 END = 99

@@ -9,7 +9,7 @@ import pytest
 from autograd import fold_in
 from tinygrad_llm.data.prepared import open_tokenizer
 from tinygrad_llm.data.shard_batches import ShardBatches
-from tinygrad_llm.data.shards import ShardWriter
+from tinygrad_llm.data.shard_writer import ShardWriter
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.text import CharTokenizer
 from tinygrad_llm.text.bpe import BPE

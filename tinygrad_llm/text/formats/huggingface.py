@@ -28,7 +28,7 @@ from typing import Any
 
 from ...errors import UserError
 from .. import pretokenize
-from ..alphabet import CHAR_TO_BYTE
+from ..alphabet import CHAR_TO_BYTE, to_bytes
 from ..bpe import BPE
 from ..char_bpe import CharBPE
 from ..special import AddedToken, AddedTokens
@@ -41,7 +41,6 @@ from .huggingface_parts import Setting, read_part, read_settings, shown
 SECTIONS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _BYTES = frozenset(CHAR_TO_BYTE)
-_TO_BYTES = {ord(char): byte for char, byte in CHAR_TO_BYTE.items()}
 _TOP = [Setting("version", "version", "str", "1.0"),
         Setting("truncation", "truncation", "object?", None),
         Setting("padding", "padding", "object?", None),
@@ -256,7 +255,7 @@ def _unprintable(tokens: list[str]) -> dict[str, bytes]:
     """Return the bytes that each token spells, all at once: `alphabet.unprintable` takes 10 times
     as long for a hundred thousand of them.
     """
-    data = "".join(tokens).translate(_TO_BYTES).encode("latin-1")
+    data = to_bytes("".join(tokens))
     ends = list(accumulate(map(len, tokens)))
     return {token: data[end - len(token):end] for token, end in zip(tokens, ends, strict=True)}
 

@@ -1,0 +1,62 @@
+"""The text of ids as they come, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .stream import StreamDecoder
+
+LONGEST_CHARACTER = 4  # bytes, so a stream never waits for more tokens
+LONGEST_BEGINNING = 64  # tokens that make no text
+
+
+class TokenStream:
+    """The text of ids as they come: a character is given out when its last byte is there.
+
+    Byte-level tokens are bytes, and their characters are put together as they come. What another
+    decoder makes of a token depends on those before it, so there those that completed the last
+    characters are decoded with it. Where these make no text of their own, as "▁" and <s> do which
+    may be dropped from the beginning of a text, some that do come before them.
+
+    What is given out stays: where a later one makes a run of bytes as <0x41> invalid, decoding all
+    at once has U+FFFD for the characters before it, too (see `decoders.ByteFallback`).
+
+    decode: the tokenizer's. decode_bytes: the same, of a byte-level tokenizer; else None.
+    """
+
+    def __init__(self, decode: Callable[[list[int]], str],
+                 decode_bytes: Callable[[list[int]], bytes] | None) -> None:
+        self._decode, self._decode_bytes = decode, decode_bytes
+        self._bytes = StreamDecoder()
+        self._recent: list[int] = []
+        self._before = 0  # of the recent ids, how many had been given out before the last came
+        self._given = ""
+        self._anchor: list[int] = []  # the last ids that made text of their own
+
+    def push(self, id: int) -> str:
+        """Return the characters that this id completes. Raises ValueError for an unknown id."""
+        if self._decode_bytes:
+            return self._bytes.push(self._decode_bytes([id]))
+        self._recent.append(id)
+        text = self._decode(self._recent)
+        if text.endswith("\ufffd") and len(self._recent) < self._before + LONGEST_CHARACTER:
+            return ""
+        new = text[len(self._given):]
+        latest = self._recent[self._before:]
+        given = self._decode(latest)
+        if given:
+            self._anchor = latest
+        elif self._anchor:
+            latest = self._anchor + latest
+            given = self._decode(latest)
+        else:  # all that came still counts: it may be what the beginning of a text loses
+            latest, given = self._recent[-LONGEST_BEGINNING:], text
+            self._anchor = latest if text else []
+        self._recent, self._before, self._given = [*latest], len(latest), given
+        return new
+
+    def finish(self) -> str:
+        """Return what is left, an unfinished character as U+FFFD."""
+        if self._decode_bytes:
+            return self._bytes.finish()
+        return self._decode(self._recent)[len(self._given):]
