@@ -34,7 +34,7 @@ from tqdm import tqdm
 from benchmarks.configs import Sizes
 from benchmarks.records import publish
 from benchmarks.train_cpu import REST, cpu_model, positive, ratio_quartiles
-from tinygrad_llm.machine import usable_cores
+from tinygrad_llm.host.machine import usable_cores
 
 PROMPT = 8  # tokens
 WAKE = 4  # tokens written before the clock starts

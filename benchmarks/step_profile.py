@@ -144,10 +144,11 @@ def places() -> Iterator[tuple[Any, str, str, str]]:
     from autograd import registry
     from autograd.fused import Fused
     from autograd.primitive import Primitive
-    from tinygrad_llm import parallel
+    from tinygrad_llm.host import threads as parallel
     from tinygrad_llm.models import GPT
     from tinygrad_llm.optim import AdamW
-    from tinygrad_llm.train import shards, step
+    from tinygrad_llm.train import slices as shards
+    from tinygrad_llm.train import step
 
     for op in dict.fromkeys(registry.values()):
         category = OTHER_CATEGORIES.get(op.name, "elementwise")
@@ -173,8 +174,8 @@ def places() -> Iterator[tuple[Any, str, str, str]]:
 
 def profile(name: str, *, steps: int, warmup: int) -> dict[str, Any]:
     """Return what one step of a configuration spends where, in ms."""
-    from tinygrad_llm.parallel import workers
-    from tinygrad_llm.train.shards import default_shards
+    from tinygrad_llm.host.threads import workers
+    from tinygrad_llm.train.slices import default_shards
 
     config, timers = CONFIGS[name], Timers()
     costs = {category: timers.cost(category) for category in CATEGORIES}

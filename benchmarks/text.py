@@ -3,7 +3,7 @@ r"""How many megabytes a second do tokenizers encode and decode, and does `data 
     python -m benchmarks.text --turns 3 --out benchmarks/results/text.jsonl
 
 Encoding, decoding: all sides, ours, tiktoken and tokenizers, have the same vocabulary, of 8,192 and
-of up to 50,257 tokens, trained on half of the text by `tinygrad_llm.text.bpe_train` and handed to
+of up to 50,257 tokens, trained on half of the text by `text.training.bpe_merges` and handed to
 the others as ranks and as a tokenizer.json; they must agree on every id. They take turns; figures
 are medians, in megabytes of UTF-8. "cold" is the first encoding by a new tokenizer, "warm" any
 later one. One thread but for "batch", which has documents of 20,000 characters and all cores.
@@ -42,16 +42,16 @@ from typing import Any
 from benchmarks.records import publish
 from benchmarks.train_cpu import cpu_model, positive
 from tinygrad_llm.data import read_corpus
-from tinygrad_llm.machine import usable_cores
+from tinygrad_llm.host.machine import usable_cores
 from tinygrad_llm.text import decoders
-from tinygrad_llm.text.alphabet import BYTE_ORDER
+from tinygrad_llm.text.algorithms.bpe import BPE
 from tinygrad_llm.text.batch import encode_batch
-from tinygrad_llm.text.bpe import BPE
-from tinygrad_llm.text.bpe_train import train_fast
-from tinygrad_llm.text.count_words import count_pretokens
-from tinygrad_llm.text.patterns import GPT2
-from tinygrad_llm.text.pretokenize import ByteLevel
+from tinygrad_llm.text.characters.alphabet import BYTE_ORDER
+from tinygrad_llm.text.cut.patterns import GPT2
+from tinygrad_llm.text.cut.pretokenizers import ByteLevel
 from tinygrad_llm.text.tokenizer import Tokenizer
+from tinygrad_llm.text.training.bpe_merges import train_fast
+from tinygrad_llm.text.training.pretoken_counts import count_pretokens
 
 Side = Callable[[], Any]
 MANUALS = Path("/usr/share/man")

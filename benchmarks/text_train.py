@@ -52,9 +52,9 @@ def paragraphs(times: int) -> list[str]:
 
 
 def our_side(texts: list[str], merges: int) -> Side:
-    from tinygrad_llm.text.alphabet import printable
-    from tinygrad_llm.text.bpe_train import train_fast
-    from tinygrad_llm.text.count_words import count_pretokens
+    from tinygrad_llm.text.characters.alphabet import printable
+    from tinygrad_llm.text.training.bpe_merges import train_fast
+    from tinygrad_llm.text.training.pretoken_counts import count_pretokens
 
     def train() -> list[tuple[bytes, bytes]]:
         return train_fast(count_pretokens(texts), 256 + merges, min_frequency=MIN_FREQUENCY)

@@ -52,7 +52,7 @@ from benchmarks.configs import CONFIGS
 from benchmarks.records import publish
 from benchmarks.sides import NEEDS, RIVALS, Facts, Side, installed
 from benchmarks.table import markdown
-from tinygrad_llm.machine import usable_cores
+from tinygrad_llm.host.machine import usable_cores
 
 REST = 0.15  # seconds between turns
 BURSTS = 2, 5  # of products: uncounted and counted ones in a turn

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygrad_llm.data.corpus import read_corpus
-from tinygrad_llm.errors import UserError
+from tinygrad_llm.data.read.corpus import read_corpus
+from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.sample import Sampling, generate
 from tinygrad_llm.train import make_config, start_run, train
 

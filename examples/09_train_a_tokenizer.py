@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tinygrad_llm.data import read_corpus
 from tinygrad_llm.text import load_tokenizer, train_bpe
-from tinygrad_llm.text.bpe_train import joined, train_fast, train_plain
-from tinygrad_llm.text.count_words import count_pretokens
+from tinygrad_llm.text.training.bpe_merges import joined, train_fast, train_plain
+from tinygrad_llm.text.training.pretoken_counts import count_pretokens
 
 FIRST = 12
 plays = read_corpus("shakespeare")

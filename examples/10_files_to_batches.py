@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 
 from tinygrad_llm.data import read_corpus
-from tinygrad_llm.data.build import build
-from tinygrad_llm.data.plan import BuildSettings
-from tinygrad_llm.data.shard_batches import ShardBatches
-from tinygrad_llm.data.shards import open_shards
+from tinygrad_llm.data.batches.epochs import ShardBatches
+from tinygrad_llm.data.build.plan import BuildSettings
+from tinygrad_llm.data.build.run import build
+from tinygrad_llm.data.tokens.shards import open_shards
 from tinygrad_llm.text import load_tokenizer
 
 PAGE = """<html><head><title>Speech</title><style>p {{ color: red }}</style></head><body>

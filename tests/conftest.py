@@ -41,12 +41,12 @@ def on_workers(request: pytest.FixtureRequest) -> Iterator[None]:
     if not os.environ.get("TINYGRAD_LLM_THREADS"):
         yield
         return
-    from tinygrad_llm import parallel
+    from tinygrad_llm.host import threads
 
     small = {"BLOCK_BYTES": 256, "_WORTH_HANDING_OUT": 512, "_WORTH_A_SPLIT": 64, "_PIECE": 2}
-    with pytest.MonkeyPatch.context() as patch, parallel.workers():
+    with pytest.MonkeyPatch.context() as patch, threads.workers():
         if request.path.name != "test_gpu_ready.py":  # whose bits are those of uncut arrays
             for name, value in small.items():
-                patch.setattr(parallel, name, value)
+                patch.setattr(threads, name, value)
         patch.delenv("TINYGRAD_LLM_THREADS")  # blocks of the tests' own have the usual number
         yield

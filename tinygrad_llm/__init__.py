@@ -1,6 +1,6 @@
 """A language-model framework from scratch: NumPy, its own autograd, and nothing hidden."""
 
-from ._engine import check_engine
+from .host.own_engine import check_engine
 
 check_engine()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import __version__
-from ..errors import UserError
+from ..host.errors import UserError
 from . import data, doctor, sample, tokenizer, train
 
 Fill = Callable[[argparse.ArgumentParser], None]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..host.errors import UserError
 
 Verbs = Any  # what add_subparsers returns has no public name
 
@@ -83,8 +83,8 @@ def _add_build(verbs: Verbs) -> None:
 
 def build(args: argparse.Namespace) -> int:
     """Build a folder of tokens, and tell what became of the documents."""
-    from ..data.build import build as build_folder
-    from ..data.plan import BuildSettings
+    from ..data.build.plan import BuildSettings
+    from ..data.build.run import build as build_folder
 
     given = {name: getattr(args, name) for name in (
         "tokenizer", "vocab_size", "pattern", "shard_tokens", "rules", "keep_pii",
@@ -149,7 +149,7 @@ def _size(count: int) -> str:
 def show(args: argparse.Namespace) -> int:
     """Describe a built folder, or a text; write the text where asked."""
     from ..data import read_corpus
-    from ..data.shards import holds_shards
+    from ..data.tokens.shards import holds_shards
 
     folder = Path(args.data)
     if args.data != "shakespeare" and ((folder / "report.json").is_file()
@@ -168,7 +168,7 @@ def show(args: argparse.Namespace) -> int:
 
 
 def _show_built(folder: Path) -> int:
-    from ..data.built import read_report, samples
+    from ..data.build.inspect import read_report, samples
 
     print(summary(read_report(folder)))
     for title, text in samples(folder):
@@ -178,7 +178,7 @@ def _show_built(folder: Path) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Tell every fault of a built folder; return 1 where there is one."""
-    from ..data.built import faults
+    from ..data.build.inspect import faults
 
     found = faults(args.folder)
     for fault in found:

@@ -13,7 +13,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def doctor(args: argparse.Namespace) -> int:
     """Tell versions, threads, the GPU, and whose `autograd` is imported."""
-    from ..doctor import report
+    from ..host.installed import report
 
     print(report())
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import UserError
+from ..host.errors import UserError
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def sample(args: argparse.Namespace) -> int:
     import numpy as np
 
     from ..sample import Sampling, generate
-    from ..sample.stream import prompt_ids, stream_text
+    from ..sample.prompt import prompt_ids, stream_text
     from ..train.loop import load_model
 
     if args.tokens < 0:

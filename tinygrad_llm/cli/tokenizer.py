@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError
+from ..host.errors import UserError
 
 if TYPE_CHECKING:
     from ..text.tokenizer import Tokenizer
@@ -159,7 +159,7 @@ def _text(args: argparse.Namespace) -> str:
             raise UserError(f"standard input is not UTF-8 text: byte 0x"
                             f"{error.object[error.start]:02x} at offset {error.start}; choose what "
                             f"to do with such bytes by --errors") from error
-    from ..text.stream import read_chunks
+    from ..text.cut.blocks import read_chunks
 
     return "".join(read_chunks(args.file, args.errors))
 
@@ -193,7 +193,7 @@ def _for_training(told: str) -> str:
 
 def train(args: argparse.Namespace) -> int:
     """Learn a vocabulary, and write it."""
-    from ..data.corpus import text_sources
+    from ..data.read.corpus import text_sources
 
     if args.out.is_dir():
         raise UserError(f"--out {args.out} is a folder; name a file in it, such as "
@@ -212,7 +212,7 @@ def train(args: argparse.Namespace) -> int:
 
 
 def _train_bpe(args: argparse.Namespace, sources: list[str | Path]) -> Tokenizer:
-    from ..text.train_bpe import train_bpe
+    from ..text.training.bpe import train_bpe
 
     if args.lowercase or args.limit_alphabet is not None:
         raise UserError("--lowercase and --limit-alphabet are for --kind wordpiece: bpe spells any "
@@ -224,8 +224,8 @@ def _train_bpe(args: argparse.Namespace, sources: list[str | Path]) -> Tokenizer
 
 
 def _train_wordpiece(args: argparse.Namespace, sources: list[str | Path]) -> Tokenizer:
-    from ..text.train_wordpiece import train_wordpiece
-    from ..text.wordpiece_train import LIMIT_ALPHABET
+    from ..text.training.wordpiece import train_wordpiece
+    from ..text.training.wordpiece_vocabulary import LIMIT_ALPHABET
 
     if args.pattern is not None:
         raise UserError("--pattern is for --kind bpe: wordpiece cuts text as BERT does, at white "
@@ -238,7 +238,7 @@ def _train_wordpiece(args: argparse.Namespace, sources: list[str | Path]) -> Tok
 
 
 def _train_unigram(args: argparse.Namespace, sources: list[str | Path]) -> Tokenizer:
-    from ..text.train_unigram import train_unigram
+    from ..text.training.unigram import train_unigram
 
     for option in ("pattern", "min_frequency", "lowercase", "limit_alphabet"):
         if getattr(args, option) not in (None, False):
@@ -283,7 +283,7 @@ def decode(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Colour a text, and write the page."""
-    from ..files import write_in_one_step
+    from ..host.files import write_in_one_step
     from ..text.show import coloured, page
 
     if args.html and args.html.is_dir():
@@ -326,7 +326,7 @@ def convert(args: argparse.Namespace) -> int:
 
 def _pattern_of(tokenizer: Tokenizer) -> str:
     """Return the name of the pattern that cuts text, or the pattern as a shell takes it."""
-    from ..text.patterns import PATTERNS
+    from ..text.cut.patterns import PATTERNS
 
     pattern = tokenizer.pattern or ""
     return next((name for name, known in PATTERNS.items() if known == pattern),

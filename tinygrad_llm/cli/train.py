@@ -8,8 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from ..machine import usable_cores
+from ..host.errors import UserError
+from ..host.machine import usable_cores
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +85,7 @@ def train(args: argparse.Namespace) -> int:
 
 
 def _threads(given: int | None) -> int:
-    from ..parallel import check_threads
+    from ..host.threads import check_threads
 
     try:
         threads = check_threads(given)

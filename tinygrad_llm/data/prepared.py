@@ -14,14 +14,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import UserError
-from ..files import write_in_one_step
+from ..host.errors import UserError
+from ..host.files import write_in_one_step
 from ..text import CharTokenizer
 from ..text.tokenizer import Tokenizer
-from .batches import split
-from .built import faults, is_built
-from .shards import ShardedTokens, holds_shards, open_shards
-from .tokens import open_tokens, write_tokens
+from .batches.random_windows import split
+from .build.inspect import faults, is_built
+from .tokens.shards import ShardedTokens, holds_shards, open_shards
+from .tokens.token_file import open_tokens, write_tokens
 
 AnyTokenizer = CharTokenizer | Tokenizer
 Tokens = NDArray[Any] | ShardedTokens

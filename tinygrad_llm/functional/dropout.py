@@ -25,7 +25,7 @@ from autograd import fused, namespace, random_bits
 from autograd.backend import Array, Shape
 from autograd.tensor import values
 
-from ..parallel import over_rows
+from ..host.threads import over_rows
 
 _LEVELS = 1 << 16
 

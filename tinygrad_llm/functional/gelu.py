@@ -29,7 +29,7 @@ import autograd
 from autograd import fused, namespace
 from autograd.backend import Array
 
-from ..parallel import over_rows
+from ..host.threads import over_rows
 
 _ROOT = sqrt(2 / pi)
 _CUBIC = 0.044715

@@ -36,7 +36,7 @@ import autograd
 from autograd import fused, namespace
 from autograd.backend import Array
 
-from ..parallel import over_rows
+from ..host.threads import over_rows
 
 
 def reference(x: Any, w: Any, b: Any = None, /, *, eps: float = 1e-5) -> Any:

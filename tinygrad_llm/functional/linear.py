@@ -25,7 +25,7 @@ from autograd import fused, namespace
 from autograd.backend import Array
 from autograd.backward import Addend
 
-from ..parallel import matmul, put_product
+from ..host.threads import matmul, put_product
 
 
 def reference(x: Any, w: Any, b: Any = None, /) -> Any:

@@ -34,7 +34,7 @@ from autograd import Tensor, namespace
 from autograd.backend import Array
 from autograd.tensor import values
 
-from ..parallel import over_rows
+from ..host.threads import over_rows
 
 
 def update(p: Array, g: Array, m: Array, v: Array, *, step: int, lr: float, beta1: float,

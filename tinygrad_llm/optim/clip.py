@@ -8,7 +8,7 @@ from math import isfinite, sqrt
 from autograd import Tensor, namespace
 from autograd.backend import Array
 
-from ..parallel import over_rows
+from ..host.threads import over_rows
 
 
 def global_norm(parameters: Iterable[Tensor]) -> float:

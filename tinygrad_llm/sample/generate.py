@@ -12,7 +12,7 @@ import numpy as np
 from autograd import namespace, no_grad
 from autograd.backend import Array
 
-from ..errors import UserError
+from ..host.errors import UserError
 from ..models import GPT
 from .decode import Decoder, can_decode
 from .logits import draw, keep_top_k, keep_top_p, scale_by_temperature

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
-from ..machine import usable_cores
-from ..processes import Processes, needs_main
-from .boundaries import is_known
+from ..host.errors import UserError
+from ..host.machine import usable_cores
+from ..host.processes import Processes, needs_main
+from .cut.blocks import SAFE, blocks, read_chunks
+from .cut.boundaries import is_known
 from .special import Special
-from .stream import SAFE, blocks, read_chunks
 from .tokenizer import Tokenizer
 
 WORTH_PROCESSES = 40_000_000  # characters

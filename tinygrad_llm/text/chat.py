@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
+from ..host.errors import UserError
 from .special import AddedToken
 from .tokenizer import Tokenizer
 
@@ -113,7 +113,7 @@ def encode_chat(
     Raises UserError for messages that are none, roles that the format lacks, a tokenizer without
     its control tokens, and under "refuse" for special tokens' texts, naming the message.
 
-    >>> from tinygrad_llm.text.bpe import BPE
+    >>> from tinygrad_llm.text.algorithms.bpe import BPE
     >>> from tinygrad_llm.text.special import AddedToken, AddedTokens
     >>> names = enumerate(control_tokens("plain"), 256)
     >>> tokenizer = Tokenizer(BPE({bytes([b]): b for b in range(256)}),

@@ -28,8 +28,8 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from .alphabet import CHAR_TO_BYTE, to_bytes, unprintable
-from .normalize import Replace as ReplaceInText
+from .characters.alphabet import CHAR_TO_BYTE, to_bytes, unprintable
+from .normalize.normalizers import Replace as ReplaceInText
 
 BLOCK = 1 << 13  # ids; the arrays of one block stay in a core's cache
 FEW = 64  # ids that are gathered one by one

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .bpe import BPE
+from .algorithms.bpe import BPE
 from .tokenizer import Tokenizer
 
 # Backgrounds of neighbouring tokens: of the terminal's 256 colours, and of the page.

@@ -26,7 +26,7 @@ from dataclasses import dataclass, fields
 
 import regex
 
-from ..errors import UserError
+from ..host.errors import UserError
 
 Special = str | Collection[str]
 Piece = tuple["str | AddedToken", int, int]  # a stretch of text or a token, and where it lies

@@ -1,150 +1,62 @@
-r"""Long text in blocks that can be encoded one by one, and bytes back to text as they come.
-
-A cut is safe where a letter or number is followed by white space or by one of a few punctuation
-marks: every known pattern ends a pre-token there, none looks back, and what it says about the text
-before the cut does not depend on what follows. So
-
-$$ \mathrm{encode}(x y) = \mathrm{encode}(x)\,\mathrm{encode}(y) $$
-
-for a cut between x and y, and files larger than memory can be encoded, or their words counted.
-Where a text has no such place, a line of a million equal letters for example, a block becomes
-longer.
-"""
+"""The text of ids as they come, one at a time."""
 
 from __future__ import annotations
 
-import codecs
-import re
-from collections.abc import Iterable, Iterator
-from os import PathLike
+from collections.abc import Callable
 
-from ..errors import UserError
+from .cut.blocks import StreamDecoder
 
-BLOCK = 1 << 16  # characters; the arrays of one block stay in a core's cache
-SAFE = re.compile(r"[^\W_](?=[\s,.;:!?\u3001\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u0964])")
-AFTER_WORDS = re.compile(r"[^\W_](?=\s)")  # safe wherever white space is always a boundary
+LONGEST_CHARACTER = 4  # bytes, so a stream never waits for more tokens
+LONGEST_BEGINNING = 64  # tokens that make no text
 
 
-def blocks_of(text: str, size: int = BLOCK, safe: re.Pattern[str] = SAFE) -> Iterator[str]:
-    """Yield `text` in blocks of at least `size` characters, cut at safe places."""
-    start, end = 0, -1
-    while end < len(text):
-        end = next_cut(text, start, size, safe)
-        yield text[start:end]
-        start = end
+class TokenStream:
+    """The text of ids as they come: a character is given out when its last byte is there.
 
+    Byte-level tokens are bytes, and their characters are put together as they come. What another
+    decoder makes of a token depends on those before it, so there those that completed the last
+    characters are decoded with it. Where these make no text of their own, as "▁" and <s> do which
+    may be dropped from the beginning of a text, some that do come before them.
 
-def next_cut(text: str, start: int, size: int, safe: re.Pattern[str] = SAFE) -> int:
-    """Return the first safe place `size` characters or more after `start`, or the text's end."""
-    match = safe.search(text, start + size - 1) if len(text) - start > size else None
-    return match.end() if match else len(text)
+    What is given out stays: where a later one makes a run of bytes as <0x41> invalid, decoding all
+    at once has U+FFFD for the characters before it, too (see `decoders.ByteFallback`).
 
-
-def blocks(chunks: Iterable[str], size: int = BLOCK, safe: re.Pattern[str] = SAFE
-           ) -> Iterator[str]:
-    """Yield the joined `chunks` in blocks cut at safe places, without holding them all.
-
-    Only new characters are searched for a cut, so that a text without one costs no more.
-    """
-    held: list[str] = []
-    length = cut = 0
-    for chunk in filter(None, chunks):
-        last = held[-1][-1] if held else ""
-        if found := _last_cut(last + chunk, safe):
-            cut = length - len(last) + found
-        held.append(chunk)
-        length += len(chunk)
-        if length >= size and cut:
-            text = "".join(held)
-            yield text[:cut]
-            held, length, cut = [text[cut:]], length - cut, 0
-    if held:
-        yield "".join(held)
-
-
-def source_blocks(sources: Iterable[str | PathLike[str]], size: int = BLOCK,
-                  safe: re.Pattern[str] = SAFE) -> Iterator[str]:
-    """Yield texts (str) and files' texts (paths) in blocks cut at safe places.
-
-    Raises UserError for lone surrogates in a text, and as `read_chunks` does.
-    """
-    for source in sources:
-        if not isinstance(source, str):
-            yield from blocks(read_chunks(source), size, safe)
-            continue
-        try:
-            source.encode()
-        except UnicodeEncodeError as error:
-            raise UserError(
-                f"a text has a lone surrogate, {source[error.start]!r}, at position {error.start}, "
-                'which no UTF-8 spells; replace them: text.encode("utf-8", "replace").decode()'
-            ) from error
-        yield from blocks_of(source, size, safe)
-
-
-def _last_cut(text: str, safe: re.Pattern[str]) -> int:
-    """Return the last safe cut in `text`, or 0: looked for in ever longer ends of it."""
-    span = 256
-    while True:
-        begin = max(0, len(text) - span)
-        cuts = [match.end() for match in safe.finditer(text, begin)]
-        if cuts or begin == 0:
-            return cuts[-1] if cuts else 0
-        span *= 4
-
-
-def read_chunks(path: str | PathLike[str], errors: str = "strict", size: int = BLOCK
-                ) -> Iterator[str]:
-    """Yield the text of a UTF-8 file in chunks; line ends stay as they are.
-
-    `errors` is what to do with bytes that are no UTF-8: strict, replace, ignore, backslashreplace
-    (Python's error handlers). Raises UserError where the file cannot be read, for an unknown
-    policy, and under "strict" for such bytes, naming the offset of the first.
-    """
-    if errors not in ("strict", "replace", "ignore", "backslashreplace"):
-        raise UserError(f"unknown policy {errors!r} for bytes that are no UTF-8; known are strict, "
-                        f"replace, ignore and backslashreplace")
-    decoder = codecs.getincrementaldecoder("utf-8")(errors)
-    before = 0
-    try:
-        with open(path, "rb") as file:
-            while data := file.read(size):
-                pending = len(decoder.getstate()[0])
-                try:
-                    yield decoder.decode(data)
-                except UnicodeDecodeError as error:
-                    raise _not_utf8(path, before - pending + error.start, error) from error
-                before += len(data)
-        try:
-            yield decoder.decode(b"", final=True)
-        except UnicodeDecodeError as error:
-            raise _not_utf8(path, before - len(error.object) + error.start, error) from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; "
-                        f"give the path of a text file") from error
-
-
-def _not_utf8(path: str | PathLike[str], offset: int, error: UnicodeDecodeError) -> UserError:
-    return UserError(f"{path} is not UTF-8 text: byte 0x{error.object[error.start]:02x} at offset "
-                     f"{offset}; convert it, for instance with iconv -t UTF-8, or choose what "
-                     f'to do with such bytes: errors="replace", "ignore" or "backslashreplace"')
-
-
-class StreamDecoder:
-    r"""Tokens' bytes to text as they come: a character is given out when its last byte is there.
-
-    >>> decoder = StreamDecoder()
-    >>> decoder.push(b"\xc3"), decoder.push(b"\xa9!"), decoder.finish()
-    ('', 'é!', '')
+    decode: the tokenizer's. decode_bytes: the same, of a byte-level tokenizer; else None.
     """
 
-    def __init__(self, errors: str = "replace") -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors)
+    def __init__(self, decode: Callable[[list[int]], str],
+                 decode_bytes: Callable[[list[int]], bytes] | None) -> None:
+        self._decode, self._decode_bytes = decode, decode_bytes
+        self._bytes = StreamDecoder()
+        self._recent: list[int] = []
+        self._before = 0  # of the recent ids, how many had been given out before the last came
+        self._given = ""
+        self._anchor: list[int] = []  # the last ids that made text of their own
 
-    def push(self, piece: bytes) -> str:
-        """Return the characters that these bytes complete."""
-        return self._decoder.decode(piece)
+    def push(self, id: int) -> str:
+        """Return the characters that this id completes. Raises ValueError for an unknown id."""
+        if self._decode_bytes:
+            return self._bytes.push(self._decode_bytes([id]))
+        self._recent.append(id)
+        text = self._decode(self._recent)
+        if text.endswith("\ufffd") and len(self._recent) < self._before + LONGEST_CHARACTER:
+            return ""
+        new = text[len(self._given):]
+        latest = self._recent[self._before:]
+        given = self._decode(latest)
+        if given:
+            self._anchor = latest
+        elif self._anchor:
+            latest = self._anchor + latest
+            given = self._decode(latest)
+        else:  # all that came still counts: it may be what the beginning of a text loses
+            latest, given = self._recent[-LONGEST_BEGINNING:], text
+            self._anchor = latest if text else []
+        self._recent, self._before, self._given = [*latest], len(latest), given
+        return new
 
     def finish(self) -> str:
-        """Return what is left, an unfinished character by the policy for errors."""
-        return self._decoder.decode(b"", final=True)
+        """Return what is left, an unfinished character as U+FFFD."""
+        if self._decode_bytes:
+            return self._bytes.finish()
+        return self._decode(self._recent)[len(self._given):]

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
-from .alphabet import BYTE_TO_CHAR
-from .unicode_versions import WHITE_SPACE
+from ..host.errors import UserError
+from .characters.alphabet import BYTE_TO_CHAR
+from .characters.unicode_versions import WHITE_SPACE
 
 Part = int | str  # an id, or "A" or "B" for the ids of the first and the second text
 

@@ -26,17 +26,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
+from ..host.errors import UserError
 from . import decoders
-from .aligned import Aligned
-from .bpe import BPE
-from .normalize import Normalizer, keeps_beginning
-from .pretokenize import PreTokenizer, asks_for_first, single_pattern
+from .algorithms.bpe import BPE
+from .algorithms.spelled import Model
+from .characters.aligned import Aligned
+from .characters.surrogates import refuse_lone_surrogates
+from .cut.pretokenizers import PreTokenizer, asks_for_first, single_pattern
+from .normalize.normalizers import Normalizer, keeps_beginning
 from .special import AddedToken, AddedTokens, Special
-from .spelled import Model
-from .surrogates import refuse_lone_surrogates
+from .stream import TokenStream
 from .template import PostProcessor
-from .token_stream import TokenStream
 
 REMEMBERED = 1 << 16  # pieces
 LONGEST_REMEMBERED = 64  # characters
@@ -50,7 +50,7 @@ class Tokenizer:
     unused: tokens with ids that no text becomes, known to decoding only. Raises UserError where two
     tokens have one id, an id is no whole number below 2**31, or the template has one of no token.
 
-    >>> from tinygrad_llm.text.bpe import BPE
+    >>> from tinygrad_llm.text.algorithms.bpe import BPE
     >>> vocab = {bytes([b]): b for b in range(256)} | {b"an": 256}
     >>> tokenizer = Tokenizer(BPE(vocab, [(b"a", b"n")]))
     >>> tokenizer.encode("banana")

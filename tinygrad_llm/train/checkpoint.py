@@ -22,8 +22,8 @@ from safetensors.numpy import load_file, save_file
 
 from autograd import namespace, to_host
 
-from ..errors import UserError
-from ..files import write_in_one_step
+from ..host.errors import UserError
+from ..host.files import write_in_one_step
 from ..models import GPT, GPTConfig
 from ..nn import load_parameters, parameters
 from ..optim import AdamW

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..host.errors import UserError
 from ..models import GPTConfig
 
 

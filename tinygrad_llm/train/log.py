@@ -7,8 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from ..files import write_in_one_step
+from ..host.errors import UserError
+from ..host.files import write_in_one_step
 
 
 class MetricsLog:

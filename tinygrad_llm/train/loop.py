@@ -19,6 +19,7 @@ from tqdm import tqdm
 from autograd import fold_in
 
 from ..data import Batches, read_corpus
+from ..data.batches.epochs import ShardBatches
 from ..data.prepared import (
     AnyTokenizer,
     Prepared,
@@ -28,21 +29,20 @@ from ..data.prepared import (
     open_tokenizer,
     prepare,
 )
-from ..data.shard_batches import ShardBatches
-from ..data.shards import ShardedTokens
-from ..errors import UserError
-from ..files import write_in_one_step
+from ..data.tokens.shards import ShardedTokens
+from ..host.errors import UserError
+from ..host.files import write_in_one_step
+from ..host.threads import workers
 from ..models import GPT
 from ..nn import parameters
 from ..optim import AdamW, cosine_with_warmup
-from ..parallel import workers
 from ..sample import Sampling, generate
-from ..sample.stream import beginning as beginning
-from ..sample.stream import prompt_ids, stream_text
+from ..sample.prompt import beginning as beginning
+from ..sample.prompt import prompt_ids, stream_text
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig, make_config, read_settings, to_toml
 from .log import MetricsLog, plot_loss, read_metrics
-from .shards import default_shards, mean_loss
+from .slices import default_shards, mean_loss
 from .step import Diverged, train_step
 
 # The uses of the run's seed, each with a key of its own.

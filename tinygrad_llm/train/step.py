@@ -8,10 +8,10 @@ import numpy as np
 
 from autograd.backend import Array
 
-from ..errors import UserError
+from ..host.errors import UserError
 from ..models import GPT
 from ..optim import AdamW, clip_scale, global_norm
-from .shards import default_shards, loss_and_gradients
+from .slices import default_shards, loss_and_gradients
 
 
 class Diverged(UserError):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from tinygrad_llm.data.prepared import is_prepared, open_prepared, open_tokenizer
-from tinygrad_llm.data.shard_writer import ShardWriter
-from tinygrad_llm.data.shards import ShardedTokens
-from tinygrad_llm.errors import UserError
+from tinygrad_llm.data.tokens.shard_writer import ShardWriter
+from tinygrad_llm.data.tokens.shards import ShardedTokens
+from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text import CharTokenizer
-from tinygrad_llm.text.bpe import BPE
+from tinygrad_llm.text.algorithms.bpe import BPE
 from tinygrad_llm.text.decoders import ByteLevel
 from tinygrad_llm.text.tokenizer import Tokenizer
 

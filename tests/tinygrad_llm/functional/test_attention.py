@@ -14,11 +14,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autograd import Tensor, random_bits, to_host, vjp
-from tinygrad_llm import parallel
-from tinygrad_llm.functional import attention_blocks, causal_attention, flash_attention
-from tinygrad_llm.functional.attention_blocks import block_mask, blocks, pieces
-from tinygrad_llm.functional.causal_attention import reference
+from tinygrad_llm.functional import causal_attention, flash_attention
+from tinygrad_llm.functional.attention import (
+    blocks as attention_blocks,
+)
+from tinygrad_llm.functional.attention.blocks import block_mask, blocks, pieces
+from tinygrad_llm.functional.attention.causal import reference
 from tinygrad_llm.functional.dropout import keep_mask
+from tinygrad_llm.host import threads as parallel
 from tinygrad_llm.nn import attention as layer
 
 BOTH = pytest.mark.parametrize("attention", [causal_attention, flash_attention],

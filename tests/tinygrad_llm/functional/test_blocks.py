@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from autograd import vjp
-from tinygrad_llm import parallel
 from tinygrad_llm.functional import (
     dropout,
     embedding,
@@ -19,6 +18,7 @@ from tinygrad_llm.functional import (
     linear_cross_entropy,
     softmax_cross_entropy,
 )
+from tinygrad_llm.host import threads as parallel
 
 rng = np.random.default_rng(0)
 IDS = rng.integers(0, 5, (7, 6))

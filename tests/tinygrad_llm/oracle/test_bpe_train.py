@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_llm.text.alphabet import printable
-from tinygrad_llm.text.bpe_train import train_fast
-from tinygrad_llm.text.patterns import GPT2, splitter
+from tinygrad_llm.text.characters.alphabet import printable
+from tinygrad_llm.text.cut.patterns import GPT2, splitter
+from tinygrad_llm.text.training.bpe_merges import train_fast
 
 pytestmark = pytest.mark.oracle
 tokenizers = pytest.importorskip("tokenizers")

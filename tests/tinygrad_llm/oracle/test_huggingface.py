@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vocabularies import vocabulary
 
-from tinygrad_llm.text.aligned import Aligned
-from tinygrad_llm.text.alphabet import BYTE_TO_CHAR, printable
+from tinygrad_llm.text.characters.aligned import Aligned
+from tinygrad_llm.text.characters.alphabet import BYTE_TO_CHAR, printable
 from tinygrad_llm.text.formats import huggingface, huggingface_write
 from tinygrad_llm.text.formats.huggingface_parts import read_part
 from tinygrad_llm.text.tokenizer import Tokenizer

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.text import decoders, normalize
-from tinygrad_llm.text.alphabet import BYTE_TO_CHAR
-from tinygrad_llm.text.precompiled import Precompiled
+from tinygrad_llm.text import decoders
+from tinygrad_llm.text.characters.alphabet import BYTE_TO_CHAR
+from tinygrad_llm.text.normalize import normalizers as normalize
+from tinygrad_llm.text.normalize.precompiled import Precompiled
 
 tokenizers = pytest.importorskip("tokenizers")
 pytestmark = pytest.mark.oracle

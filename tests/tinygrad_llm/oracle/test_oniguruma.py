@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_llm.text.pretokenize import BEHAVIORS, Split
+from tinygrad_llm.text.cut.pretokenizers import BEHAVIORS, Split
 
 pytestmark = pytest.mark.oracle
 tokenizers = pytest.importorskip("tokenizers")

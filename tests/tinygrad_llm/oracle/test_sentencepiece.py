@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vocabularies import vocabulary
 
-from tinygrad_llm.text.char_bpe import CharBPE
+from tinygrad_llm.text.algorithms.char_bpe import CharBPE
+from tinygrad_llm.text.algorithms.unigram import Unigram
 from tinygrad_llm.text.formats import sentencepiece as ours
 from tinygrad_llm.text.tokenizer import Tokenizer
-from tinygrad_llm.text.unigram import Unigram
 
 pytestmark = pytest.mark.oracle
 sentencepiece = pytest.importorskip("sentencepiece")

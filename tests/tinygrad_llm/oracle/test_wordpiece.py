@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vocabularies import vocabulary
 
+from tinygrad_llm.text.algorithms.wordpiece import WordPiece
 from tinygrad_llm.text.formats import bert
 from tinygrad_llm.text.tokenizer import Tokenizer
-from tinygrad_llm.text.wordpiece import WordPiece
 
 tokenizers = pytest.importorskip("tokenizers")
 pytestmark = pytest.mark.oracle

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.errors import UserError
+from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text import batch
+from tinygrad_llm.text.algorithms.bpe import BPE
+from tinygrad_llm.text.algorithms.char_bpe import CharBPE
 from tinygrad_llm.text.batch import encode_batch, encode_file
-from tinygrad_llm.text.bpe import BPE
-from tinygrad_llm.text.char_bpe import CharBPE
+from tinygrad_llm.text.cut.pretokenizers import ByteLevel
 from tinygrad_llm.text.decoders import ByteFallback, Fuse, Replace, Sequence, Strip
 from tinygrad_llm.text.decoders import ByteLevel as ByteLevelDecoder
-from tinygrad_llm.text.normalize import NFC
-from tinygrad_llm.text.pretokenize import ByteLevel
+from tinygrad_llm.text.normalize.normalizers import NFC
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import Tokenizer
 

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.errors import UserError
-from tinygrad_llm.text.bpe import BPE
+from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.text.algorithms.bpe import BPE
 from tinygrad_llm.text.chat import FORMATS, ROLES, control_tokens, encode_chat, render_chat
-from tinygrad_llm.text.pretokenize import Pattern
+from tinygrad_llm.text.cut.pretokenizers import Pattern
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import Tokenizer
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.errors import UserError
-from tinygrad_llm.text.alphabet import printable
+from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.text.characters.alphabet import printable
 from tinygrad_llm.text.decoders import (
     BLOCK,
     FEW,

@@ -9,8 +9,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.text.bpe import BPE
-from tinygrad_llm.text.pretokenize import ByteLevel
+from tinygrad_llm.text.algorithms.bpe import BPE
+from tinygrad_llm.text.cut.pretokenizers import ByteLevel
 from tinygrad_llm.text.show import coloured, page
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import Tokenizer

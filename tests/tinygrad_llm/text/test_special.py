@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.errors import UserError
+from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text.special import AddedToken, AddedTokens, Special, end_of_text
 
 END = AddedToken("<|end|>", 7)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.errors import UserError
+from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text import template as t
 
 CLS, SEP = ("[CLS]", 7), ("[SEP]", 8)

@@ -9,16 +9,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tinygrad_llm.errors import UserError
-from tinygrad_llm.text import decoders, normalize, pretokenize, template
-from tinygrad_llm.text.bpe import BPE
-from tinygrad_llm.text.char_bpe import CharBPE
-from tinygrad_llm.text.patterns import GPT2, O200K
-from tinygrad_llm.text.sentencepiece_normalizer import SentencePieceDecoder
+from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.text import decoders, template
+from tinygrad_llm.text.algorithms.bpe import BPE
+from tinygrad_llm.text.algorithms.char_bpe import CharBPE
+from tinygrad_llm.text.algorithms.unigram import Unigram
+from tinygrad_llm.text.algorithms.wordpiece import WordPiece
+from tinygrad_llm.text.cut import pretokenizers as pretokenize
+from tinygrad_llm.text.cut.patterns import GPT2, O200K
+from tinygrad_llm.text.normalize import normalizers as normalize
+from tinygrad_llm.text.normalize.sentencepiece import SentencePieceDecoder
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import LONGEST_REMEMBERED, REMEMBERED, Tokenizer
-from tinygrad_llm.text.unigram import Unigram
-from tinygrad_llm.text.wordpiece import WordPiece
 
 BYTES = {bytes([b]): b for b in range(256)}
 MERGES = [(b"a", b"b"), (b" ", b"a"), (b"\xc3", b"\xa9"), (b"ab", b"ab")]

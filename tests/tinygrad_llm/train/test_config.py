@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.errors import UserError
+from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.train import PRESETS, TrainConfig, make_config
 from tinygrad_llm.train.config import read_settings, to_toml
 

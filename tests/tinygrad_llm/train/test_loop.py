@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from autograd import Tensor
-from tinygrad_llm.errors import UserError
+from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.train import TrainConfig, load_model, loop, resume_run, start_run, train
 from tinygrad_llm.train.log import MetricsLog, read_metrics

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from autograd import fold_in
+from tinygrad_llm.data.batches.epochs import ShardBatches
 from tinygrad_llm.data.prepared import open_tokenizer
-from tinygrad_llm.data.shard_batches import ShardBatches
-from tinygrad_llm.data.shard_writer import ShardWriter
+from tinygrad_llm.data.tokens.shard_writer import ShardWriter
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.text import CharTokenizer
-from tinygrad_llm.text.bpe import BPE
+from tinygrad_llm.text.algorithms.bpe import BPE
 from tinygrad_llm.text.decoders import ByteLevel
 from tinygrad_llm.text.tokenizer import Tokenizer
 from tinygrad_llm.train import TrainConfig, load_model, loop, resume_run, start_run, train

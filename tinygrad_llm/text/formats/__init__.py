@@ -12,7 +12,7 @@ from pathlib import Path
 
 import regex
 
-from ...errors import UserError
+from ...host.errors import UserError
 from ..tokenizer import Tokenizer
 from . import bert, gpt2, huggingface, huggingface_write, sentencepiece, tekken, tiktoken
 

@@ -14,15 +14,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
-from ...files import write_in_one_step
+from ...host.errors import UserError
+from ...host.files import write_in_one_step
 from .. import decoders
-from ..normalize import BertNormalizer
-from ..pretokenize import BertPreTokenizer
+from ..algorithms.wordpiece import WordPiece
+from ..cut.pretokenizers import BertPreTokenizer
+from ..normalize.normalizers import BertNormalizer
 from ..special import AddedToken, AddedTokens
 from ..template import BertProcessing
 from ..tokenizer import Tokenizer
-from ..wordpiece import WordPiece
 from .gpt2 import read_object
 from .huggingface import apart
 

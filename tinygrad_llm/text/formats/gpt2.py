@@ -19,13 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
-from ...files import write_in_one_step
+from ...host.errors import UserError
+from ...host.files import write_in_one_step
 from .. import decoders
-from ..alphabet import printable, unprintable
-from ..bpe import BPE
-from ..patterns import GPT2, PATTERNS
-from ..pretokenize import ByteLevel, Pattern, PreTokenizer, single_pattern
+from ..algorithms.bpe import BPE
+from ..characters.alphabet import printable, unprintable
+from ..cut.patterns import GPT2, PATTERNS
+from ..cut.pretokenizers import ByteLevel, Pattern, PreTokenizer, single_pattern
 from ..special import AddedToken, AddedTokens
 from ..template import lays_out
 from ..tokenizer import Tokenizer

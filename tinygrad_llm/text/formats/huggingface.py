@@ -26,16 +26,16 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
-from .. import pretokenize
-from ..alphabet import CHAR_TO_BYTE, to_bytes
-from ..bpe import BPE
-from ..char_bpe import CharBPE
+from ...host.errors import UserError
+from ..algorithms.bpe import BPE
+from ..algorithms.char_bpe import CharBPE
+from ..algorithms.spelled import Model, Spelled
+from ..algorithms.unigram import Unigram
+from ..algorithms.wordpiece import WordPiece
+from ..characters.alphabet import CHAR_TO_BYTE, to_bytes
+from ..cut import pretokenizers as pretokenize
 from ..special import AddedToken, AddedTokens
-from ..spelled import Model, Spelled
 from ..tokenizer import Tokenizer, check_ids
-from ..unigram import Unigram
-from ..wordpiece import WordPiece
 from .huggingface_parts import Setting, read_part, read_settings, shown
 
 SECTIONS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")

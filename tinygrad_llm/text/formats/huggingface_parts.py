@@ -20,9 +20,12 @@ from typing import Any
 
 import regex
 
-from ...errors import UserError
-from .. import decoders, normalize, precompiled, pretokenize, template
-from ..patterns import CL100K
+from ...host.errors import UserError
+from .. import decoders, template
+from ..cut import pretokenizers as pretokenize
+from ..cut.patterns import CL100K
+from ..normalize import normalizers as normalize
+from ..normalize import precompiled
 
 REQUIRED: Any = object()
 

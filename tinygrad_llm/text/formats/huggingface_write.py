@@ -14,17 +14,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
-from ...files import write_in_one_step
-from .. import pretokenize
-from ..alphabet import printable
-from ..bpe import BPE
-from ..char_bpe import CharBPE
+from ...host.errors import UserError
+from ...host.files import write_in_one_step
+from ..algorithms.bpe import BPE
+from ..algorithms.char_bpe import CharBPE
+from ..algorithms.spelled import Spelled
+from ..algorithms.unigram import Unigram
+from ..algorithms.wordpiece import WordPiece
+from ..characters.alphabet import printable
+from ..cut import pretokenizers as pretokenize
 from ..special import AddedToken
-from ..spelled import Spelled
 from ..tokenizer import Tokenizer
-from ..unigram import Unigram
-from ..wordpiece import WordPiece
 from .huggingface import WORDPIECE, check_added, steps_of
 from .huggingface_parts import write_part
 from .merges import Merge, merges_of

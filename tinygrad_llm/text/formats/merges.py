@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
-from ...errors import UserError
-from ..bpe import BPE
+from ...host.errors import UserError
+from ..algorithms.bpe import BPE
 
 Merge = tuple[bytes, bytes]
 

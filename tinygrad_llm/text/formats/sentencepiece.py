@@ -30,14 +30,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...errors import UserError
-from ...files import write_in_one_step
-from ..scored_bpe import ScoredBPE
-from ..sentencepiece_normalizer import SentencePieceDecoder, SentencePieceNormalizer
+from ...host.errors import UserError
+from ...host.files import write_in_one_step
+from ..algorithms.scored_bpe import ScoredBPE
+from ..algorithms.unigram import UNKNOWN_PENALTY, Unigram
+from ..normalize.sentencepiece import SentencePieceDecoder, SentencePieceNormalizer
 from ..special import AddedToken, AddedTokens
 from ..template import lays_out
 from ..tokenizer import Tokenizer
-from ..unigram import UNKNOWN_PENALTY, Unigram
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = TYPES = range(1, 7)
 UNIGRAM, BPE, WORD, CHAR = 1, 2, 3, 4

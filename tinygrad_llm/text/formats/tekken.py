@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
+from ...host.errors import UserError
 from ..tokenizer import Tokenizer
 from .tiktoken import byte_level
 

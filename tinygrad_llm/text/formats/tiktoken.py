@@ -21,12 +21,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import UserError
-from ...files import write_in_one_step
+from ...host.errors import UserError
+from ...host.files import write_in_one_step
 from .. import decoders
-from ..bpe import BPE
-from ..patterns import CL100K, GPT2, LLAMA3, O200K, PATTERNS
-from ..pretokenize import Pattern, single_pattern
+from ..algorithms.bpe import BPE
+from ..cut.patterns import CL100K, GPT2, LLAMA3, O200K, PATTERNS
+from ..cut.pretokenizers import Pattern, single_pattern
 from ..special import AddedToken, AddedTokens
 from ..template import PostProcessor, TemplatePart, TemplateProcessing, lays_out
 from ..tokenizer import LARGEST_ID, Tokenizer

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from tinygrad_llm.errors import UserError
+from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text import decoders
+from tinygrad_llm.text.algorithms.wordpiece import WordPiece
+from tinygrad_llm.text.cut.pretokenizers import BertPreTokenizer, Whitespace
 from tinygrad_llm.text.formats import bert, load_tokenizer, save_tokenizer, tiktoken
-from tinygrad_llm.text.normalize import NFC, BertNormalizer
-from tinygrad_llm.text.pretokenize import BertPreTokenizer, Whitespace
+from tinygrad_llm.text.normalize.normalizers import NFC, BertNormalizer
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.template import BertProcessing
 from tinygrad_llm.text.tokenizer import Tokenizer
-from tinygrad_llm.text.wordpiece import WordPiece
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]",
           "un", "##aff", "##able", "É", "e", ",", "\u4e2d"]

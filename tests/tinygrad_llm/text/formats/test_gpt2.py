@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from tinygrad_llm.errors import UserError
+from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text import decoders, template
-from tinygrad_llm.text.alphabet import BYTE_ORDER, BYTE_TO_CHAR
-from tinygrad_llm.text.bpe import BPE
+from tinygrad_llm.text.algorithms.bpe import BPE
+from tinygrad_llm.text.characters.alphabet import BYTE_ORDER, BYTE_TO_CHAR
+from tinygrad_llm.text.cut.patterns import GPT2
+from tinygrad_llm.text.cut.pretokenizers import ByteLevel, Pattern
 from tinygrad_llm.text.formats import gpt2
 from tinygrad_llm.text.formats.gpt2 import PAIRS
-from tinygrad_llm.text.normalize import NFC
-from tinygrad_llm.text.patterns import GPT2
-from tinygrad_llm.text.pretokenize import ByteLevel, Pattern
+from tinygrad_llm.text.normalize.normalizers import NFC
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import Tokenizer
 

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_llm.errors import UserError
-from tinygrad_llm.text import decoders, pretokenize
-from tinygrad_llm.text.alphabet import BYTE_TO_CHAR
-from tinygrad_llm.text.bpe import BPE
-from tinygrad_llm.text.char_bpe import CharBPE
+from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.text import decoders
+from tinygrad_llm.text.algorithms.bpe import BPE
+from tinygrad_llm.text.algorithms.char_bpe import CharBPE
+from tinygrad_llm.text.algorithms.spelled import Spelled
+from tinygrad_llm.text.algorithms.unigram import Unigram
+from tinygrad_llm.text.characters.alphabet import BYTE_TO_CHAR
+from tinygrad_llm.text.cut import pretokenizers as pretokenize
 from tinygrad_llm.text.formats import huggingface, huggingface_write, load_tokenizer, save_tokenizer
-from tinygrad_llm.text.spelled import Spelled
 from tinygrad_llm.text.tokenizer import Tokenizer
-from tinygrad_llm.text.unigram import Unigram
 
 Json = dict[str, Any]
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.errors import UserError
-from tinygrad_llm.text.bpe import BPE as ByteBPE
+from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.text.algorithms.bpe import BPE as ByteBPE
 from tinygrad_llm.text.formats.sentencepiece import (
     BPE,
     BYTE,

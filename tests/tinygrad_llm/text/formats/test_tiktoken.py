@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.errors import UserError
+from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text import decoders, template
-from tinygrad_llm.text.bpe import BPE
+from tinygrad_llm.text.algorithms.bpe import BPE
+from tinygrad_llm.text.cut.patterns import GPT2
+from tinygrad_llm.text.cut.pretokenizers import Pattern, Whitespace
 from tinygrad_llm.text.formats import tekken, tiktoken
 from tinygrad_llm.text.formats.merges import check_reproduces, merges_of
-from tinygrad_llm.text.normalize import NFC
-from tinygrad_llm.text.patterns import GPT2
-from tinygrad_llm.text.pretokenize import Pattern, Whitespace
+from tinygrad_llm.text.normalize.normalizers import NFC
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import Tokenizer
 

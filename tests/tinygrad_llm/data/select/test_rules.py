@@ -1,0 +1,173 @@
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinygrad_llm.data.select import quality
+from tinygrad_llm.data.select.rules import C4, GOPHER, LIGHT, RULES, Rule, judge, rules
+from tinygrad_llm.host.errors import UserError
+
+PROSE = (
+    "The river had been frozen for nine days when the letter came, and nobody in the village "
+    "would carry it over. My aunt read the address twice, put the envelope on the shelf, and went "
+    "back to her bread with flour up to both elbows.\n\n"
+    "It was Thomas who noticed the stamp. He had seen one like it in a book about islands that "
+    "have sunk since, and said so at supper; then everyone began to talk at once. By midnight "
+    "they had agreed to wait for spring. Nobody slept well that night!\n"
+)
+WORDS = [f"word{i}" for i in range(500)]
+
+
+def check(code: str) -> Rule:
+    return next(rule for preset in RULES.values() for rule in preset if rule.code == code)
+
+
+def test_good_prose_passes_every_rule() -> None:
+    assert judge(PROSE, rules("gopher,c4,light")) is None
+
+
+@pytest.mark.parametrize("code, text", [
+    ("gopher-words", " ".join(WORDS[:49])),
+    ("gopher-words", "the quick be " * 33_334),
+    ("gopher-word-length", "I am so in it to be on my up " * 9),
+    ("gopher-word-length", " ".join(f"extraordinary{i}" for i in range(60))),
+    ("gopher-symbols", PROSE + " #tag" * 12),
+    ("gopher-symbols", PROSE.replace(" the", " … the ") + " ... …" * 5),
+    ("gopher-bullets", "\n".join(f"- {line}" for line in PROSE.split("\n\n"))),
+    ("gopher-ellipses", PROSE.replace(", ", "...\n")),
+    ("gopher-letters", PROSE + " 2024 - 17" * 20),
+    ("gopher-stop-words", " ".join(WORDS[:60])),
+    ("gopher-lines", PROSE + "\nSame here." * 9 + "\nThat same."),
+    ("gopher-line-characters",
+     "\n".join([PROSE, "And so on.", "That was it.", "The end.", PROSE[:229]])),
+])  # fmt: skip
+def test_each_rule_of_gopher(code: str, text: str) -> None:
+    assert not check(code).check(text)
+    assert check(code).check(PROSE)
+    if code not in ("gopher-words", "gopher-letters"):
+        assert judge(text, GOPHER) == code
+
+
+@pytest.mark.parametrize("code, text", [
+    ("c4-lorem-ipsum", PROSE + "Lorem Ipsum dolor."),
+    ("c4-curly-bracket", PROSE + "f() { return; }"),
+    ("c4-line-ends", "Menu\n" * 20 + PROSE),
+    ("c4-sentences", "One sentence that is long enough. Another one."),
+    ("c4-sentences", "Please turn on Javascript. It is a must. Do it.\n" * 3),
+    ("c4-sentences", "Too short.\n" * 20),
+])  # fmt: skip
+def test_each_rule_of_c4(code: str, text: str) -> None:
+    assert judge(text, C4) == code
+    assert check(code).check(PROSE)
+
+
+@pytest.mark.parametrize("code, text", [
+    ("light-short", "Too short."),
+    ("light-one-character", "=" * 99 + " a few words that stand there, also"),
+    ("light-lines", "The same line over and over.\n" * 9),
+    ("light-4-gram", "over and over again " * 30),
+    ("light-10-grams", " ".join(WORDS[:200]) + " " + " ".join(WORDS[:200])),
+])  # fmt: skip
+def test_each_light_rule(code: str, text: str) -> None:
+    assert judge(text, LIGHT) == code
+    assert check(code).check(PROSE)
+
+
+@pytest.mark.parametrize("text", [
+    "A short remark, but a whole one.",
+    "HAMLET:\nTo be, or not to be.\n\nHORATIO:\nMy lord?\n\nHAMLET:\nWords, words, words.\n" * 1,
+    "def f(x):\n    if x:\n        return 1\n    return 2\n\n\ndef g(x):\n    return f(x)\n",
+    "人人生而自由,在尊严和权利上一律平等。他们赋有理性和良心,并应以兄弟关系的精神相对待。",
+])  # fmt: skip
+def test_short_texts_of_any_kind_pass_the_light_rules(text: str) -> None:
+    assert judge(text, LIGHT) is None
+
+
+def test_rules_for_english_are_for_english() -> None:
+    text = " ".join(WORDS[:60])
+    stop_words = [check("gopher-stop-words")]
+    assert judge(text, stop_words, "en") == "gopher-stop-words"
+    assert judge(text, stop_words, "de") is None and judge(text, stop_words, "und") is None
+
+
+def test_text_without_spaces_has_words() -> None:
+    text = "天気が良いので散歩に行きましょう" * 10
+    assert len(quality.words_of(text)) == len(text)
+    assert quality.has_word_length(text) and quality.has_word_count(text)
+    assert not quality.has_word_length("天気 " + "abcdefghijklmnop " * 9)
+
+
+@pytest.mark.parametrize("rule", GOPHER + C4 + LIGHT, ids=lambda rule: rule.code)
+@pytest.mark.parametrize("text", ["", " \n\n", ".", "a", "\n\n\n", "é", "- ", "…"])
+def test_rules_answer_for_any_text(rule: Rule, text: str) -> None:
+    assert rule.check(text) in (True, False)
+
+
+def test_presets() -> None:
+    assert rules("none") == () == rules([])
+    assert rules("gopher, c4".replace(" ", "")) == GOPHER + C4 == rules(["gopher", "c4", "c4"])
+    codes = [rule.code for rule in rules(list(RULES))]
+    assert len(set(codes)) == len(codes) > 20
+    assert all(rule.why for rule in rules(list(RULES)))
+    with pytest.raises(UserError, match="light, gopher, c4, none, got 'gofer'"):
+        rules("gofer")
+
+
+# --- Repetition: against the definition, spelt out --------------------------------------------
+
+few_words = st.lists(st.sampled_from(["a", "a bb", "bb ccc a d bb", "e f", "e g h"]),
+                     min_size=4, max_size=25).map(" ".join)  # fmt: skip
+
+
+def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
+    words = text.split()
+    return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+
+
+def covered(text: str, n: int, chosen: set[tuple[str, ...]]) -> float:
+    words = text.split()
+    marked = {i + j for i, gram in enumerate(ngrams(text, n)) if gram in chosen for j in range(n)}
+    whole = sum(map(len, words))
+    return sum(len(words[i]) for i in marked) / whole if whole else 0.0
+
+
+@given(few_words, st.integers(5, 10))
+@settings(max_examples=100)
+def test_repeated_ngrams_by_definition(text: str, n: int) -> None:
+    counts = Counter(ngrams(text, n))
+    twice = {gram for gram, count in counts.items() if count > 1}
+    assert quality.duplicate_shares(text)[n] == pytest.approx(covered(text, n, twice), abs=1e-12)
+
+
+@given(few_words, st.integers(2, 4))
+@settings(max_examples=100)
+def test_the_top_ngram_by_definition(text: str, n: int) -> None:
+    counts = Counter(ngrams(text, n))
+    most = max(counts.values(), default=0)
+    tops = [gram for gram, count in counts.items() if count == most > 1]
+    expected = max((covered(text, n, {gram}) for gram in tops), default=0.0)
+    found = quality.top_share(text, n)
+    assert found == pytest.approx(expected, abs=1e-12) or len(tops) > quality.TIES
+
+
+@given(st.lists(st.sampled_from(["a", "bb", "", "ccc "])))
+def test_repeated_lines_by_definition(lines: list[str]) -> None:
+    kept = [line.strip() for line in lines if line.strip()]
+    again = [line for i, line in enumerate(kept) if line in kept[:i]]
+    whole = quality.lines_of("\n".join(lines))
+    assert whole == kept
+    assert quality.repeated_share(whole, False) == pytest.approx(len(again) / max(len(kept), 1))
+    characters = sum(map(len, again)) / max(sum(map(len, kept)), 1)
+    assert quality.repeated_share(whole, True) == pytest.approx(characters)
+
+
+def test_thresholds_are_where_the_paper_has_them() -> None:
+    generator = random.Random(0)
+    base = generator.sample(WORDS, 200)
+    for n, most in ((5, 0.15), (10, 0.10)):
+        for share, kept in ((most - 0.03, True), (most + 0.03, False)):
+            half = base[: round(200 * share / (2 - share))]  # what repeats, once more at the end
+            text = " ".join(base + half)
+            assert quality.has_few_repeated_ngrams(text, n, most) is kept

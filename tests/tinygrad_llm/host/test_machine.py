@@ -1,0 +1,117 @@
+"""The cores that may be used, and a C library that keeps freed memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinygrad_llm.host import installed as doctor
+from tinygrad_llm.host import machine
+from tinygrad_llm.host.machine import THREADS_VARIABLE, keep_freed_memory, usable_cores
+
+GLIBC = platform.libc_ver()[0] == "glibc"
+
+
+@pytest.fixture
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(machine, "_GROUPS", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    (tmp_path / "cpu").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("text, cores", [
+    ("max 100000", 8), ("150000 100000", 2), ("400000 100000", 4), ("1000 100000", 1),
+    ("6400000 100000", 8), ("", 8), ("nonsense", 8), ("1 0", 8), ("1 2 3", 8)])
+def test_a_container_of_version_2_limits(groups: Path, text: str, cores: int) -> None:
+    (groups / "cpu.max").write_text(text)
+    assert usable_cores() == cores
+
+
+@pytest.mark.parametrize("quota, cores", [("-1", 8), ("250000", 3), ("50000", 1), ("0", 8)])
+def test_a_container_of_version_1_limits(groups: Path, quota: str, cores: int) -> None:
+    (groups / "cpu" / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (groups / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    assert usable_cores() == cores
+
+
+def test_without_affinity_the_cores_are_counted(
+        groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    assert usable_cores() == 5
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1
+
+
+def test_freed_memory_is_kept_by_glibc_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert keep_freed_memory() == GLIBC
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not keep_freed_memory.__wrapped__()
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: object())  # musl has no mallopt
+    assert not keep_freed_memory.__wrapped__()
+
+
+@pytest.mark.skipif(not GLIBC, reason="other C libraries are left alone")
+def test_the_second_step_of_any_thread_gets_its_pages_without_a_fault() -> None:
+    script = """
+import resource, threading
+import numpy as np
+from tinygrad_llm.host.machine import keep_freed_memory
+
+def step():
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+    arrays = [np.ones(1 << 20) for _ in range(16)]  # 8 MiB each: three heaps of a thread
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
+
+def steps():
+    faults.append([step() for _ in range(4)])
+
+assert keep_freed_memory()
+faults = []
+steps()
+helper = threading.Thread(target=steps)
+helper.start()
+helper.join()
+for first, *others in faults:
+    assert first > 100 and max(others) < first / 20, faults
+"""
+    env = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0"}
+    subprocess.run([sys.executable, "-c", script], check=True, env=env, timeout=60)
+
+
+def finding(name: str) -> str:
+    """Return what the doctor found."""
+    return next(line for line in doctor.report().splitlines() if line.startswith(name))
+
+
+def test_the_doctor_tells_of_threads_and_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    blas = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "num_threads": 4,
+            "architecture": "SkylakeX"}
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [blas])
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    monkeypatch.delenv(THREADS_VARIABLE, raising=False)
+    assert finding("BLAS").endswith("openblas 0.3, 4 threads, SkylakeX kernels")
+    assert f"training uses {usable_cores()} thread" in finding("cores")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert finding("BLAS").endswith("SkylakeX kernels (OPENBLAS_CORETYPE=Haswell is set)")
+    monkeypatch.setenv(THREADS_VARIABLE, "3")
+    assert "training uses 3 threads, set by TINYGRAD_LLM_THREADS" in finding("cores")
+    monkeypatch.setenv(THREADS_VARIABLE, "many")
+    assert "must be a whole number from 1, got 'many'" in finding("cores")
+    monkeypatch.delenv(THREADS_VARIABLE)
+    monkeypatch.setattr("threadpoolctl.threadpool_info", list)
+    assert "training uses 1 thread, as BLAS" in finding("cores")
+    assert finding("BLAS").endswith("not recognised")
+
+
+def test_the_doctor_tells_of_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ("keeps it" in finding("freed memory")) == GLIBC
+    monkeypatch.setattr(doctor, "keep_freed_memory", lambda: False)
+    assert "glibc alone" in finding("freed memory")

@@ -1,0 +1,1 @@
+"""From tokens to the inputs and targets of a step."""

@@ -1,0 +1,1 @@
+"""From raw files to shards of tokens, resumable at any point."""

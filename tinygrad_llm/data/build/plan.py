@@ -1,0 +1,222 @@
+"""What a build is to do: its settings, its input, known by content, and the folder it may use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ... import __version__
+from ...host.errors import UserError
+from ...host.files import write_in_one_step
+from ..read.file_kinds import CHUNK
+from ..read.gather import STDIN, Unit, standard_input, units
+from ..tokens.shard_writer import SHARD_TOKENS
+from .resumable import Workers, key_of
+from .tasks import State, state_of
+
+UNIT = 2**24  # bytes of a file from which on it is read in slices, which may cut a long text
+BUNDLE = 2**22  # bytes of input that are worked on at a time
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """All that a build is determined by, besides the content of its files."""
+
+    sources: tuple[str, ...]
+    tokenizer: str | None = None  # a file or folder; None: one is trained
+    vocab_size: int = 8192  # of the one that is trained
+    pattern: str = "gpt2"  # what it splits text by
+    rules: str = "light"
+    languages: tuple[str, ...] = ()  # that are kept; none: all
+    keep_pii: bool = False
+    near_duplicates: float | None = 0.8  # Jaccard similarity from which on; None: exact ones only
+    decontaminate: tuple[str, ...] = ()  # evaluation files whose text must not be trained on
+    validation_share: float = 0.01
+    shard_tokens: int = SHARD_TOKENS
+    seed: int = 0
+    text_key: str | None = None  # the field of JSON lines and tables that holds the text
+
+    def __post_init__(self) -> None:
+        """Raise UserError for what no build can have."""
+        near, share = self.near_duplicates, self.validation_share
+        for name, holds, expected in [
+            ("sources", bool(self.sources), "at least one file, folder, or 'shakespeare'"),
+            ("near-duplicates", near is None or 0 < near <= 1, "in (0, 1]"),
+            ("validation-share", 0 <= share < 1, "in [0, 1)"),
+            ("shard-tokens", 1 <= self.shard_tokens <= 2**32, "in [1, 2**32]"),
+            ("seed", 0 <= self.seed < 2**64, "in [0, 2**64)"),
+            ("vocab-size", 256 < self.vocab_size <= 2**20, "in [257, 2**20]: the 256 bytes and "
+                                                           "the end of a text are always in it"),
+        ]:
+            if not holds:
+                value = getattr(self, name.replace("-", "_"))
+                raise UserError(f"{name} must be {expected}; got {value!r}")
+
+
+def check_parts(settings: BuildSettings) -> None:
+    """Raise UserError now for what would otherwise be found wrong after hours of cleaning."""
+    from ...text.cut.patterns import PATTERNS, splitter
+    from ...text.formats import load_tokenizer
+    from ..select.decontaminate import Decontaminator
+    from ..select.rules import rules
+
+    rules(settings.rules)
+    if settings.decontaminate:
+        Decontaminator(settings.decontaminate)
+    if settings.tokenizer is not None:
+        load_tokenizer(settings.tokenizer)
+    elif settings.pattern.isalnum() and settings.pattern not in PATTERNS:
+        raise UserError(f"unknown pattern {settings.pattern!r}; it can be {', '.join(PATTERNS)}, "
+                        "or a regular expression")
+    else:
+        splitter(settings.pattern)
+
+
+def finished(out: Path) -> dict[str, Any] | None:
+    """Return the report of a finished build. Raises UserError for a folder that is no build's."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; give --out a folder")
+    try:
+        report = json.loads((out / "report.json").read_bytes())
+        if isinstance(report, dict) and isinstance(report.get("key"), str):
+            return report
+    except FileNotFoundError:
+        if (out / "work" / "lock").exists() or not out.is_dir() or not any(out.iterdir()):
+            return None
+    except (ValueError, RecursionError):
+        pass
+    raise UserError(f"{out} holds files that no build has left; give --out another folder")
+
+
+def difference(done: dict[str, Any], settings: BuildSettings) -> str:
+    """Return in words what tells a finished build from the one that is asked for."""
+    before, now = done.get("settings", {}), json.loads(json.dumps(asdict(settings)))
+    names = [name for name in now if before.get(name) != now[name]]
+    if not names:
+        return "other input: files have changed since, or the program has"
+    return "other settings: " + ", ".join(
+        f"{name.replace('_', '-')} {before.get(name)!r} instead of {now[name]!r}" for name in names)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, all input known by its content."""
+
+    settings: BuildSettings
+    work: Path
+    bundles: tuple[tuple[str, int, tuple[Unit, ...]], ...]  # key, bytes, units
+    states: dict[str, State]  # of the files, before they were read for their digests
+    input: str  # a key of all units' content
+    unreadable: Counter[str]
+    tokenizer: Path | None  # the given one, as a file of ours
+    evaluation: str  # a key of the evaluation files' content
+
+    @property
+    def key(self) -> str:
+        """A name for all that decides the result."""
+        given = None if self.tokenizer is None else digest_of(self.tokenizer)
+        return key_of(__version__, asdict(self.settings), self.input, given, self.evaluation)
+
+
+def make_plan(settings: BuildSettings, work: Path, crew: Workers) -> Plan:
+    """Find the input, read it once for its digests, and cut it into bundles."""
+    unreadable: Counter[str] = Counter()
+    found = [_spooled(unit, work) for unit in units(
+        settings.sources, unreadable, unit_bytes=UNIT, without=work.parent)]
+    paths = sorted({unit.path for unit in found})
+    states = {path: state_of(path) for path in paths}
+    sizes = {path: state[0] if state else 0 for path, state in states.items()}
+    digests = {}
+    with crew.bar("looking", sum(sizes.values())) as bar, ThreadPoolExecutor(crew.workers) as pool:
+        for path, digest in zip(paths, pool.map(_digest_if_any, paths), strict=True):
+            digests[path] = digest
+            bar.update(sizes[path])
+    keys = {unit: key_of(unit.source, _named(unit), unit.kind, unit.start, unit.end,
+                         digests[unit.path]) for unit in found}
+    bundles = ((key_of([keys[unit] for unit in bundle]), size, bundle)
+               for size, bundle in _bundles(found, sizes))
+    return Plan(settings, work, tuple(bundles), states, key_of(list(keys.values())), unreadable,
+                _given_tokenizer(settings, work), _evaluation(settings))
+
+
+def _digest_if_any(path: str) -> str | None:
+    """Return a file's digest, None for one that cannot be read, which the cleaning will count."""
+    try:
+        return digest_of(path)
+    except OSError:
+        return None
+
+
+def _evaluation(settings: BuildSettings) -> str:
+    """Return a key of the evaluation files' content."""
+    if not settings.decontaminate:
+        return key_of()
+    return key_of([digest_of(unit.path) for unit in units(settings.decontaminate)])
+
+
+def _spooled(unit: Unit, work: Path) -> Unit:
+    """Return the unit itself; for standard input, which can be read once only, that of a copy."""
+    if unit.path != STDIN:
+        return unit
+    path, stream = work / "stdin", standard_input()
+    beginning = stream.read(CHUNK)
+    write_in_one_step(path, chain([beginning], iter(lambda: stream.read(CHUNK), b"")))
+    kind = "jsonl" if beginning.lstrip()[:1] == b"{" else unit.kind
+    return replace(unit, path=str(path), kind=kind)
+
+
+def _named(unit: Unit) -> str:
+    """Return what a unit's path is called, wherever the work folder is."""
+    return STDIN if unit.source == STDIN else unit.path
+
+
+def _bundles(found: Sequence[Unit], sizes: dict[str, int]
+             ) -> Iterable[tuple[int, tuple[Unit, ...]]]:
+    """Yield bundles of units in their order, with their size in bytes."""
+    parts = Counter(unit.path for unit in found)
+    bundle: list[Unit] = []
+    total = 0
+    for unit in found:
+        size = sizes[unit.path] // parts[unit.path]  # parts of one file are alike
+        if bundle and total + size > BUNDLE:
+            yield total, tuple(bundle)
+            bundle, total = [], 0
+        bundle.append(unit)
+        total += size
+    if bundle:
+        yield total, tuple(bundle)
+
+
+def digest_of(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _given_tokenizer(settings: BuildSettings, work: Path) -> Path | None:
+    """Return the given tokenizer as a tokenizer.json, unchanged where it is one; None without.
+
+    Raises UserError where a tokenizer.json cannot say what it does.
+    """
+    if settings.tokenizer is None:
+        return None
+    from ...text.formats import kind_of, load_tokenizer
+
+    given, path = Path(settings.tokenizer), work / "given-tokenizer.json"
+    file = given / "tokenizer.json" if given.is_dir() else given
+    if file.is_file() and kind_of(file) == "huggingface":
+        write_in_one_step(path, [file.read_bytes()])
+        return path
+    try:
+        load_tokenizer(given).save(path)
+    except UserError as error:
+        raise UserError(f"a built folder keeps its tokenizer as a tokenizer.json, which {given} "
+                        f"cannot become: {error}; give another --tokenizer") from error
+    return path

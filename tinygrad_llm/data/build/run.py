@@ -1,0 +1,226 @@
+"""From a folder of raw files to clean, deduplicated, tokenized shards.
+
+    gather -> clean -> find repeats -> select -> tokenizer -> encode -> shards -> report
+
+Input is read in bundles of about 4 MB, each a task for one process; what must know all documents
+(which repeat which) sees their digests and signatures only. So memory goes with the number of
+documents, a few bytes each, and not with their text. Every result is a file under OUT/work (see
+work.py): a build that was stopped, by Ctrl-C or by a crash, goes on when it is called again, and
+gives the same bytes. How many processes there are changes nothing but the time.
+
+The folder that comes out:
+
+    train/ val/      token shards (see shards.py)
+    tokenizer.json   the tokenizer, given or trained
+    report.json      what went in and what came out; written last: it says the rest is whole
+    report.html      the same, to be read by a person
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import __version__
+from ...host.errors import UserError
+from ...text.special import END_OF_TEXT
+from ...text.training.bpe import train_bpe
+from .plan import BuildSettings, Plan, check_parts, difference, digest_of, finished, make_plan
+from .publish import publish, write_shards
+from .repeats import find_repeats, rows_of
+from .report import summarize
+from .resumable import Workers, alone_in, keep_only, key_of
+from .tasks import (
+    TRAIN,
+    VALIDATION,
+    Cleaning,
+    CleanTask,
+    EncodeTask,
+    SelectTask,
+    clean,
+    draw_lots,
+    encode,
+    load_rows,
+    read_cleaned,
+    select,
+    write_array,
+)
+
+
+def build(settings: BuildSettings, out: str | Path, *, workers: int | None = None,
+          overwrite: bool = False, keep_work: bool = False, progress: bool = True
+          ) -> dict[str, Any]:
+    """Build the folder `out` and return its report; go on where a build was stopped.
+
+    Where `out` holds this very build already, nothing is done. Raises UserError for a folder with
+    another finished build, unless it is to be overwritten, for a folder with other things in it,
+    and where no document is left.
+    """
+    out = Path(out)
+    done = finished(out)
+    check_parts(settings)
+    with Workers(workers, progress) as crew, _work_folder(out) as work:
+        plan = make_plan(settings, work, crew)
+        if done is None or done["key"] != plan.key:
+            if done is not None and not overwrite:
+                raise UserError(f"{out} holds a finished build of {difference(done, settings)}; "
+                                "give --overwrite to replace it, or another --out")
+            (out / "report.json").unlink(missing_ok=True)  # from here on it is unfinished
+            done = _run(plan, out, crew)
+        if not keep_work:
+            shutil.rmtree(work)
+    return done
+
+
+@contextmanager
+def _work_folder(out: Path) -> Iterator[Path]:
+    """Make the folder for work, hold it against other builds, and give it.
+
+    Where a mistake is found before there was any work, it does not stay.
+    """
+    work = out / "work"
+    new = [folder for folder in (work, out, *out.parents) if not folder.exists()]
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with alone_in(work):
+            yield work
+    except UserError:
+        if work in new and not any(path.is_dir() for path in work.iterdir()):
+            shutil.rmtree(work)
+            for folder in new[1:]:
+                folder.rmdir()
+        raise
+
+
+def _run(plan: Plan, out: Path, crew: Workers) -> dict[str, Any]:
+    """Do all stages, each from the files of the one before."""
+    cleaned = clean_all(plan, crew)
+    repeats = repeat_all(plan, cleaned, crew)
+    selected = select_all(plan, cleaned, repeats, crew)
+    tokenizer = make_tokenizer(plan, selected, crew)
+    encoded = encode_all(plan, selected, tokenizer, crew)
+    written = write_shards(_stage(plan, "6-shards"), encoded, plan.settings.shard_tokens, crew)
+    told = summarize(plan, cleaned, repeats, selected, encoded, written)
+    return publish({"key": plan.key, **told}, written, tokenizer, out)
+
+
+def clean_all(plan: Plan, crew: Workers) -> list[CleanTask]:
+    """Clean every bundle. Raises UserError where no document is left."""
+    settings = plan.settings
+    how = Cleaning(settings.rules, settings.languages, settings.keep_pii, settings.text_key,
+                   signatures=settings.near_duplicates is not None)
+    folder = _stage(plan, "1-clean")
+    tasks = [CleanTask(folder / f"{key_of(__version__, key, asdict(how))}.json", size, units, how,
+                       tuple(plan.states[unit.path] for unit in units))
+             for key, size, units in plan.bundles]
+    keep_only(folder, {task.out.stem for task in tasks})
+    crew.run("cleaning", clean, tasks)
+    if not any(len(rows_of(task)) for task in tasks):
+        raise UserError(_nothing_left(tasks, plan.unreadable))
+    return tasks
+
+
+def _nothing_left(tasks: Sequence[CleanTask], unreadable: Counter[str]) -> str:
+    dropped, reasons = Counter[str](), Counter(unreadable)
+    for task in tasks:
+        counts = json.loads(task.out.read_bytes())
+        dropped.update({code: entry["documents"] for code, entry in counts["dropped"].items()})
+        reasons.update(counts["unreadable"])
+    told = ", ".join(f"{count} by the rule {code!r}" for code, count in dropped.most_common())
+    told = told or ", ".join(f"{why}: {count}" for why, count in reasons.most_common() if count)
+    return (f"no document is left after cleaning ({told or 'there was none'}); give other sources, "
+            "or less strict --rules or --languages")
+
+
+def repeat_all(plan: Plan, cleaned: Sequence[CleanTask], crew: Workers) -> Path:
+    """Find which documents repeat an earlier one, in all bundles together."""
+    folder = _stage(plan, "2-repeats")
+    key = key_of([task.out.stem for task in cleaned], plan.settings.near_duplicates)
+    path = folder / f"{key}.npy"
+    keep_only(folder, {key})
+    if not path.exists():
+        with crew.bar("deduplicating", 1, " table") as bar:
+            find_repeats(path, cleaned, plan.settings.near_duplicates)
+            bar.update()
+    return path
+
+
+def select_all(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path, crew: Workers
+               ) -> list[SelectTask]:
+    """Give every document its fate. Raises UserError where none is left to train on."""
+    settings, folder = plan.settings, _stage(plan, "3-select")
+    tasks, first = [], 0
+    for task in cleaned:
+        key = key_of(repeats.stem, task.out.stem, first, plan.evaluation,
+                     settings.validation_share, settings.seed)
+        tasks.append(SelectTask(
+            folder / f"{key}.npy", task.size, task.out, task.how.signatures, repeats, first,
+            settings.decontaminate, plan.evaluation, settings.validation_share, settings.seed))
+        first += len(rows_of(task))
+    keep_only(folder, {task.out.stem for task in tasks})
+    crew.run("selecting", select, tasks)
+    fates = np.sum([np.bincount(np.load(task.out), minlength=2)[:2] for task in tasks], axis=0)
+    if not fates[VALIDATION] and fates[TRAIN] > 1 and settings.validation_share > 0:
+        _hold_one_out(tasks)
+    if not fates[TRAIN]:
+        raise UserError("no document is left to train on: all are repeated, or in the evaluation "
+                        "files, or in the validation part; give more text, or a smaller "
+                        "--validation-share")
+    return tasks
+
+
+def _hold_one_out(tasks: Sequence[SelectTask]) -> None:
+    """Move the document whose lot is the lowest to the validation part, which has none."""
+    lowest = (1.0, 0, 0)
+    for number, task in enumerate(tasks):
+        fates = np.load(task.out)
+        lots = draw_lots(load_rows(task.cleaned, task.signatures)["digest"], task.seed)
+        for row in np.flatnonzero(fates == TRAIN).tolist():
+            lowest = min(lowest, (float(lots[row]), number, row))
+    _, number, row = lowest
+    fates = np.load(tasks[number].out)
+    fates[row] = VALIDATION
+    write_array(tasks[number].out, fates)
+
+
+def make_tokenizer(plan: Plan, selected: Sequence[SelectTask], crew: Workers) -> Path:
+    """Return the tokenizer's file: the given one's, or that of one trained on the training part."""
+    if plan.tokenizer is not None:
+        return plan.tokenizer
+    settings, folder = plan.settings, _stage(plan, "4-tokenizer")
+    key = key_of([task.out.stem for task in selected], settings.vocab_size, settings.pattern)
+    path = folder / f"{key}.json"
+    keep_only(folder, {key})
+    if not path.exists():
+        texts = (document["text"] for task in selected
+                 for document, fate in zip(read_cleaned(task.cleaned), np.load(task.out),
+                                           strict=True) if fate == TRAIN)
+        train_bpe(texts, settings.vocab_size, pattern=settings.pattern,
+                  special_tokens=[END_OF_TEXT], workers=crew.workers,
+                  progress=crew.progress).save(path)
+    return path
+
+
+def encode_all(plan: Plan, selected: Sequence[SelectTask], tokenizer: Path, crew: Workers
+               ) -> list[EncodeTask]:
+    """Turn the documents that stay into ids."""
+    folder, digest = _stage(plan, "5-encode"), digest_of(tokenizer)
+    tasks = [EncodeTask(folder / f"{key_of(task.out.stem, digest)}.npy", task.size, task.cleaned,
+                        task.out, tokenizer, digest) for task in selected]
+    keep_only(folder, {task.out.stem for task in tasks})
+    crew.run("encoding", encode, tasks)
+    return tasks
+
+
+def _stage(plan: Plan, name: str) -> Path:
+    folder = plan.work / name
+    folder.mkdir(exist_ok=True)
+    return folder

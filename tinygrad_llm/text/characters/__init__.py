@@ -1,0 +1,1 @@
+"""Characters: their spelling in files, their kinds, and where each came from."""

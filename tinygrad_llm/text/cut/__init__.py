@@ -1,0 +1,1 @@
+"""Where a text is cut before a model sees its pieces."""

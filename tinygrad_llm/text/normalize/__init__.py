@@ -1,0 +1,1 @@
+"""One spelling for texts that look alike or mean the same."""

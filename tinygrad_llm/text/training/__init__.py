@@ -1,0 +1,1 @@
+"""From texts to a tokenizer of one's own."""
