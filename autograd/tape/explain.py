@@ -148,7 +148,7 @@ def _op(op: Op) -> list[Block]:
                    ("code", source(op.forward))]
     elif isinstance(op, Fused):
         blocks += [("step", "Its rule"), ("code", source(op.rule) if op.rule else "none yet"),
-                   ("note", f"keeps {', '.join(saved_names(op)) or 'nothing'}, its arguments and "
+                   ("note", f"keeps {', '.join(saved_names(op.rule)) or 'nothing'}, its arguments and "
                             f"its options"),
                    ("note", "derivatives: the first by this rule, higher ones through the "
                             "reference"),
