@@ -7,35 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from .backend import Array, namespace
+from .backend import namespace
 from .broadcast import astype, sum_to
+from .deferred import Deferred, accumulate
 from .graph import Node, newest_first, sweep
 from .primitive import Op, Primitive
 from .tensor import STATE, Tensor, constant, recording, values
 
 NumPyArray = np.ndarray
-
-
-class Addend:
-    """A gradient that has not been made: it is written, or added, straight to where it belongs.
-
-    A rule may return one for a large argument, whose shape and dtype are those of the array `like`.
-    `write(total, add)` adds the gradient to such an array, or sets it to the gradient. `sparse`
-    tells that most of it is 0, so that making an array of it would be the larger part of the work.
-    """
-
-    __slots__ = ("dtype", "like", "shape", "sparse", "write")
-
-    def __init__(self, like: Array, write: Callable[[Array, bool], None],
-                 sparse: bool = False) -> None:
-        self.shape, self.dtype, self.like = like.shape, like.dtype, like
-        self.write, self.sparse = write, sparse
-
-    def array(self) -> Array:
-        """Return the gradient as an array."""
-        total = namespace(self.like).empty_like(self.like)
-        self.write(total, False)
-        return total
 
 
 def pull_back(
@@ -55,17 +34,18 @@ def pull_back(
     `record` they are Tensors, recorded in turn, and can be differentiated again. The graph is used
     up unless `record` or `retain`. What was recorded before the serial number `since` counts as
     leaves. `deliver(i, part)` receives each part of x_i's gradient as soon as it is made, an array
-    that may be shared or an `Addend`, instead of their sum being returned.
+    that may be shared or a `Deferred`, instead of their sum being returned.
     """
     gs = [seed(y, g, "pull_back") for y, g in zip(ys, gs, strict=True)]
     places: dict[Any, int] = {x.node: i for i, x in enumerate(wrt) if x.node is not None}
     hand_over = deliver and (lambda node, g: deliver(places[node], g))
-    gradients = _run(ys, gs, places.keys(), record, retain, since, hand_over)
+    gradients = _sweep_tensors(ys, gs, places.keys(), record, retain, since, hand_over)
     return [gradients.get(x.node) for x in wrt]  # type: ignore[arg-type]
 
 
-def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: Collection[Node] | None, record: bool,
-         retain: bool, since: int = 0, deliver: Any = None) -> dict[Node, Any]:
+def _sweep_tensors(ys: Sequence[Tensor], gs: Sequence[Any], wanted: Collection[Node] | None,
+                   record: bool, retain: bool, since: int = 0,
+                   deliver: Any = None) -> dict[Node, Any]:
     seeds: dict[Node, Any] = {}
     for y, g in zip(ys, gs, strict=True):
         if y.node is not None:
@@ -80,7 +60,7 @@ def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: Collection[Node] | Non
     def pull_any(node: Node, g: Any, members: Collection[Node]) -> list[Any]:
         parts = node.op.pull(node, g, members, record)
         of_arrays = isinstance(node.op, Op)  # a checkpoint's parts are not
-        parts = [part.array() if type(part) is Addend else part for part in parts]
+        parts = [part.array() if type(part) is Deferred else part for part in parts]
         if watch is not None and of_arrays:
             watch.pulled(node, g, parts)
         parts = _all_fitted(parts, node)
@@ -91,7 +71,7 @@ def _run(ys: Sequence[Tensor], gs: Sequence[Any], wanted: Collection[Node] | Non
 
     with recording(record):
         gradients = sweep(order, seeds, pull_any if record or watch is not None else _pull_plain,
-                          (lambda a, b, owned: a + b) if record else _add, wanted,
+                          (lambda a, b, owned: a + b) if record else accumulate, wanted,
                           release=not (record or retain), since=since, deliver=deliver)
     return gradients if record else _unshared(gradients, gs)
 
@@ -121,7 +101,7 @@ def _unshared(gradients: dict[Node, Any], gs: Sequence[Any]) -> dict[Node, Any]:
     """
     taken = {id(values(g)) for g in gs}
     for node, g in gradients.items():
-        if isinstance(g, Addend):
+        if isinstance(g, Deferred):
             gradients[node] = g = g.array()
         if isinstance(g, np.generic):
             gradients[node] = np.asarray(g)
@@ -140,7 +120,7 @@ def _fitted(part: Any, parent: Node | None, name: str) -> Any:
     """Sum a gradient over broadcast axes and cast it to its parent's dtype, where that differs."""
     if part is None or parent is None:
         return None
-    if type(part) is Addend and (parent.op or parent.hooks or part.dtype != parent.dtype):
+    if type(part) is Deferred and (parent.op or parent.hooks or part.dtype != parent.dtype):
         part = part.array()  # only a leaf's gradient is nothing but a sum
     try:
         if part.shape != parent.shape:
@@ -152,17 +132,6 @@ def _fitted(part: Any, parent: Node | None, name: str) -> Any:
             f"{name}: its rule returned a gradient of {got} for an argument of shape "
             f"{parent.shape}; expected that shape, or one that the argument broadcasts to"
         ) from error
-
-
-def _add(a: Array, b: Array, owned: bool) -> Array:
-    if type(b) is Addend:
-        a = a.array() if type(a) is Addend else a if owned else a.copy()
-        b.write(a, True)
-        return a
-    if owned and a.shape:
-        a += b
-        return a
-    return (a.array() if type(a) is Addend else a) + b
 
 
 def seed(y: Tensor, g: Any, name: str) -> Any:
@@ -196,7 +165,7 @@ def backward(y: Tensor, g: Any = None, *, record: bool = False, retain: bool = F
             "requires_grad=True, or was computed inside no_grad()"
         )
     start = seed(y, g, "backward")
-    for leaf, gradient in _run([y], [start], None, record, retain).items():
+    for leaf, gradient in _sweep_tensors([y], [start], None, record, retain).items():
         x = leaf.owner()  # type: ignore[attr-defined]
         if x is not None:
             if x.shape != leaf.shape:

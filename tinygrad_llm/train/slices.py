@@ -28,7 +28,8 @@ from threading import Condition
 
 from autograd import Tensor, fold_in, namespace, no_grad
 from autograd.backend import Array
-from autograd.backward import Addend, pull_back
+from autograd.backward import pull_back
+from autograd.deferred import Deferred
 
 from ..host.threads import each
 from ..models import GPT
@@ -60,14 +61,14 @@ class OrderedSum:
         self.totals = totals
         self.shards = shards
         self.added = [0] * len(totals)  # how many parts; the number of the next
-        self.waiting: list[dict[int, Array | Addend]] = [{} for _ in totals]
+        self.waiting: list[dict[int, Array | Deferred]] = [{} for _ in totals]
         self.waiting_bytes = 0
         self.ended: set[int] = set()  # shards that will give no more
         self.changed = Condition()
 
-    def add(self, number: int, place: int, part: Array | Addend) -> None:
+    def add(self, number: int, place: int, part: Array | Deferred) -> None:
         """Add part `number` (0, 1, ...) to the total of a place, once those before it are in."""
-        if number != self.added[place] and isinstance(part, Addend) and not part.sparse:
+        if number != self.added[place] and isinstance(part, Deferred) and not part.sparse:
             part = part.array()  # or all the work of it would be left to who comes later
         with self.changed:
             if number < self.shards and self.waiting_bytes > _AHEAD:
@@ -77,7 +78,7 @@ class OrderedSum:
                 self.waiting[place][number] = part
                 self.waiting_bytes += _bytes(part)
                 return
-        following: Array | Addend | None = part
+        following: Array | Deferred | None = part
         while following is not None:  # nobody else adds here: it is not told yet who is next
             self._put(place, following)
             with self.changed:
@@ -92,9 +93,9 @@ class OrderedSum:
             self.ended.add(shard)
             self.changed.notify_all()
 
-    def _put(self, place: int, part: Array | Addend) -> None:
+    def _put(self, place: int, part: Array | Deferred) -> None:
         total, add = self.totals[place], self.added[place] > 0
-        if isinstance(part, Addend):
+        if isinstance(part, Deferred):
             part.write(total, add)
         elif add:
             total += part
@@ -146,8 +147,8 @@ def loss_and_gradients(model: GPT, parameters: Sequence[Tensor], inputs: Array, 
     return loss
 
 
-def _bytes(part: Array | Addend) -> int:
-    return 0 if isinstance(part, Addend) else int(part.nbytes)
+def _bytes(part: Array | Deferred) -> int:
+    return 0 if isinstance(part, Deferred) else int(part.nbytes)
 
 
 def mean_loss(model: GPT, batch_at: Callable[[int], tuple[Array, Array]], count: int,
