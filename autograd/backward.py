@@ -58,6 +58,7 @@ def _sweep_tensors(ys: Sequence[Tensor], gs: Sequence[Any], wanted: Collection[N
     watch = STATE.watch
 
     def pull_any(node: Node, g: Any, members: Collection[Node]) -> list[Any]:
+        g = g.array() if type(g) is Deferred else g
         parts = node.op.pull(node, g, members, record)
         of_arrays = isinstance(node.op, Op)  # a checkpoint's parts are not
         parts = [part.array() if type(part) is Deferred else part for part in parts]
@@ -79,6 +80,8 @@ def _sweep_tensors(ys: Sequence[Tensor], gs: Sequence[Any], wanted: Collection[N
 def _pull_plain(node: Node, g: Any, members: Collection[Node]) -> Sequence[Any]:
     """Do what `pull_any` does, for most nodes in one loop: this is where small ops spend time."""
     op = node.op
+    if type(g) is Deferred:
+        g = g.array()
     if type(op) is not Primitive or op.joint or not op.rules:
         return _all_fitted(op.pull(node, g, members, False), node)
     parts: list[Any] = []
@@ -120,8 +123,8 @@ def _fitted(part: Any, parent: Node | None, name: str) -> Any:
     """Sum a gradient over broadcast axes and cast it to its parent's dtype, where that differs."""
     if part is None or parent is None:
         return None
-    if type(part) is Deferred and (parent.op or parent.hooks or part.dtype != parent.dtype):
-        part = part.array()  # only a leaf's gradient is nothing but a sum
+    if type(part) is Deferred and (parent.hooks or part.dtype != parent.dtype):
+        part = part.array()
     try:
         if part.shape != parent.shape:
             part = sum_to(part, parent.shape)

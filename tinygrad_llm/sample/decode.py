@@ -34,7 +34,7 @@ import numpy as np
 from autograd import Tensor, no_grad
 from autograd.backend import Array
 
-from ..functional import flash_attention, linear
+from ..functional import attention, linear, split_heads
 from ..models import GPT
 from ..models.gpt import Block
 from ..nn import MLP, CausalSelfAttention, Embedding, LayerNorm, Linear
@@ -116,7 +116,10 @@ class Decoder:
                 _, k, v = np.split(qkv.data[0], 3, axis=1)
                 np.multiply(k.T, self.scale, out=layer.keys[:, :size])
                 layer.values[:size] = v
-                x = x + block.attn.out(flash_attention(qkv, heads=self.heads))
+                depth = x.shape[2] // self.heads
+                mixed = attention(*(split_heads(qkv, first=i * self.heads, count=self.heads,
+                                                depth=depth) for i in range(3)))
+                x = x + block.attn.out(mixed.reshape(x.shape))
                 x = x + block.mlp(block.ln_2(x))
             return linear(self.model.ln_f(x[:, -1]), self.model.head).data[0]
 

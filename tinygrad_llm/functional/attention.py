@@ -1,0 +1,170 @@
+r"""Causal attention of queries to keys and values, with grouped heads, a window, documents, a cap.
+
+For each head, with rows $q_i$ for the queries i = 1..T and $k_j, v_j$ for the keys j = 1..S, of
+length D each, and $V_i$ the keys that query i sees:
+
+$$s_{ij} = \alpha\, q_i \cdot k_j, \qquad
+p_{ij} = \frac{e^{s_{ij}}}{\sum_{l \in V_i} e^{s_{il}}} \;\; (j \in V_i), \qquad
+o_i = \sum_{j \in V_i} p_{ij}\,v_j$$
+
+and $p_{ij} = 0$ elsewhere. $\alpha$ is $1/\sqrt D$ unless given. Query i stands at the place $i +
+\text{offset}$ of the keys, and sees the key there and those before it, or the last `window` of
+these, or those of its document. With a soft cap c, $c \tanh(s_{ij} / c)$ takes the place of
+$s_{ij}$, so no score exceeds c. With dropout, p is multiplied by its mask m before the last sum;
+below, $\tilde p = m \odot p$. Of H heads of queries and G of keys, head h of queries reads head
+$\lfloor h G / H \rfloor$ of keys.
+
+The differentials, and their adjoints in the reverse order, with g the incoming gradient:
+
+1. $do = d\tilde p\,V + \tilde p\,dV$, so $\bar V = \tilde p^\top g$ and
+   $\bar p = m \odot (g V^\top)$.
+2. Softmax: $dp_{ij} = p_{ij}(ds_{ij} - \sum_l p_{il}\,ds_{il})$, so
+   $\bar s_{ij} = p_{ij}(\bar p_{ij} - \delta_i)$ with $\delta_i = \sum_l p_{il}\,\bar p_{il} =
+   \sum_l \tilde p_{il}\,g_i \cdot v_l = g_i \cdot o_i$: D products in place of S.
+3. The cap: $\bar s_{ij}$ is multiplied by $1 - \tanh^2(s_{ij} / c)$.
+4. $ds = \alpha\,(dQ\,K^\top + Q\,dK^\top)$, so $\bar Q = \alpha\,\bar s K$ and
+   $\bar K = \alpha\,\bar s^\top Q$.
+
+A key that several heads of queries read receives the sum of what each gives. Kept: q, k, v, o, p,
+m, and the slope of the cap.
+
+Where p is exactly 0 so is $\bar s$: the gradient with respect to a key that is not seen is exactly
+zero. Trap: scores must be hidden before the maximum is taken, or a large hidden one makes every
+visible exponential underflow.
+
+Sources: Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, section 3.2; $\delta$ from
+Dao et al., "FlashAttention", arXiv:2205.14135, appendix B.2; grouped heads from Ainslie et al.,
+"GQA", arXiv:2305.13245, section 2.2; the window from Beltagy, Peters, Cohan, "Longformer",
+arXiv:2004.05150, section 3.1; the cap from Gemma Team, "Gemma 2", arXiv:2408.00118, section 2.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+import autograd
+from autograd import fused, namespace
+from autograd.backend import Array
+from autograd.tensor import values
+
+from .dropout import keep_mask
+
+
+def reference(q: Any, k: Any, v: Any, /, *, offset: Any = None, window: int | None = None,
+              documents: Any = None, scale: float | None = None, soft_cap: float | None = None,
+              dropout: float = 0.0, key: int | None = None) -> Any:
+    """The definition, in primitives."""
+    (batch, time, heads, depth), groups = q.shape, k.shape[2]
+    q, k, v = (autograd.transpose(x, (0, 2, 1, 3)) for x in (q, k, v))
+    k, v = (autograd.repeat(x, heads // groups, 1) for x in (k, v))  # B, H, S, D
+    s = (1 / sqrt(depth) if scale is None else scale) * (q @ autograd.swapaxes(k, -1, -2))
+    if soft_cap is not None:
+        s = soft_cap * autograd.tanh(s / soft_cap)
+    seen = visible(values(q), k.shape[2], offset, window, documents)
+    s = autograd.where(seen, s, -np.inf)
+    p = autograd.exp(s - autograd.logsumexp(s, -1, keepdims=True))
+    if dropout and key is not None:
+        p = p * keep_mask(p.shape, dropout, key, values(p))
+    return autograd.transpose(p @ v, (0, 2, 1, 3))
+
+
+@fused(reference)
+def attention(q: Array, k: Array, v: Array, /, *, offset: Any = None, window: int | None = None,
+              documents: Array | None = None, scale: float | None = None,
+              soft_cap: float | None = None, dropout: float = 0.0, key: int | None = None) -> Any:
+    """Return what each query attends to: o (B, T, H, D) for q (B, T, H, D), k and v (B, S, G, D).
+
+    G divides H. `offset` is the place of the first query among the keys, an integer or one for
+    each sequence, (B,); without it the last query stands at the last key. A query sees the last
+    `window` keys up to its own place, or all; and with `documents`, integers (B, S), only keys
+    whose number is that of its own place. `scale` is 1 / sqrt(D) unless given. `dropout` acts on
+    the probabilities where a `key` is given. Raises ValueError where shapes or options do not fit.
+    """
+    xp, groups = namespace(q), k.shape[2]
+    alpha = 1 / sqrt(q.shape[3]) if scale is None else scale
+    q, k, v = by_group(q, groups), by_group(k, groups), by_group(v, groups)
+    m = slope = None
+    s = alpha * (q @ k.swapaxes(-1, -2))  # B, G, R, T, S
+    if soft_cap is not None:
+        t = xp.tanh(s / soft_cap)
+        s, slope = soft_cap * t, 1 - t * t
+    seen = visible(q, k.shape[3], offset, window, documents)
+    s = xp.where(seen[..., None, :, :], s, -np.inf)
+    e = xp.exp(s - (s.max(-1, keepdims=True) if k.shape[3] else 0))
+    p = e / e.sum(-1, keepdims=True)
+    if dropout and key is not None:
+        m = keep_mask(p.shape, dropout, key, p)
+    o = (p if m is None else m * p) @ v
+    return ungroup(o), (q, k, v, o, p, m, slope, alpha)
+
+
+@attention.vjp
+def backward(g: Array, saved: Any) -> tuple[Array, Array, Array]:
+    """Return the gradients of q, k and v."""
+    q, k, v, o, p, m, slope, alpha = saved
+    g = by_group(g, k.shape[1])
+    dv = (p if m is None else m * p).swapaxes(-1, -2) @ g
+    dp = g @ v.swapaxes(-1, -2)
+    dp = dp if m is None else m * dp
+    delta = (g * o).sum(-1, keepdims=True)
+    ds = p * (dp - delta)
+    ds = alpha * (ds if slope is None else slope * ds)
+    dq, dk = ds @ k, ds.swapaxes(-1, -2) @ q
+    return ungroup(dq), ungroup(dk.sum(2, keepdims=True)), ungroup(dv.sum(2, keepdims=True))
+
+
+def by_group(x: Array, groups: int) -> Array:
+    """Return x (B, T, H, D) as a view (B, G, R, T, D): R heads for each of G heads of keys."""
+    batch, time, heads, depth = x.shape
+    return x.reshape(batch, time, groups, heads // groups, depth).transpose(0, 2, 3, 1, 4)
+
+
+def ungroup(x: Array) -> Array:
+    """Return x (B, G, R, T, D) as (B, T, H, D)."""
+    batch, groups, repeats, time, depth = x.shape
+    return x.transpose(0, 3, 1, 2, 4).reshape(batch, time, groups * repeats, depth)
+
+
+def visible(q: Array, keys: int, offset: Any = None, window: int | None = None,
+            documents: Array | None = None) -> Array:
+    """Return which of the keys each query of q (B, ..., T, D) sees: booleans (B or 1, 1, T, S)."""
+    xp, time = namespace(q), q.shape[-2]
+    first = keys - time if offset is None else offset
+    i = xp.arange(time)[:, None] + (first[:, None, None] if getattr(first, "ndim", 0) else first)
+    j = xp.arange(keys)
+    seen = j <= i
+    if window is not None:
+        seen = seen & (j > i - window)
+    if documents is not None:
+        places = xp.broadcast_to(i, (len(documents), time, 1))[..., 0]
+        own = xp.take_along_axis(documents, places, 1)
+        seen = seen & (own[..., None] == documents[:, None])
+    return seen.reshape(-1, 1, time, keys)
+
+
+@attention.check
+def check(q: Array, k: Array, v: Array, /, *, offset: Any = None, window: int | None = None,
+          documents: Array | None = None, soft_cap: float | None = None, **_: Any) -> None:
+    """Raise ValueError where shapes or options do not fit."""
+    if q.ndim != 4 or k.ndim != 4 or k.shape != v.shape or (
+            (q.shape[0], q.shape[3]) != (k.shape[0], k.shape[3])
+            or not q.shape[3] or not k.shape[2] or q.shape[2] % k.shape[2]):
+        raise ValueError(f"attention: expected q (B, T, H, D), k and v (B, S, G, D) with G dividing "
+                         f"H, got {q.shape}, {k.shape} and {v.shape}")
+    time, keys = q.shape[1], k.shape[1]
+    if getattr(offset, "shape", ()) not in ((), q.shape[:1]):
+        raise ValueError(f"attention: expected an offset or one for each of {len(q)} sequences, "
+                         f"got shape {offset.shape}")
+    if time > keys or (isinstance(offset, (int, np.integer)) and not 0 <= offset <= keys - time):
+        raise ValueError(f"attention: each of {time} queries needs its own place among {keys} "
+                         f"keys, got offset {offset}; it may be 0 to {keys - time}")
+    if window is not None and window < 1:
+        raise ValueError(f"attention: a window has at least 1 key, got {window}")
+    if soft_cap is not None and not soft_cap > 0:
+        raise ValueError(f"attention: a soft cap lies above 0, got {soft_cap}")
+    if documents is not None and documents.shape != k.shape[:2]:
+        raise ValueError(f"attention: expected a document's number for each key, {k.shape[:2]}, "
+                         f"got {documents.shape}")

@@ -1,0 +1,53 @@
+r"""Some heads of packed rows.
+
+A projection that makes queries, keys and values at once has them side by side in its rows:
+
+$$Y_{bthd} = X_{bt,\,(f + h) D + d}, \qquad h = 0..n-1,$$
+
+heads f to f + n - 1, of D numbers each. This is a view: no number is copied. Kept: nothing but
+where they lie.
+
+What is picked sends its gradient back to where it came from, $\bar X_{bt,\,(f + h) D + d} = g_{bthd}$,
+and the rest of $\bar X$ is zero: other heads are picked by other calls, and their parts add up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import autograd
+from autograd import fused, namespace
+from autograd.backend import Array
+
+
+def reference(x: Any, /, *, first: int, count: int, depth: int) -> Any:
+    """The definition, in primitives."""
+    picked = x[..., first * depth : (first + count) * depth]
+    return autograd.reshape(picked, (*x.shape[:-1], count, depth))
+
+
+@fused(reference)
+def split_heads(x: Array, /, *, first: int, count: int, depth: int) -> Any:
+    """Return `count` heads of x (B, T, W) from head `first` on, a view (B, T, count, D).
+
+    D is `depth`. Raises ValueError where the rows are shorter.
+    """
+    picked = x[..., first * depth : (first + count) * depth]
+    return picked.reshape(*x.shape[:-1], count, depth), (x, first * depth)
+
+
+@split_heads.vjp
+def backward(g: Array, saved: Any) -> Array:
+    """Return the gradient of x."""
+    x, start = saved
+    dx = namespace(x).zeros_like(x)
+    dx[..., start : start + g.shape[-2] * g.shape[-1]] = g.reshape(*g.shape[:-2], -1)
+    return dx
+
+
+@split_heads.check
+def check(x: Array, /, *, first: int, count: int, depth: int) -> None:
+    """Raise ValueError unless the rows hold these heads."""
+    if not x.ndim or first < 0 or count < 1 or depth < 1 or (first + count) * depth > x.shape[-1]:
+        raise ValueError(f"split_heads: heads {first} to {first + count - 1} of {depth} numbers do "
+                         f"not lie in rows of {x.shape[-1] if x.ndim else 0}")
