@@ -7,8 +7,8 @@ $$Y_{bthd} = X_{bt,\,(f + h) D + d}, \qquad h = 0..n-1,$$
 heads f to f + n - 1, of D numbers each. This is a view: no number is copied. Kept: nothing but
 where they lie.
 
-What is picked sends its gradient back to where it came from, $\bar X_{bt,\,(f + h) D + d} = g_{bthd}$,
-and the rest of $\bar X$ is zero: other heads are picked by other calls, and their parts add up.
+Each number picked sends its gradient back to its place, $\bar X_{bt,\,(f + h) D + d} = g_{bthd}$,
+and the rest of $\bar X$ is zero: other calls pick other heads, and their gradients are added.
 """
 
 from __future__ import annotations
