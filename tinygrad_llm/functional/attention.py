@@ -145,7 +145,7 @@ def visible(q: Array, keys: int, offset: Any = None, window: int | None = None,
         places = xp.broadcast_to(i, (len(documents), time, 1))[..., 0]
         own = xp.take_along_axis(documents, places, 1)
         seen = seen & (own[..., None] == documents[:, None])
-    return seen.reshape(-1, 1, time, keys)
+    return seen[:, None] if seen.ndim == 3 else seen[None, None]
 
 
 @attention.check

@@ -40,8 +40,9 @@ def split_heads(x: Array, /, *, first: int, count: int, depth: int) -> Any:
 def backward(g: Array, saved: Any) -> Array:
     """Return the gradient of x."""
     x, start = saved
+    *lead, count, depth = g.shape
     dx = namespace(x).zeros_like(x)
-    dx[..., start : start + g.shape[-2] * g.shape[-1]] = g.reshape(*g.shape[:-2], -1)
+    dx[..., start : start + count * depth] = g.reshape(*lead, count * depth)
     return dx
 
 
