@@ -11,12 +11,12 @@ from . import arithmetic as e
 from . import index, piecewise, products, reduce, shape, sorting
 
 
-def _plain(op: Callable[..., Any]) -> Callable[..., Any]:
+def _method(op: Callable[..., Any]) -> Callable[..., Any]:
     return lambda self, *args, **options: op(self, *args, **options)
 
 
 def _infix(op: Callable[..., Any]) -> Callable[[Any, Any], Any]:
-    return lambda self, other: op(self, other)  # half as long to call as `_plain`
+    return lambda self, other: op(self, other)  # half as long to call as `_method`
 
 
 def _reflected(op: Callable[..., Any]) -> Callable[[Any, Any], Any]:
@@ -68,7 +68,7 @@ _PROPERTIES: dict[str, Callable[[Any], Any]] = {
 }
 
 for _name, _op in {**_OPERATORS, **_METHODS}.items():
-    setattr(Tensor, _name, _plain(_op))
+    setattr(Tensor, _name, _method(_op))
 for _name, _op in _REFLECTED.items():
     setattr(Tensor, f"__{_name}__", _infix(_op))
     setattr(Tensor, f"__r{_name}__", _reflected(_op))
