@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LARGEST", "literal", "source_of"]
+__all__ = ["LARGEST", "exact_literal", "source_of"]
 
 LARGEST = 2000
 """How many numbers a file may hold."""
 
 
-def literal(x: Any) -> str:
+def exact_literal(x: Any) -> str:
     """Return source that evaluates to x, exactly; raises ValueError where there is none."""
     if isinstance(x, (np.ndarray, np.generic)):
         numbers = _numbers(x)
@@ -33,10 +33,10 @@ def literal(x: Any) -> str:
     if isinstance(x, type) and x.__module__ in ("numpy", "builtins"):
         return f"np.{x.__name__}" if x.__module__ == "numpy" else x.__name__
     if isinstance(x, (tuple, list)):
-        inside = ", ".join(map(literal, x))
+        inside = ", ".join(map(exact_literal, x))
         return f"[{inside}]" if isinstance(x, list) else f"({inside}{',' * (len(x) == 1)})"
     if isinstance(x, slice):
-        return f"slice({literal(x.start)}, {literal(x.stop)}, {literal(x.step)})"
+        return f"slice({exact_literal(x.start)}, {exact_literal(x.stop)}, {exact_literal(x.step)})"
     if x is None or x is Ellipsis or isinstance(x, (bool, int, float, str)):
         return repr(x)
     raise ValueError(f"an argument of type {type(x).__name__} cannot be written as source")
