@@ -19,7 +19,7 @@ from tqdm import tqdm
 from autograd import fold_in
 
 from ..data import Batches, read_corpus
-from ..data.batches.epochs import ShardBatches
+from ..data.batches.epochs import EpochBatches
 from ..data.prepared import (
     AnyTokenizer,
     Prepared,
@@ -147,11 +147,11 @@ def _usable(data: Prepared, context: int) -> Prepared:
     return replace(data, validation=None) if short else data
 
 
-def _batches(config: TrainConfig, tokens: Tokens, use: int) -> Batches | ShardBatches:
+def _batches(config: TrainConfig, tokens: Tokens, use: int) -> Batches | EpochBatches:
     """Return the batches of one use of the seed: of shards, every window once an epoch."""
     settings = (config.batch, config.context, fold_in(config.seed, use))
     if isinstance(tokens, ShardedTokens):
-        return ShardBatches(tokens, *settings)
+        return EpochBatches(tokens, *settings)
     return Batches(tokens, *settings)
 
 
@@ -205,7 +205,7 @@ def train(run: Run, say: Callable[[str], None] = tqdm.write, threads: int | None
     return finished
 
 
-def _step(run: Run, batches: Batches | ShardBatches, lr: float) -> tuple[float, float]:
+def _step(run: Run, batches: Batches | EpochBatches, lr: float) -> tuple[float, float]:
     config = run.config
     key = fold_in(fold_in(config.seed, _DROPOUT), run.step) if config.dropout else None
     try:

@@ -204,8 +204,8 @@ def test_a_product_has_the_same_bits_whether_it_is_added_or_set(
     b = rng.normal(size=shape[1:]).astype(np.float32)
     start = rng.normal(size=(shape[0], shape[2])).astype(np.float32)
     made, added = np.empty_like(start), start.copy()
-    parallel.put_product(a, b, made, False)
-    parallel.put_product(a, b, added, True)
+    parallel.write_product(a, b, made, False)
+    parallel.write_product(a, b, added, True)
     np.testing.assert_allclose(made, a @ b, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(added, start + made)
 
