@@ -710,3 +710,18 @@ def test_a_blas_that_counts_for_each_thread_is_held_in_each(
     with workers(3):
         assert each(3, lambda i: (arrive(), library.num_threads)[1]) == [1, 1, 1]
     assert library.num_threads == 5
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 3), (70, 9, 33), (1, 4, 1), (0, 3, 2), (100, 384, 31)])
+def test_a_product_has_the_same_bits_whether_it_is_added_or_set(
+        shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_threads, "_TERM_BYTES", 1000)
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=shape[1::-1]).astype(np.float32).T
+    b = rng.normal(size=shape[1:]).astype(np.float32)
+    start = rng.normal(size=(shape[0], shape[2])).astype(np.float32)
+    made, added = np.empty_like(start), start.copy()
+    host_threads.write_product(a, b, made, False)
+    host_threads.write_product(a, b, added, True)
+    np.testing.assert_allclose(made, a @ b, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(added, start + made)
