@@ -224,6 +224,21 @@ def test_large_products_and_blocks_are_cut_as_they_come() -> None:
     np.testing.assert_allclose(y, x @ x.T, rtol=1e-3, atol=1)
 
 
+@pytest.mark.parametrize("shape", [(7, 5, 3), (70, 9, 33), (1, 4, 1), (0, 3, 2), (100, 384, 31)])
+def test_a_product_has_the_same_bits_whether_it_is_added_or_set(
+        shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_threads, "_TERM_BYTES", 1000)
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=shape[1::-1]).astype(np.float32).T
+    b = rng.normal(size=shape[1:]).astype(np.float32)
+    start = rng.normal(size=(shape[0], shape[2])).astype(np.float32)
+    made, added = np.empty_like(start), start.copy()
+    host_threads.write_product(a, b, made, False)
+    host_threads.write_product(a, b, added, True)
+    np.testing.assert_allclose(made, a @ b, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(added, start + made)
+
+
 # inside a piece
 
 def test_pieces_are_not_cut_again_but_a_single_one_may_be() -> None:
