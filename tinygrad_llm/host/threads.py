@@ -73,7 +73,7 @@ class Pool:
         """
         results: list[Any] = [None] * count
         failed: list[tuple[bool, int, BaseException]] = []
-        turns, switches = counter(), dict(vars(STATE))
+        turns = counter()
 
         def take_pieces() -> None:
             while not failed and (i := next(turns)) < count:
@@ -84,10 +84,7 @@ class Pool:
 
         jobs: list[Future[None]] = []
         try:
-            if self.helpers is not None and self.process == os.getpid():  # a fork has no threads
-                for _ in range(min(self.threads, count) - 1):
-                    jobs.append(self.helpers.submit(copy_context().run, _help, take_pieces,
-                                                    switches))
+            self._call_helpers(min(self.threads, count) - 1, take_pieces, jobs)
             _LOCAL.in_piece = True
             take_pieces()
             _wait_for(jobs)
@@ -96,12 +93,17 @@ class Pool:
             _wait_for(jobs)
         finally:
             _LOCAL.in_piece = False
-        try:
-            if failed:
-                raise min(failed)[2]
-            return results
-        finally:
-            failed.clear()  # the error's frames refer to the list: no circle
+        _raise_first(failed)
+        return results
+
+    def _call_helpers(self, number: int, take_pieces: Callable[[], None],
+                      jobs: list[Future[None]]) -> None:
+        """Have helpers take pieces; each job is noted at once, as an interrupt may come next."""
+        if self.helpers is None or self.process != os.getpid():  # a fork has no threads
+            return
+        switches = dict(vars(STATE))
+        for _ in range(number):
+            jobs.append(self.helpers.submit(copy_context().run, _help, take_pieces, switches))
 
     def close(self) -> None:
         """End the threads."""
@@ -123,6 +125,15 @@ def _help(take_pieces: Callable[[], None], switches: dict[str, Any]) -> None:
         take_pieces()
     finally:
         vars(STATE).clear()
+
+
+def _raise_first(failed: list[tuple[bool, int, BaseException]]) -> None:
+    """Raise the error of the first piece that failed, if any; the order puts interrupts first."""
+    try:
+        if failed:
+            raise min(failed)[2]
+    finally:
+        failed.clear()  # the error's frames refer to the list: no circle
 
 
 def _wait_for(jobs: list[Future[None]]) -> None:

@@ -90,13 +90,7 @@ def summarize(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path,
               selected: Sequence[SelectTask], encoded: Sequence[EncodeTask], written: WrittenShards
               ) -> dict[str, Any]:
     """Return the report of a build."""
-    counts = Counts(unreadable=Counter(plan.unreadable))
-    for clean, select, encode in zip(cleaned, selected, encoded, strict=True):
-        tally = json.loads(clean.out.read_bytes())
-        counts.add_tally(tally)
-        counts.add_bundle(tally["sources"], rows_of(clean), np.load(select.out),
-                          np.load(encode.out))
-        counts.contaminated += json.loads(select.out.with_suffix(".json").read_bytes())
+    counts = _count_all(plan.unreadable, cleaned, selected, encoded)
     return {
         "settings": asdict(plan.settings),
         "versions": _versions(),
@@ -113,6 +107,19 @@ def summarize(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path,
         "lengths": [counts.lengths[k] for k in range(max(counts.lengths, default=0) + 1)],
         "tokens": _tokens(Tokenizer.load(encoded[0].tokenizer), written, counts),
     }
+
+
+def _count_all(unreadable: Counter[str], cleaned: Sequence[CleanTask],
+               selected: Sequence[SelectTask], encoded: Sequence[EncodeTask]) -> Counts:
+    """Return what all bundles hold together, with what could not even be opened."""
+    counts = Counts(unreadable=Counter(unreadable))
+    for clean, select, encode in zip(cleaned, selected, encoded, strict=True):
+        tally = json.loads(clean.out.read_bytes())
+        counts.add_tally(tally)
+        counts.add_bundle(tally["sources"], rows_of(clean), np.load(select.out),
+                          np.load(encode.out))
+        counts.contaminated += json.loads(select.out.with_suffix(".json").read_bytes())
+    return counts
 
 
 def _funnel(counts: Counts) -> list[dict[str, Any]]:
