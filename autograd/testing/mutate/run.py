@@ -18,6 +18,7 @@ from typing import Any
 from ...fused import plain_ops
 from ...primitive import Nondifferentiable, registry
 from ...tensor import STATE
+from ..cases import CASES
 from ..opcase import OpCase
 from .equivalent import EQUIVALENT
 from .plant import Unit, find_units, mutate
@@ -92,8 +93,6 @@ class Session:
 
     def __init__(self, settings: Settings, cases: Mapping[str, OpCase] | None = None,
                  equivalent: Mapping[tuple[str, str], str] | None = None) -> None:
-        from ..cases import CASES
-
         self.settings = settings
         given, self.excused = dict(cases or {}), {**EQUIVALENT, **(equivalent or {})}
         for module in map(_imported, settings.cases):
