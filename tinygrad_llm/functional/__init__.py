@@ -1,5 +1,6 @@
 """The layers' arithmetic: fused ops, one derivation a file; their twins on NumPy in `cpu`."""
 
+from . import cpu
 from .attention import attention
 from .dropout import dropout
 from .embedding import embedding
@@ -10,7 +11,5 @@ from .loss.linear_cross_entropy import linear_cross_entropy
 from .loss.softmax_cross_entropy import softmax_cross_entropy
 from .split import split_heads
 
-from . import cpu as _cpu  # isort: skip  # noqa: F401, enters the twins
-
-__all__ = ["attention", "dropout", "embedding", "gelu", "layer_norm", "linear",
+__all__ = ["attention", "cpu", "dropout", "embedding", "gelu", "layer_norm", "linear",
            "linear_cross_entropy", "softmax_cross_entropy", "split_heads"]

@@ -1,36 +1,38 @@
 r"""Causal attention of queries to keys and values, with grouped heads, a window, documents, a cap.
 
-For each head, with rows $q_i$ for the queries i = 1..T and $k_j, v_j$ for the keys j = 1..S, of
-length D each, and $V_i$ the keys that query i sees:
+For each head, with rows $q_i$ of the queries i = 1..T, rows $k_j$ and $v_j$ of the keys and values
+j = 1..S, of D numbers each, and $J_i$ the keys that query i sees:
 
 $$s_{ij} = \alpha\, q_i \cdot k_j, \qquad
-p_{ij} = \frac{e^{s_{ij}}}{\sum_{l \in V_i} e^{s_{il}}} \;\; (j \in V_i), \qquad
-o_i = \sum_{j \in V_i} p_{ij}\,v_j$$
+p_{ij} = \frac{e^{s_{ij}}}{\sum_{l \in J_i} e^{s_{il}}} \;\; (j \in J_i), \qquad
+o_i = \sum_{j \in J_i} p_{ij}\,v_j$$
 
 and $p_{ij} = 0$ elsewhere. $\alpha$ is $1/\sqrt D$ unless given. Query i stands at the place $i +
-\text{offset}$ of the keys, and sees the key there and those before it, or the last `window` of
-these, or those of its document. With a soft cap c, $c \tanh(s_{ij} / c)$ takes the place of
-$s_{ij}$, so no score exceeds c. With dropout, p is multiplied by its mask m before the last sum;
-below, $\tilde p = m \odot p$. Of H heads of queries and G of keys, head h of queries reads head
-$\lfloor h G / H \rfloor$ of keys.
+\text{offset}$ of the keys. It sees the key there and those before it: with a window, only the last
+`window` of them; with documents, only those in the document of its own place. With a soft cap c,
+$c \tanh(s_{ij} / c)$ takes the place of $s_{ij}$, so no score exceeds c. With dropout, p is
+multiplied by its mask m before the last sum. Of H heads of queries and G of keys, head h of queries
+reads head $\lfloor h G / H \rfloor$ of keys, both counted from 0.
 
-The differentials, and their adjoints in the reverse order, with g the incoming gradient:
+Without indices, q, k, v, s, p, m and o are the matrices of these numbers, $\tilde p = m \odot p$,
+and g is the incoming gradient. The differentials in the reverse order, and their adjoints:
 
-1. $do = d\tilde p\,V + \tilde p\,dV$, so $\bar V = \tilde p^\top g$ and
-   $\bar p = m \odot (g V^\top)$.
+1. $do = d\tilde p\,v + \tilde p\,dv$, so $\bar v = \tilde p^\top g$ and
+   $\bar p = m \odot (g\,v^\top)$.
 2. Softmax: $dp_{ij} = p_{ij}(ds_{ij} - \sum_l p_{il}\,ds_{il})$, so
    $\bar s_{ij} = p_{ij}(\bar p_{ij} - \delta_i)$ with $\delta_i = \sum_l p_{il}\,\bar p_{il} =
    \sum_l \tilde p_{il}\,g_i \cdot v_l = g_i \cdot o_i$: D products in place of S.
-3. The cap: $\bar s_{ij}$ is multiplied by $1 - \tanh^2(s_{ij} / c)$.
-4. $ds = \alpha\,(dQ\,K^\top + Q\,dK^\top)$, so $\bar Q = \alpha\,\bar s K$ and
-   $\bar K = \alpha\,\bar s^\top Q$.
+3. The cap: $\bar s_{ij}$ is multiplied by its slope, $1 - \tanh^2(s_{ij} / c)$.
+4. $ds = \alpha\,(dq\,k^\top + q\,dk^\top)$, so $\bar q = \alpha\,\bar s\,k$ and
+   $\bar k = \alpha\,\bar s^\top q$.
 
 A key that several heads of queries read receives the sum of what each gives. Kept: q, k, v, o, p,
 m, and the slope of the cap.
 
 Where p is exactly 0 so is $\bar s$: the gradient with respect to a key that is not seen is exactly
-zero. Trap: scores must be hidden before the maximum is taken, or a large hidden one makes every
-visible exponential underflow.
+zero. Trap: a row's maximum is subtracted from its scores before the exponential, which leaves p as
+it is. Scores must be hidden before the maximum is taken, or a large hidden one makes every visible
+exponential underflow.
 
 Sources: Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, section 3.2; $\delta$ from
 Dao et al., "FlashAttention", arXiv:2205.14135, appendix B.2; grouped heads from Ainslie et al.,
@@ -57,10 +59,10 @@ def reference(q: Any, k: Any, v: Any, /, *, offset: Any = None, window: int | No
               documents: Any = None, scale: float | None = None, soft_cap: float | None = None,
               dropout: float = 0.0, key: int | None = None) -> Any:
     """The definition, in primitives."""
-    (batch, time, heads, depth), groups = q.shape, k.shape[2]
-    q, k, v = (autograd.transpose(x, (0, 2, 1, 3)) for x in (q, k, v))
+    (_, _, heads, depth), groups = q.shape, k.shape[2]
+    q, k, v = (autograd.swapaxes(x, 1, 2) for x in (q, k, v))  # B, H, T, D and B, G, S, D
     k, v = (autograd.repeat(x, heads // groups, 1) for x in (k, v))  # B, H, S, D
-    s = (1 / sqrt(depth) if scale is None else scale) * (q @ autograd.swapaxes(k, -1, -2))
+    s = (1 / sqrt(depth) if scale is None else scale) * (q @ autograd.swapaxes(k, 2, 3))
     if soft_cap is not None:
         s = soft_cap * autograd.tanh(s / soft_cap)
     seen = visible(values(q), k.shape[2], offset, window, documents)
@@ -68,7 +70,7 @@ def reference(q: Any, k: Any, v: Any, /, *, offset: Any = None, window: int | No
     p = autograd.exp(s - autograd.logsumexp(s, -1, keepdims=True))
     if dropout and key is not None:
         p = p * keep_mask(p.shape, dropout, key, values(p))
-    return autograd.transpose(p @ v, (0, 2, 1, 3))
+    return autograd.swapaxes(p @ v, 1, 2)
 
 
 @fused(reference)
@@ -81,7 +83,8 @@ def attention(q: Array, k: Array, v: Array, /, *, offset: Any = None, window: in
     each sequence, (B,); without it the last query stands at the last key. A query sees the last
     `window` keys up to its own place, or all; and with `documents`, integers (B, S), only keys
     whose number is that of its own place. `scale` is 1 / sqrt(D) unless given. `dropout` acts on
-    the probabilities where a `key` is given. Raises ValueError where shapes or options do not fit.
+    the probabilities where a `key` is given. Raises ValueError where shapes or options do not fit
+    (offsets out of range on the CPU only; a GPU would have to wait for the answer).
     """
     xp, groups = namespace(q), k.shape[2]
     alpha = 1 / sqrt(q.shape[3]) if scale is None else scale
@@ -142,7 +145,7 @@ def visible(q: Array, keys: int, offset: Any = None, window: int | None = None,
         places = xp.broadcast_to(i, (len(documents), time, 1))[..., 0]
         own = xp.take_along_axis(documents, places, 1)
         seen = seen & (own[..., None] == documents[:, None])
-    return seen.reshape(-1, 1, time, keys)
+    return seen[:, None] if seen.ndim == 3 else seen[None, None]
 
 
 @attention.check
@@ -152,13 +155,18 @@ def check(q: Array, k: Array, v: Array, /, *, offset: Any = None, window: int | 
     if q.ndim != 4 or k.ndim != 4 or k.shape != v.shape or (
             (q.shape[0], q.shape[3]) != (k.shape[0], k.shape[3])
             or not q.shape[3] or not k.shape[2] or q.shape[2] % k.shape[2]):
-        raise ValueError(f"attention: expected q (B, T, H, D), k and v (B, S, G, D) with G dividing "
-                         f"H, got {q.shape}, {k.shape} and {v.shape}")
+        raise ValueError(f"attention: expected q (B, T, H, D), k and v (B, S, G, D) where G "
+                         f"divides H, got {q.shape}, {k.shape} and {v.shape}")
     time, keys = q.shape[1], k.shape[1]
     if getattr(offset, "shape", ()) not in ((), q.shape[:1]):
         raise ValueError(f"attention: expected an offset or one for each of {len(q)} sequences, "
                          f"got shape {offset.shape}")
-    if time > keys or (isinstance(offset, (int, np.integer)) and not 0 <= offset <= keys - time):
+    known: Any = offset if offset is not None and namespace(offset) is np else 0
+    if getattr(known, "ndim", 0):
+        low, high = known.min(initial=0), known.max(initial=0)
+    else:
+        low = high = known
+    if low < 0 or high > keys - time:
         raise ValueError(f"attention: each of {time} queries needs its own place among {keys} "
                          f"keys, got offset {offset}; it may be 0 to {keys - time}")
     if window is not None and window < 1:

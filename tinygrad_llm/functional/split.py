@@ -7,8 +7,8 @@ $$Y_{bthd} = X_{bt,\,(f + h) D + d}, \qquad h = 0..n-1,$$
 heads f to f + n - 1, of D numbers each. This is a view: no number is copied. Kept: nothing but
 where they lie.
 
-What is picked sends its gradient back to where it came from, $\bar X_{bt,\,(f + h) D + d} = g_{bthd}$,
-and the rest of $\bar X$ is zero: other heads are picked by other calls, and their parts add up.
+Each number picked sends its gradient back to its place, $\bar X_{bt,\,(f + h) D + d} = g_{bthd}$,
+and the rest of $\bar X$ is zero: other calls pick other heads, and their gradients are added.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def split_heads(x: Array, /, *, first: int, count: int, depth: int) -> Any:
 def backward(g: Array, saved: Any) -> Array:
     """Return the gradient of x."""
     x, start = saved
+    *lead, count, depth = g.shape
     dx = namespace(x).zeros_like(x)
-    dx[..., start : start + g.shape[-2] * g.shape[-1]] = g.reshape(*g.shape[:-2], -1)
+    dx[..., start : start + count * depth] = g.reshape(*lead, count * depth)
     return dx
 
 

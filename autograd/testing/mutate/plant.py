@@ -86,7 +86,7 @@ def find_units() -> list[Unit]:
     helpers: dict[Any, Unit] = {}
     with_rules = [op for op in registry.values() if isinstance(op, (Primitive, Fused))]
     forwards = [f for op in registry.values() for f in _forwards(op)]
-    homes = {f.__module__ for op in with_rules for f in _forwards(op)}
+    homes = {_package(f) for op in with_rules for f in _forwards(op)}
     forward = {id(helper) for f in forwards for helper, _ in _reached(f, homes)}
     for name, op in registry.items():
         for label, rule in _rules(name, op):
@@ -96,7 +96,7 @@ def find_units() -> list[Unit]:
             if function is None:
                 unit.why_not = _why_not(rule)
             elif not label.endswith(" reference"):
-                for helper, more in _reached(function, homes | {function.__module__}):
+                for helper, more in _reached(function, homes | {_package(function)}):
                     where = helper.__module__.rpartition(".")[2]
                     if id(helper) not in forward:
                         _entered(helpers, f"{where}.{helper.__qualname__}", helper, more, name,
@@ -106,6 +106,11 @@ def find_units() -> list[Unit]:
         for function in unit.functions:
             _source(function)  # now, before somebody edits it
     return units
+
+
+def _package(function: FunctionType) -> str:
+    """Return the package of a function's module, or its module where that stands alone."""
+    return function.__module__.rpartition(".")[0] or function.__module__
 
 
 def _forwards(op: Op) -> list[FunctionType]:
@@ -167,13 +172,13 @@ def _why_not(rule: Any) -> str:
 
 
 def _reached(function: FunctionType, homes: set[str]) -> list[tuple[FunctionType, list[Any]]]:
-    """Return the helpers that a function's code names, and those that they name."""
+    """Return the helpers in these packages that a function's code names, and those they name."""
     seen: dict[int, tuple[FunctionType, list[Any]]] = {}
     stack = [function]
     while stack:
         for value in _named(stack.pop()):
             helper, caches = (None, []) if isinstance(value, type) else _plain(value)
-            if helper is not None and helper.__module__ in homes and helper is not function and (
+            if helper is not None and _package(helper) in homes and helper is not function and (
                     id(helper) not in seen):
                 seen[id(helper)] = helper, caches
                 stack.append(helper)

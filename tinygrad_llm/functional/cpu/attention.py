@@ -47,7 +47,8 @@ def forward(q: Array, k: Array, v: Array, /, *, offset: Any = None, window: int 
     """Return what `attention` does."""
     (_, time, _, depth), (_, keys, groups, _) = q.shape, k.shape
     offset = keys - time if offset is None else offset
-    if not isinstance(offset, (int, np.integer)):
+    one_place = isinstance(offset, (int, np.integer))
+    if not (one_place and time and q.dtype == k.dtype == v.dtype):
         return NotImplemented
     alpha = 1 / sqrt(depth) if scale is None else scale
     how = Options(int(offset), window, documents, alpha, soft_cap, dropout, key)

@@ -1,8 +1,8 @@
-"""Twin of `embedding`, whose gradient is added row by row to a large table and multiplied otherwise.
+"""Twin of `embedding`: a small table's gradient is a product, a large one's is added row by row.
 
-`add.at` takes some 300 times as long for one of N C numbers as BLAS for one of N V C products: for a
-small table the one-hot matrix is made after all. For a large one no array of its size is made: the
-rows are added to the gradient itself.
+`add.at` takes some 300 times as long for one of N C numbers as BLAS for one of N V C products: for
+a small table the one-hot matrix is made after all. For a large one no array of its size is made:
+the rows are added to the gradient itself.
 """
 
 from __future__ import annotations

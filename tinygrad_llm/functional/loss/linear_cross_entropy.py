@@ -4,8 +4,7 @@ $$\ell = \frac1N \sum_n \Bigl(\ln \sum_v e^{z_{nv}} - z_{n t_n}\Bigr), \qquad
 z_{nv} = \sum_c x_{nc} w_{vc}$$
 
 over the N rows whose target $t_n$ is not `ignore_index`: `softmax_cross_entropy` of
-$Z = X W^\top$. Its file derives $\bar Z$. Z is linear in X and in W, $dZ = dX\,W^\top + X\,dW^\top$,
-so
+$Z = X W^\top$. Its file derives $\bar Z$, and from $dZ = dX\,W^\top + X\,dW^\top$ follow
 
 $$\bar X = \bar Z W, \qquad \bar W = \bar Z^\top X .$$
 

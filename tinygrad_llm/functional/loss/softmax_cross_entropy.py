@@ -51,7 +51,7 @@ def softmax_cross_entropy(logits: Array, targets: Array, /, *, ignore_index: int
     """
     xp = namespace(logits)
     t, used, count = read_targets(targets, ignore_index)
-    z = xp.where(used, logits.reshape(len(t), -1), 0)  # N, V
+    z = xp.where(used, logits.reshape(len(t), logits.shape[-1]), 0)  # N, V
     m = z.max(-1, keepdims=True)
     s = xp.exp(z - m).sum(-1, keepdims=True)
     right = z[xp.arange(len(t)), t, None]
@@ -64,7 +64,7 @@ def backward(g: Array, saved: Any) -> tuple[Any, None]:
     """Return the gradient of the logits."""
     logits, m, s, t, used, count = saved
     xp = namespace(logits)
-    z = xp.where(used, logits.reshape(len(t), -1), 0)  # N, V
+    z = xp.where(used, logits.reshape(len(t), logits.shape[-1]), 0)  # N, V
     dz = xp.exp(z - m) / s  # p
     dz[xp.arange(len(t)), t] -= 1
     dz *= used * (g / count.astype(z.dtype))  # k
