@@ -12,9 +12,9 @@ _WORDS = dict(zip(
     ["partial", "nabla", "sum", "prod", "int", "cdot", "odot", "otimes", "circ", "infty", "le",
      "ge", "leq", "geq", "ne", "neq", "approx", "equiv", "to", "mapsto", "in", "notin",
      "leftarrow", "rightarrow", "langle", "rangle", "lVert", "rVert", "lfloor", "rfloor", "lceil",
-     "rceil", "dots", "ldots", "cdots", "pm", "mp", "ell", "lambda", "Rightarrow", "ll", "gg",
+     "rceil", "dots", "ldots", "cdots", "pm", "mp", "ell", "Rightarrow", "ll", "gg",
      "propto", "varphi", "varepsilon", "top", "times"],
-    "∂∇ΣΠ∫·⊙⊗∘∞≤≥≤≥≠≠≈≡→↦∈∉←→⟨⟩‖‖⌊⌋⌈⌉……⋯±∓ℓλ⇒≪≫∝φε⊤×", strict=True))  # noqa: RUF001
+    "∂∇ΣΠ∫·⊙⊗∘∞≤≥≤≥≠≠≈≡→↦∈∉←→⟨⟩‖‖⌊⌋⌈⌉……⋯±∓ℓ⇒≪≫∝φε⊤×", strict=True))  # noqa: RUF001
 _WORDS |= {"quad": "   ", "qquad": "     "}
 _SIZES = {"left", "right", "bigl", "bigr", "Bigl", "Bigr", "big", "Big", "biggl", "biggr",
           "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "mathrel"}
@@ -37,7 +37,7 @@ def formula(latex: str) -> str:
     text = _text_until(iter([*TOKEN.findall(latex), ""]))
     text = re.sub(r"\s{3,}", "   ", re.sub(r"(?<!\s)\s\s(?!\s)", " ", text))
     text = unicodedata.normalize("NFC", text)  # a letter with its bar as one sign, where it is one
-    return re.sub(r"(?<=\()\s+|\s+(?=[,.;)^⁰¹²³⁴-⁹])", "", text).strip()
+    return re.sub(r"(?<=[(⟨])\s+|\s+(?=[,.;)⟩^⁰¹²³⁴-⁹])", "", text).strip()
 
 
 def _text_until(tokens: Iterator[str], end: str = "") -> str:
@@ -85,7 +85,8 @@ def _text_of(token: str, tokens: Iterator[str]) -> str:
 def _greek(name: str) -> str:
     size = "CAPITAL" if name[0].isupper() else "SMALL"
     try:
-        return unicodedata.lookup(f"GREEK {size} LETTER {name.removeprefix('var').upper()}")
+        letter = name.removeprefix("var").upper().replace("LAMBDA", "LAMDA")  # as Unicode spells it
+        return unicodedata.lookup(f"GREEK {size} LETTER {letter}")
     except KeyError:
         return ""
 

@@ -312,7 +312,7 @@ def check_linear(point: Point) -> None:
 
 
 def check_complex_step(point: Point) -> None:
-    r"""Where f is analytic, $Jv = \mathrm{Im} f(x + ihv) / h$ exactly, with h = 1e-100.
+    r"""Where f is analytic, $Jv = \operatorname{Im} f(x + ihv) / h$ exactly, with h = 1e-100.
 
     Nothing cancels, so the tolerance is that of the rule's own rounding: errors show that
     differences cannot see. f counts as analytic here if it takes complex arrays and agrees with

@@ -75,7 +75,7 @@ def noise(s: Callable[[float], Any], middle: Any) -> float:
     r"""Return how far values of s near s(0) are off a smooth curve: rounding that size hides.
 
     Fourth differences of values 1e-7 apart leave nothing of a smooth curve, and of independent
-    errors with deviation $\sigma$ they leave $\sqrt{70}\,\sigma$. If much is left, values at
+    errors with deviation d they leave $\sqrt{70}\,d$. If much is left, values at
     a thousandth of the distance decide what it is: noise stays as it is, or the values are all the
     same, rounded to one; a kink or a singularity becomes smaller.
 
