@@ -395,7 +395,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     + (I - UU^\top)\,\bar U S^{-1} V^\top + U S^{-1} \bar V^\top (I - VV^\top)$.
 
     Where two singular values are equal, or one is 0, the vectors have no derivative; E and
-    $S^{-1}$ are 0 there (see `eigh` for what this is right for).
+    $S^{-1}$ are 0 there (see `eigh`, which says where that is right).
 
     Source: Townsend, "Differentiating the singular value decomposition", 2016.
     """
