@@ -75,7 +75,7 @@ class Tokenizer:
         vocab = model.vocab
         self._ids_of = {**self.unused, **vocab}
         self._ids_of.update((token.content, token.id) for token in self.added.tokens)
-        self._tokens = _by_id(vocab, self.unused, self.added.tokens)
+        self._tokens = _tokens_by_id(vocab, self.unused, self.added.tokens)
         if template:
             _check_template(template, self._tokens)
         self._special_ids = frozenset(self.added.special.values())
@@ -101,14 +101,14 @@ class Tokenizer:
         self, text: str, *, special: Special = "refuse", template: bool = False
     ) -> NDArray[np.int32]:
         """Return what `encode` returns, int32 of shape (N,)."""
-        ids = _joined(list(self._parts(text, special)))
+        ids = _concatenated(list(self._encoded_parts(text, special)))
         return self._laid_out(template, ids) if template else ids
 
     def encode_pair(
         self, text: str, pair: str, *, special: Special = "refuse", template: bool = True
     ) -> list[int]:
         """Return the ids of two texts, as the template sets them side by side."""
-        both = (_joined(list(self._parts(t, special))) for t in (text, pair))
+        both = (_concatenated(list(self._encoded_parts(t, special))) for t in (text, pair))
         ids: list[int] = self._laid_out(template, *both).tolist()
         return ids
 
@@ -123,7 +123,7 @@ class Tokenizer:
         ids: list[int] = []
         spans = [np.zeros((0, 2), np.int64)]
         taken: dict[int, str] = {}  # with the white space that an added token takes with it
-        for found, places, whole in self._parts_with_spans(text, special):
+        for found, places, whole in self._encoded_parts_with_spans(text, special):
             if whole:
                 taken[len(ids)] = whole
             ids += found
@@ -140,7 +140,7 @@ class Tokenizer:
         offsets = np.concatenate(laid_out)
         return self._laid_out(True, np.array(ids, np.int32)).tolist(), offsets
 
-    def _parts(self, text: str, special: Special) -> Iterator[NDArray[np.int32]]:
+    def _encoded_parts(self, text: str, special: Special) -> Iterator[NDArray[np.int32]]:
         _check_text(text)
         for piece, start, _ in self.added.split(text, special):
             if isinstance(piece, AddedToken):
@@ -153,7 +153,7 @@ class Tokenizer:
                 if isinstance(part, AddedToken):
                     yield np.array([part.id], np.int32)
                 else:
-                    yield self._ids(part, first=first and begin == 0)
+                    yield self._ids_of_stretch(part, first=first and begin == 0)
 
     def _keeps_beginning(self, text: str) -> bool:
         """Return whether what normalising makes of `text` begins with what began it.
@@ -164,7 +164,7 @@ class Tokenizer:
             return True
         return keeps_beginning(self.normalizer, Aligned.of(text))
 
-    def _ids(self, stretch: str, first: bool) -> NDArray[np.int32]:
+    def _ids_of_stretch(self, stretch: str, first: bool) -> NDArray[np.int32]:
         """Return the ids of normalised text without added tokens, int32 of shape (N,).
 
         `first` tells whether the whole text begins with it.
@@ -184,7 +184,7 @@ class Tokenizer:
                 self._remembered[piece] = ids
         return ids
 
-    def _parts_with_spans(
+    def _encoded_parts_with_spans(
         self, text: str, special: Special
     ) -> Iterator[tuple[list[int], NDArray[np.int64], str]]:
         """Yield the ids of a part, their spans (N, 2), and the text of an added token, or ""."""
@@ -212,7 +212,7 @@ class Tokenizer:
         post_processor = self.template if template and self.template else PostProcessor()
         named = dict(zip("AB", texts, strict=False))
         parts = post_processor.layout(pair=len(texts) == 2)
-        return _joined([named[part] if isinstance(part, str) else np.array([part], np.int32)
+        return _concatenated([named[part] if isinstance(part, str) else np.array([part], np.int32)
                         for part in parts])
 
     # Decoding
@@ -251,19 +251,19 @@ class Tokenizer:
 
     def _joined_bytes(self, ids: Sequence[int] | NDArray[Any], skip_special: bool) -> bytes:
         """Return the bytes of the ids of a byte-level tokenizer."""
-        given = _array(ids)
+        given = _as_integers(ids)
         try:
             return (self._shown_bytes if skip_special else self._bytes).join(given)
         except KeyError as error:
-            raise self._unknown(given, error.args[0]) from None
+            raise self._unknown_id_error(given, error.args[0]) from None
 
     def _tokens_of(self, ids: Sequence[int] | NDArray[Any], skip_special: bool) -> list[str]:
-        given = _array(ids)
+        given = _as_integers(ids)
         known: list[int] = given.tolist()
         try:
             tokens = [self._tokens[id] for id in known]
         except KeyError as error:
-            raise self._unknown(given, error.args[0]) from None
+            raise self._unknown_id_error(given, error.args[0]) from None
         if not skip_special:
             return tokens
         return [token for token, id in zip(tokens, known, strict=True)
@@ -283,11 +283,11 @@ class Tokenizer:
         shown = {id: "" if id in self._special_ids else token for id, token in self._tokens.items()}
         return decoders.ByteTable(shown, self.added.by_content)
 
-    def _unknown(self, ids: NDArray[Any], id: int) -> ValueError:
+    def _unknown_id_error(self, ids: NDArray[Any], id: int) -> ValueError:
         return ValueError(f"decode: id {id} at position {int(np.argmax(ids == id))} "
-                          f"{self._fault(id)}; these ids come from another tokenizer")
+                          f"{self._id_fault(id)}; these ids come from another tokenizer")
 
-    def _fault(self, id: int) -> str:
+    def _id_fault(self, id: int) -> str:
         if 0 <= id < self.vocab_size:
             return f"is not used, though it is in [0, {self.vocab_size})"
         return f"is not in [0, {self.vocab_size})"
@@ -297,7 +297,7 @@ class Tokenizer:
     def token(self, id: int) -> str:
         """Return the token with this id, as files spell it; ValueError where there is none."""
         if id not in self._tokens:
-            raise ValueError(f"token: id {id} {self._fault(id)}")
+            raise ValueError(f"token: id {id} {self._id_fault(id)}")
         return self._tokens[id]
 
     def id(self, token: str) -> int:
@@ -334,7 +334,7 @@ def _formats() -> Any:
     return importlib.import_module(".formats", __package__)
 
 
-def _array(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
+def _as_integers(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
     """Return the ids as integers of shape (N,); ValueError where they are none."""
     if isinstance(ids, list):
         try:
@@ -353,7 +353,7 @@ def _array(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-def _joined(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+def _concatenated(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts) if parts else np.empty(0, np.int32)
@@ -366,7 +366,7 @@ def _check_text(text: str) -> None:
         refuse_lone_surrogates(text)
 
 
-def _by_id(
+def _tokens_by_id(
     vocab: Mapping[str, int], unused: Mapping[str, int], added: Collection[AddedToken]
 ) -> dict[int, str]:
     """Return the token of each id, an added one where both claim it; UserError as above."""

@@ -28,14 +28,14 @@ LOADERS: dict[str, tuple[Callable[..., Tokenizer], set[str]]] = {
     "huggingface": (huggingface.load, set()), "tekken": (tekken.load, set()),
     "tiktoken": (tiktoken.load, {"pattern", "special_tokens"}),
     "gpt2": (gpt2.load, {"pattern"}), "bert": (bert.load, {"lowercase"}),
-    "sentencepiece": (sentencepiece.load_sentencepiece, set())}
+    "sentencepiece": (sentencepiece.load, set())}
 """The kinds of files, and what has to be said beside them."""
 OPEN = {"pattern": "where text is cut", "special_tokens": "which tokens are special",
         "lowercase": "whether text is lowercased"}
 
 SAVERS: dict[str, Callable[[Tokenizer, Path], None]] = {
     "huggingface": huggingface_write.save, "tiktoken": tiktoken.save, "gpt2": gpt2.save,
-    "bert": bert.save, "sentencepiece": sentencepiece.save_sentencepiece}
+    "bert": bert.save, "sentencepiece": sentencepiece.save}
 """The formats that can be written, as `save_tokenizer` takes them."""
 
 
