@@ -79,9 +79,9 @@ def our_update(config: Config) -> tuple[Step, Mapping[str, np.ndarray]]:
 
 def ours(config: Config, threads: int, weights: Path, stack: ExitStack) -> tuple[Step, Facts]:
     from tinygrad_llm.host.threads import workers
-    from tinygrad_llm.train.slices import default_shards
+    from tinygrad_llm.train.slices import default_slices
 
-    facts = {"shards": default_shards(config.batch, config.sizes.context),
+    facts = {"slices": default_slices(config.batch, config.sizes.context),
              "threads": stack.enter_context(workers(threads))}
     step, arrays = our_update(config)
     np.savez(weights, **arrays)

@@ -156,7 +156,7 @@ def record(name: str, rival: str | None, turns: dict[str, list[list[float]]],
         "peak_mb": peaks["ours"], "rival_peak_mb": rival and peaks[rival],
         "share_of_sgemm": round(config.product_flops() / (ours / 1e3) / rate, 3),
         "sgemm_gflops": round(rate / 1e9, 1), "steps": len(times["ours"]),
-        "rounds": len(turns["ours"]), "threads": threads, "shards": facts["ours"]["shards"],
+        "rounds": len(turns["ours"]), "threads": threads, "slices": facts["ours"]["slices"],
         **machine(facts["sgemm"], facts[rival] if rival else {}),
     }
 

@@ -230,9 +230,9 @@ _MUTANTS: list[Any] = [
         "len(w) < _SMALL_TABLE", "len(w) >= _SMALL_TABLE", "len(ids) <= _SMALL_TABLE",
         "len(saved) <= _SMALL_TABLE", "len(g) <= _SMALL_TABLE")]),
     ("it tells when to add, not what", *[
-        ("embedding", "return (None, Addend(w, write, sparse=True))", other)
-        for other in ("return (None, Addend(w, write))",
-                      "return (None, Addend(w, write, sparse=False))")]),
+        ("embedding", "return (None, Deferred(w, write, sparse=True))", other)
+        for other in ("return (None, Deferred(w, write))",
+                      "return (None, Deferred(w, write, sparse=False))")]),
     (_SUMMED,
      ("linear", "db = namespace(g).ones(len(g), g.dtype) @ g if has_bias else None",
       "db = g if has_bias else None")),

@@ -40,7 +40,7 @@ def softmax(x: Array, /, axis: Axis = -1) -> Array:
     An element of minus infinity gets 0; a row of nothing else gives NaN.
     """
     xp = namespace(x)
-    e = xp.exp(_from_the_top(x, axis))
+    e = xp.exp(_minus_max(x, axis))
     return e / xp.sum(e, axis=axis, keepdims=True)
 
 
@@ -54,7 +54,7 @@ def log_softmax(x: Array, /, axis: Axis = -1) -> Array:
     $dy_i = dx_i - \sum_j e^{y_j} dx_j$, so $\bar x_i = \bar y_i - e^{y_i} \sum_j \bar y_j$.
     The maximum is subtracted first and never added back, which would round y.
     """
-    xp, z = namespace(x), _from_the_top(x, axis)
+    xp, z = namespace(x), _minus_max(x, axis)
     e = xp.exp(z)
     return z - xp.log(xp.sum(e, axis=axis, keepdims=True)) if z.size else e
 
@@ -62,7 +62,7 @@ def log_softmax(x: Array, /, axis: Axis = -1) -> Array:
 log_softmax.vjp(lambda g, y, axis: g - exp(y) * reduce.sum(g, axis, keepdims=True))
 
 
-def _from_the_top(x: Array, axis: Axis) -> Array:
+def _minus_max(x: Array, axis: Axis) -> Array:
     xp = namespace(x)
     x = xp.asarray(x)
     return x - xp.max(x, axis=axis, keepdims=True) if x.size else x  # of nothing there is no max

@@ -99,11 +99,11 @@ def power(a: Array, b: Array, /) -> Array:
     return namespace(a, b).power(a, b)
 
 
-power.vjp(lambda g, a, b: g * b * _guarded(a, b) ** (b - 1),
+power.vjp(lambda g, a, b: g * b * _guarded_base(a, b) ** (b - 1),
           lambda g, a, y: like(g, g * y * log(where(equal(a, 0), 1.0, a))))
 
 
-def _guarded(a: Any, b: Any) -> Any:
+def _guarded_base(a: Any, b: Any) -> Any:
     """Return a, but 1 where a and b are both 0: there b a^(b - 1) would be 0 times infinity."""
     if isinstance(b, (int, float)) and b:
         return a

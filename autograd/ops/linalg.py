@@ -482,7 +482,7 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     `ord` may also be inf (the largest magnitude), -inf (the smallest) and 0 (how many are not 0).
     The derivative is taken as 0 by elements that are 0, and at x = 0.
     """
-    x = _floating(x)
+    x = _as_floats(x)
     if isinstance(ord, str):
         raise ValueError(f"a vector has no norm {ord!r}; `ord` is a number")
     if ord == inf or ord == -inf:
@@ -530,7 +530,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 
 
 def _matrix_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any:
-    x = _floating(x)
+    x = _as_floats(x)
     if ord in ("fro", "f"):
         return _p_norm(x, 2, axes, keepdims)
     if ord in ("nuc", 2, -2):
@@ -547,7 +547,7 @@ def _matrix_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any
     return y if keepdims else squeeze(y, axes)
 
 
-def _floating(x: Any) -> Any:
+def _as_floats(x: Any) -> Any:
     (x,) = as_arrays([x])
     return astype(x, float) if x.dtype.kind in "biu" else x
 

@@ -240,8 +240,8 @@ def maximum(a: Array, b: Array, /) -> Array:
     return namespace(a, b).maximum(a, b)
 
 
-maximum.vjp(lambda g, a, b: _share(g, greater(a, b) | _nan(a), less(a, b) | _nan(b)),
-            lambda g, a, b: _share(g, less(a, b) | _nan(b), greater(a, b) | _nan(a)))
+maximum.vjp(lambda g, a, b: _share(g, greater(a, b) | _is_nan(a), less(a, b) | _is_nan(b)),
+            lambda g, a, b: _share(g, less(a, b) | _is_nan(b), greater(a, b) | _is_nan(a)))
 
 
 @primitive
@@ -255,8 +255,8 @@ def minimum(a: Array, b: Array, /) -> Array:
     return namespace(a, b).minimum(a, b)
 
 
-minimum.vjp(lambda g, a, b: _share(g, less(a, b) | _nan(a), greater(a, b) | _nan(b)),
-            lambda g, a, b: _share(g, greater(a, b) | _nan(b), less(a, b) | _nan(a)))
+minimum.vjp(lambda g, a, b: _share(g, less(a, b) | _is_nan(a), greater(a, b) | _is_nan(b)),
+            lambda g, a, b: _share(g, greater(a, b) | _is_nan(b), less(a, b) | _is_nan(a)))
 
 
 @primitive
@@ -269,8 +269,8 @@ def fmax(a: Array, b: Array, /) -> Array:
     return namespace(a, b).fmax(a, b)
 
 
-fmax.vjp(lambda g, a, b: _share(g, greater(a, b) | _nan(b), less(a, b) | _nan(a)),
-         lambda g, a, b: _share(g, less(a, b) | _nan(a), greater(a, b) | _nan(b)))
+fmax.vjp(lambda g, a, b: _share(g, greater(a, b) | _is_nan(b), less(a, b) | _is_nan(a)),
+         lambda g, a, b: _share(g, less(a, b) | _is_nan(a), greater(a, b) | _is_nan(b)))
 
 
 @primitive
@@ -283,8 +283,8 @@ def fmin(a: Array, b: Array, /) -> Array:
     return namespace(a, b).fmin(a, b)
 
 
-fmin.vjp(lambda g, a, b: _share(g, less(a, b) | _nan(b), greater(a, b) | _nan(a)),
-         lambda g, a, b: _share(g, greater(a, b) | _nan(a), less(a, b) | _nan(b)))
+fmin.vjp(lambda g, a, b: _share(g, less(a, b) | _is_nan(b), greater(a, b) | _is_nan(a)),
+         lambda g, a, b: _share(g, greater(a, b) | _is_nan(a), less(a, b) | _is_nan(b)))
 
 
 def _share(g: Any, mine: Any, theirs: Any) -> Any:
@@ -292,7 +292,7 @@ def _share(g: Any, mine: Any, theirs: Any) -> Any:
     return where(equal(mine, theirs), 0.5 * g, where(mine, g, 0.0))
 
 
-def _nan(x: Any) -> Any:
+def _is_nan(x: Any) -> Any:
     return not_equal(x, x)
 
 

@@ -6,8 +6,6 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from html import escape
-from importlib import import_module
-from typing import Any
 from xml.etree import ElementTree
 
 _WORDS = dict(zip(
@@ -168,7 +166,8 @@ def substituted(latex: str, symbols: Mapping[str, str]) -> str | None:
 def mathml(latex: str) -> str:
     """Return MathML where the package latex2mathml is installed, else the LaTeX as code."""
     try:
-        converter: Any = import_module("latex2mathml.converter")
+        from latex2mathml import converter
+
         safe = re.sub(r"\\text\{[^}]*\}", _text_in_html, latex)
         tree = ElementTree.fromstring(re.sub(r' xmlns="[^"]*"', "", converter.convert(safe)))
     except Exception:  # not installed, or LaTeX that it does not know

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, wraps
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -162,12 +161,14 @@ def check_op(op: Any, case: OpCase | None = None, *, inputs: Any = None,
     if inputs is not None:
         property_test(check, inputs, op)()
         return
-    from .strategies import op_inputs  # tells what is missing where Hypothesis is
+    from .inputs import op_inputs  # says so where Hypothesis is missing
 
-    unsatisfiable = import_module("hypothesis.errors").Unsatisfiable
+    drawn_inputs = op_inputs(op)
+    from hypothesis.errors import Unsatisfiable
+
     try:
-        property_test(check, op_inputs(op), op)()
-    except unsatisfiable:
+        property_test(check, drawn_inputs, op)()
+    except Unsatisfiable:
         raise ValueError(f"check_op: found no arrays that {op!r} takes and where it is finite; "
                          f"pass inputs=, a strategy that draws its arguments") from None
 

@@ -80,7 +80,7 @@ def test_where_a_step_waits() -> None:
     model, optimizer = made(config, strict_cupy.asarray)
     with sync_log() as waits:
         train_step(model, optimizer, *batch(config, strict_cupy.asarray), lr=0.01, clip=0.5, key=1)
-    assert Counter(waits) == {"float() in loss_and_gradients.<locals>.shard": 1,
+    assert Counter(waits) == {"float() in loss_and_gradients.<locals>.forward_and_backward": 1,
                               "float() in _squared.<locals>.<lambda>": len(optimizer.parameters)}
 
 

@@ -26,7 +26,7 @@ PICTURES = {**{code: 0x2400 + code for code in range(32) if chr(code) not in "\t
 IN_FOLDERS = {"gpt2": ("vocab.json", "merges.txt"), "bert": ("vocab.txt",)}  # formats' files
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verbs below this one."""
     parser.description = "Train, use, look at and convert tokenizers."
     parser.epilog = (

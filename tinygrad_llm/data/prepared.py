@@ -19,7 +19,7 @@ from ..host.files import write_in_one_step
 from ..text import CharTokenizer
 from ..text.tokenizer import Tokenizer
 from .batches.random_windows import split
-from .build.inspect import faults, is_built
+from .build.result import faults, is_built
 from .tokens.shards import ShardedTokens, holds_shards, open_shards
 from .tokens.token_file import open_tokens, write_tokens
 
@@ -84,7 +84,7 @@ def open_prepared(folder: str | Path) -> Prepared:
         raise UserError(f"{found[0]}; 'tinygrad-llm data check {folder}' tells all that is wrong")
     tokenizer = open_tokenizer(folder / "tokenizer.json")
     if holds_shards(folder / "train"):
-        parts = [_open_shards(folder / part, tokenizer) for part in ("train", "val")
+        parts = [_open_part(folder / part, tokenizer) for part in ("train", "val")
                  if part == "train" or (folder / part).exists()]
         return Prepared(folder, tokenizer, parts[0], parts[1] if len(parts) > 1 else None)
     validation = open_tokens(folder / "val.bin") if (folder / "val.bin").exists() else None
@@ -105,7 +105,7 @@ def open_tokenizer(path: str | Path) -> AnyTokenizer:
     return CharTokenizer.load(path)
 
 
-def _open_shards(folder: Path, tokenizer: AnyTokenizer) -> ShardedTokens:
+def _open_part(folder: Path, tokenizer: AnyTokenizer) -> ShardedTokens:
     """Open shards once it is sure that their ids are the tokenizer's."""
     tokens = open_shards(folder)
     path = folder.parent / "tokenizer.json"

@@ -21,7 +21,7 @@ from typing import Any
 import autograd
 from autograd import fused, namespace
 from autograd.backend import Array
-from autograd.backward import Addend
+from autograd.deferred import Deferred
 
 _SMALL_TABLE = 256  # rows; up to here E is small enough to be multiplied with
 
@@ -59,7 +59,7 @@ def _(g: Array, saved: Any) -> tuple[None, Any]:
             dw[...] = 0
         xp.add.at(dw, ids, g)
 
-    return None, Addend(w, write, sparse=True)
+    return None, Deferred(w, write, sparse=True)
 
 
 def check_range(op: str, ids: Array, size: int) -> None:

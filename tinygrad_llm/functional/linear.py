@@ -23,9 +23,9 @@ from typing import Any
 
 from autograd import fused, namespace
 from autograd.backend import Array
-from autograd.backward import Addend
+from autograd.deferred import Deferred
 
-from ..host.threads import matmul, put_product
+from ..host.threads import matmul, write_product
 
 
 def reference(x: Any, w: Any, b: Any = None, /) -> Any:
@@ -58,6 +58,6 @@ def _(g: Array, saved: Any) -> tuple[Any, ...]:
     rows, w, has_bias, shape = saved
     g = g.reshape(len(rows), w.shape[0])  # N, O
     dx = matmul(g, w).reshape(shape)
-    dw = Addend(w, partial(put_product, g.T, rows))
+    dw = Deferred(w, partial(write_product, g.T, rows))
     db = namespace(g).ones(len(g), g.dtype) @ g if has_bias else None
     return dx, dw, db

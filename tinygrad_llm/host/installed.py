@@ -15,7 +15,7 @@ import autograd
 
 from .. import __version__
 from .machine import THREADS_VARIABLE, keep_freed_memory, usable_cores
-from .own_engine import is_ours
+from .own_engine import engine_is_ours
 from .threads import check_threads
 
 _OPTIONAL = {  # the name to install it by, and the extra that does
@@ -24,11 +24,12 @@ _OPTIONAL = {  # the name to install it by, and the extra that does
     "pytest": "test", "hypothesis": "test"}
 
 
-def report() -> str:
+def describe_setup() -> str:
     """Return the report, one finding a line."""
     rows = [
         ("tinygrad_llm", f"{__version__} in {Path(__file__).parent}"),
-        ("autograd", f"{'ours' if is_ours() else 'ANOTHER PROJECT'}, in {autograd.__file__}"),
+        ("autograd", ("ours" if engine_is_ours() else "ANOTHER PROJECT")
+         + f", in {autograd.__file__}"),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
         *((name, _version(name)) for name in ("numpy", "regex", "safetensors", "tqdm")),
         ("BLAS", _blas()),

@@ -135,7 +135,7 @@ class AdamW:
                     update(p[rows], g[rows], m[rows], v[rows], step=step, lr=lr, scale=scale,
                            beta1=self.beta1, beta2=self.beta2, eps=self.eps, decay=decay)
 
-                over_rows(block, p, work=4)
+                over_rows(block, p, cost=4)
 
     def _stretches(self, names: list[str]) -> Iterator[tuple[slice, int]]:
         """Yield where neighbours lie that all do step number so-and-so, and that number."""

@@ -11,7 +11,7 @@ from autograd.backend import Array
 from ..host.errors import UserError
 from ..models import GPT
 from ..optim import AdamW, clip_scale, global_norm
-from .slices import default_shards, loss_and_gradients
+from .slices import default_slices, loss_and_gradients
 
 
 class Diverged(UserError):
@@ -19,18 +19,18 @@ class Diverged(UserError):
 
 
 def train_step(model: GPT, optimizer: AdamW, inputs: Array, targets: Array, *, lr: float,
-               clip: float, key: int | None, shards: int | None = None) -> tuple[float, float]:
+               clip: float, key: int | None, slices: int | None = None) -> tuple[float, float]:
     """Do one update with a batch (B, T); return the loss in nats and the gradient's norm.
 
-    A key turns dropout on. The batch is cut into `shards`, by default as many as suit its size, for
-    the threads of `parallel.workers`; on a GPU it stays whole. Raises Diverged, before the update,
+    A key turns dropout on. The batch is cut into `slices`, by default as many as suit its size, for
+    the threads of `workers`; on a GPU it stays whole. Raises Diverged, before the update,
     where loss or norm is not finite.
     """
     if type(inputs) is not np.ndarray:
-        shards = 1
+        slices = 1
     parameters = list(optimizer.parameters.values())
     loss = loss_and_gradients(model, parameters, inputs, targets, key=key,
-                              shards=shards or default_shards(*inputs.shape),
+                              slices=slices or default_slices(*inputs.shape),
                               into=[optimizer.gradients[name] for name in optimizer.parameters])
     if not isfinite(loss):
         raise Diverged(f"the loss is {loss}")

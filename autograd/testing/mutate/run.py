@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...primitive import Nondifferentiable, registry
+from ..cases import CASES
 from ..opcase import OpCase
 from .equivalent import EQUIVALENT
 from .plant import Unit, find_units, mutate
@@ -89,8 +90,6 @@ class Session:
 
     def __init__(self, settings: Settings, cases: Mapping[str, OpCase] | None = None,
                  equivalent: Mapping[tuple[str, str], str] | None = None) -> None:
-        from ..cases import CASES
-
         self.settings = settings
         given, self.excused = dict(cases or {}), {**EQUIVALENT, **(equivalent or {})}
         for module in map(_imported, settings.cases):

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tinygrad_llm.host import installed as doctor
-from tinygrad_llm.host import machine
+from tinygrad_llm.host import installed, machine
 from tinygrad_llm.host.machine import THREADS_VARIABLE, keep_freed_memory, usable_cores
 
 GLIBC = platform.libc_ver()[0] == "glibc"
@@ -19,7 +18,7 @@ GLIBC = platform.libc_ver()[0] == "glibc"
 
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(machine, "_GROUPS", tmp_path)
+    monkeypatch.setattr(machine, "_CGROUPS", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     (tmp_path / "cpu").mkdir()
     return tmp_path
@@ -88,7 +87,7 @@ for first, *others in faults:
 
 def finding(name: str) -> str:
     """Return what the doctor found."""
-    return next(line for line in doctor.report().splitlines() if line.startswith(name))
+    return next(line for line in installed.describe_setup().splitlines() if line.startswith(name))
 
 
 def test_the_doctor_tells_of_threads_and_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,5 +112,5 @@ def test_the_doctor_tells_of_threads_and_kernels(monkeypatch: pytest.MonkeyPatch
 
 def test_the_doctor_tells_of_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ("keeps it" in finding("freed memory")) == GLIBC
-    monkeypatch.setattr(doctor, "keep_freed_memory", lambda: False)
+    monkeypatch.setattr(installed, "keep_freed_memory", lambda: False)
     assert "glibc alone" in finding("freed memory")

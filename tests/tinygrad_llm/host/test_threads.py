@@ -26,13 +26,13 @@ from hypothesis import strategies as st
 from autograd import Tensor, no_grad
 from autograd.tape import detect_anomaly
 from autograd.tensor import STATE, at_depth
-from tinygrad_llm.host import threads as parallel
+from tinygrad_llm.host import threads as host_threads
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.host.machine import THREADS_VARIABLE, usable_cores
 from tinygrad_llm.host.threads import check_threads, each, matmul, over_rows, workers
 
 THREADS = [1, 2, 4]
-BLAS = parallel._blas()
+BLAS = host_threads._blas()
 
 
 @pytest.fixture(autouse=True)
@@ -43,16 +43,16 @@ def on_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     assert set(threading.enumerate()) == before
     assert blas_threads() == limits
-    assert parallel._pool() is None and not parallel._LOCAL.in_piece
+    assert host_threads._current_pool() is None and not host_threads._LOCAL.in_piece
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut what is small."""
-    monkeypatch.setattr(parallel, "BLOCK_BYTES", 256)
-    monkeypatch.setattr(parallel, "_WORTH_HANDING_OUT", 512)
-    monkeypatch.setattr(parallel, "_WORTH_A_SPLIT", 64)
-    monkeypatch.setattr(parallel, "_PIECE", 2)
+    monkeypatch.setattr(host_threads, "BLOCK_BYTES", 256)
+    monkeypatch.setattr(host_threads, "_WORTH_HANDING_OUT", 512)
+    monkeypatch.setattr(host_threads, "_WORTH_A_SPLIT", 64)
+    monkeypatch.setattr(host_threads, "_PIECE", 2)
 
 
 def blas_threads() -> list[int]:
@@ -292,7 +292,7 @@ def test_pieces_see_what_is_switched_for_the_caller() -> None:
         name.reset(token)
         with detect_anomaly():
             assert each(2, state) == [(True, 0, STATE.watch, "nobody", True)] * 2
-        helpers = getattr(parallel._pool(), "helpers")  # noqa: B009  (it is None for one thread)
+        helpers = getattr(host_threads._current_pool(), "helpers")  # noqa: B009  (it is None for one thread)
         assert helpers.submit(lambda: vars(STATE)).result() == {}, "nothing is kept alive"
         assert each(2, state) == [(True, 0, None, "nobody", True)] * 2
 
@@ -549,7 +549,7 @@ def test_generators_may_end_in_any_order(three: None) -> None:
     assert next(other) == each(3, lambda i: i) == [0, 1, 2]
     assert set(blas_threads()) == {1}
     other.close()
-    assert parallel._pool() is None
+    assert host_threads._current_pool() is None
 
 
 def test_a_generator_may_end_in_another_thread(three: None) -> None:
@@ -581,10 +581,10 @@ def test_a_fork_goes_on_alone(where: str, end: str) -> None:
     script = f"""
 import os, sys, threading
 import numpy as np
-from tinygrad_llm.host import threads as parallel
+from tinygrad_llm.host import threads as host_threads
 from tinygrad_llm.host.threads import each, matmul, workers
 
-parallel._WORTH_A_SPLIT = 1
+host_threads._WORTH_A_SPLIT = 1
 x = np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32)
 
 def fork():
@@ -680,17 +680,17 @@ def test_what_is_no_number_in_the_environment(text: str, monkeypatch: pytest.Mon
 
 
 def test_a_blas_that_cannot_be_held_means_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = parallel._Blas()
+    unknown = host_threads._Blas()
     unknown.controller = unknown.controller.select(user_api="none")
-    monkeypatch.setattr(parallel, "_blas", lambda: unknown)
-    parallel._tell_free_blas.cache_clear()
+    monkeypatch.setattr(host_threads, "_blas", lambda: unknown)
+    host_threads._warn_of_free_blas.cache_clear()
     with pytest.warns(RuntimeWarning, match="using one thread") as told, workers(4) as threads:
         assert threads == 1
     assert told[0].filename == __file__
     with workers(4) as threads:  # a second warning would be an error
         assert threads == 1
         assert each(3, lambda i: i) == [0, 1, 2]
-    parallel._tell_free_blas.cache_clear()
+    host_threads._warn_of_free_blas.cache_clear()
 
 
 def test_a_blas_that_counts_for_each_thread_is_held_in_each(
@@ -704,9 +704,24 @@ def test_a_blas_that_counts_for_each_thread_is_held_in_each(
         def info(self, **_: Any) -> dict[str, int]:
             return {"num_threads": self.num_threads}
 
-    library, blas, arrive = Library(), parallel._Blas(), meet("a", "b", "c")
+    library, blas, arrive = Library(), host_threads._Blas(), meet("a", "b", "c")
     blas.controller = blas.controller._from_controllers([library])
-    monkeypatch.setattr(parallel, "_blas", lambda: blas)
+    monkeypatch.setattr(host_threads, "_blas", lambda: blas)
     with workers(3):
         assert each(3, lambda i: (arrive(), library.num_threads)[1]) == [1, 1, 1]
     assert library.num_threads == 5
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 3), (70, 9, 33), (1, 4, 1), (0, 3, 2), (100, 384, 31)])
+def test_a_product_has_the_same_bits_whether_it_is_added_or_set(
+        shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_threads, "_TERM_BYTES", 1000)
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=shape[1::-1]).astype(np.float32).T
+    b = rng.normal(size=shape[1:]).astype(np.float32)
+    start = rng.normal(size=(shape[0], shape[2])).astype(np.float32)
+    made, added = np.empty_like(start), start.copy()
+    host_threads.write_product(a, b, made, False)
+    host_threads.write_product(a, b, added, True)
+    np.testing.assert_allclose(made, a @ b, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(added, start + made)

@@ -16,9 +16,9 @@ from ...host.files import write_in_one_step
 from .shard_index import (
     INDEX,
     PARTIAL,
-    Index,
-    Settings,
     Shard,
+    ShardIndex,
+    ShardSettings,
     read_index,
     starts_path,
     token_path,
@@ -59,7 +59,7 @@ class ShardWriter:
                  end_of_text: int | None = None, tokenizer: str | Path | None = None) -> None:
         digest = None if tokenizer is None else _sha256(Path(tokenizer))
         self.folder = Path(folder)
-        self.settings = Settings(vocab_size, shard_tokens, end_of_text, digest)
+        self.settings = ShardSettings(vocab_size, shard_tokens, end_of_text, digest)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._shards: list[Shard] = []
         self._unfinished = 0  # tokens, in whole shards, of the document that is being written
@@ -118,7 +118,7 @@ class ShardWriter:
             raise UserError(f"no tokens to write to {self.folder}; give more text")
         if self._used:
             self._write_shard()
-        write_index(self.folder / INDEX, Index(self.settings, tuple(self._shards)))
+        write_index(self.folder / INDEX, ShardIndex(self.settings, tuple(self._shards)))
         (self.folder / PARTIAL).unlink(missing_ok=True)
         self._closed = True
 
@@ -167,7 +167,7 @@ class ShardWriter:
                                   hashlib.sha256(starts.data).hexdigest()))
         if len(ids) == self.settings.shard_tokens:
             write_index(self.folder / PARTIAL,
-                        Index(self.settings, tuple(self._shards), self._unfinished))
+                        ShardIndex(self.settings, tuple(self._shards), self._unfinished))
         self._used, self._starts = 0, []
 
     def _go_on(self) -> None:

@@ -33,9 +33,9 @@ from typing import Any
 
 from autograd import fused, namespace
 from autograd.backend import Array
-from autograd.backward import Addend
+from autograd.deferred import Deferred
 
-from ...host.threads import matmul, over_rows, put_product
+from ...host.threads import matmul, over_rows, write_product
 from .softmax_cross_entropy import (
     exponentials,
     mean_loss,
@@ -88,5 +88,5 @@ def _(g: Array, saved: Any) -> tuple[Any, Any, None]:
     k = row_scale(g, total, used, count)
     dx = matmul(a, w)
     dx *= k
-    dw = Addend(w, partial(put_product, a.T, x * k))  # w is large: no second array of its size
+    dw = Deferred(w, partial(write_product, a.T, x * k))  # w is large: no second array of its size
     return dx.reshape(shape), dw, None

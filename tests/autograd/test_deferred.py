@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from autograd import Tensor, checkpoint, fused, grad
-from autograd.backward import Addend, pull_back
+from autograd.backward import pull_back
+from autograd.deferred import Deferred
 
 made: list[str] = []
 
 
 @pytest.fixture
 def scaled() -> Iterator[Any]:
-    """An op 3 x whose rule returns an Addend."""
+    """An op 3 x whose rule returns a Deferred."""
 
     def reference(x: Any, /) -> Any:
         return 3 * x
@@ -34,7 +35,7 @@ def scaled() -> Iterator[Any]:
             else:
                 total[...] = 3 * g
 
-        return Addend(x, write)
+        return Deferred(x, write)
 
     made.clear()
     yield thrice
@@ -110,10 +111,10 @@ def test_delivered_part_by_part_and_in_full_to_who_has_a_hook(scaled: Any) -> No
     assert pull_back([total], [None], [x, y, z], deliver=lambda i, g: parts.append((i, g))) == [
         None, None, None]
     assert sorted(i for i, _ in parts) == [0, 0, 0, 1, 2]
-    assert sum(isinstance(g, Addend) for _, g in parts) == 1
+    assert sum(isinstance(g, Deferred) for _, g in parts) == 1
     sums = [np.zeros(2) for _ in range(3)]
     for i, g in parts:
-        if isinstance(g, Addend):
+        if isinstance(g, Deferred):
             g.write(sums[i], True)
         else:
             sums[i] += g
