@@ -135,10 +135,10 @@ def _add_convert(verbs: Any) -> None:
     _add_tokenizer(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="PATH",
                         help="the file or folder to write")
-    parser.add_argument("--format", default="huggingface",
-                        metavar="huggingface|tiktoken|gpt2|bert|sentencepiece",
+    parser.add_argument("--format",
+                        metavar="huggingface|tiktoken|gpt2|bert|sentencepiece|characters",
                         help="its format: gpt2 and bert are folders, the others a file "
-                             "(huggingface: a tokenizer.json)")
+                             "(huggingface: a tokenizer.json; characters where each is a token)")
     parser.add_argument("--force", action="store_true", help="write over existing files")
 
 

@@ -208,7 +208,7 @@ def _given_tokenizer(settings: BuildSettings, work: Path) -> Path | None:
     """
     if settings.tokenizer is None:
         return None
-    from ...text.formats import kind_of, load_tokenizer
+    from ...text.formats import kind_of, load_tokenizer, save_tokenizer
 
     given, path = Path(settings.tokenizer), work / "given-tokenizer.json"
     file = given / "tokenizer.json" if given.is_dir() else given
@@ -216,7 +216,7 @@ def _given_tokenizer(settings: BuildSettings, work: Path) -> Path | None:
         write_in_one_step(path, [file.read_bytes()])
         return path
     try:
-        load_tokenizer(given).save(path)
+        save_tokenizer(load_tokenizer(given), path, "huggingface")
     except UserError as error:
         raise UserError(f"a built folder keeps its tokenizer as a tokenizer.json, which {given} "
                         f"cannot become: {error}; give another --tokenizer") from error

@@ -27,7 +27,8 @@ from typing import Any
 from ...host.errors import UserError
 from ..algorithms.bpe import BPE
 from ..algorithms.char_bpe import CharBPE
-from ..algorithms.spelled import Model, Spelled
+from ..algorithms.model import Model
+from ..algorithms.spelled import Spelled
 from ..algorithms.unigram import Unigram
 from ..algorithms.wordpiece import WordPiece
 from ..characters.alphabet import CHAR_TO_BYTE, to_bytes
