@@ -20,7 +20,7 @@ blocks, weights = list(model.h), parameters(model)
 
 
 def measure(what, h):
-    """Run one forward and backward pass through the blocks `h`; return what it computed."""
+    """Run one forward and backward pass through the blocks `h`; return its peak and gradients."""
     model.h = h
     for w in weights.values():
         w.grad = None
