@@ -15,7 +15,7 @@ from ... import __version__
 from ...host.errors import UserError
 from ...host.files import sha256_of, write_in_one_step
 from ...text.cut.patterns import PATTERNS, splitter
-from ...text.formats import kind_of, load_tokenizer
+from ...text.formats import kind_of, load_tokenizer, save_tokenizer
 from ..read.gather import STDIN, Unit, find_units, standard_input
 from ..read.text_pieces import CHUNK
 from ..select.decontaminate import Decontaminator
@@ -190,7 +190,7 @@ def _given_tokenizer(settings: BuildSettings, work: Path) -> Path | None:
         write_in_one_step(path, [file.read_bytes()])
         return path
     try:
-        load_tokenizer(given).save(path)
+        save_tokenizer(load_tokenizer(given), path, "huggingface")
     except UserError as error:
         raise UserError(f"a built folder keeps its tokenizer as a tokenizer.json, which {given} "
                         f"cannot become: {error}; give another --tokenizer") from error
