@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      "  tinygrad-llm data show built\n  tinygrad-llm data check built")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_build(verbs)
-    show_parser = verbs.add_parser("show", help="tell what a text or a built folder holds")
+    show_parser = verbs.add_parser("show", help="describe a text or a built folder")
     show_parser.add_argument("data", nargs="?", default="shakespeare", metavar="DATA", help=(
         "a built folder, a text file, a folder of them, or 'shakespeare' (shakespeare)"))
     show_parser.add_argument("--text", type=Path, metavar="FILE",
@@ -108,7 +108,7 @@ def build(args: argparse.Namespace) -> int:
         raise UserError(f"no space is left on the disk of {args.out}; make room there, and give "
                         "the same command again to go on") from error
     print(summary(report))
-    print(f"\n{args.out} is ready; {args.out / 'report.html'} tells more\n"
+    print(f"\n{args.out} is ready; {args.out / 'report.html'} has more\n"
           f"train on it: tinygrad-llm train --data {args.out}")
     return 0
 
@@ -152,8 +152,8 @@ def summary(report: dict[str, Any]) -> str:
     lines += [(f"not read: {code}", entry["count"], entry["why"])
               for code, entry in report["unreadable"].items()]
     wide = max(len(name) for name, _, _ in lines)
-    told = [f"{name:{wide}} {number:>14,}  {more}".rstrip() for name, number, more in lines]
-    return "\n".join([*told, f"{'bytes a token':{wide}} {tokens['bytes_per_token']:>14.2f}  "
+    rows = [f"{name:{wide}} {number:>14,}  {more}".rstrip() for name, number, more in lines]
+    return "\n".join([*rows, f"{'bytes a token':{wide}} {tokens['bytes_per_token']:>14.2f}  "
                              f"{tokens['vocab_size']:,} ids"])
 
 
@@ -192,7 +192,7 @@ def _show_built(folder: Path) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Tell every fault of a built folder; return 1 where there is one."""
+    """Print every fault of a built folder; return 1 where there is one."""
     from ..data.build.result import faults
 
     found = faults(args.folder)

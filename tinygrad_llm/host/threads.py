@@ -1,7 +1,7 @@
 """Work on several cores, with results whose bits do not depend on how many there were.
 
     with workers(threads):                  # BLAS is held to one thread each
-        each(count, body)                   # body(0), body(1), ... on whoever is free
+        each(count, body)                   # body(0), body(1), ... on the next free thread
         over_rows(body, x)                  # body(slice), over blocks of rows that fit a cache
         matmul(a, b)                        # a product in blocks
 
@@ -46,7 +46,7 @@ _TERM_BYTES = 1 << 22  # of a product that is added to something larger, at a ti
 
 
 class _Local(threading.local):
-    """What this thread is about."""
+    """The state of one thread."""
 
     pool: Pool | None = None
     """Of the innermost block that it has opened; `_current_pool` skips blocks that are closed."""
@@ -66,7 +66,7 @@ class Pool:
                         if threads > 1 else None)
 
     def each(self, count: int, body: Callable[[int], T]) -> list[T]:
-        """Return [body(0), body(1), ...]; whoever is free takes the next.
+        """Return [body(0), body(1), ...]; the next free thread takes the next piece.
 
         The first piece that fails is raised, an interrupt before any. None is begun after that, and
         those under way are waited for.
@@ -156,8 +156,8 @@ def workers(threads: int | None = None) -> Iterator[int]:
     """Inside the block, the current thread's work is spread over `threads` cores.
 
     Without a number: TINYGRAD_LLM_THREADS, or all cores that this process may use. Gives the
-    number. BLAS is held to one thread meanwhile, and then set as it was before; where it is one
-    that cannot be held, which is told once, everything runs on one thread and BLAS uses its own.
+    number. BLAS is held to one thread meanwhile, and then set as it was before. Where it cannot be
+    held, a warning says so once, everything runs on one thread and BLAS uses its own.
     Leaving the block, also by an exception, ends the threads. A process that is forked inside the
     block goes on with one thread, and a block that is opened in a piece has one. Raises ValueError
     for a number below 1.
@@ -205,8 +205,8 @@ def each(count: int, body: Callable[[int], T]) -> list[T]:
 def over_rows(body: Callable[[slice], T], x: Array, cost: int = 1) -> list[T]:
     """Return `body(rows)` for blocks of rows of x that together are all of them.
 
-    x of shape (N, ...) tells how long a row is: a block of it fits a core's cache. `cost` is the
-    work for a row, 1 for a few passes over it. A GPU has no use for blocks: there it is one.
+    x, of shape (N, ...), gives the length of a row; a block of rows fits a core's cache. `cost` is
+    the work for a row, 1 for a few passes over it. On a GPU, there is one block.
     """
     size = len(x)
     if type(x) is not np.ndarray or x.nbytes <= BLOCK_BYTES:

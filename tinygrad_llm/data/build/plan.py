@@ -78,7 +78,7 @@ def check_settings(settings: BuildSettings) -> None:
 
 
 def describe_difference(done: dict[str, Any], settings: BuildSettings) -> str:
-    """Return in words what tells a finished build from the one that is asked for."""
+    """Return in words how a finished build differs from the one that is asked for."""
     before, now = done.get("settings", {}), json.loads(json.dumps(asdict(settings)))
     names = [name for name in now if before.get(name) != now[name]]
     if not names:
@@ -89,7 +89,7 @@ def describe_difference(done: dict[str, Any], settings: BuildSettings) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, all input known by its content."""
+    """The work to do, all input known by its content."""
 
     settings: BuildSettings
     work: Path

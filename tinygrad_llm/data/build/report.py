@@ -1,4 +1,4 @@
-"""What a build tells of itself: counts and examples, as plain data for report.json.
+"""The report of a build: counts and examples, as plain data for report.json.
 
 It holds no time and no path of the build's own folder, so that the same input and settings give
 the same report. Read bundle by bundle: only counts stay in memory.
@@ -46,7 +46,7 @@ WHY = {"empty": "nothing but white space", "language": "in a language that was n
 
 @dataclass
 class Counts:
-    """What all bundles hold together; [documents, bytes] where two numbers stand for a thing."""
+    """The sums over all bundles; a pair of numbers is [documents, bytes]."""
 
     fates: NDArray[np.int64] = field(default_factory=lambda: np.zeros((5, 2), np.int64))
     read: dict[str, list[int]] = field(default_factory=dict)  # by source
@@ -154,7 +154,7 @@ def _duplicates(cleaned: Sequence[CleanTask], repeats: Path, counts: Counts) -> 
     """Return counts and, for each kind, the first few pairs as examples."""
     found = np.load(repeats, mmap_mode="r")
     bundles = [len(rows_of(task)) for task in cleaned]
-    told = {}
+    kinds = {}
     for name, kind in (("exact", EXACT), ("near", NEAR)):
         pairs = []
         for later in np.flatnonzero(found["kind"] == kind)[:EXAMPLES].tolist():
@@ -162,8 +162,8 @@ def _duplicates(cleaned: Sequence[CleanTask], repeats: Path, counts: Counts) -> 
             other = _document(cleaned, bundles, int(found["earlier"][later]))
             pairs.append({"name": one["name"], "text": one["text"][:EXCERPT],
                           "earlier_name": other["name"], "earlier_text": other["text"][:EXCERPT]})
-        told[name] = {**_pair(counts.fates[kind]), "examples": pairs}
-    return told
+        kinds[name] = {**_pair(counts.fates[kind]), "examples": pairs}
+    return kinds
 
 
 def _document(cleaned: Sequence[CleanTask], bundles: Sequence[int], number: int) -> dict[str, str]:

@@ -144,9 +144,9 @@ def _why_nothing_is_left(tasks: Sequence[CleanTask], unreadable: Counter[str]) -
         counts = json.loads(task.out.read_bytes())
         dropped.update({code: entry["documents"] for code, entry in counts["dropped"].items()})
         reasons.update(counts["unreadable"])
-    told = ", ".join(f"{count} by the rule {code!r}" for code, count in dropped.most_common())
-    told = told or ", ".join(f"{why}: {count}" for why, count in reasons.most_common() if count)
-    return (f"no document is left after cleaning ({told or 'there was none'}); give other sources, "
+    why = ", ".join(f"{count} by the rule {code!r}" for code, count in dropped.most_common())
+    why = why or ", ".join(f"{code}: {count}" for code, count in reasons.most_common() if count)
+    return (f"no document is left after cleaning ({why or 'there was none'}); give other sources, "
             "or less strict --rules or --languages")
 
 

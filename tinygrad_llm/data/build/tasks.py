@@ -1,4 +1,4 @@
-"""What a build does with one bundle of input at a time: clean it, select from it, encode it.
+"""The work on one bundle of input: clean it, select from it, encode it.
 
 Each stage is a function of a task that can be sent to another process, and writes files named
 after everything it depends on (see resumable.py):
@@ -63,7 +63,7 @@ def file_state(path: str) -> FileState:
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What decides how a document is cleaned."""
+    """The settings that decide how a document is cleaned."""
 
     rules: str
     languages: tuple[str, ...]
@@ -85,7 +85,7 @@ class CleanTask:
 
 @dataclass
 class Tally:
-    """What happened to a bundle's documents up to their cleaning."""
+    """Counts of a bundle's documents up to their cleaning."""
 
     read: dict[str, list[int]] = field(default_factory=dict)  # source: [documents, bytes]
     dropped: dict[str, dict[str, Any]] = field(default_factory=dict)  # rule: counts, examples

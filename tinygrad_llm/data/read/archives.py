@@ -1,7 +1,7 @@
 """Files inside .zip, .tar, .gz and .zst, read in a stream: nothing is written to the disk.
 
-So a member named ../../etc/passwd is only a name. What an archive can still do is unpack without
-end; text shrinks to a tenth or a fiftieth, so whoever exceeds EXPANSION is stopped.
+So a member named ../../etc/passwd is only a name. An archive can still unpack without end: text
+shrinks to a tenth or a fiftieth, so one that grows by more than EXPANSION is stopped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""Which documents repeat an earlier one, in memory that grows by bytes a document, not by text.
+r"""Documents that repeat an earlier one, found in memory of a few bytes a document.
 
 **Exact.** Two documents are the same where 128 bits of BLAKE2b of their text are, every run of
 white space taken for one space (and none at the ends). Case counts.
