@@ -38,9 +38,9 @@ def measure(what, h):
 def group(n):
     """Return the model's blocks in checkpointed groups of n."""
     def run(blocks):
-        def through(x, key):
+        def through(x, key, cache=None):
             for block in blocks:
-                x = block(x, key)
+                x = block(x, key, cache)
             return x
 
         return checkpoint(through)

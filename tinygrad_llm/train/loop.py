@@ -21,7 +21,6 @@ from autograd import fold_in
 from ..data import Batches, read_corpus
 from ..data.batches.epochs import EpochBatches
 from ..data.prepared import (
-    AnyTokenizer,
     Prepared,
     Tokens,
     is_prepared,
@@ -37,8 +36,8 @@ from ..models import GPT
 from ..nn import parameters
 from ..optim import AdamW, cosine_with_warmup
 from ..sample import Sampling, generate
-from ..sample.prompt import beginning as beginning
 from ..sample.prompt import prompt_ids, stream_text
+from ..text.tokenizer import Tokenizer
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig, make_config, read_settings, to_toml, with_new_names
 from .log import MetricsLog, plot_loss, read_metrics
@@ -120,7 +119,7 @@ def holds_run(folder: Path) -> bool:
     return (folder / "config.toml").exists() or (folder / "checkpoint").exists()
 
 
-def load_model(folder: Path) -> tuple[GPT, AnyTokenizer, TrainConfig]:
+def load_model(folder: Path) -> tuple[GPT, Tokenizer, TrainConfig]:
     """Return the model of a run's last checkpoint, with its tokenizer and settings.
 
     Raises UserError where there is none, or it is damaged.
