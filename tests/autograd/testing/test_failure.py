@@ -12,7 +12,7 @@ import autograd as ag
 from autograd import check_grads, primitive
 from autograd.primitive import Op
 from autograd.testing import GradientError, arrays, gradcheck
-from autograd.testing.failure import literal
+from autograd.testing.failure import Subject, literal, program, simpler
 
 X = np.array([[0.3, -1.2, 0.7], [2.0, 0.9, -0.4]])
 
@@ -91,3 +91,26 @@ def test_inside_hypothesis_numbers_are_left_to_it(bad: Op) -> None:
 
     with pytest.raises(GradientError, match=r"check_grads\(wrong, x, order=2\)"):
         test()
+
+
+def test_simpler_inputs_have_fewer_rows_first_and_then_plainer_numbers() -> None:
+    found = list(simpler((np.array([[0.37, 2.0], [1.0, 3.0]]), "text", 7)))
+    shapes = [x.shape for x, _, _ in found]
+    assert shapes[0] == (1, 2) and (2, 1) in shapes and shapes[-1] == (2, 2)
+    assert all(text == "text" and n == 7 for _, text, n in found)
+    plain = [x.tolist() for x, _, _ in found if x.shape == (2, 2)]
+    assert plain[0] == [[1, 1], [1, 1]] and [[0.4, 2], [1, 3]] in plain
+
+
+def test_a_program_imports_what_is_public_and_prints_a_wrong_value() -> None:
+    subject = Subject(ag.sum, (np.array([1.0, 2.0]),), {"axis": 0}, order=1, seed=3)
+    scope: dict[str, Any] = {}
+    exec(program(subject), scope)
+    assert scope["sum"] is ag.sum and scope["x"].tolist() == [1, 2]
+    assert program(subject).endswith("gradcheck(sum, x, axis=0, order=1, seed=3)")
+    assert program(subject, value_only=True).endswith("print(sum(x, axis=0))")
+
+
+def test_an_order_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="gradcheck: order must be at least 1, got 0"):
+        Subject(ag.sum, (), {}, order=0)
