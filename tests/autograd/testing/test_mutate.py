@@ -16,7 +16,7 @@ from autograd import Tensor, fused, primitive, pull_back, registry
 from autograd.testing.mutate import mutation_score
 from autograd.testing.mutate.__main__ import main
 from autograd.testing.mutate.plant import Mutant, Unit, find_units, mutate, planted
-from autograd.testing.mutate.score import draw
+from autograd.testing.mutate.score import drawn_inputs
 from autograd.testing.opcase import OpCase
 from autograd.testing.strategies import one, shapes, values
 
@@ -248,7 +248,7 @@ def test_an_endless_fault_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_draws_are_the_same_for_a_seed_and_not_all_alike() -> None:
-    first, again = (draw(POSITIVE, 50, seed=3) for _ in range(2))
+    first, again = (drawn_inputs(POSITIVE, 50, seed=3) for _ in range(2))
     assert [x.shape for (x,), _ in first] == [x.shape for (x,), _ in again]
     assert len({x.shape for (x,), _ in first}) > 5
 
