@@ -9,9 +9,9 @@ import numpy as np
 from autograd import Tensor, primitive, pull_back
 from autograd.testing.mutate.plant import Unit, find_units, mutate
 from autograd.testing.opcase import OpCase
-from autograd.testing.strategies import one, shapes, values
+from autograd.testing.strategies import one, reals, shapes
 
-POSITIVE = OpCase(one(values(shapes(least=1), 0.5, 2.0)), np.square)
+POSITIVE = OpCase(one(reals(shapes(least=1), 0.5, 2.0)), np.square)
 
 
 def square(rule: Any) -> Any:

@@ -12,7 +12,7 @@ from autograd import primitive
 from autograd.testing.mutate import mutation_score
 from autograd.testing.mutate.score import drawn_inputs
 from autograd.testing.opcase import OpCase
-from autograd.testing.strategies import one, shapes, values
+from autograd.testing.strategies import one, reals, shapes
 
 
 def test_an_edge_kills_what_no_difference_can_see() -> None:
@@ -21,7 +21,7 @@ def test_an_edge_kills_what_no_difference_can_see() -> None:
         return np.maximum(x, 0)
 
     _relu.vjp(lambda g, x: g * (x > 0))
-    drawn = one(values(shapes(least=1), 0.5, 2.0).map(lambda x: np.where(x > 0.7, x, -x)))
+    drawn = one(reals(shapes(least=1), 0.5, 2.0).map(lambda x: np.where(x > 0.7, x, -x)))
     case = OpCase(drawn, lambda x: np.maximum(x, 0))
     report = mutation_score("_relu", cases={"_relu": case}, examples=40)
     assert [o.diff for o in report.survivors] == ["g * (x > 0)  ->  g * (x >= 0)"]
@@ -40,7 +40,7 @@ def test_what_only_one_argument_alone_shows() -> None:
     def _(g: Any, a: Any, b: Any, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
         return g * b if wanted[0] else None, g * a if wanted[1] else None
 
-    drawn = values((2,)).map(lambda x: ((x + 3, 2 * x - 7), {}))
+    drawn = reals((2,)).map(lambda x: ((x + 3, 2 * x - 7), {}))
     report = mutation_score("_product", cases={"_product": OpCase(drawn, np.multiply)}, examples=20)
     assert not report.survivors
     assert "alone" in {o.killed_by for o in report.outcomes if "wanted" in o.diff}
