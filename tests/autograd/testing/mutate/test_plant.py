@@ -66,7 +66,7 @@ def test_a_cache_does_not_hide_a_mutant() -> None:
     assert pulled(op, 3.0) == 6
 
 
-def test_two_lambdas_on_a_line_are_told_apart() -> None:
+def test_two_lambdas_on_a_line_are_kept_apart() -> None:
     @primitive
     def _difference(a: Any, b: Any, /) -> Any:
         return a - b
