@@ -1,3 +1,5 @@
+"""Checkpointed calls: the same gradients for less memory, to any order."""
+
 from __future__ import annotations
 
 import gc

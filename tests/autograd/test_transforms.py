@@ -1,3 +1,5 @@
+"""Transforms of functions: every one, nested, of containers, and what they refuse."""
+
 from __future__ import annotations
 
 import dataclasses
