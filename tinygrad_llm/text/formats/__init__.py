@@ -1,4 +1,4 @@
-"""Files that hold tokenizers: each kind has a module, and a file's content tells its kind.
+"""Files that hold tokenizers: each kind has a module, and a file's content shows its kind.
 
     huggingface     tokenizer.json                          tiktoken        rank files
     gpt2            vocab.json and merges.txt, or so        tekken          tekken.json
@@ -31,7 +31,7 @@ from . import (
     tiktoken,
 )
 
-HEAD = 1 << 12  # bytes that a file's kind is told by
+HEAD = 1 << 12  # bytes that show a file's kind
 IN_A_FOLDER = ("tokenizer.json", "tekken.json", "tokenizer.model", "vocab.txt")  # first come
 
 _RANK = regex.compile(rb"[A-Za-z0-9+/]+={0,2} \d+\r?\n")
@@ -45,7 +45,7 @@ LOADERS: dict[str, tuple[Callable[..., Tokenizer], set[str]]] = {
     "tiktoken": (tiktoken.load, {"pattern", "special_tokens"}),
     "gpt2": (gpt2.load, {"pattern"}), "bert": (bert.load, {"lowercase"}),
     "sentencepiece": (sentencepiece.load, set()), "characters": (characters.load, set())}
-"""The kinds of files, and what has to be said beside them."""
+"""The kinds of files, and the arguments that each leaves open."""
 OPEN = {"pattern": "where text is cut", "special_tokens": "which tokens are special",
         "lowercase": "whether text is lowercased"}
 
@@ -64,10 +64,10 @@ def load_tokenizer(
 ) -> Tokenizer:
     """Return the tokenizer in `path`: a file of any kind above, or a folder that has one.
 
-    What some kinds of files do not say, and no others take: pattern, where text is cut (rank files,
-    vocab.json; see `patterns`); special_tokens, their names and ids (rank files); lowercase,
-    whether text is lowercased (vocab.txt, see `bert.load`). Raises UserError where the file cannot
-    be read, is of no known kind, or holds what is not known here.
+    Some kinds of files leave something open, and only these take the argument for it: pattern,
+    where text is cut (rank files, vocab.json; see `patterns`); special_tokens, their names and ids
+    (rank files); lowercase, whether text is lowercased (vocab.txt, see `bert.load`). Raises
+    UserError where the file cannot be read, is of no known kind, or asks for unknown parts.
     """
     path = Path(path)
     if path.is_dir():
@@ -88,7 +88,7 @@ def _in_folder(folder: Path) -> Path:
     for name in IN_A_FOLDER[:-1]:
         if (folder / name).is_file():
             return folder / name
-    if files := gpt2.find(folder):
+    if files := gpt2.find_files(folder):
         return files[1]
     if (folder / IN_A_FOLDER[-1]).is_file():
         return folder / IN_A_FOLDER[-1]
@@ -97,17 +97,12 @@ def _in_folder(folder: Path) -> Path:
 
 
 def kind_of(path: str | Path) -> str:
-    """Return the name of the module for the file `path`, told by its first bytes.
+    """Return the name of the module for the file `path`, by its name and its first bytes.
 
     Raises UserError where it cannot be read or is of no known kind.
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            head = file.read(HEAD)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}; give the path of a "
-                        "tokenizer's file or folder") from error
+    head = _head(path)
     if path.name in ("merges.txt", "vocab.bpe"):
         return "gpt2"
     if head.lstrip()[:1] == b"{":
@@ -130,11 +125,20 @@ def kind_of(path: str | Path) -> str:
                     )
 
 
+def _head(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(HEAD)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}; give the path of a "
+                        "tokenizer's file or folder") from error
+
+
 def save_tokenizer(tokenizer: Tokenizer, path: str | Path, format: str | None = None) -> None:
     """Write the tokenizer to `path` in a format of SAVERS; gpt2 and bert write into a folder.
 
     format: "huggingface" unless given, but "characters" where tokens are characters. Raises
-    UserError where the format cannot say what the tokenizer does.
+    UserError where the tokenizer has parts that the format cannot hold.
     """
     if format is None:
         format = "characters" if isinstance(tokenizer.model, Characters) else "huggingface"

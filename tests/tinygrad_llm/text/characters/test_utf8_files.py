@@ -1,4 +1,4 @@
-"""The chunks of a file, joined, are its text, whatever the policy for errors."""
+"""The chunks of a file, joined, are its text, under each policy for errors."""
 
 from pathlib import Path
 

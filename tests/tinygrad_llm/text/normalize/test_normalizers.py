@@ -84,7 +84,7 @@ def test_composed_normalisers_align_as_one_after_the_other(before: str, after: s
 
 
 def test_sequences_can_be_normalised_by_themselves() -> None:
-    """What composes or reorders with the character before it begins no sequence."""
+    """A character that composes or reorders with the one before it begins no sequence."""
     for point in range(sys.maxunicode + 1):
         char = chr(point)
         if unicodedata.combining(unicodedata.normalize("NFKD", char)[0]):
