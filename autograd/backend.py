@@ -1,4 +1,4 @@
-"""Whose array is this?
+"""The library of an array, found from the array itself.
 
 Nothing in this package has a current device or a global backend: an array's own type says which
 library computes with it. NumPy arrays and Python numbers belong to NumPy, CuPy arrays to CuPy,

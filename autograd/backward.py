@@ -127,6 +127,8 @@ def _pull_any(record: bool, watch: Any, node: Node, g: Any,
 def _pull_plain(node: Node, g: Any, members: Collection[Node]) -> Sequence[Any]:
     """Do as `_pull_any` does, for most nodes in one loop: this is where small ops spend time."""
     op = node.op
+    if type(g) is Deferred:
+        g = g.array()
     if type(op) is not Primitive or op.joint or not op.rules:
         return _all_fitted(op.pull(node, g, members, False), node)
     parts: list[Any] = []
@@ -168,8 +170,8 @@ def _fitted(part: Any, parent: Node | None, name: str) -> Any:
     """Sum a gradient over broadcast axes and cast it to its parent's dtype, where that differs."""
     if part is None or parent is None:
         return None
-    if type(part) is Deferred and (parent.op or parent.hooks or part.dtype != parent.dtype):
-        part = part.array()  # only a leaf's gradient is nothing but a sum
+    if type(part) is Deferred and (parent.hooks or part.dtype != parent.dtype):
+        part = part.array()
     try:
         if part.shape != parent.shape:
             part = sum_to(part, parent.shape)

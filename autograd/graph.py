@@ -147,7 +147,7 @@ def sweep(
         if node in wanted:
             deliver(node, gradient)
             if not any(parent in members for parent in node.parents):
-                continue  # nobody asks further: its rule is not needed, nor used up
+                continue  # nothing older is wanted: its rule is not needed, nor used up
         if node.op is None or node.serial < since:
             continue
         parts = pull(node, gradient, members)

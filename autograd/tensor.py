@@ -32,6 +32,8 @@ class _State(threading.local):
     """Switches of the current thread only."""
 
     recording = True
+    plain = False
+    """Whether fused ops compute with their plain pairs (see `fused.plain_ops`)."""
     depth = 0
     """How many transforms are running the user's function at this moment, one inside another."""
     _watch: Watch | None = None

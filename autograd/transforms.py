@@ -175,7 +175,7 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 def hvp(f: Function, primals: Any, tangents: Any) -> Any:
     r"""Return the product of the Hessian of a scalar f with v, never forming the Hessian.
 
-    $Hv = \nabla_x \langle \nabla f(x), v \rangle$ costs two backward passes. `primals` is the
+    $Hv = \nabla_x (\nabla f(x) \cdot v)$ costs two backward passes. `primals` is the
     tuple of f's arguments (or the only argument itself); `tangents` and the result have the same
     containers and shapes.
 

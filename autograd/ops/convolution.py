@@ -123,8 +123,8 @@ def _(g: Any, shape: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> An
 def fold(x: Array, /, size: Shape, stride: Shape, dilation: Shape) -> Array:
     r"""Return windows added up where they lie: $y_{\dots,i} = \sum_{s p + d t = i} X_{t,\dots,p}$.
 
-    The adjoint of `sliding_windows`; `size` is the lengths of the last axes, which the windows do
-    not tell. $\bar X$ is `sliding_windows` of $\bar y$.
+    The adjoint of `sliding_windows`; `size` is the lengths of the last axes, which do not follow
+    from the windows. $\bar X$ is `sliding_windows` of $\bar y$.
     """
     dims = len(size)
     places = x.shape[x.ndim - dims :]
@@ -159,9 +159,9 @@ def conv2d(x: Any, w: Any, b: Any = None, *, stride: int | Sequence[int] = 1,
            groups: int = 1) -> Any:
     r"""Return $y_{nop} = b_o + \sum_{c,t} w_{oct}\,x_{n,c,\,s p + d t}$, p and t pairs of numbers.
 
-    x is (N, C, H, W), w (O, C / groups, height, width), b (O,) or None. `padding` puts so many
-    zeros on both sides of x; "valid" is 0, and "same", for stride 1, gives y the size of x (of an
-    odd number of zeros the larger half comes last). With `groups` the channels of x and of y are
+    x is (N, C, height, width), w (O, C / groups, height, width), b (O,) or None. `padding` puts so
+    many zeros on both sides of x; "valid" is 0, and "same", for stride 1, gives y the size of x (of
+    an odd number of zeros the larger half comes last). With `groups` the channels of x and of y are
     so many parts, each convolved for itself.
     """
     return _conv(2, x, w, b, stride, padding, dilation, groups)

@@ -357,7 +357,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 
 @composite
 def choose(indices: Any, choices: Any) -> Any:
-    """Return, element by element, that of the choices whose number the index is."""
+    """Return, element by element, the choice whose number is the index."""
     indices, *parts = broadcast_arrays(values(array(indices)), *choices)
     return take_along_axis(stack(tuple(parts)), indices[None], 0)[0]
 

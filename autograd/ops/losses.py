@@ -38,7 +38,7 @@ def _reduced(losses: Any, reduction: str) -> Any:
 
 
 def _pair(x: Any, target: Any) -> tuple[Any, Any]:
-    """Return both as arrays; refuse two shapes, which would broadcast to losses nobody meant."""
+    """Return both as arrays; refuse two shapes, which would broadcast to other losses."""
     xp = namespace(values(x), values(target))
     x, target = (v if isinstance(v, Tensor) else xp.asarray(v) for v in (x, target))
     if x.shape != target.shape:

@@ -233,11 +233,11 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 @composite
 def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False,
         ddof: int | None = None) -> Any:
-    r"""Return the covariances $\frac{1}{n - d} \sum_k (x_{ik} - m_i) (x_{jk} - m_j)$, m the means.
+    r"""Return the covariances $\frac{1}{n - d} \sum_k (x_{ik} - \mu_i) (x_{jk} - \mu_j)$.
 
-    The rows of `m`, and of `y` below them, are the variables, the n columns their observations; the
-    other way round without `rowvar`. d is `ddof`; if None 1, or 0 with `bias`. Not finite unless
-    n > d.
+    $\mu_i = \langle x_i \rangle$. The rows $x_i$ of `m`, and of `y` below them, are the variables,
+    the n columns their observations; the other way round without `rowvar`. d is `ddof`; if None 1,
+    or 0 with `bias`. Not finite unless n > d.
     """
     rows = [_variables(x, rowvar) for x in as_arrays([m] if y is None else [m, y])]
     x = concatenate(rows, axis=0)

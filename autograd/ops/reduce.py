@@ -63,7 +63,7 @@ sum.vjp(lambda g, shape, axis, keepdims: spread(g, shape, axis, keepdims))
 
 @primitive
 def mean(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
-    r"""Return $y = \frac1n \sum_i x_i$ over the axes: $\bar x_i = \bar y / n$."""
+    r"""Return $\langle x \rangle = \frac1n \sum_i x_i$ over the axes: $\bar x_i = \bar y / n$."""
     return namespace(x).mean(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
@@ -97,10 +97,11 @@ def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
 @primitive
 def var(x: Array, /, axis: Axis = None, *, ddof: float = 0, correction: float | None = None,
         keepdims: bool = False) -> Array:
-    r"""Return the variance $y = \frac{1}{n - d} \sum_i (x_i - m)^2$ over the axes, m their mean.
+    r"""Return the variance $y = \frac{1}{n - d} \sum_i (x_i - \mu)^2$, $\mu = \langle x \rangle$.
 
-    d is `ddof`, also called `correction`. $\bar x_i = \bar y\,\frac{2}{n - d} (x_i - m)$: the
-    derivative through m vanishes, because $\sum_i (x_i - m) = 0$. NaN unless n > d.
+    Over the axes; d is `ddof`, also called `correction`. NaN unless n > d.
+    $\bar x_i = \bar y\,\frac{2}{n - d} (x_i - \mu)$: the derivative through $\mu$ vanishes, because
+    $\sum_i (x_i - \mu) = 0$.
     """
     return namespace(x).var(x, axis=axis, ddof=_lost_degrees(ddof, correction), keepdims=keepdims)
 
@@ -127,8 +128,8 @@ def std(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | None 
         keepdims: bool = False) -> Any:
     r"""Return the standard deviation over the axes, the root of `var`.
 
-    $\bar x_i = \bar y\,(x_i - m) / ((n - d)\,y)$, taken as 0 at the kink y = 0, where all $x_i$ are
-    equal.
+    $\bar x_i = \bar y\,(x_i - \mu) / ((n - d)\,y)$ with n, d and $\mu$ as in `var`, taken as 0
+    at the kink y = 0, where all $x_i$ are equal.
     """
     return _safe_root(var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims))
 
@@ -146,8 +147,8 @@ def _safe_root(x: Any) -> Any:
 def max(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     r"""Return the largest element over the axes, NaN if there is a NaN.
 
-    $\bar x_i = \bar y / k$ for the k elements that equal y, else 0; of a NaN likewise for the k
-    elements that are NaN. Raises ValueError where there is no element.
+    $\bar x_i = [x_i = y]\,\bar y / k$ where k elements equal y; a NaN counts as equal to a NaN.
+    Raises ValueError where there is no element.
     """
     return namespace(x).max(x, axis=axis, keepdims=keepdims)
 
@@ -156,8 +157,8 @@ def max(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
 def min(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     r"""Return the smallest element over the axes, NaN if there is a NaN.
 
-    $\bar x_i = \bar y / k$ for the k elements that equal y, else 0; of a NaN likewise for the k
-    elements that are NaN. Raises ValueError where there is no element.
+    $\bar x_i = [x_i = y]\,\bar y / k$ where k elements equal y; a NaN counts as equal to a NaN.
+    Raises ValueError where there is no element.
     """
     return namespace(x).min(x, axis=axis, keepdims=keepdims)
 

@@ -95,7 +95,7 @@ erf.vjp(lambda g, x: g * _bell(x))
 
 @primitive
 def erfc(x: Array, /) -> Array:
-    r"""Return $1 - \mathrm{erf}(x)$, to full relative precision also where that is tiny.
+    r"""Return $1 - \operatorname{erf}(x)$, to full relative precision also where that is tiny.
 
     $\bar x = -\bar y\,\frac{2}{\sqrt\pi} e^{-x^2}$.
     """
@@ -144,7 +144,7 @@ erfinv.vjp(lambda g, y: g * (exp(y * y) / _TWO_OVER_ROOT_PI))
 def ndtr(x: Any) -> Any:
     r"""Return the probability that a standard normal variable is below x.
 
-    $\Phi(x) = \tfrac12 \mathrm{erfc}(-x / \sqrt 2)$.
+    $\Phi(x) = \tfrac12 \operatorname{erfc}(-x / \sqrt 2)$.
     """
     return 0.5 * erfc(x * -math.sqrt(0.5))
 

@@ -148,8 +148,8 @@ def _op(op: Op) -> list[Block]:
                    ("code", source(op.forward))]
     elif isinstance(op, Fused):
         blocks += [("step", "Its rule"), ("code", source(op.rule) if op.rule else "none yet"),
-                   ("note", f"keeps {', '.join(saved_names(op)) or 'nothing'}, its arguments and "
-                            f"its options"),
+                   ("note", f"keeps {', '.join(saved_names(op.rule)) or 'nothing'}, its arguments "
+                            f"and its options"),
                    ("note", "derivatives: the first by this rule, higher ones through the "
                             "reference"),
                    ("step", "The reference"), ("code", source(op.reference))]

@@ -1,4 +1,4 @@
-r"""How much arithmetic an op is, estimated from shapes.
+r"""The arithmetic of an op, estimated from shapes.
 
 The convention: 1 for each element of the largest array in an op, whatever the function (an `exp`
 counts as an addition does), and 4 where it goes over the array a few times (a softmax); a matrix

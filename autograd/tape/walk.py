@@ -190,20 +190,20 @@ def residuals(node: Node) -> list[tuple[str, Any]]:
     """Return the names and values of what the node keeps; a fused op's arguments come first."""
     if not isinstance(node.op, Fused):
         return list(kept_by_name(node).items())
-    saved, names = node.kept[0], saved_names(node.op)
+    saved, names = node.kept[0], saved_names(node.kept[3])
     if not isinstance(saved, tuple) or len(names) != len(saved):
         names, saved = [names[0] if len(names) == 1 else "saved"], (saved,)
     return arguments(node) + [pair for pair in zip(names, saved, strict=True)
                               if pair[0] not in node.op.arrays]
 
 
-def saved_names(op: Fused) -> list[str]:
+def saved_names(rule: Any) -> list[str]:
     """Return what a fused op's rule calls the parts of `saved`: `n, r, w = saved` in its text."""
-    if op.rule is None:
+    if rule is None:
         return []
-    name = list(inspect.signature(op.rule).parameters)[1]
+    name = list(inspect.signature(rule).parameters)[1]
     try:
-        tree = ast.parse(dedent(inspect.getsource(op.rule)))
+        tree = ast.parse(dedent(inspect.getsource(rule)))
     except (OSError, SyntaxError):
         return [name]
     for part in ast.walk(tree):

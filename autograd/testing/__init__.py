@@ -1,4 +1,4 @@
-"""Is this gradient right? Gradient testing for functions and for ops of your own.
+"""Gradient testing, for functions and for ops of your own.
 
 >>> import numpy as np
 >>> from autograd import tanh

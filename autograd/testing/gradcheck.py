@@ -107,7 +107,7 @@ def drawn_test(f: Callable[..., Any], given: tuple[Any, ...], options: dict[str,
 
 
 def property_test(check: Callable[[Any], None], inputs: Any, f: Any) -> Callable[..., None]:
-    """Return a test that checks what is drawn, and tells of the simplest failure."""
+    """Return a test that checks what is drawn, and reports the simplest failure."""
     from hypothesis import HealthCheck, given, settings
 
     @settings(deadline=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False)
@@ -158,16 +158,20 @@ def check_op(op: Any, case: OpCase | None = None, *, inputs: Any = None,
         subject = Subject(op, *_as_inputs(drawn), _or_usual(order), oracle=oracle)
         explained(subject, check_subject)
 
-    if inputs is not None:
+    if inputs is None:
+        _check_at_found_inputs(check, op)
+    else:
         property_test(check, inputs, op)()
-        return
+
+
+def _check_at_found_inputs(check: Callable[[Any], None], op: Any) -> None:
     from .inputs import op_inputs  # says so where Hypothesis is missing
 
-    drawn_inputs = op_inputs(op)
+    test = property_test(check, op_inputs(op), op)
     from hypothesis.errors import Unsatisfiable
 
     try:
-        property_test(check, drawn_inputs, op)()
+        test()
     except Unsatisfiable:
         raise ValueError(f"check_op: found no arrays that {op!r} takes and where it is finite; "
                          f"pass inputs=, a strategy that draws its arguments") from None

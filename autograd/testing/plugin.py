@@ -34,7 +34,7 @@ def pytest_configure(config: Any) -> None:
 
 
 def pytest_report_header(config: Any) -> str | None:
-    """Tell which profile is in use."""
+    """Report which profile is in use."""
     name = config.getoption("--gradcheck-profile", None)
     return name and f"gradcheck: profile {name}"
 

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what ops take: arrays in every memory layout, shapes that broadcast.
+"""Hypothesis strategies for the inputs of ops: arrays in all layouts, shapes that broadcast.
 
 Numbers are at natural scale, because a factor is not missed where everything is near 1, and errors
 hide where it is small. Elements come from a drawn seed: shapes shrink, numbers stay generic, and a
@@ -48,7 +48,7 @@ def broadcastable_shapes(n: int, least: int = 0, dims: int = 3) -> st.SearchStra
 
 
 def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
-    """Return the same numbers in another memory layout: what ops must not care about.
+    """Return the same numbers in another memory layout, to which ops must be indifferent.
 
     "C" and "F" are contiguous, "wide" is every other column, "reversed" has negative strides,
     "inner" is the inside of a larger array, and "read-only" refuses to be written into.

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..host.errors import UserError
-from ..host.files import write_in_one_step
+from ..host.files import sha256_of, write_in_one_step
 from ..text import CharTokenizer
 from ..text.tokenizer import Tokenizer
 from .batches.random_windows import split
@@ -101,8 +100,7 @@ def _open_part(folder: Path, tokenizer: Tokenizer) -> ShardedTokens:
     """Open shards once it is sure that their ids are the tokenizer's."""
     tokens = open_shards(folder)
     path = folder.parent / "tokenizer.json"
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if tokens.settings.tokenizer_sha256 not in (None, digest):
+    if tokens.settings.tokenizer_sha256 not in (None, sha256_of(path)):
         raise UserError(f"{path} is not the tokenizer that {folder} was written with; put that one "
                         "there, or build the data again")
     if tokens.vocab_size != tokenizer.vocab_size:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 import autograd
 
@@ -70,8 +71,6 @@ def _freed_memory() -> str:
 
 
 def _blas_info() -> list[dict[str, Any]]:
-    from threadpoolctl import threadpool_info
-
     np.dot(np.ones((2, 2)), np.ones((2, 2)))  # so that the library is loaded
     return [info for info in threadpool_info() if info["user_api"] == "blas"]
 

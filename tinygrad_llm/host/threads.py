@@ -19,22 +19,20 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
-from functools import cache
 from itertools import count as counter
 from typing import Any, TypeVar
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from autograd import namespace
 from autograd.backend import Array
 from autograd.tensor import STATE
 
+from .blas import loaded_blas, warn_of_free_blas
 from .errors import UserError
 from .machine import THREADS_VARIABLE, keep_freed_memory, usable_cores
 
@@ -115,7 +113,7 @@ class Pool:
 def _begin_thread() -> None:
     """Begin a helping thread."""
     _LOCAL.in_piece = True
-    _blas().hold()
+    loaded_blas().hold()
 
 
 def _help(take_pieces: Callable[[], None], switches: dict[str, Any]) -> None:
@@ -158,9 +156,9 @@ def workers(threads: int | None = None) -> Iterator[int]:
         yield 1
         return
     keep_freed_memory()
-    with _blas().held() as held:
+    with loaded_blas().held() as held:
         if not held:
-            _warn_of_free_blas()
+            warn_of_free_blas()
         pool = _LOCAL.pool = Pool(threads if held else 1, _LOCAL.pool)
         try:
             yield pool.threads
@@ -182,67 +180,6 @@ def check_threads(threads: int | None) -> int:
     name, kind = ("threads", ValueError) if threads is not None else (THREADS_VARIABLE, UserError)
     raise kind(f"{name} must be a whole number from 1, got {number!r}; leave it out for all "
                f"{usable_cores()} cores")
-
-
-class _Blas:
-    """The BLAS, held to one thread as long as a block is open in any thread of the process."""
-
-    def __init__(self) -> None:
-        np.dot(np.ones((2, 2)), np.ones((2, 2)))  # so that the library is loaded
-        self.controller = ThreadpoolController().select(user_api="blas")
-        self.lock = threading.Lock()
-        self.blocks = 0
-        self.before: list[int] = []
-
-    def hold(self) -> bool:
-        """Hold BLAS, of which some count for each thread apart; return whether that is possible."""
-        found = self.controller.lib_controllers
-        for library in found:
-            if library.num_threads != 1:
-                library.set_num_threads(1)
-        return bool(found) and all(library.num_threads == 1 for library in found)
-
-    @contextmanager
-    def held(self) -> Iterator[bool]:
-        """Hold BLAS inside the block; the last block that is left sets it as it was."""
-        with self.lock:
-            if not self.blocks:
-                self.before = [library.num_threads for library in self.controller.lib_controllers]
-            self.blocks += 1
-            held = self.hold()
-            self.disclaim()
-        try:
-            yield held
-        finally:
-            with self.lock:
-                self.blocks -= 1
-                if not self.blocks:
-                    for library, number in zip(self.controller.lib_controllers, self.before,
-                                               strict=True):
-                        library.set_num_threads(number)
-                    self.disclaim()
-
-    def disclaim(self) -> None:
-        """Let other threads set the number, too.
-
-        To threadpoolctl from 3.7 on, OpenBLAS belongs to the thread that first set its number,
-        until that leaves a block of its `limit`: what others set is ignored, and so would be the
-        last block's restoring where another thread opened the first. This one limits nothing.
-        """
-        with self.controller.limit(limits=None):
-            pass
-
-
-@cache
-def _blas() -> _Blas:
-    return _Blas()
-
-
-@cache
-def _warn_of_free_blas() -> None:
-    warnings.warn("BLAS cannot be held to one thread (threadpoolctl does not know it, or another "
-                  "thread has limited it): using one thread, and BLAS its own", RuntimeWarning,
-                  stacklevel=4)
 
 
 def each(count: int, body: Callable[[int], T]) -> list[T]:

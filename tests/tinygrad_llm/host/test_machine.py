@@ -93,7 +93,7 @@ def finding(name: str) -> str:
 def test_the_doctor_tells_of_threads_and_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     blas = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "num_threads": 4,
             "architecture": "SkylakeX"}
-    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [blas])
+    monkeypatch.setattr("tinygrad_llm.host.installed.threadpool_info", lambda: [blas])
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     monkeypatch.delenv(THREADS_VARIABLE, raising=False)
     assert finding("BLAS").endswith("openblas 0.3, 4 threads, SkylakeX kernels")
@@ -105,7 +105,7 @@ def test_the_doctor_tells_of_threads_and_kernels(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(THREADS_VARIABLE, "many")
     assert "must be a whole number from 1, got 'many'" in finding("cores")
     monkeypatch.delenv(THREADS_VARIABLE)
-    monkeypatch.setattr("threadpoolctl.threadpool_info", list)
+    monkeypatch.setattr("tinygrad_llm.host.installed.threadpool_info", list)
     assert "training uses 1 thread, as BLAS" in finding("cores")
     assert finding("BLAS").endswith("not recognised")
 

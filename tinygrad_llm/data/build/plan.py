@@ -1,8 +1,7 @@
-"""What a build is to do: its settings, its input, known by content, and the folder it may use."""
+"""The plan of a build: its settings, and its input, known by content."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,9 +13,13 @@ from typing import Any
 
 from ... import __version__
 from ...host.errors import UserError
-from ...host.files import write_in_one_step
+from ...host.files import sha256_of, write_in_one_step
+from ...text.cut.patterns import PATTERNS, splitter
+from ...text.formats import kind_of, load_tokenizer, save_tokenizer
 from ..read.gather import STDIN, Unit, find_units, standard_input
 from ..read.text_pieces import CHUNK
+from ..select.decontaminate import Decontaminator
+from ..select.rules import rules_of
 from ..tokens.shard_writer import SHARD_TOKENS
 from .resumable import Crew, key_of
 from .tasks import FileState, file_state
@@ -62,11 +65,6 @@ class BuildSettings:
 
 def check_settings(settings: BuildSettings) -> None:
     """Raise UserError now for what would otherwise be found wrong after hours of cleaning."""
-    from ...text.cut.patterns import PATTERNS, splitter
-    from ...text.formats import load_tokenizer
-    from ..select.decontaminate import Decontaminator
-    from ..select.rules import rules_of
-
     rules_of(settings.rules)
     if settings.decontaminate:
         Decontaminator(settings.decontaminate)
@@ -77,22 +75,6 @@ def check_settings(settings: BuildSettings) -> None:
                         "or a regular expression")
     else:
         splitter(settings.pattern)
-
-
-def read_finished(out: Path) -> dict[str, Any] | None:
-    """Return the report of a finished build. Raises UserError for a folder that is no build's."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; give --out a folder")
-    try:
-        report = json.loads((out / "report.json").read_bytes())
-        if isinstance(report, dict) and isinstance(report.get("key"), str):
-            return report
-    except FileNotFoundError:
-        if (out / "work" / "lock").exists() or not out.is_dir() or not any(out.iterdir()):
-            return None
-    except (ValueError, RecursionError):
-        pass
-    raise UserError(f"{out} holds files that no build has left; give --out another folder")
 
 
 def describe_difference(done: dict[str, Any], settings: BuildSettings) -> str:
@@ -121,7 +103,7 @@ class Plan:
     @property
     def key(self) -> str:
         """A name for all that decides the result."""
-        given = None if self.tokenizer is None else digest_of(self.tokenizer)
+        given = None if self.tokenizer is None else sha256_of(self.tokenizer)
         return key_of(__version__, asdict(self.settings), self.input, given, self.evaluation)
 
 
@@ -150,7 +132,7 @@ def make_plan(settings: BuildSettings, work: Path, crew: Crew) -> Plan:
 def _digest_if_any(path: str) -> str | None:
     """Return a file's digest, None for one that cannot be read, which the cleaning will count."""
     try:
-        return digest_of(path)
+        return sha256_of(path)
     except OSError:
         return None
 
@@ -159,7 +141,7 @@ def _evaluation_key(settings: BuildSettings) -> str:
     """Return a key of the evaluation files' content."""
     if not settings.decontaminate:
         return key_of()
-    return key_of([digest_of(unit.path) for unit in find_units(settings.decontaminate)])
+    return key_of([sha256_of(unit.path) for unit in find_units(settings.decontaminate)])
 
 
 def _copied_if_stdin(unit: Unit, work: Path) -> Unit:
@@ -195,12 +177,6 @@ def _bundles(found: Sequence[Unit], sizes: dict[str, int]
         yield total, tuple(bundle)
 
 
-def digest_of(path: str | Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _given_tokenizer(settings: BuildSettings, work: Path) -> Path | None:
     """Return the given tokenizer as a tokenizer.json, unchanged where it is one; None without.
 
@@ -208,8 +184,6 @@ def _given_tokenizer(settings: BuildSettings, work: Path) -> Path | None:
     """
     if settings.tokenizer is None:
         return None
-    from ...text.formats import kind_of, load_tokenizer, save_tokenizer
-
     given, path = Path(settings.tokenizer), work / "given-tokenizer.json"
     file = given / "tokenizer.json" if given.is_dir() else given
     if file.is_file() and kind_of(file) == "huggingface":

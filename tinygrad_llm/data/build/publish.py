@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,17 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...host.files import flush_folder, write_in_one_step
+from ...host.files import flush_folder, sha256_of, write_in_one_step
 from ...text.special import end_of_text
 from ...text.tokenizer import Tokenizer
 from ..tokens.shard_index import INDEX
 from ..tokens.shard_writer import ShardWriter
-from .plan import digest_of
 from .report_page import render_page
+from .result import PAGE, seal
 from .resumable import Crew
 from .tasks import TRAIN, VALIDATION, EncodeTask, load_ids
 
-PAGE = "report.html"
 CHUNK = 2**20  # ids that are counted at a time
 PARTS = {"train": TRAIN, "val": VALIDATION}
 
@@ -94,14 +92,8 @@ def publish(report: Mapping[str, Any], written: WrittenShards, tokenizer: Path, 
     write_in_one_step(out / "tokenizer.json", [tokenizer.read_bytes()])
     write_in_one_step(out / PAGE, [render_page(report).encode()])
     names = ["tokenizer.json", PAGE, *(f"{part}/{INDEX}" for part in written.parts)]
-    whole = {**report, "files": {name: digest_of(out / name) for name in names}}
+    whole = {**report, "files": {name: sha256_of(out / name) for name in names}}
     whole["sha256"] = seal(whole)
     stored = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
     write_in_one_step(out / "report.json", [stored.encode(), b"\n"])
     return whole
-
-
-def seal(report: Mapping[str, Any]) -> str:
-    """Return the checksum of a report, its own left out, however it is laid out in its file."""
-    rest = {name: value for name, value in report.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ... import __version__
 from ...text.tokenizer import Tokenizer
 from ..read.text_pieces import REASONS
+from ..select.rules import rules_of
 from .plan import Plan
 from .publish import WrittenShards
 from .repeats import rows_of
@@ -135,8 +136,6 @@ def _sources(counts: Counts) -> dict[str, dict[str, Any]]:
 
 
 def _dropped(counts: Counts, preset: str) -> dict[str, dict[str, Any]]:
-    from ..select.rules import rules_of
-
     why = WHY | {rule.code: rule.why for rule in rules_of(preset)}
     whole = sum(documents for documents, _ in counts.read.values())
     return {code: {"why": why.get(code, ""), "share": _ratio(entry["documents"], whole), **entry}

@@ -31,6 +31,7 @@ import numpy as np
 
 from ... import __version__
 from ...host.errors import UserError
+from ...host.files import sha256_of
 from ...text.special import END_OF_TEXT
 from ...text.training.bpe import train_bpe
 from .plan import (
@@ -38,13 +39,12 @@ from .plan import (
     Plan,
     check_settings,
     describe_difference,
-    digest_of,
     make_plan,
-    read_finished,
 )
 from .publish import publish, write_shards
 from .repeats import find_repeats, rows_of
 from .report import summarize
+from .result import read_finished
 from .resumable import Crew, key_of, locked, remove_stale
 from .tasks import (
     TRAIN,
@@ -222,7 +222,7 @@ def make_tokenizer(plan: Plan, selected: Sequence[SelectTask], crew: Crew) -> Pa
 def encode_all(plan: Plan, selected: Sequence[SelectTask], tokenizer: Path, crew: Crew
                ) -> list[EncodeTask]:
     """Turn the documents that stay into ids."""
-    folder, digest = _stage_folder(plan, "5-encode"), digest_of(tokenizer)
+    folder, digest = _stage_folder(plan, "5-encode"), sha256_of(tokenizer)
     tasks = [EncodeTask(folder / f"{key_of(task.out.stem, digest)}.npy", task.size, task.cleaned,
                         task.out, tokenizer, digest) for task in selected]
     remove_stale(folder, {task.out.stem for task in tasks})

@@ -32,9 +32,15 @@ from numpy.typing import NDArray
 
 from ...host.errors import UserError
 from ...host.files import write_in_one_step
+from ...text.tokenizer import Tokenizer
 from ..read.documents import Document
-from ..read.gather import STDIN, Unit
+from ..read.gather import STDIN, Unit, read_unit
+from ..select.decontaminate import Decontaminator
 from ..select.dedupe import PERMUTATIONS, signature, text_digest
+from ..select.language import identify_language
+from ..select.pii import mask_pii
+from ..select.repair import repair_text
+from ..select.rules import failed_rule, rules_of
 
 TRAIN, VALIDATION, EXACT, NEAR, CONTAMINATED = range(5)  # a cleaned document's fate
 STAYS = TRAIN  # what it is before it is known to which part it belongs
@@ -140,12 +146,6 @@ def _records(task: CleanTask) -> Iterator[bytes]:
 
 def _cleaned_documents(task: CleanTask, tally: Tally) -> Iterator[Document]:
     """Yield what is kept of each document, and count the rest."""
-    from ..read.gather import read_unit
-    from ..select.language import identify_language
-    from ..select.pii import mask_pii
-    from ..select.repair import repair_text
-    from ..select.rules import failed_rule, rules_of
-
     how = task.how
     table = rules_of(how.rules)
     decides = how.languages or any(rule.english_only for rule in table)  # the language does
@@ -287,14 +287,10 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
 
 @lru_cache(maxsize=1)
-def _decontaminator(paths: tuple[str, ...], key: str) -> Any:
-    from ..select.decontaminate import Decontaminator
-
+def _decontaminator(paths: tuple[str, ...], key: str) -> Decontaminator:
     return Decontaminator(paths)
 
 
 @lru_cache(maxsize=1)
-def _tokenizer(path: Path, digest: str) -> Any:
-    from ...text.tokenizer import Tokenizer
-
+def _tokenizer(path: Path, digest: str) -> Tokenizer:
     return Tokenizer.load(path)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...host.errors import UserError
+from ..read.gather import find_units, read_unit
 from .word_runs import normalized_words, run_hashes, word_hashes
 
 RUN = 13  # words
@@ -112,8 +113,6 @@ def _evaluation_texts(paths: Sequence[str | Path]) -> Iterator[str]:
     """Yield the evaluation documents. Raises UserError where any of them cannot be read."""
     if not paths:
         return
-    from ..read.gather import find_units, read_unit
-
     errors: Counter[str] = Counter()
     for unit in find_units([str(path) for path in paths], errors):
         yield from (document.text for document in read_unit(unit, errors))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...host.errors import UserError
-from ...host.files import write_in_one_step
+from ...host.files import sha256_of, write_in_one_step
 from .shard_index import (
     INDEX,
     PARTIAL,
@@ -57,7 +57,7 @@ class ShardWriter:
 
     def __init__(self, folder: str | Path, vocab_size: int, shard_tokens: int = SHARD_TOKENS, *,
                  end_of_text: int | None = None, tokenizer: str | Path | None = None) -> None:
-        digest = None if tokenizer is None else _sha256(Path(tokenizer))
+        digest = None if tokenizer is None else _tokenizer_sha256(Path(tokenizer))
         self.folder = Path(folder)
         self.settings = ShardSettings(vocab_size, shard_tokens, end_of_text, digest)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -184,10 +184,9 @@ class ShardWriter:
         self.documents = stored.documents - (index.unfinished > 0)
 
 
-def _sha256(path: Path) -> str:
+def _tokenizer_sha256(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise UserError(f"cannot read the tokenizer {path}: {error.strerror}; give the file that "
                         "it was saved to") from error

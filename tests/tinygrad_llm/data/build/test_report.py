@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.data.build.plan import BuildSettings
-from tinygrad_llm.data.build.publish import seal
 from tinygrad_llm.data.build.report_page import render_page
+from tinygrad_llm.data.build.result import seal
 from tinygrad_llm.data.build.run import build
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)> & \u202e </pre></style>'

@@ -483,7 +483,7 @@ def test_the_language_is_told_only_where_somebody_asks(
         asked.append(text)
         return "en", 1.0
 
-    monkeypatch.setattr("tinygrad_llm.data.select.language.identify_language", language)
+    monkeypatch.setattr("tinygrad_llm.data.build.tasks.identify_language", language)
     (folder / "short.txt").write_text("So short.")
     for rules, least in (("light", 0), ("gopher", 1)):
         asked.clear()
