@@ -339,7 +339,7 @@ class Tokenizer:
         """The special tokens and their ids."""
         return dict(self.added.special)
 
-    if TYPE_CHECKING:  # bound by formats/__init__.py, which builds tokenizers and stands above
+    if TYPE_CHECKING:  # bound by formats/kinds.py, which builds tokenizers and stands above
         def save(self, path: str | Path, format: str | None = None) -> None:
             """Write this tokenizer to `path`, in one step; see `formats.save_tokenizer`."""
 
