@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text.characters.utf8_files import read_chunks
 
-
 # Characters of 1 to 4 bytes, and parts of them.
 bytes_of_text = st.lists(st.sampled_from([
     b"a", "é".encode(), "中".encode(), "😀".encode(), b"\xe4", b"\xb8", b"\xf0\x9f", b"\xff"]),
