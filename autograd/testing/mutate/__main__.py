@@ -41,6 +41,7 @@ the columns: how many mutants were killed by
   edges      the gradients that the case states for kinks and limits
   recorded   the recorded backward pass, which must agree with the plain one
   alone      a pass in which only one of several arguments is differentiated
+  added      a pass in which the gradients of two calls are added up
   dtype      a gradient that is not float32 where the arguments are
   second     differences of the gradient; third: of its derivative, where the case asks for it
 and then

@@ -33,7 +33,7 @@ from ..opcase import OpCase
 from ..opchecks import check_dtype
 from .plant import Mutant, Unit, planted
 
-CHECKS = ("error", "first", "edges", "recorded", "alone", "dtype", "second", "third")
+CHECKS = ("error", "first", "edges", "recorded", "alone", "added", "dtype", "second", "third")
 """The causes of a mutant's death, in the order of trying; see `Trial.verdict`."""
 
 _ORDER = {"first": 1, "second": 2, "third": 3}
@@ -64,6 +64,7 @@ class Example:
                                    * np.maximum(1, np.abs(x)), 0.0) for x in self.points]
         self.expected: dict[Any, Any] = {}
         self.alone: list[tuple[Tensor, list[Tensor]]] = []
+        self.again: list[Tensor] = []
 
     def apply(self, leaves: Sequence[Tensor]) -> list[Tensor]:
         """Run the op on other values of the differentiable arguments; keep what is recorded."""
@@ -226,6 +227,9 @@ class Trial:
     def _expect(self, example: Example, check: str) -> None:
         if check in _ORDER:
             example.expected[check] = example.differences(_ORDER[check])
+        elif check == "added":
+            example.expected[check] = [2 * g for g in example.gradients()]
+            example.again = example.apply(example.leaves)
         elif check == "alone" and len(example.points) > 1:
             example.expected[check] = example.gradients()
             for i, x in enumerate(example.points):
@@ -243,8 +247,8 @@ class Trial:
         first, second, third: the gradient of that order is that of differences. edges: at kinks
         and limits the gradient is the one that the case states. recorded: the recorded backward
         pass gives what the plain one does. alone: so does a pass where only one of several
-        arguments is differentiated. dtype: gradients of float32 are float32. error: the first or
-        the edges raised an exception.
+        arguments is differentiated. added: the gradients of two calls are added up. dtype:
+        gradients of float32 are float32. error: the first or the edges raised an exception.
         """
         for example in self.usable[check]:
             complaint = self._complaint(example, check)
@@ -259,6 +263,8 @@ class Trial:
             return self._dtype(example)
         if check == "recorded":
             return self._recorded(example)
+        if check == "added":
+            return self._added(example)
         return self._alone(example) if check == "alone" else self._slope(example, check)
 
     def _edge(self, example: Example, expected: list[Any]) -> str:
@@ -295,6 +301,15 @@ class Trial:
             if not _agree([grad], [example.expected["alone"][i]], 1e-9):
                 return f"argument {i} alone: expected {example.expected['alone'][i]}, got {grad}"
         return ""
+
+
+    def _added(self, example: Example) -> str:
+        parts = pull_back([*example.ys, *example.again], 2 * example.weights[0], example.leaves,
+                          retain=True)
+        got = [np.zeros(x.shape) if p is None else p
+               for x, p in zip(example.points, parts, strict=True)]
+        expected = example.expected["added"]
+        return "" if _agree(got, expected, 1e-9) else f"two calls: expected {expected}, got {got}"
 
 
 def _agree(a: list[Array], b: list[Array], tolerance: float) -> bool:
