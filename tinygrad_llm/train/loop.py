@@ -42,6 +42,7 @@ from ..sample.prompt import prompt_ids, stream_text
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig, make_config, read_settings, to_toml, with_new_names
 from .log import MetricsLog, plot_loss, read_metrics
+from .objective import Objective, next_token
 from .slices import default_slices, mean_loss
 from .step import Diverged, train_step
 
@@ -59,6 +60,7 @@ class Run:
     model: GPT
     optimizer: AdamW
     step: int
+    objective: Objective = next_token
 
 
 def start_run(config: TrainConfig, folder: Path) -> Run:
@@ -210,7 +212,7 @@ def _step(run: Run, batches: Batches | ShardBatches, lr: float) -> tuple[float, 
     config = run.config
     key = fold_in(fold_in(config.seed, _DROPOUT), run.step) if config.dropout else None
     try:
-        result = train_step(run.model, run.optimizer, *batches.at(run.step), lr=lr,
+        result = train_step(run.model, run.optimizer, run.objective, batches.at(run.step), lr=lr,
                             clip=config.clip, key=key, slices=config.slices)
     except Diverged as error:
         raise UserError(
@@ -249,7 +251,7 @@ def validation_loss(run: Run, count: int) -> float:
     config = run.config
     assert run.data.validation is not None
     batches = _batches(config, run.data.validation, _VALIDATION_BATCHES)
-    return mean_loss(run.model, batches.at, count, config.slices)
+    return mean_loss(run.model, run.objective, batches.at, count, config.slices)
 
 
 def sample_text(run: Run) -> str:
