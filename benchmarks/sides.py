@@ -62,13 +62,13 @@ def our_update(config: Config) -> tuple[Step, Mapping[str, np.ndarray]]:
     """Return our update, and the weights by name; to be called inside `parallel.workers`."""
     from tinygrad_llm.models import GPT, GPTConfig
     from tinygrad_llm.nn import parameters
-    from tinygrad_llm.optim import AdamW
+    from tinygrad_llm.optim import AdamW, Arena
     from tinygrad_llm.train import next_token, train_step
 
     model = GPT(GPTConfig(**asdict(config.sizes)))
     settings = dict(SETTINGS)
     lr = settings.pop("lr")
-    optimizer = AdamW(parameters(model), **settings)
+    optimizer = AdamW(Arena(parameters(model)), **settings)
     batch = config.data()
 
     def step() -> float:

@@ -17,7 +17,7 @@ from strict_cupy import no_sync, sync_log
 from autograd import to_host
 from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.nn import load_parameters, parameters
-from tinygrad_llm.optim import AdamW, clip_by_global_norm
+from tinygrad_llm.optim import AdamW, Arena, clip_by_global_norm
 from tinygrad_llm.sample import Sampling
 from tinygrad_llm.sample.logits import keep_top_k, keep_top_p, scale_by_temperature, softmax
 from tinygrad_llm.train import next_token, train_step
@@ -34,7 +34,7 @@ def made(config: GPTConfig, move: Move) -> tuple[GPT, AdamW]:
     model = GPT(config, seed=3)
     for p in parameters(model).values():
         p.data = move(p.data)
-    return model, AdamW(parameters(model))
+    return model, AdamW(Arena(parameters(model)))
 
 
 def batch(config: GPTConfig, move: Move, seed: int = 0) -> tuple[Any, Any]:

@@ -35,7 +35,7 @@ from ..host.files import write_in_one_step
 from ..host.threads import workers
 from ..models import GPT
 from ..nn import parameters
-from ..optim import AdamW, cosine_with_warmup
+from ..optim import AdamW, Arena, cosine_with_warmup
 from ..sample import Sampling, generate
 from ..sample.prompt import beginning as beginning
 from ..sample.prompt import prompt_ids, stream_text
@@ -160,8 +160,8 @@ def _batches(config: TrainConfig, tokens: Tokens, use: int) -> Batches | ShardBa
 
 def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
     model = GPT(config.model(data.tokenizer.vocab_size), seed=fold_in(config.seed, _WEIGHTS))
-    optimizer = AdamW(parameters(model), beta1=config.beta1, beta2=config.beta2, eps=config.eps,
-                      weight_decay=config.weight_decay)
+    optimizer = AdamW(Arena(parameters(model)), beta1=config.beta1, beta2=config.beta2,
+                      eps=config.eps, weight_decay=config.weight_decay)
     return Run(folder, config, data, model, optimizer, step=0)
 
 
