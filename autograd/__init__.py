@@ -14,7 +14,7 @@ from . import ops, tape, testing
 from .backend import fold_in, namespace, random_bits, to_host
 from .backward import pull_back
 from .checkpoint import checkpoint
-from .fused import Fused, fused
+from .fused import Fused, fused, plain_ops
 from .ops import *  # noqa: F403
 from .ops import linalg
 from .primitive import Primitive, composite, nondifferentiable, primitive, registry
@@ -41,7 +41,8 @@ if not TYPE_CHECKING:  # type checkers read the imports above
         "AnomalyError", "Explanation", "Fused", "Primitive", "Tensor", "Trace", "check_grads",
         "checkpoint", "composite", "detect_anomaly", "elementwise_grad", "explain", "fold_in",
         "fused", "grad", "hessian", "hvp", "jacobian", "jvp", "linalg", "namespace", "no_grad",
-        "nondifferentiable", "ops", "primitive", "pull_back", "random_bits", "registry", "tape",
+        "nondifferentiable", "ops", "plain_ops", "primitive", "pull_back", "random_bits",
+        "registry", "tape",
         "testing", "to_host", "trace", "value_and_grad", "vjp",
         *[name for name in ops.__all__ if not hasattr(builtins, name) and name != "trace"],
     ]

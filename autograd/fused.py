@@ -9,40 +9,83 @@
         return y, (n, r, w)
 
     @layer_norm.vjp
-    def _(g, saved):                               # array code; one gradient for each argument
+    def backward(g, saved):                        # array code; one gradient for each argument
         ...
         return dx, dw, db
+
+    @layer_norm.check
+    def check(x, w, b, /, *, eps=1e-5):            # raises where the arguments do not fit
+        ...
 
 The ordinary backward pass runs the pair. A recorded backward pass differentiates the reference
 instead, so a fused op has derivatives of every order without a second derivation, and the
 reference is at once the oracle that the pair is tested against.
+
+This pair is the plain one: the derivation's symbols in array code that every library understands.
+A library may have a faster *twin* of it, `layer_norm.twin("numpy", forward, backward)`, in blocks,
+in buffers, on threads, or as a kernel. Where the arguments are that library's arrays, the twin
+computes instead; where its forward returns NotImplemented, the plain pair does. Inside
+`with plain_ops():` the plain pair computes everywhere.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from .backend import namespace
 from .backward import pull_back
 from .broadcast import identity
 from .graph import Node
 from .primitive import Op
 from .tensor import STATE, Tensor, at_depth, constant, recording
 
+Forward = Callable[..., Any]
+Backward = Callable[[Any, Any], Any]
+
+
+@contextmanager
+def plain_ops() -> Iterator[None]:
+    """Inside the block, fused ops compute with their plain pairs; the twins rest.
+
+    A backward pass goes with its forward pass, wherever it runs: each knows what the other saved.
+    """
+    before, STATE.plain = STATE.plain, True
+    try:
+        yield
+    finally:
+        STATE.plain = before
+
 
 class Fused(Op):
     """An op with a hand-derived pair and a reference; made by `@fused(reference)`."""
 
-    def __init__(self, reference: Callable[..., Any], forward: Callable[..., Any]) -> None:
+    def __init__(self, reference: Callable[..., Any], forward: Forward) -> None:
         super().__init__(forward)
         self.reference = reference
-        self.rule: Callable[[Any, Any], Any] | None = None
+        self.rule: Backward | None = None
+        self.twins: dict[str, tuple[Forward, Backward]] = {}
+        self.checks: Callable[..., None] | None = None
 
-    def vjp(self, rule: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def vjp(self, rule: Backward) -> Backward:
         """Give the backward pass: from `(g, saved)` to one gradient for each array argument."""
         self.rule = rule
         return rule
+
+    def check(self, function: Callable[..., None]) -> Callable[..., None]:
+        """Give the check of the arguments, which raises where they do not fit; for every pair."""
+        self.checks = function
+        return function
+
+    def twin(self, library: str, forward: Forward, backward: Backward) -> None:
+        """Have another pair compute where the arrays belong to a library, as "numpy" or "cupy".
+
+        It takes and returns what the plain pair does, but for what it saves. `forward` may return
+        NotImplemented for arguments that it leaves to the plain pair.
+        """
+        self.twins[library] = forward, backward
 
     @property
     def derivation(self) -> str:
@@ -55,30 +98,42 @@ class Fused(Op):
         args = self.separate(args, options)
         arrays = [arg.data if isinstance(arg, Tensor) else self.accepted(arg, i, args)
                   for i, arg in enumerate(args)]
-        computed = self.compute(self.forward, arrays, options)
-        if not isinstance(computed, tuple) or len(computed) != 2:
-            raise TypeError(f"{self.name}: a fused op's function returns a pair, the result and "
-                            f"what its backward pass needs, got {type(computed).__name__}")
-        y, saved = computed
+        y, saved, backward = self.compute(self._forward, arrays, options)
         if not any(isinstance(arg, Tensor) for arg in args):
             return y
         parents = tuple(arg.node if isinstance(arg, Tensor) else None for arg in args)
         result = constant(self.checked(y, args, options))
         if STATE.recording and any(parent is not None for parent in parents):
-            result.node = Node(self, parents, (saved, args, options), result.shape, result.dtype)
+            kept = (saved, args, options, backward)
+            result.node = Node(self, parents, kept, result.shape, result.dtype)
         if STATE.watch is not None:
             STATE.watch.computed(self, args, options, result)
         return result
 
+    def _forward(self, *arrays: Any, **options: Any) -> tuple[Any, Any, Backward | None]:
+        """Return the result, what its backward pass needs, and that pass."""
+        if self.checks is not None:
+            self.checks(*arrays, **options)
+        computed: Any = NotImplemented
+        if self.twins and not STATE.plain:
+            forward, backward = self.twins.get(namespace(*arrays).__name__, (None, self.rule))
+            computed = NotImplemented if forward is None else forward(*arrays, **options)
+        if computed is NotImplemented:
+            computed, backward = self.forward(*arrays, **options), self.rule
+        if not isinstance(computed, tuple) or len(computed) != 2:
+            raise TypeError(f"{self.name}: a fused op's function returns a pair, the result and "
+                            f"what its backward pass needs, got {type(computed).__name__}")
+        return *computed, backward
+
     def pull(self, node: Node, g: Any, members: Collection[Node], record: bool) -> Sequence[Any]:
         """Return the gradients of the node's parents that are members; on Tensors if `record`."""
-        saved, args, options = node.kept
+        saved, args, options, backward = node.kept
         if record:
             needed = [parent in members for parent in node.parents]
             return self._pull_reference(args, options, g, needed)
-        if self.rule is None:
+        if backward is None:
             raise TypeError(f"{self.name}: has no backward rule; give one with @{self.name}.vjp")
-        parts = self.rule(g, saved)
+        parts = backward(g, saved)
         parts = parts if isinstance(parts, (tuple, list)) else (parts,)
         if len(parts) != len(args):
             raise TypeError(
@@ -100,6 +155,6 @@ class Fused(Op):
         return [next(parts) if wanted else None for wanted in needed]
 
 
-def fused(reference: Callable[..., Any]) -> Callable[[Callable[..., Any]], Fused]:
+def fused(reference: Callable[..., Any]) -> Callable[[Forward], Fused]:
     """Make a fused op of a hand-derived forward, given the same maths in primitives."""
     return lambda forward: Fused(reference, forward)

@@ -144,7 +144,7 @@ def places() -> Iterator[tuple[Any, str, str, str]]:
     from autograd import registry
     from autograd.fused import Fused
     from autograd.primitive import Primitive
-    from tinygrad_llm.host import threads as parallel
+    from tinygrad_llm.host import threads as host_threads
     from tinygrad_llm.models import GPT
     from tinygrad_llm.optim import AdamW
     from tinygrad_llm.train import ordered_sum, step
@@ -164,7 +164,7 @@ def places() -> Iterator[tuple[Any, str, str, str]]:
     yield ordered_sum.OrderedSum, "_put", "slices", "sum of gradients"
     yield step, "global_norm", "optimizer", "norm"
     yield AdamW, "update", "optimizer", "AdamW"
-    matmul = parallel.matmul
+    matmul = host_threads.matmul
     for module in list(sys.modules.values()):
         if module.__name__.startswith("tinygrad_llm") and vars(module).get("matmul") is matmul:
             yield module, "matmul", "matmul", "matmul"

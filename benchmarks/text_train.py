@@ -53,11 +53,11 @@ def paragraphs(times: int) -> list[str]:
 
 def our_side(texts: list[str], merges: int) -> Side:
     from tinygrad_llm.text.characters.alphabet import printable
-    from tinygrad_llm.text.training.bpe_merges import train_fast
+    from tinygrad_llm.text.training.bpe_merges import learn_merges
     from tinygrad_llm.text.training.pretoken_counts import count_pretokens
 
     def train() -> list[tuple[bytes, bytes]]:
-        return train_fast(count_pretokens(texts), 256 + merges, min_frequency=MIN_FREQUENCY)
+        return learn_merges(count_pretokens(texts), 256 + merges, min_frequency=MIN_FREQUENCY)
 
     return Side(train, lambda made: [(printable(a), printable(b)) for a, b in made])
 

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what ops take: arrays in every memory layout, shapes that broadcast.
+"""Hypothesis strategies for the inputs of ops: arrays in all layouts, shapes that broadcast.
 
 Numbers are at natural scale, because a factor is not missed where everything is near 1, and errors
 hide where it is small. Elements come from a drawn seed: shapes shrink, numbers stay generic, and a
@@ -10,6 +10,7 @@ failure's message has them rounded as far as it goes.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,8 +30,7 @@ from ..tensor import values as _values
 from .expression import SMOOTH, Expression
 from .opcase import Inputs
 
-__all__ = ["arrays", "broadcastable_shapes", "expressions", "ill_scaled", "op_inputs", "shapes",
-           "spaced"]
+__all__ = ["arrays", "broadcastable_shapes", "expressions", "ill_scaled", "shapes", "spaced"]
 
 LAYOUTS = ("C", "wide", "F", "reversed", "inner")
 
@@ -48,7 +48,7 @@ def broadcastable_shapes(n: int, least: int = 0, dims: int = 3) -> st.SearchStra
 
 
 def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
-    """Return the same numbers in another memory layout: what ops must not care about.
+    """Return the same numbers in another memory layout, to which ops must be indifferent.
 
     "C" and "F" are contiguous, "wide" is every other column, "reversed" has negative strides,
     "inner" is the inside of a larger array, and "read-only" refuses to be written into.
@@ -153,23 +153,9 @@ anything = one(values(shapes()))
 positive = one(values(shapes(), 0.3, 3.0))
 
 
-def op_inputs(op: Op | str) -> st.SearchStrategy[Inputs]:
-    """Valid inputs `(args, options)` of an op: of the engine's own as their cases say.
-
-    For any other op, arrays that broadcast together, or square ones, or equal ones, positive or of
-    both signs, with all elements apart: where the op takes them and its value is finite.
-    """
-    from .cases import CASES
-
-    op = registry[op] if isinstance(op, str) else op
-    name = getattr(op, "name", None)
-    if name in CASES and registry.get(name) is op:
-        return CASES[name].inputs
-    return _generic(op)
-
-
 @st.composite
-def _generic(draw: Any, op: Any) -> Inputs:
+def generic_inputs(draw: Any, op: Any) -> Inputs:
+    """Arrays with all elements apart, which an op takes and for which its value is finite."""
     n = draw(st.integers(1, 3)) if getattr(op, "variadic", False) else _arity(op)
     side = draw(st.integers(1, 3))
     found = draw(st.one_of(broadcastable_shapes(n, least=1, dims=2), st.just(((side, side),) * n),
@@ -194,8 +180,6 @@ def _generic(draw: Any, op: Any) -> Inputs:
 def _arity(op: Any) -> int:
     if hasattr(op, "arrays"):
         return len(op.arrays) - len(op.array_defaults)
-    import inspect
-
     return sum(p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD
                for p in inspect.signature(op).parameters.values())
 

@@ -2,7 +2,8 @@
 
 Values against NumPy; rules against central differences and the complex step in float64 at natural
 scale; the plain pass against the recorded one, which for a fused op is the hand-derived pair
-against its reference; the second order for all and the third for some; float32 stays float32.
+against its reference; the second order for all and the third for some; float32 stays float32. A
+fused op with a twin is tested twice: by the twin, and by its plain pair.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import pytest
 from cases import CASES
 from hypothesis import given
 
-from autograd import Tensor, registry
+from autograd import Tensor, plain_ops, registry
 from autograd.testing import check_op, expressions, gradcheck
 from autograd.testing.expression import Expression
 
@@ -26,6 +27,12 @@ def test_every_op_has_a_case() -> None:
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_op(name: str) -> None:
     check_op(registry[name], CASES[name])
+
+
+@pytest.mark.parametrize("name", sorted(n for n in CASES if getattr(registry[n], "twins", None)))
+def test_plain_pair(name: str) -> None:
+    with plain_ops():
+        check_op(registry[name], CASES[name])
 
 
 @given(f=expressions())

@@ -13,7 +13,7 @@ from ..host.errors import UserError
 Verbs = Any  # what add_subparsers returns has no public name
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's own verbs and their arguments."""
     parser.description = "Make clean tokens of raw files, look at them, check them."
     parser.epilog = ("examples:\n  tinygrad-llm data build my_texts --out built\n"
@@ -168,7 +168,7 @@ def show(args: argparse.Namespace) -> int:
 
 
 def _show_built(folder: Path) -> int:
-    from ..data.build.inspect import read_report, samples
+    from ..data.build.result import read_report, samples
 
     print(summary(read_report(folder)))
     for title, text in samples(folder):
@@ -178,7 +178,7 @@ def _show_built(folder: Path) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Tell every fault of a built folder; return 1 where there is one."""
-    from ..data.build.inspect import faults
+    from ..data.build.result import faults
 
     found = faults(args.folder)
     for fault in found:

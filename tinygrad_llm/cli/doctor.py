@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the verb does; it has no arguments."""
     parser.description = "Tell what is installed and what is missing."
     parser.set_defaults(verb=doctor)
@@ -13,7 +13,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def doctor(args: argparse.Namespace) -> int:
     """Tell versions, threads, the GPU, and whose `autograd` is imported."""
-    from ..host.installed import report
+    from ..host.installed import describe_setup
 
-    print(report())
+    print(describe_setup())
     return 0

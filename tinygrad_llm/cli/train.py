@@ -12,7 +12,7 @@ from ..host.errors import UserError
 from ..host.machine import usable_cores
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments: its own, and one for each field of TrainConfig."""
     from ..train.config import OLD_NAMES, PRESETS, TrainConfig, make_config
 

@@ -9,21 +9,17 @@ v was looked up, and a row that was not looked up receives zero. The numbers are
 no gradient.
 
 Trap: a number that occurs twice must receive both gradients: `dw[ids] += g` keeps only the last.
-For a small table the product with E, made after all, is faster than adding row by row: on a CPU
-`add.at` takes some 300 times as long for one of N C numbers as BLAS for one of N V C products.
-For a large one no array of its size is made: the rows are added to the gradient itself.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import autograd
 from autograd import fused, namespace
 from autograd.backend import Array
-from autograd.deferred import Deferred
-
-_SMALL_TABLE = 256  # rows; up to here E is small enough to be multiplied with
 
 
 def reference(ids: Any, w: Any, /) -> Any:
@@ -35,36 +31,30 @@ def reference(ids: Any, w: Any, /) -> Any:
 def embedding(ids: Array, w: Array, /) -> Any:
     """Return w[ids]: ids of shape (...) integers in [0, V), w (V, C), result (..., C).
 
-    Raises TypeError for ids that are not integers, IndexError for ids out of range (on the CPU).
+    Raises TypeError for ids that are not integers, IndexError for ids out of range (on the CPU; a
+    GPU would have to wait for the answer).
     """
-    if ids.dtype.kind not in "iu":
-        raise TypeError(f"embedding: expected integer ids, got {ids.dtype}{list(ids.shape)}")
-    if w.ndim != 2:
-        raise ValueError(f"embedding: expected a table (V, C), got shape {w.shape}")
-    check_range("embedding", ids, w.shape[0])
     return w[ids], (ids, w)
 
 
 @embedding.vjp
-def _(g: Array, saved: Any) -> tuple[None, Any]:
+def backward(g: Array, saved: Any) -> tuple[None, Any]:
+    """Return the gradient of w."""
     ids, w = saved
     xp = namespace(g)
-    ids, g = ids.reshape(-1), g.reshape(ids.size, w.shape[1])
-    if len(w) <= _SMALL_TABLE:
-        one_hot = (ids[:, None] == xp.arange(len(w))).astype(g.dtype)  # N, V
-        return None, one_hot.T @ g
-
-    def write(dw: Array, add: bool) -> None:
-        if not add:
-            dw[...] = 0
-        xp.add.at(dw, ids, g)
-
-    return None, Deferred(w, write, sparse=True)
+    dw = xp.zeros_like(w)
+    xp.add.at(dw, ids.reshape(-1), g.reshape(ids.size, w.shape[1]))
+    return None, dw
 
 
-def check_range(op: str, ids: Array, size: int) -> None:
-    """Raise IndexError for ids outside [0, size); on the host only: a GPU would have to wait."""
-    if namespace(ids).__name__ == "numpy" and ids.size:
+@embedding.check
+def check(ids: Array, w: Array, /) -> None:
+    """Raise unless ids are integers, w is a matrix, and, on the host, each id has a row."""
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"embedding: expected integer ids, got {ids.dtype}{list(ids.shape)}")
+    if w.ndim != 2:
+        raise ValueError(f"embedding: expected a table (V, C), got shape {w.shape}")
+    if namespace(ids) is np and ids.size:
         low, high = int(ids.min()), int(ids.max())
-        if low < 0 or high >= size:
-            raise IndexError(f"{op}: ids must lie in [0, {size}), got {low} to {high}")
+        if low < 0 or high >= len(w):
+            raise IndexError(f"embedding: ids must lie in [0, {len(w)}), got {low} to {high}")

@@ -11,21 +11,21 @@ from pathlib import Path
 
 THREADS_VARIABLE = "TINYGRAD_LLM_THREADS"
 
-_GROUPS = Path("/sys/fs/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def usable_cores() -> int:
     """Return the number of cores that this process may use: its affinity and its container's."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota = _quota()
+    quota = _container_cores()
     return max(1, min(cores or 1, math.ceil(quota))) if quota > 0 else cores or 1
 
 
-def _quota() -> float:
+def _container_cores() -> float:
     """Return how many cores' time the container has, 0 where it has no limit or is none."""
     for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):  # versions 2, 1
         try:
-            quota, period = " ".join((_GROUPS / name).read_text() for name in names).split()
+            quota, period = " ".join((_CGROUPS / name).read_text() for name in names).split()
             return max(0.0, int(quota) / int(period))  # version 1 has -1 for no limit
         except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max" for no limit
             continue

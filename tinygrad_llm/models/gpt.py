@@ -16,7 +16,7 @@ import numpy as np
 from autograd import Tensor, fold_in
 
 from ..functional import linear, linear_cross_entropy
-from ..nn import MLP, CausalSelfAttention, Embedding, LayerNorm, drop, subkey
+from ..nn import MLP, Cache, CausalSelfAttention, Embedding, LayerCache, LayerNorm, drop, subkey
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,10 @@ class Block:
         self.ln_2 = LayerNorm(config.width, bias=config.bias)
         self.mlp = MLP(config.width, rng, bias=config.bias, residual_std=residual_std)
 
-    def __call__(self, x: Any, key: int | None = None) -> Any:
-        """Map (B, T, C) to (B, T, C)."""
-        x = x + drop(self.attn(self.ln_1(x), subkey(key, 0)), self.dropout, subkey(key, 1))
+    def __call__(self, x: Any, key: int | None = None, cache: LayerCache | None = None) -> Any:
+        """Map (B, T, C) to (B, T, C); with a cache, x are the positions behind those kept there."""
+        y = self.attn(self.ln_1(x), subkey(key, 0), cache)
+        x = x + drop(y, self.dropout, subkey(key, 1))
         return x + drop(self.mlp(self.ln_2(x)), self.dropout, subkey(key, 2))
 
 
@@ -73,29 +74,37 @@ class GPT:
         self.ln_f = LayerNorm(config.width, bias=config.bias)
         self.head = self.wte.weight  # tied: one Tensor, whose gradient sums both uses
 
-    def hidden(self, ids: Any, key: int | None = None) -> Any:
+    def hidden(self, ids: Any, key: int | None = None, cache: Cache | None = None) -> Any:
         """Return the last layer's output (B, T, C) for token ids (B, T).
 
-        A key turns dropout on. Raises ValueError for more tokens than the context holds.
+        A key turns dropout on. With a cache, the ids are those behind the ones whose keys and
+        values are kept there, and theirs are added. Raises ValueError for more tokens than the
+        context holds.
         """
-        if ids.ndim != 2 or ids.shape[1] > self.config.context:
+        start = 0 if cache is None else cache.length
+        if ids.ndim != 2 or start + ids.shape[1] > self.config.context:
             raise ValueError(f"GPT: expected ids (B, T) with T at most the context of "
-                             f"{self.config.context}, got {tuple(ids.shape)}")
-        x = self.wte(ids) + self.wpe.weight[: ids.shape[1]]  # B, T, C
+                             f"{self.config.context}, got {tuple(ids.shape)}"
+                             + (f" after {start} that are cached" if start else ""))
+        x = self.wte(ids) + self.wpe.weight[start : start + ids.shape[1]]  # B, T, C
         x = drop(x, self.config.dropout, subkey(key, 0))
         for i, block in enumerate(self.h):
-            x = block(x, subkey(key, i + 1))
+            x = block(x, subkey(key, i + 1), None if cache is None else cache.layers[i])
         return self.ln_f(x)
 
-    def __call__(self, ids: Any, key: int | None = None) -> Any:
+    def __call__(self, ids: Any, key: int | None = None, cache: Cache | None = None) -> Any:
         """Return the logits (B, T, V) of the token that follows each position."""
-        return linear(self.hidden(ids, key), self.head)
+        return linear(self.hidden(ids, key, cache), self.head)
+
+    def cache(self) -> Cache:
+        """Return an empty cache for `hidden`, with room for the context."""
+        return Cache(self.config.layers, self.config.context)
 
     def loss(self, ids: Any, targets: Any, key: int | None = None) -> Tensor:
         """Return the mean cross-entropy of `targets` (B, T), in nats a token."""
         x = self.hidden(ids, key)
         return linear_cross_entropy(x, self.head, targets)  # type: ignore[no-any-return]
 
-    def next_logits(self, ids: Any) -> Any:
+    def next_logits(self, ids: Any, cache: Cache | None = None) -> Any:
         """Return the logits (B, V) of the token that follows the last position."""
-        return linear(self.hidden(ids)[:, -1], self.head)
+        return linear(self.hidden(ids, cache=cache)[:, -1], self.head)

@@ -1,8 +1,10 @@
 """Layers: plain classes with `__call__`; their parameters are found by walking them."""
 
 from .attention import CausalSelfAttention
+from .cache import Cache, LayerCache
 from .layers import MLP, Embedding, LayerNorm, Linear, drop, subkey
 from .parameters import load_parameters, parameters, with_parameters
+from .replace import replace
 
-__all__ = ["MLP", "CausalSelfAttention", "Embedding", "LayerNorm", "Linear", "drop",
-           "load_parameters", "parameters", "subkey", "with_parameters"]
+__all__ = ["MLP", "Cache", "CausalSelfAttention", "Embedding", "LayerCache", "LayerNorm", "Linear",
+           "drop", "load_parameters", "parameters", "replace", "subkey", "with_parameters"]

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..functional import causal_attention, flash_attention
+from ..functional import attention, split_heads
+from .cache import LayerCache
 from .layers import Linear, subkey
 
 
@@ -20,12 +21,15 @@ class CausalSelfAttention:
         self.qkv = Linear(width, 3 * width, rng, bias=bias)
         self.out = Linear(width, width, rng, bias=bias, std=residual_std)
 
-    def __call__(self, x: Any, key: int | None = None) -> Any:
-        """Map (B, T, width) to (B, T, width); a key turns dropout of the probabilities on."""
+    def __call__(self, x: Any, key: int | None = None, cache: LayerCache | None = None) -> Any:
+        """Map (B, T, width) to (B, T, width); a key turns dropout of the probabilities on.
+
+        With a cache, x are the next T positions, which see those that are kept there.
+        """
+        heads, depth = self.heads, x.shape[2] // self.heads
         qkv = self.qkv(x)  # B, T, 3 width
-        # About T / 2 probabilities a query are kept, or computed again in a sixth more time: the
-        # second where they are more than the 2 D numbers of its query and key.
-        long = x.shape[1] > 4 * x.shape[2] // self.heads
-        attention = flash_attention if long else causal_attention
-        mixed = attention(qkv, heads=self.heads, dropout=self.dropout, key=subkey(key, 0))
-        return self.out(mixed)
+        q, k, v = (split_heads(qkv, first=n * heads, count=heads, depth=depth) for n in range(3))
+        if cache is not None:
+            k, v = cache.extend(k, v)
+        mixed = attention(q, k, v, dropout=self.dropout, key=subkey(key, 0))
+        return self.out(mixed.reshape(x.shape))

@@ -93,7 +93,7 @@ class AdamW:
                 update(*(array[rows] for array in arrays), step=step, lr=lr, scale=scale,
                        beta1=self.beta1, beta2=self.beta2, eps=self.eps, decay=decay)
 
-            over_rows(block, arrays[0], work=4)
+            over_rows(block, arrays[0], cost=4)
 
     def _begin_step(self, name: str) -> tuple[int, float] | None:
         """Return the number of a parameter's step and its decay; None without a gradient."""

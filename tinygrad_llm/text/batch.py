@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ..host.errors import UserError
 from ..host.machine import usable_cores
 from ..host.processes import Processes, needs_main
-from .cut.blocks import SAFE, blocks, read_chunks
+from .characters.utf8_files import read_chunks
+from .cut.blocks import SAFE_CUT, blocks_of_chunks
 from .cut.boundaries import is_known
 from .special import Special
 from .tokenizer import Tokenizer
@@ -44,9 +45,9 @@ def encode_batch(tokenizer: Tokenizer, texts: Iterable[str], *, special: Special
     groups = list(_groups(texts))
     if min(workers, len(groups)) <= 1 or needs_main(tokenizer):
         return [ids.tolist() for first, group in groups
-                for ids in _encoded(tokenizer, first, group, special, template)]
-    with Processes(workers, _start, tokenizer) as pool:
-        found = pool.map(_encoded_there, *zip(
+                for ids in _encode_group(tokenizer, first, group, special, template)]
+    with Processes(workers, _start_worker, tokenizer) as pool:
+        found = pool.map(_encode_group_in_worker, *zip(
             *((first, group, special, template) for first, group in groups), strict=True))
         return [ids.tolist() for group_ids in found for ids in group_ids]
 
@@ -63,7 +64,7 @@ def _groups(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
         yield first, list(texts[first:])
 
 
-def _encoded(tokenizer: Tokenizer, first: int, texts: Sequence[str], special: Special,
+def _encode_group(tokenizer: Tokenizer, first: int, texts: Sequence[str], special: Special,
              template: bool) -> list[NDArray[np.int32]]:
     found = []
     for i, text in enumerate(texts):
@@ -74,14 +75,14 @@ def _encoded(tokenizer: Tokenizer, first: int, texts: Sequence[str], special: Sp
     return found
 
 
-def _start(tokenizer: Tokenizer) -> None:
+def _start_worker(tokenizer: Tokenizer) -> None:
     global _tokenizer
     _tokenizer = tokenizer
 
 
-def _encoded_there(first: int, texts: Sequence[str], special: Special, template: bool
+def _encode_group_in_worker(first: int, texts: Sequence[str], special: Special, template: bool
                    ) -> list[NDArray[np.int32]]:
-    return _encoded(_tokenizer, first, texts, special, template)
+    return _encode_group(_tokenizer, first, texts, special, template)
 
 
 def encode_file(tokenizer: Tokenizer, path: str | Path, *, special: Special = "refuse",
@@ -96,7 +97,7 @@ def encode_file(tokenizer: Tokenizer, path: str | Path, *, special: Special = "r
     "backslashreplace". Raises UserError as `encode` and `read_chunks` do.
     """
     chunks = read_chunks(path, errors)
-    for block in blocks(chunks) if _can_be_cut(tokenizer) else ["".join(chunks)]:
+    for block in blocks_of_chunks(chunks) if _can_be_cut(tokenizer) else ["".join(chunks)]:
         yield tokenizer.encode_to_array(block, special=special)
 
 
@@ -105,5 +106,5 @@ def _can_be_cut(tokenizer: Tokenizer) -> bool:
     pattern = tokenizer.pattern
     if pattern is None or not is_known(pattern) or tokenizer.normalizer is not None:
         return False
-    return not any(SAFE.search(token.content) or token.single_word or token.lstrip or token.rstrip
-                   for token in tokenizer.added.tokens)
+    return not any(token.single_word or token.lstrip or token.rstrip
+                   or SAFE_CUT.search(token.content) for token in tokenizer.added.tokens)

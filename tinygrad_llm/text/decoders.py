@@ -61,7 +61,7 @@ def decode_bytes(decoder: Decoder, tokens: list[str]) -> bytes:
     return "".join(decoder(tokens, lossy=False)).encode("utf-8", "surrogateescape")
 
 
-def _each(change: Callable[[str], str], tokens: list[str]) -> list[str]:
+def _change_distinct(change: Callable[[str], str], tokens: list[str]) -> list[str]:
     """Return what `change` makes of the tokens, of equal ones once: most come again and again."""
     changed = {token: change(token) for token in set(tokens)}
     return [changed[token] for token in tokens]
@@ -145,7 +145,7 @@ class ByteTable:
             raise KeyError(int(ids[lacking][0]))
         return rows
 
-    def _of(self, id: int) -> bytes:
+    def _bytes_of_one(self, id: int) -> bytes:
         """Return the bytes of one token, remembered: NumPy would take ten times as long for it."""
         if (found := self._remembered.get(id)) is None:
             (row,) = self._rows(np.array([id]))
@@ -158,7 +158,7 @@ class ByteTable:
     def join(self, ids: NDArray[Any]) -> bytes:
         """Return the bytes of integer `ids` (N,); KeyError with one that no token has."""
         if len(ids) <= FEW:
-            return b"".join([self._of(id) for id in ids.tolist()])
+            return b"".join([self._bytes_of_one(id) for id in ids.tolist()])
         parts = []
         for start in range(0, len(ids), BLOCK):
             block = ids[start:start + BLOCK]
@@ -219,7 +219,7 @@ class WordPiece:
     def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
         """Return the tokens as stretches of text."""
         first = [_clean_up(token) if self.cleanup else token for token in tokens[:1]]
-        return first + _each(self._later, tokens[1:])
+        return first + _change_distinct(self._later, tokens[1:])
 
     def _later(self, token: str) -> str:
         string = token[len(self.prefix):] if token.startswith(self.prefix) else " " + token
@@ -254,7 +254,7 @@ class Metaspace:
     def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
         """Return the tokens with spaces."""
         first = " " if self.prepend_scheme == "never" else ""
-        return [token.replace(self.replacement, first) for token in tokens[:1]] + _each(
+        return [token.replace(self.replacement, first) for token in tokens[:1]] + _change_distinct(
             lambda token: token.replace(self.replacement, " "), tokens[1:])
 
 
@@ -308,7 +308,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Replace:
-    """Replaces each match of `pattern` by `content`, literally; see `normalize.Replace`."""
+    """Replaces each match of `pattern` by `content`, literally; see `normalizers.Replace`."""
 
     pattern: str
     content: str
@@ -319,7 +319,7 @@ class Replace:
 
     def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
         """Return the strings with the matches replaced."""
-        return _each(self._in_text(), tokens)
+        return _change_distinct(self._in_text(), tokens)
 
     def _in_text(self) -> ReplaceInText:
         return ReplaceInText(self.pattern, self.content, self.is_regex)

@@ -1,13 +1,32 @@
-"""The text of ids as they come, one at a time."""
+"""Text from tokens, or from bytes, as they come."""
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
-
-from .cut.blocks import StreamDecoder
 
 LONGEST_CHARACTER = 4  # bytes, so a stream never waits for more tokens
 LONGEST_BEGINNING = 64  # tokens that make no text
+
+
+class ByteStream:
+    r"""Tokens' bytes to text as they come: a character is given out when its last byte is there.
+
+    >>> decoder = ByteStream()
+    >>> decoder.push(b"\xc3"), decoder.push(b"\xa9!"), decoder.finish()
+    ('', 'é!', '')
+    """
+
+    def __init__(self, errors: str = "replace") -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors)
+
+    def push(self, piece: bytes) -> str:
+        """Return the characters that these bytes complete."""
+        return self._decoder.decode(piece)
+
+    def finish(self) -> str:
+        """Return what is left, an unfinished character by the policy for errors."""
+        return self._decoder.decode(b"", final=True)
 
 
 class TokenStream:
@@ -27,7 +46,7 @@ class TokenStream:
     def __init__(self, decode: Callable[[list[int]], str],
                  decode_bytes: Callable[[list[int]], bytes] | None) -> None:
         self._decode, self._decode_bytes = decode, decode_bytes
-        self._bytes = StreamDecoder()
+        self._bytes = ByteStream()
         self._recent: list[int] = []
         self._before = 0  # of the recent ids, how many had been given out before the last came
         self._given = ""

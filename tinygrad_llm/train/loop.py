@@ -19,9 +19,8 @@ from tqdm import tqdm
 from autograd import fold_in
 
 from ..data import Batches, read_corpus
-from ..data.batches.epochs import ShardBatches
+from ..data.batches.epochs import EpochBatches
 from ..data.prepared import (
-    AnyTokenizer,
     Prepared,
     Tokens,
     is_prepared,
@@ -37,8 +36,8 @@ from ..models import GPT
 from ..nn import parameters
 from ..optim import AdamW, Arena, cosine_with_warmup
 from ..sample import Sampling, generate
-from ..sample.prompt import beginning as beginning
 from ..sample.prompt import prompt_ids, stream_text
+from ..text.tokenizer import Tokenizer
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig, make_config, read_settings, to_toml, with_new_names
 from .log import MetricsLog, plot_loss, read_metrics
@@ -122,7 +121,7 @@ def holds_run(folder: Path) -> bool:
     return (folder / "config.toml").exists() or (folder / "checkpoint").exists()
 
 
-def load_model(folder: Path) -> tuple[GPT, AnyTokenizer, TrainConfig]:
+def load_model(folder: Path) -> tuple[GPT, Tokenizer, TrainConfig]:
     """Return the model of a run's last checkpoint, with its tokenizer and settings.
 
     Raises UserError where there is none, or it is damaged.
@@ -150,11 +149,11 @@ def _usable(data: Prepared, context: int) -> Prepared:
     return replace(data, validation=None) if short else data
 
 
-def _batches(config: TrainConfig, tokens: Tokens, use: int) -> Batches | ShardBatches:
+def _batches(config: TrainConfig, tokens: Tokens, use: int) -> Batches | EpochBatches:
     """Return the batches of one use of the seed: of shards, every window once an epoch."""
     settings = (config.batch, config.context, fold_in(config.seed, use))
     if isinstance(tokens, ShardedTokens):
-        return ShardBatches(tokens, *settings)
+        return EpochBatches(tokens, *settings)
     return Batches(tokens, *settings)
 
 
@@ -208,7 +207,7 @@ def train(run: Run, say: Callable[[str], None] = tqdm.write, threads: int | None
     return finished
 
 
-def _step(run: Run, batches: Batches | ShardBatches, lr: float) -> tuple[float, float]:
+def _step(run: Run, batches: Batches | EpochBatches, lr: float) -> tuple[float, float]:
     config = run.config
     key = fold_in(fold_in(config.seed, _DROPOUT), run.step) if config.dropout else None
     try:

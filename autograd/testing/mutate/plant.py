@@ -40,6 +40,8 @@ class Unit:
     functions: list[FunctionType]
     ops: list[str]
     why_not: str = ""
+    plain: bool = False
+    """Whether it is the plain pair's, of an op that has twins: tried inside `plain_ops()`."""
     caches: list[Any] = field(default_factory=list)
     mutants: list[Mutant] = field(default_factory=list)
 
@@ -83,20 +85,22 @@ def find_units() -> list[Unit]:
     found: dict[Any, Unit] = {}
     helpers: dict[Any, Unit] = {}
     with_rules = [op for op in registry.values() if isinstance(op, (Primitive, Fused))]
-    homes = {op.forward.__module__ for op in with_rules}
-    forward = {id(helper) for op in registry.values() if isinstance(op.forward, FunctionType)
-               for helper, _ in _reached(op.forward, homes)}
+    forwards = [f for op in registry.values() for f in _forwards(op)]
+    homes = {_package(f) for op in with_rules for f in _forwards(op)}
+    forward = {id(helper) for f in forwards for helper, _ in _reached(f, homes)}
     for name, op in registry.items():
         for label, rule in _rules(name, op):
             function, caches = _plain(rule)
             unit = _entered(found, label, function, caches, name)
+            unit.plain |= isinstance(op, Fused) and bool(op.twins) and label == name
             if function is None:
                 unit.why_not = _why_not(rule)
             elif not label.endswith(" reference"):
-                for helper, more in _reached(function, homes | {function.__module__}):
+                for helper, more in _reached(function, homes | {_package(function)}):
                     where = helper.__module__.rpartition(".")[2]
                     if id(helper) not in forward:
-                        _entered(helpers, f"{where}.{helper.__qualname__}", helper, more, name)
+                        _entered(helpers, f"{where}.{helper.__qualname__}", helper, more, name,
+                                 unit.plain)
     units = [*found.values(), *(unit for key, unit in helpers.items() if key not in found)]
     for unit in units:
         for function in unit.functions:
@@ -104,10 +108,22 @@ def find_units() -> list[Unit]:
     return units
 
 
+def _package(function: FunctionType) -> str:
+    """Return the package of a function's module, or its module where that stands alone."""
+    return function.__module__.rpartition(".")[0] or function.__module__
+
+
+def _forwards(op: Op) -> list[FunctionType]:
+    """Return the functions that an op may compute with."""
+    twins = [forward for forward, _ in op.twins.values()] if isinstance(op, Fused) else []
+    return [f for f in (op.forward, *twins) if isinstance(f, FunctionType)]
+
+
 def _rules(name: str, op: Op) -> Iterator[tuple[str, Any]]:
     if isinstance(op, Fused):
         if op.rule is not None:
             yield name, op.rule
+        yield from ((f"{name} {library}", backward) for library, (_, backward) in op.twins.items())
         yield f"{name} reference", op.reference
     elif isinstance(op, Primitive):
         for i, rule in enumerate(op.rules):
@@ -116,9 +132,9 @@ def _rules(name: str, op: Op) -> Iterator[tuple[str, Any]]:
 
 
 def _entered(found: dict[Any, Unit], label: str, function: FunctionType | None, caches: list[Any],
-             op: str) -> Unit:
+             op: str, plain: bool = False) -> Unit:
     key = id(function.__code__) if function is not None else label
-    unit = found.setdefault(key, Unit(label, [], []))
+    unit = found.setdefault(key, Unit(label, [], [], plain=plain))
     if op not in unit.ops:
         unit.ops.append(op)
     if function is not None and not any(function is f for f in unit.functions):
@@ -156,13 +172,13 @@ def _why_not(rule: Any) -> str:
 
 
 def _reached(function: FunctionType, homes: set[str]) -> list[tuple[FunctionType, list[Any]]]:
-    """Return the helpers that a function's code names, and those that they name."""
+    """Return the helpers in these packages that a function's code names, and those they name."""
     seen: dict[int, tuple[FunctionType, list[Any]]] = {}
     stack = [function]
     while stack:
         for value in _named(stack.pop()):
             helper, caches = (None, []) if isinstance(value, type) else _plain(value)
-            if helper is not None and helper.__module__ in homes and helper is not function and (
+            if helper is not None and _package(helper) in homes and helper is not function and (
                     id(helper) not in seen):
                 seen[id(helper)] = helper, caches
                 stack.append(helper)

@@ -10,11 +10,15 @@ import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...fused import plain_ops
 from ...primitive import Nondifferentiable, registry
+from ...tensor import STATE
+from ..cases import CASES
 from ..opcase import OpCase
 from .equivalent import EQUIVALENT
 from .plant import Unit, find_units, mutate
@@ -89,8 +93,6 @@ class Session:
 
     def __init__(self, settings: Settings, cases: Mapping[str, OpCase] | None = None,
                  equivalent: Mapping[tuple[str, str], str] | None = None) -> None:
-        from ..cases import CASES
-
         self.settings = settings
         given, self.excused = dict(cases or {}), {**EQUIVALENT, **(equivalent or {})}
         for module in map(_imported, settings.cases):
@@ -99,7 +101,7 @@ class Session:
         self.cases = {**CASES, **given}
         self.chosen = _chosen(settings.ops, given or CASES, self.cases)
         self.units = [u for u in find_units() if not self.chosen.isdisjoint(u.ops)]
-        self.subjects: dict[tuple[str, int], Subject | None] = {}
+        self.subjects: dict[tuple[str, int, bool], Subject | None] = {}
         self.complaints: dict[str, str] = {}
 
     def judge(self, index: int) -> Judged:
@@ -110,9 +112,12 @@ class Session:
         mutate(unit)
         result = Judged(unit.name, unit.ops, _module(unit), unit.place, unit.why_not)
         if not unit.why_not:
-            if self._subjects(names, 0):
-                result.outcomes = judge(unit, self.excused, lambda k: self._subjects(names, k))
-            else:
+            with plain_ops() if unit.plain else nullcontext():
+                usable = bool(self._subjects(names, 0))
+                if usable:
+                    result.outcomes = judge(unit, self.excused,
+                                            lambda k: self._subjects(names, k))
+            if not usable:
                 result.why_not = "no op that runs it has an OpCase that could be drawn from"
             result.problems = self._problems(set(names) & self.chosen)
             if not names:
@@ -121,7 +126,7 @@ class Session:
         return result
 
     def _problems(self, names: set[str]) -> list[str]:
-        found = [f"{s.name}: {problem}" for (name, _), s in self.subjects.items()
+        found = [f"{s.name}: {problem}" for (name, *_), s in self.subjects.items()
                  if name in names and s is not None for problem in s.problems]
         return found + [f"{n}: {self.complaints[n]}" for n in names if n in self.complaints]
 
@@ -129,7 +134,8 @@ class Session:
         return [s for s in (self._subject(name, effort) for name in names) if s is not None]
 
     def _subject(self, name: str, effort: int) -> Subject | None:
-        if (name, effort) not in self.subjects:
+        key = (name, effort, STATE.plain)
+        if key not in self.subjects:
             count = max(1, round(self.settings.examples * _EFFORT[effort]))
             try:
                 subject = Subject(name, registry[name], self.cases[name], count,
@@ -137,8 +143,8 @@ class Session:
             except Exception as error:  # a case may be as wrong as a rule
                 self.complaints[name] = f"{type(error).__name__}: {error}"
                 subject = None
-            self.subjects[name, effort] = subject
-        return self.subjects[name, effort]
+            self.subjects[key] = subject
+        return self.subjects[key]
 
 
 def _imported(name: str) -> Any:

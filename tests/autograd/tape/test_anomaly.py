@@ -21,7 +21,7 @@ from autograd import Tensor, grad, log, no_grad, primitive, sqrt, vjp, where
 from autograd.primitive import Primitive, registry
 from autograd.tape.anomaly import AnomalyError, detect_anomaly
 from autograd.tape.failing import Failure, not_finite
-from autograd.tape.source import literal
+from autograd.tape.source import exact_literal
 from autograd.tensor import STATE
 from tinygrad_llm.functional import causal_attention, linear
 from tinygrad_llm.models import GPT, GPTConfig
@@ -374,7 +374,7 @@ def test_a_failure_that_is_not_there_is_refused() -> None:
     (np.array([2]),), np.dtype("float32"), np.float64, "text", np.inf,
 ])
 def test_literals_come_back_exactly(x: Any) -> None:
-    again = eval(literal(x), {"np": np, "nan": np.nan, "inf": np.inf})
+    again = eval(exact_literal(x), {"np": np, "nan": np.nan, "inf": np.inf})
     if isinstance(x, (np.ndarray, np.generic)):
         assert again.dtype == x.dtype and again.shape == x.shape
         assert again.tobytes() == x.tobytes()

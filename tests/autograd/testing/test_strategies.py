@@ -10,16 +10,14 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 import autograd as ag
-from autograd import primitive, registry
+from autograd import registry
 from autograd.testing import (
     GradientError,
     arrays,
     broadcastable_shapes,
-    check_op,
     expressions,
     gradcheck,
     ill_scaled,
-    op_inputs,
     shapes,
 )
 from autograd.testing.expression import SMOOTH, Expression
@@ -76,27 +74,6 @@ def test_magnitudes_are_mixed(x: Any) -> None:
     size = np.abs(x)
     assert (size >= 1e-8).all() and (size <= 1e8).all() and size.max() > 1e6 * size.min()
     gradcheck(ag.tanh, x[:4])
-
-
-def test_inputs_of_known_and_of_new_ops() -> None:
-    (a, b), options = find(op_inputs("matmul"), lambda _: True)
-    assert ag.matmul(a, b, **options) is not None
-
-    @primitive
-    def solve_upper(a: Any, b: Any, /) -> Any:
-        if a.ndim != 2 or a.shape[0] != a.shape[1] or b.ndim != 2:
-            raise ValueError("expected a square a and a matrix b")
-        return a @ b
-
-    solve_upper.vjp(lambda g, b: g @ ag.transpose(b), lambda g, a: ag.transpose(a) @ g)
-    check_op(solve_upper)
-    assert find(op_inputs(solve_upper), lambda drawn: drawn[0][0].shape == (3, 3))
-    logarithm = primitive(lambda x, /: np.log(x))
-    logarithm.vjp(lambda g, x: g / x)
-    check_op(logarithm)
-    distance = primitive(lambda a, b, /, power=1: np.abs(a - b) ** power)
-    distance.vjp(lambda g, a, b, power: g * ag.sign(a - b), lambda g, a, b: -g * ag.sign(a - b))
-    check_op(distance)  # a kink where a is b, which is kept away
 
 
 @given(f=expressions(max_ops=8))

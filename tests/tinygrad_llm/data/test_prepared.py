@@ -15,7 +15,7 @@ from tinygrad_llm.text.tokenizer import Tokenizer
 DOCUMENTS = [f"the {i}th naïve café: {i * i} €\n" for i in range(40)]
 
 
-def save_tokenizer(path: Path, kind: str) -> CharTokenizer | Tokenizer:
+def save_tokenizer(path: Path, kind: str) -> Tokenizer:
     if kind == "char":
         CharTokenizer.from_text("".join(DOCUMENTS)).save(path)
     else:
@@ -25,7 +25,7 @@ def save_tokenizer(path: Path, kind: str) -> CharTokenizer | Tokenizer:
     return open_tokenizer(path)
 
 
-def write_part(folder: Path, tokenizer: CharTokenizer | Tokenizer, documents: list[str]) -> None:
+def write_part(folder: Path, tokenizer: Tokenizer, documents: list[str]) -> None:
     with ShardWriter(folder, tokenizer.vocab_size, 64,
                      tokenizer=folder.parent / "tokenizer.json") as writer:
         for document in documents:
@@ -80,5 +80,5 @@ def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "tokenizer.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"tokenizer\.json"):
+    with pytest.raises(UserError, match=r"tokenizer\.json.*prepare the data again"):
         open_tokenizer(tmp_path / "tokenizer.json")

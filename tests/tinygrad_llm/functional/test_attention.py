@@ -12,14 +12,14 @@ import pytest
 import strict_cupy
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tinygrad_llm.functional.attention.blocks import block_mask, blocks, pieces
+from tinygrad_llm.functional.attention.causal import reference
 
 from autograd import Tensor, random_bits, to_host, vjp
 from tinygrad_llm.functional import causal_attention, flash_attention
 from tinygrad_llm.functional.attention import (
     blocks as attention_blocks,
 )
-from tinygrad_llm.functional.attention.blocks import block_mask, blocks, pieces
-from tinygrad_llm.functional.attention.causal import reference
 from tinygrad_llm.functional.dropout import keep_mask
 from tinygrad_llm.host import threads as parallel
 from tinygrad_llm.nn import attention as layer

@@ -10,7 +10,7 @@ import pytest
 
 import autograd as ag
 from autograd import Tensor, grad
-from tinygrad_llm.host import threads as parallel
+from tinygrad_llm.host import threads
 from tinygrad_llm.host.threads import workers
 from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.nn import parameters, with_parameters
@@ -146,21 +146,21 @@ def test_the_bits_do_not_depend_on_the_threads(name: str, slices: int) -> None:
 
 def test_the_bits_of_products_in_several_blocks_do_not_depend_on_the_threads(
         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "_TERM_BYTES", 1 << 17)
+    monkeypatch.setattr(threads, "_TERM_BYTES", 1 << 17)
     config = GPTConfig(vocab_size=300, context=64, layers=2, heads=2, width=192)
     batch = tuple(np.random.default_rng(0).integers(0, 300, (2, 8, 64)))
 
-    def bits(threads: int) -> list[bytes]:
+    def bits(count: int) -> list[bytes]:
         model = GPT(config)
         optimizer = Watched(parameters(model))
-        with workers(threads):
+        with workers(count):
             result = train_step(model, optimizer, next_token, batch, lr=0.1, clip=0.0, key=None,
                                 slices=4)
         return [repr(result).encode(), *(g.tobytes() for g in optimizer.seen.values())]
 
     one = bits(1)
-    for threads in (2, 4, 2, 4):
-        assert bits(threads) == one
+    for count in (2, 4, 2, 4):
+        assert bits(count) == one
 
 
 def test_slices_far_ahead_wait_and_add_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

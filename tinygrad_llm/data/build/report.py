@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from ... import __version__
 from ...text.tokenizer import Tokenizer
-from ..read.file_kinds import REASONS
+from ..read.text_pieces import REASONS
+from ..select.rules import rules_of
 from .plan import Plan
-from .publish import Written
+from .publish import WrittenShards
 from .repeats import rows_of
 from .tasks import (
     CONTAMINATED,
@@ -59,7 +60,7 @@ class Counts:
     contaminated: list[dict[str, str]] = field(default_factory=list)  # examples
 
     def add_tally(self, tally: Mapping[str, Any]) -> None:
-        """Add what the cleaning of a bundle counted (see stages.Tally)."""
+        """Add what the cleaning of a bundle counted (see tasks.Tally)."""
         for source, counts in tally["read"].items():
             _add_pair(self.read, source, *counts)
         for code, entry in tally["dropped"].items():
@@ -86,7 +87,7 @@ class Counts:
 
 
 def summarize(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path,
-              selected: Sequence[SelectTask], encoded: Sequence[EncodeTask], written: Written
+              selected: Sequence[SelectTask], encoded: Sequence[EncodeTask], written: WrittenShards
               ) -> dict[str, Any]:
     """Return the report of a build."""
     counts = Counts(unreadable=Counter(plan.unreadable))
@@ -135,9 +136,7 @@ def _sources(counts: Counts) -> dict[str, dict[str, Any]]:
 
 
 def _dropped(counts: Counts, preset: str) -> dict[str, dict[str, Any]]:
-    from ..select.rules import rules
-
-    why = WHY | {rule.code: rule.why for rule in rules(preset)}
+    why = WHY | {rule.code: rule.why for rule in rules_of(preset)}
     whole = sum(documents for documents, _ in counts.read.values())
     return {code: {"why": why.get(code, ""), "share": _ratio(entry["documents"], whole), **entry}
             for code, entry in sorted(counts.dropped.items(),
@@ -170,7 +169,7 @@ def _document(cleaned: Sequence[CleanTask], bundles: Sequence[int], number: int)
     raise ValueError(f"the build has {number} documents too few")
 
 
-def _tokens(tokenizer: Tokenizer, written: Written, counts: Counts) -> dict[str, Any]:
+def _tokens(tokenizer: Tokenizer, written: WrittenShards, counts: Counts) -> dict[str, Any]:
     used, size = written.used, sum(pair[1] for pair in counts.kept.values())
     most = np.argsort(-used, kind="stable")[:MOST]
     return {

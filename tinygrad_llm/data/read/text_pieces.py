@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
 
-from .decoding import detect
+from .decoding import detect_encoding
 from .documents import Document
 
 PART = 1 << 22  # characters of one document; a longer text is cut (Chinese takes 80 bytes each)
@@ -49,7 +49,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadJob:
     """What all readers of a source share: its name, the count of reasons, the key that was asked
     for, and which bytes or row groups of the file are this reader's own."""
 
@@ -75,7 +75,7 @@ class Reading:
                 yield Document(part, self.source, f"{name}#{number}")
 
 
-Reader = Callable[[io.BufferedReader, str, Reading], Iterator[Document]]
+FileReader = Callable[[io.BufferedReader, str, ReadJob], Iterator[Document]]
 
 
 def parts(pieces: Iterable[str]) -> Iterator[str]:
@@ -112,7 +112,7 @@ def decoded(stream: io.BufferedReader, errors: Counter[str]) -> Iterator[str]:
     counted. Raises Refused where it is not text.
     """
     data = stream.read(PART + 1)
-    encoding = detect(data, whole=len(data) <= PART)
+    encoding = detect_encoding(data, whole=len(data) <= PART)
     if encoding is None:
         raise Refused("binary")
     codec = codecs.getincrementaldecoder(encoding.codec)("replace")

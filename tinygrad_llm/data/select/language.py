@@ -18,12 +18,12 @@ WINDOWS = 3  # samples, spread over a long text, which may begin with a notice i
 UNKNOWN = "und"  # ISO 639's code for "undetermined"
 
 
-def language(text: str) -> tuple[str, float]:
+def identify_language(text: str) -> tuple[str, float]:
     """Return the ISO 639 code of a text's language and how sure that is, from 0 to 1.
 
     ("und", 0.0) where there is no letter to tell by. Raises UserError without py3langid.
 
-    >>> language("Sein oder nicht sein, das ist hier die Frage.")[0]
+    >>> identify_language("Sein oder nicht sein, das ist hier die Frage.")[0]
     'de'
     """
     sample = sampled(text)

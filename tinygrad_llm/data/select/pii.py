@@ -18,12 +18,12 @@ Spans = Iterator[tuple[int, int]]
 MASKS: Mapping[str, str] = {"email": "<EMAIL>", "ip": "<IP>", "phone": "<PHONE>"}
 
 
-def mask(text: str, masks: Mapping[str, str] = MASKS) -> tuple[str, Counter[str]]:
+def mask_pii(text: str, masks: Mapping[str, str] = MASKS) -> tuple[str, Counter[str]]:
     """Return `text` with what is found replaced by its kind's mask, and how many of each kind.
 
     Kinds are "email", "ip" and "phone"; those not in `masks` stay. Raises ValueError for others.
 
-    >>> mask("Ask ann@example.org or +44 20 7946 0958.")[0]
+    >>> mask_pii("Ask ann@example.org or +44 20 7946 0958.")[0]
     'Ask <EMAIL> or <PHONE>.'
     """
     if unknown := set(masks) - set(FINDERS):

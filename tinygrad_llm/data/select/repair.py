@@ -28,8 +28,8 @@ BLANK_LINES = re.compile("\n{4,}")
 SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-def repair(text: str) -> str:
-    """Return `text` repaired; repair(repair(text)) == repair(text).
+def repair_text(text: str) -> str:
+    """Return `text` repaired; repair_text(repair_text(text)) == repair_text(text).
 
     In order: mojibake undone line by line; lone surrogates U+FFFD; every line end a newline;
     control characters gone; NFC; no white space at the end of a line; at most two blank lines in a
@@ -47,7 +47,7 @@ def repair(text: str) -> str:
 
 
 def _repair_ascii(text: str) -> str:
-    """Return what `repair` does to ASCII: it holds no mojibake and is in NFC."""
+    """Return what `repair_text` does to ASCII: it holds no mojibake and is in NFC."""
     raw = text.encode()
     if len(raw.translate(None, ASCII_CONTROLS)) < len(raw):
         text = _without_controls(text)

@@ -11,9 +11,9 @@ machine translation of rare words with subword units", section 3.2). The merges 
 most frequent pairs, one after another, so small ranks are frequent pairs.
 
 **Cost.** Each of at most $N - 1$ merges looks at all neighbours: $O(N^2)$, `merge_plainly`. In
-`merge` a heap holds the candidates $(r, i)$ and the text is a doubly linked list. A merge changes
-only the pairs to its left and right, so it pushes at most two candidates, and one that is popped
-after its tokens have changed is skipped: $O(N \log N)$.
+`merge_with_heap` a heap holds the candidates $(r, i)$ and the text is a doubly linked list. A merge
+changes only the pairs to its left and right, so it pushes at most two candidates, and one that is
+popped after its tokens have changed is skipped: $O(N \log N)$.
 
 **Unknown characters.** A character outside the vocabulary becomes the tokens <0x00> to <0xFF> of
 its UTF-8 bytes (`byte_fallback`, where all of them are there), or else the unknown token, one for
@@ -131,7 +131,7 @@ class CharBPE:
         symbols = self._symbols(word)
         spans: list[Span] = []
         first = 0
-        for id, count in merge([id for id, _, _ in symbols], self._pairs):
+        for id, count in merge_with_heap([id for id, _, _ in symbols], self._pairs):
             last = first + count - 1
             spans.append((id, symbols[first][1], symbols[last][2]))
             first += count
@@ -238,7 +238,7 @@ def merge_plainly(ids: Iterable[int], pairs: Pairs) -> list[tuple[int, int]]:
         left[k : k + 2] = [(pairs[a, b][1], count + more)]
 
 
-def merge(ids: Iterable[int], pairs: Pairs) -> list[tuple[int, int]]:
+def merge_with_heap(ids: Iterable[int], pairs: Pairs) -> list[tuple[int, int]]:
     """Return the same as `merge_plainly`, with a heap of candidates and a linked list of ids."""
     ids = list(ids)
     size = len(ids)

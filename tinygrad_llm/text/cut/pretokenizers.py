@@ -79,16 +79,16 @@ class PreTokenizer:
         raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._told() == other._told()
+        return type(self) is type(other) and self._settings() == other._settings()
 
     def __hash__(self) -> int:
-        return hash((type(self), repr(self._told())))
+        return hash((type(self), repr(self._settings())))
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name}={value!r}" for name, value in self._told().items())
+        told = ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
         return f"{type(self).__name__}({told})"
 
-    def _told(self) -> dict[str, object]:
+    def _settings(self) -> dict[str, object]:
         return {name: value for name, value in vars(self).items() if name[0] != "_"}
 
 
@@ -140,10 +140,10 @@ class Split(PreTokenizer):
 
     def spans(self, text: str) -> Iterable[Span]:
         """Return the parts that `behavior` makes of the matches and what is between."""
-        parts = _parts(self._compiled, text)
+        parts = _delimited(self._compiled, text)
         if self.invert:
             parts = ((i, j, not is_match) for i, j, is_match in parts)
-        return _joined(parts, self.behavior)
+        return _apply_behavior(parts, self.behavior)
 
 
 class Pattern(PreTokenizer):
@@ -177,7 +177,7 @@ class WhitespaceSplit(PreTokenizer):
 
     def spans(self, text: str) -> Iterable[Span]:
         """Return the stretches without white space."""
-        return _joined(_parts(_SPACE, text), "Removed")
+        return _apply_behavior(_delimited(_SPACE, text), "Removed")
 
 
 class BertPreTokenizer(PreTokenizer):
@@ -185,8 +185,8 @@ class BertPreTokenizer(PreTokenizer):
 
     def spans(self, text: str) -> Iterable[Span]:
         """Return the words and the punctuation."""
-        for start, end in _joined(_parts(_SPACE, text), "Removed"):
-            for i, j, _ in _parts(_PUNCTUATION, text[start:end]):
+        for start, end in _apply_behavior(_delimited(_SPACE, text), "Removed"):
+            for i, j, _ in _delimited(_PUNCTUATION, text[start:end]):
                 yield start + i, start + j
 
 
@@ -198,7 +198,7 @@ class Punctuation(PreTokenizer):
 
     def spans(self, text: str) -> Iterable[Span]:
         """Return the parts that `behavior` makes."""
-        return _joined(_parts(_PUNCTUATION, text), self.behavior)
+        return _apply_behavior(_delimited(_PUNCTUATION, text), self.behavior)
 
 
 class Digits(PreTokenizer):
@@ -210,7 +210,7 @@ class Digits(PreTokenizer):
     def spans(self, text: str) -> Iterable[Span]:
         """Return numbers and what is between."""
         behavior = "Isolated" if self.individual_digits else "Contiguous"
-        return _joined(_parts(_NUMBER, text), behavior)
+        return _apply_behavior(_delimited(_NUMBER, text), behavior)
 
 
 class CharDelimiterSplit(PreTokenizer):
@@ -221,7 +221,8 @@ class CharDelimiterSplit(PreTokenizer):
 
     def spans(self, text: str) -> Iterable[Span]:
         """Return the stretches without it."""
-        return _joined(_parts(regex.compile(regex.escape(self.delimiter)), text), "Removed")
+        delimiter = regex.compile(regex.escape(self.delimiter))
+        return _apply_behavior(_delimited(delimiter, text), "Removed")
 
 
 class Metaspace(PreTokenizer):
@@ -253,7 +254,7 @@ class Metaspace(PreTokenizer):
         """Return the pieces, each from one replacement to the next."""
         if not self.split:
             return [(0, len(text))]
-        return _joined(_parts(self._pattern, text), "MergedWithNext")
+        return _apply_behavior(_delimited(self._pattern, text), "MergedWithNext")
 
 
 class Sequence(PreTokenizer):
@@ -300,7 +301,7 @@ def asks_for_first(pre_tokenizer: PreTokenizer | None) -> bool:
     return isinstance(pre_tokenizer, Metaspace) and pre_tokenizer.prepend_scheme == "first"
 
 
-def _parts(pattern: regex.Pattern[str], text: str) -> Iterator[tuple[int, int, bool]]:
+def _delimited(pattern: regex.Pattern[str], text: str) -> Iterator[tuple[int, int, bool]]:
     """Yield where the matches and the stretches between them lie, and which is a match."""
     done = 0
     for i, j in _matches(pattern, text):
@@ -334,7 +335,7 @@ def _matches(pattern: regex.Pattern[str], text: str) -> Iterator[Span]:
             place = last = match.end()
 
 
-def _joined(parts: Iterable[tuple[int, int, bool]], behavior: str) -> Iterable[Span]:
+def _apply_behavior(parts: Iterable[tuple[int, int, bool]], behavior: str) -> Iterable[Span]:
     """Return what `behavior` makes of matches and the stretches between."""
     if behavior == "Removed":
         return ((i, j) for i, j, is_match in parts if not is_match)
@@ -342,7 +343,7 @@ def _joined(parts: Iterable[tuple[int, int, bool]], behavior: str) -> Iterable[S
         return ((i, j) for i, j, _ in parts)
     if behavior == "MergedWithNext":  # the same as with the previous, seen from the end
         flipped = [(-j, -i, is_match) for i, j, is_match in reversed(list(parts))]
-        return [(-j, -i) for i, j in reversed(list(_joined(flipped, "MergedWithPrevious")))]
+        return [(-j, -i) for i, j in reversed(list(_apply_behavior(flipped, "MergedWithPrevious")))]
     joined: list[Span] = []
     before = None if behavior == "Contiguous" else False
     for i, j, is_match in parts:

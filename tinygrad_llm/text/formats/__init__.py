@@ -3,6 +3,10 @@
     huggingface     tokenizer.json                          tiktoken        rank files
     gpt2            vocab.json and merges.txt, or so        tekken          tekken.json
     bert            vocab.txt                               sentencepiece   tokenizer.model
+    characters      tokenizer.json of a text's characters
+
+`Tokenizer.save` and `Tokenizer.load` are bound here: formats import the tokenizer, never the other
+way.
 """
 
 from __future__ import annotations
@@ -13,8 +17,19 @@ from pathlib import Path
 import regex
 
 from ...host.errors import UserError
+from ..algorithms.characters import Characters
+from ..char_tokenizer import CharTokenizer
 from ..tokenizer import Tokenizer
-from . import bert, gpt2, huggingface, huggingface_write, sentencepiece, tekken, tiktoken
+from . import (
+    bert,
+    characters,
+    gpt2,
+    huggingface,
+    huggingface_write,
+    sentencepiece,
+    tekken,
+    tiktoken,
+)
 
 HEAD = 1 << 12  # bytes that a file's kind is told by
 IN_A_FOLDER = ("tokenizer.json", "tekken.json", "tokenizer.model", "vocab.txt")  # first come
@@ -22,20 +37,21 @@ IN_A_FOLDER = ("tokenizer.json", "tekken.json", "tokenizer.model", "vocab.txt") 
 _RANK = regex.compile(rb"[A-Za-z0-9+/]+={0,2} \d+\r?\n")
 _GPT2_VOCAB = regex.compile(rb'\s*\{\s*"(?:[^"\\]|\\.)++"\s*:\s*\d')
 _TEKKEN = regex.compile(rb'\s*\{\s*"(?:config|vocab)"\s*:')
+_CHARACTERS = regex.compile(rb'\s*\{\s*"(?:type"\s*:\s*"char"|characters"\s*:)')
 _PIECE = regex.compile(rb"\n[\x02-\x7f]\n", regex.DOTALL)  # field 1, its length, field 1 in it
 
 LOADERS: dict[str, tuple[Callable[..., Tokenizer], set[str]]] = {
     "huggingface": (huggingface.load, set()), "tekken": (tekken.load, set()),
     "tiktoken": (tiktoken.load, {"pattern", "special_tokens"}),
     "gpt2": (gpt2.load, {"pattern"}), "bert": (bert.load, {"lowercase"}),
-    "sentencepiece": (sentencepiece.load_sentencepiece, set())}
+    "sentencepiece": (sentencepiece.load, set()), "characters": (characters.load, set())}
 """The kinds of files, and what has to be said beside them."""
 OPEN = {"pattern": "where text is cut", "special_tokens": "which tokens are special",
         "lowercase": "whether text is lowercased"}
 
 SAVERS: dict[str, Callable[[Tokenizer, Path], None]] = {
     "huggingface": huggingface_write.save, "tiktoken": tiktoken.save, "gpt2": gpt2.save,
-    "bert": bert.save, "sentencepiece": sentencepiece.save_sentencepiece}
+    "bert": bert.save, "sentencepiece": sentencepiece.save, "characters": characters.save}
 """The formats that can be written, as `save_tokenizer` takes them."""
 
 
@@ -97,6 +113,8 @@ def kind_of(path: str | Path) -> str:
     if head.lstrip()[:1] == b"{":
         if _TEKKEN.match(head):
             return "tekken"
+        if _CHARACTERS.match(head):
+            return "characters"
         is_vocab = path.name != "tokenizer.json" and _GPT2_VOCAB.match(head)
         return "gpt2" if is_vocab else "huggingface"
     if head.startswith(b"#version"):
@@ -112,11 +130,21 @@ def kind_of(path: str | Path) -> str:
                     )
 
 
-def save_tokenizer(tokenizer: Tokenizer, path: str | Path, format: str = "huggingface") -> None:
+def save_tokenizer(tokenizer: Tokenizer, path: str | Path, format: str | None = None) -> None:
     """Write the tokenizer to `path` in a format of SAVERS; gpt2 and bert write into a folder.
 
-    Raises UserError where the format cannot say what the tokenizer does.
+    format: "huggingface" unless given, but "characters" where tokens are characters. Raises
+    UserError where the format cannot say what the tokenizer does.
     """
+    if format is None:
+        format = "characters" if isinstance(tokenizer.model, Characters) else "huggingface"
     if format not in SAVERS:
         raise UserError(f"tokenizers cannot be saved as {format!r}; known are {', '.join(SAVERS)}")
     SAVERS[format](tokenizer, Path(path))
+
+
+for owner, name, function in (
+    (Tokenizer, "save", save_tokenizer), (Tokenizer, "load", staticmethod(load_tokenizer)),
+    (CharTokenizer, "load", staticmethod(characters.load)),
+):
+    setattr(owner, name, function)

@@ -23,8 +23,8 @@ from ..normalize.normalizers import BertNormalizer
 from ..special import AddedToken, AddedTokens
 from ..template import BertProcessing
 from ..tokenizer import Tokenizer
-from .gpt2 import read_object
-from .huggingface import apart
+from .huggingface import split_off
+from .json_files import read_json_object
 
 ROLES = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]",
          "mask_token": "[MASK]"}
@@ -53,7 +53,7 @@ def load(path: str | Path, lowercase: bool | None = None) -> Tokenizer:
                             "BERT's; is the file whole?")
     _check_added(settings.get("added_tokens_decoder", {}), vocab, names, path)
     cls, sep = ((names[role], vocab[names[role]]) for role in ("cls_token", "sep_token"))
-    model, hidden = apart(vocab, vocab.keys() & set(names.values()) - {names["unk_token"]})
+    model, hidden = split_off(vocab, vocab.keys() & set(names.values()) - {names["unk_token"]})
     return Tokenizer(
         WordPiece(model, names["unk_token"]),
         unused=hidden,
@@ -88,7 +88,7 @@ def _read_vocab(path: Path) -> dict[str, int]:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    settings = read_object(path) if path.exists() else {}
+    settings = read_json_object(path) if path.exists() else {}
     if settings.get("tokenizer_class") not in CLASSES:
         raise UserError(f"{path} names the class {settings['tokenizer_class']!r}, not BERT's; load "
                         "the folder's tokenizer.json instead")

@@ -29,7 +29,7 @@ from ..cut.pretokenizers import ByteLevel, Pattern, PreTokenizer, single_pattern
 from ..special import AddedToken, AddedTokens
 from ..template import lays_out
 from ..tokenizer import Tokenizer
-from .huggingface import parse
+from .json_files import read_json_object
 from .merges import Merge, merges_of
 
 PAIRS = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
@@ -92,7 +92,7 @@ def _settings(folder: Path, pattern: str | None) -> dict[str, Any]:
                         "folder's tokenizer.json, which holds the same tokens")
     if not path.exists():
         return {}
-    settings = read_object(path)
+    settings = read_json_object(path)
     if settings.get("tokenizer_class") not in CLASSES and pattern is None:
         raise UserError(f"{path} names the class {settings['tokenizer_class']!r}, not GPT-2's, and "
                         "may cut text elsewhere; load its tokenizer.json, or say where: pattern=")
@@ -103,22 +103,8 @@ def _settings(folder: Path, pattern: str | None) -> dict[str, Any]:
     return settings
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in `path`; UserError where there is none, or a key comes twice."""
-    try:
-        content = parse(path.read_bytes())
-        if isinstance(content, dict):
-            return content
-        reason = f"expected an object, got a {type(content).__name__}"
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except (ValueError, RecursionError) as error:
-        reason = str(error)
-    raise UserError(f"{path} cannot be read: {reason}; fetch it anew")
-
-
 def _read_vocab(path: Path) -> dict[str, int]:
-    vocab = read_object(path)
+    vocab = read_json_object(path)
     for token, id in vocab.items():
         if not token or type(id) is not int:
             raise UserError(f"{path}: the token {token!r} has the id {id!r}; expected tokens that "

@@ -22,7 +22,7 @@ from ..algorithms.spelled import Spelled
 from ..algorithms.unigram import Unigram
 from ..algorithms.wordpiece import WordPiece
 from ..characters.alphabet import printable
-from ..cut import pretokenizers as pretokenize
+from ..cut import pretokenizers
 from ..special import AddedToken
 from ..tokenizer import Tokenizer
 from .huggingface import WORDPIECE, check_added, steps_of
@@ -43,7 +43,7 @@ def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
     """Return the value of the tokenizer.json that defines `tokenizer`; UserError as in `save`."""
     model = _write_model(tokenizer)
     tokens = sorted(tokenizer.added.tokens, key=lambda token: token.id)
-    _hold(model, tokens)
+    _hold_ids(model, tokens)
     pre_tokenizer = tokenizer.pre_tokenizer
     if isinstance(tokenizer.model, BPE | Spelled):
         pre_tokenizer = _with_bytes(pre_tokenizer)
@@ -55,13 +55,13 @@ def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
             "model": model}
 
 
-def _with_bytes(part: pretokenize.PreTokenizer | None) -> pretokenize.PreTokenizer:
+def _with_bytes(part: pretokenizers.PreTokenizer | None) -> pretokenizers.PreTokenizer:
     """Return the pre-tokenizer with the ByteLevel at its end that a byte-level model needs."""
     steps = list(steps_of(part))
-    if steps and isinstance(steps[-1], pretokenize.ByteLevel) and part:
+    if steps and isinstance(steps[-1], pretokenizers.ByteLevel) and part:
         return part
-    last = pretokenize.ByteLevel(add_prefix_space=False, use_regex=False)
-    return pretokenize.Sequence([*steps, last])
+    last = pretokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pretokenizers.Sequence([*steps, last])
 
 
 def _write_model(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _is_byte(token: str) -> bool:
     return len(token) == 6 and token.startswith("<0x") and token.endswith(">")
 
 
-def _hold(model: dict[str, Any], tokens: list[AddedToken]) -> None:
+def _hold_ids(model: dict[str, Any], tokens: list[AddedToken]) -> None:
     """Put added tokens into the vocab of a model's JSON where the library would renumber them.
 
     It gives those that the vocab lacks the ids from its size on, whatever the file says.

@@ -68,7 +68,7 @@ class SentencePieceModel:
         return {piece: id for id, (piece, _, type) in enumerate(self.pieces) if type in types}
 
 
-def load_sentencepiece(path: str | Path) -> Tokenizer:
+def load(path: str | Path) -> Tokenizer:
     """Return the tokenizer in the `.model` file `path`.
 
     Raises UserError where the file cannot be read, is damaged, or asks for what is not here.
@@ -82,7 +82,7 @@ def load_sentencepiece(path: str | Path) -> Tokenizer:
     raise UserError(f"{path} cannot be read as a SentencePiece model: {reason}")
 
 
-def save_sentencepiece(tokenizer: Tokenizer, path: str | Path) -> None:
+def save(tokenizer: Tokenizer, path: str | Path) -> None:
     """Write `tokenizer`, of the kind that `tokenizer_of` makes, to `path` in one step.
 
     Raises UserError where it has parts that a `.model` file cannot say.
@@ -108,12 +108,11 @@ def tokenizer_of(model: SentencePieceModel) -> Tokenizer:
         frozenset(hidden), model.byte_fallback, unk_piece, model.unk_surface,
         model.add_dummy_prefix, model.remove_extra_whitespaces,
     )  # fmt: skip
-    return Tokenizer(
-        _unit_model(model, unk_id), normalizer=normalizer, decoder=decoder, added=AddedTokens(added)
-    )
+    return Tokenizer(_model_of_pieces(model, unk_id), normalizer=normalizer, decoder=decoder,
+                     added=AddedTokens(added))
 
 
-def _unit_model(model: SentencePieceModel, unk_id: int) -> Unigram | ScoredBPE:
+def _model_of_pieces(model: SentencePieceModel, unk_id: int) -> Unigram | ScoredBPE:
     scored = [(piece, score) for piece, score, _ in model.pieces]
     never = set(model.of_type(UNKNOWN, CONTROL, BYTE).values())
     always, unused = model.of_type(USER_DEFINED).values(), set(model.of_type(UNUSED).values())

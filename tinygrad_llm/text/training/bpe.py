@@ -15,11 +15,11 @@ from ...host.errors import UserError
 from .. import decoders
 from ..algorithms.bpe import BPE
 from ..characters.alphabet import BYTE_ORDER
-from ..cut import pretokenizers as pretokenize
+from ..cut import pretokenizers
 from ..cut.patterns import GPT2, PATTERNS
 from ..special import AddedToken, AddedTokens
 from ..tokenizer import Tokenizer
-from .bpe_merges import BYTES, LARGEST_VOCABULARY, check_sizes, train_fast
+from .bpe_merges import BYTES, LARGEST_VOCABULARY, check_sizes, learn_merges
 from .pretoken_counts import Source, count_pretokens
 
 
@@ -49,7 +49,7 @@ def train_bpe(sources: Iterable[Source] | Source, vocab_size: int, *, pattern: s
     counts = count_pretokens(sources, pattern, workers=workers, progress=progress)
     if not counts:
         raise UserError("there is no text to train on: all sources are empty")
-    merges = train_fast(counts, merged_size, min_frequency=min_frequency,
+    merges = learn_merges(counts, merged_size, min_frequency=min_frequency,
                         max_token_length=max_token_length, progress=progress)
     if progress and BYTES + len(merges) < merged_size:
         tqdm.write(f"stopped after {len(merges)} of {merged_size - BYTES} merges: no pair is left "
@@ -79,8 +79,8 @@ def _added(special_tokens: Sequence[str], first_id: int) -> AddedTokens:
                        for id, content in enumerate(special_tokens, start=first_id))
 
 
-def _cutting(pattern: str) -> pretokenize.PreTokenizer:
+def _cutting(pattern: str) -> pretokenizers.PreTokenizer:
     """Return what cuts at the pattern, as tokenizer.json spells it where it can."""
     if pattern == GPT2:
-        return pretokenize.ByteLevel(add_prefix_space=False)
-    return pretokenize.Pattern(pattern)
+        return pretokenizers.ByteLevel(add_prefix_space=False)
+    return pretokenizers.Pattern(pattern)

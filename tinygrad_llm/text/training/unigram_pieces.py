@@ -58,7 +58,7 @@ SUB_ITERATIONS = 2  # of EM before each
 LEAST_COUNT = 0.5  # pieces expected less often than this are dropped first
 
 
-def train_pieces(
+def learn_pieces(
     words: Mapping[str, int],
     vocab_size: int,
     *,
@@ -77,32 +77,32 @@ def train_pieces(
 
     Raises UserError where there are no words, or more characters than pieces.
     """
-    words = _cleaned(words, vocab_size, max_piece_length, character_coverage)
+    words = _without_rare_characters(words, vocab_size, max_piece_length, character_coverage)
     lattices = Lattices.of(words, max_piece_length, max(seed_size, vocab_size))
     scores = _normalised(lattices.frequency * lattices.lengths)
     rounds = math.ceil(math.log(max(1, lattices.size / vocab_size)) / -math.log(SHRINK)) + 1
     with tqdm(total=rounds, desc="unigram", disable=not progress) as bar:
         while lattices.size > vocab_size:
-            scores, counts = _em(lattices, scores, bayesian)
+            scores, counts = _em_steps(lattices, scores, bayesian)
             keep = _most_useful(lattices, scores, counts, vocab_size)
             lattices, scores = lattices.only(keep), scores[keep]
             bar.set_postfix(pieces=lattices.size)
             bar.update()
-        scores, _ = _em(lattices, scores, bayesian)
+        scores, _ = _em_steps(lattices, scores, bayesian)
         bar.update()
     pieces = zip(lattices.pieces(), scores.tolist(), strict=True)
     return sorted(pieces, key=lambda piece: (-piece[1], piece[0]))
 
 
-def _em(lattices: Lattices, scores: Floats, bayesian: bool) -> tuple[Floats, Floats]:
+def _em_steps(lattices: Lattices, scores: Floats, bayesian: bool) -> tuple[Floats, Floats]:
     """Return the log-probabilities after a few steps, and the last expected counts."""
     for _ in range(SUB_ITERATIONS):
         counts, _ = lattices.expected_counts(scores)
-        scores = maximised(counts, bayesian)
+        scores = m_step(counts, bayesian)
     return scores, counts
 
 
-def maximised(counts: Floats, bayesian: bool) -> Floats:
+def m_step(counts: Floats, bayesian: bool) -> Floats:
     """Return the log-probabilities of the M step, float64 like `counts`."""
     counts = np.maximum(counts, LEAST_COUNT)
     if bayesian:
@@ -298,7 +298,7 @@ def _largest(score: Floats, always: NDArray[np.bool_], size: int) -> Ints:
     return np.sort(order[always[order] | (score[order] > 0)])
 
 
-def _cleaned(
+def _without_rare_characters(
     words: Mapping[str, int], vocab_size: int, max_piece_length: int, coverage: float
 ) -> dict[str, int]:
     """Return the words, cut at characters that are too rare to be pieces."""

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.data.build.plan import BuildSettings
-from tinygrad_llm.data.build.publish import seal
-from tinygrad_llm.data.build.report_page import page
+from tinygrad_llm.data.build.report_page import render_page
+from tinygrad_llm.data.build.result import seal
 from tinygrad_llm.data.build.run import build
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)> & \u202e </pre></style>'
@@ -70,7 +70,7 @@ def report(tmp_path: Path) -> dict[str, Any]:
         decontaminate=(str(folder / "evaluation.jsonl"),))
     build(settings, tmp_path / "built", workers=1, progress=False)
     read: dict[str, Any] = json.loads((tmp_path / "built" / "report.json").read_text())
-    assert (tmp_path / "built" / "report.html").read_text() == page(read)
+    assert (tmp_path / "built" / "report.html").read_text() == render_page(read)
     assert set(read["files"]) == {"tokenizer.json", "report.html", "train/index.json",
                                   "val/index.json"} and read["sha256"] == seal(read)
     return read
@@ -106,7 +106,7 @@ def test_the_counts_add_up(report: dict[str, Any]) -> None:
 
 
 def test_the_page_shows_documents_as_text(report: dict[str, Any]) -> None:
-    text = page(report)
+    text = render_page(report)
     reader = Reader(text)
     assert not reader.tags & {"script", "img", "link", "iframe", "i", "object"}
     assert not {name for name in reader.attributes if name.startswith("on")} | (
@@ -123,9 +123,9 @@ def test_the_page_shows_documents_as_text(report: dict[str, Any]) -> None:
 
 @given(st.text(), st.text(st.sampled_from("<>&\"'/ =sciptonx")))
 def test_any_text_is_escaped(any_text: str, markup: str) -> None:
-    expected = Reader(page(_named(SMALL, "name")))
+    expected = Reader(render_page(_named(SMALL, "name")))
     for hostile in (any_text.replace("\r", ""), markup):
-        reader = Reader(page(_named(SMALL, hostile)))
+        reader = Reader(render_page(_named(SMALL, hostile)))
         assert reader.tags == expected.tags and reader.attributes == expected.attributes
         assert hostile.replace("\0", "\ufffd") in reader.shown.replace("\0", "\ufffd")
 
@@ -162,5 +162,5 @@ def test_a_report_of_nearly_nothing_is_a_page() -> None:
              "lengths": [], "sources": {},
              "funnel": [{"stage": s, "documents": 0, "bytes": 0}
                         for s in ("read", "decontaminated")]}
-    shown = Reader(page(empty)).shown
+    shown = Reader(render_page(empty)).shown
     assert "No rule refused any document." in shown and "None was found." in shown

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_llm.data.build import resumable as work
+from tinygrad_llm.data.build import resumable
 from tinygrad_llm.data.build.plan import BuildSettings, make_plan
 from tinygrad_llm.data.build.run import build
 from tinygrad_llm.data.build.tasks import draw_lots
@@ -151,7 +151,7 @@ class Killed(BaseException):
 
 def test_a_build_that_is_killed_at_any_file_goes_on_to_the_same_bytes(
         folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinygrad_llm.data.build.plan.BUNDLE", 8000)  # several bundles
+    monkeypatch.setattr("tinygrad_llm.data.build.plan.BUNDLE_BYTES", 8000)  # several bundles
     evaluation = tmp_path / "evaluation.txt"
     evaluation.write_text(prose(3))
     which = settings(folder, decontaminate=(str(evaluation),), shard_tokens=3000)
@@ -183,7 +183,7 @@ def test_killed_afresh_at_every_stage(folder: Path, tmp_path: Path,
                                       monkeypatch: pytest.MonkeyPatch) -> None:
     build(settings(folder), tmp_path / "whole", workers=1, progress=False)
     expected = files(tmp_path / "whole")
-    stages = ["clean_all", "repeat_all", "select_all", "make_tokenizer", "encode_all",
+    stages = ["clean_all", "deduplicate_all", "select_all", "make_tokenizer", "encode_all",
               "write_shards", "summarize", "publish"]
     for stage in stages:
         out = tmp_path / stage
@@ -204,7 +204,7 @@ def test_finished_work_is_not_done_again(folder: Path, tmp_path: Path,
     build(settings(folder), out, workers=1, progress=False, keep_work=True)
     expected = files(out)
     cleaned: list[object] = []
-    monkeypatch.setattr("tinygrad_llm.data.build.run.clean", cleaned.append)
+    monkeypatch.setattr("tinygrad_llm.data.build.run.clean_bundle", cleaned.append)
     build(settings(folder), out, workers=1, progress=False, keep_work=True)  # nothing at all
     changed = settings(folder, vocab_size=310)
     build(changed, out, workers=1, progress=False, keep_work=True, overwrite=True)
@@ -278,8 +278,8 @@ def test_an_overwriting_that_is_killed_is_no_finished_build(
 
 def test_the_number_of_processes_changes_nothing(
         folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinygrad_llm.data.build.plan.BUNDLE", 20_000)
-    monkeypatch.setattr(work, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr("tinygrad_llm.data.build.plan.BUNDLE_BYTES", 20_000)
+    monkeypatch.setattr(resumable, "WORTH_PROCESSES", 0)
     build(settings(folder), tmp_path / "one", workers=1, progress=False)
     build(settings(folder), tmp_path / "two", workers=2, progress=False)
     assert files(tmp_path / "one") == files(tmp_path / "two")
@@ -288,7 +288,7 @@ def test_the_number_of_processes_changes_nothing(
 def test_bundles_change_nothing(folder: Path, tmp_path: Path,
                                 monkeypatch: pytest.MonkeyPatch) -> None:
     build(settings(folder), tmp_path / "one", workers=1, progress=False)
-    monkeypatch.setattr("tinygrad_llm.data.build.plan.BUNDLE", 1)
+    monkeypatch.setattr("tinygrad_llm.data.build.plan.BUNDLE_BYTES", 1)
     build(settings(folder), tmp_path / "many", workers=1, progress=False)
     assert files(tmp_path / "one") == files(tmp_path / "many")
 
@@ -381,14 +381,15 @@ def test_nothing_left_is_told_with_the_reasons(tmp_path: Path) -> None:
 def test_a_folder_in_use_is_refused(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     (tmp_path / "built" / "work").mkdir(parents=True)
-    with work.alone_in(tmp_path / "built" / "work"), pytest.raises(UserError, match="at work in"):
+    with (resumable.locked(tmp_path / "built" / "work"),
+          pytest.raises(UserError, match="at work in")):
         build(settings(folder), tmp_path / "built", workers=1, progress=False)
 
 
 def test_a_worker_that_dies_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(resumable, "WORTH_PROCESSES", 0)
     tasks = [Task(tmp_path / str(i), i) for i in range(3)]
-    with work.Workers(2, progress=False) as crew:
+    with resumable.Crew(2, progress=False) as crew:
         crew.run("dying", die_at_one, tasks[:1])  # alone: in this process
         with pytest.raises(UserError, match="give the same command again"):
             crew.run("dying", die_at_one, tasks)
@@ -399,10 +400,10 @@ def test_a_script_without_a_main_guard_is_not_run_by_the_workers(folder: Path,
                                                                  tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(f"""
 print("running")
-from tinygrad_llm.data import build, plan, work
-work.WORTH_PROCESSES, plan.BUNDLE = 0, 20_000
-build.build(plan.BuildSettings(({str(folder)!r},), vocab_size=300, near_duplicates=None),
-            "built", workers=2, progress=False)
+from tinygrad_llm.data.build import plan, resumable, run
+resumable.WORTH_PROCESSES, plan.BUNDLE_BYTES = 0, 20_000
+run.build(plan.BuildSettings(({str(folder)!r},), vocab_size=300, near_duplicates=None),
+          "built", workers=2, progress=False)
 print(__file__[-9:], __spec__)
 """)
     found = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, text=True, timeout=60,
@@ -482,7 +483,7 @@ def test_the_language_is_told_only_where_somebody_asks(
         asked.append(text)
         return "en", 1.0
 
-    monkeypatch.setattr("tinygrad_llm.data.select.language.language", language)
+    monkeypatch.setattr("tinygrad_llm.data.build.tasks.identify_language", language)
     (folder / "short.txt").write_text("So short.")
     for rules, least in (("light", 0), ("gopher", 1)):
         asked.clear()

@@ -20,7 +20,7 @@ from tinygrad_llm.data.read import archives, tables
 from tinygrad_llm.data.read import file_kinds as readers
 from tinygrad_llm.data.read import text_pieces as reading
 from tinygrad_llm.data.read.documents import Document
-from tinygrad_llm.data.read.gather import Unit, read_unit, units
+from tinygrad_llm.data.read.gather import Unit, find_units, read_unit
 from tinygrad_llm.host.errors import UserError
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -33,7 +33,7 @@ def gather(*sources: str | Path, text_key: str | None = None, **how: Any) -> tup
     list[Document], Counts
 ]:
     errors: Counts = Counter()
-    found = units([str(source) for source in sources], errors, **how)
+    found = find_units([str(source) for source in sources], errors, **how)
     documents = [d for unit in found for d in read_unit(unit, errors, text_key)]
     return documents, errors
 
@@ -116,13 +116,13 @@ def test_a_file_met_twice_is_read_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", ["absent.txt", "absent/*.txt"])
 def test_a_source_that_is_not_there(tmp_path: Path, source: str) -> None:
     with pytest.raises(UserError, match=r"absent.*: no such file or folder"):
-        units([str(tmp_path / source)])
+        find_units([str(tmp_path / source)])
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
     make_tree(tmp_path, ["a.bin"])
     with pytest.raises(UserError, match=r"skipped: unknown-suffix: 1.*\.jsonl"):
-        units([str(tmp_path)])
+        find_units([str(tmp_path)])
 
 
 def test_shakespeare_is_a_document_a_play() -> None:
@@ -228,7 +228,7 @@ def test_one_line_of_100_mb(tmp_path: Path) -> None:
     with open(path, "wb") as file:
         for _ in range(100):
             file.write(b"word " * 200_000)
-    documents = [d for unit in units([str(path)]) for d in read_unit(unit, Counter())]
+    documents = [d for unit in find_units([str(path)]) for d in read_unit(unit, Counter())]
     assert sum(len(d.text) for d in documents) == 100_000_000
     assert max(len(d.text) for d in documents) <= reading.PART
     assert all(d.text.endswith("word ") for d in documents)
@@ -371,7 +371,7 @@ def test_parquet_by_row_groups(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     expected = [f"text {i}" for i in range(35)]
     write_parquet(path, {"id": list(range(35)), "url": ["http"] * 35, "text": [*expected]})
-    parts = units([str(path)], unit_bytes=100)
+    parts = find_units([str(path)], unit_bytes=100)
     assert [(unit.start, unit.end) for unit in parts] == [(0, 1), (1, 2), (2, 3), (3, 4)]
     documents, errors = gather(path, unit_bytes=100)
     assert [d.text for d in documents] == expected and not errors
@@ -466,7 +466,7 @@ def test_archives_nested_without_end_are_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.zip", "a.txt.gz", "a.txt.zst", "a.tar.gz"])
 def test_bombs_are_stopped(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "ALWAYS", 100_000)
+    monkeypatch.setattr(archives, "ALWAYS_ALLOWED", 100_000)
     bomb = b"a" * 30_000_000
     data = {"a.zip": lambda: zipped({"a.txt": bomb, "b.txt": b"after"}),
             "a.txt.gz": lambda: gzip.compress(bomb), "a.txt.zst": lambda: zstandard.compress(bomb),
@@ -525,7 +525,7 @@ def test_the_folder_that_is_written_to_is_passed_over(tmp_path: Path) -> None:
     os.symlink("out", tmp_path / "link")
     for source in (tmp_path, tmp_path / "*", tmp_path / "**", tmp_path / "**" / "*.txt"):
         errors: Counts = Counter()
-        found = units([str(source)], errors, without=tmp_path / "out")
+        found = find_units([str(source)], errors, without=tmp_path / "out")
         assert [Path(unit.path).name for unit in found] == ["a.txt", "d.txt"] and not errors
 
 

@@ -17,7 +17,7 @@ from tinygrad_llm.text.algorithms.char_bpe import CharBPE
 from tinygrad_llm.text.algorithms.spelled import Spelled
 from tinygrad_llm.text.algorithms.unigram import Unigram
 from tinygrad_llm.text.characters.alphabet import BYTE_TO_CHAR
-from tinygrad_llm.text.cut import pretokenizers as pretokenize
+from tinygrad_llm.text.cut import pretokenizers
 from tinygrad_llm.text.formats import huggingface, huggingface_write, load_tokenizer, save_tokenizer
 from tinygrad_llm.text.tokenizer import Tokenizer
 
@@ -168,7 +168,7 @@ def test_merges_of_both_spellings() -> None:
 def test_metaspace_in_older_words(settings: Json, scheme: str) -> None:
     cuts = huggingface.from_json(file_of(UNIGRAM_MODEL, pre_tokenizer={
         "type": "Metaspace", "replacement": "▁", **settings})).pre_tokenizer
-    assert cuts == pretokenize.Metaspace("▁", scheme, True)
+    assert cuts == pretokenizers.Metaspace("▁", scheme, True)
 
 
 def test_old_files_leave_things_out() -> None:
@@ -338,12 +338,12 @@ def test_any_other_value_anywhere_is_read_or_refused(file: Json, data: st.DataOb
 
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    pattern = pretokenize.Pattern(r"\p{N}{1,3}+|\w")
+    pattern = pretokenizers.Pattern(r"\p{N}{1,3}+|\w")
     tokenizer = Tokenizer(BPE({bytes([b]): b for b in range(256)}, []), pre_tokenizer=pattern)
     with pytest.raises(UserError, match=r"has a possessive \{..\}\+"):
         tokenizer.save(tmp_path / "a.json")
 
-    class Upper(pretokenize.PreTokenizer):
+    class Upper(pretokenizers.PreTokenizer):
         pass
 
     tokenizer = Tokenizer(CharBPE({"a": 0}, []), pre_tokenizer=Upper())
@@ -369,7 +369,7 @@ def test_added_tokens_behind_a_hole_keep_their_ids() -> None:
 
 def test_ranks_without_merges_become_merges() -> None:
     vocab = {bytes([b]): b for b in range(256)} | {b"ab": 256, b"abab": 257, b"ba": 258}
-    tokenizer = Tokenizer(BPE(vocab), pre_tokenizer=pretokenize.ByteLevel(False),
+    tokenizer = Tokenizer(BPE(vocab), pre_tokenizer=pretokenizers.ByteLevel(False),
                           decoder=decoders.ByteLevel())
     written = huggingface_write.to_json(tokenizer)
     assert written["model"]["merges"] == [["a", "b"], ["ab", "ab"], ["b", "a"]]

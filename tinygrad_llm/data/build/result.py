@@ -1,21 +1,44 @@
-"""A built folder, looked at and checked."""
+"""The folder that a build leaves: its report read, its documents shown, its files checked."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ...host.errors import UserError
+from ...host.files import sha256_of
 from ...text.tokenizer import Tokenizer
 from ..tokens.shards import holds_shards, open_shards
-from .plan import digest_of
-from .publish import PAGE, seal
 
+PAGE = "report.html"
 SAMPLES = 3
 SAMPLE_TOKENS = 120
 QUICK = 2**28  # bytes of shards, half a second of SHA-256
+
+
+def seal(report: Mapping[str, Any]) -> str:
+    """Return the checksum of a report, its own left out, however it is laid out in its file."""
+    rest = {name: value for name, value in report.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def read_finished(out: Path) -> dict[str, Any] | None:
+    """Return the report of a finished build. Raises UserError for a folder that is no build's."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; give --out a folder")
+    try:
+        report = json.loads((out / "report.json").read_bytes())
+        if isinstance(report, dict) and isinstance(report.get("key"), str):
+            return report
+    except FileNotFoundError:
+        if (out / "work" / "lock").exists() or not out.is_dir() or not any(out.iterdir()):
+            return None
+    except (ValueError, RecursionError):
+        pass
+    raise UserError(f"{out} holds files that no build has left; give --out another folder")
 
 
 def read_report(folder: Path) -> dict[str, Any]:
@@ -70,7 +93,7 @@ def faults(folder: Path, thorough: bool = True) -> list[str]:
         if not thorough and name == PAGE:
             continue
         try:
-            if digest_of(folder / name) != digest:
+            if sha256_of(folder / name) != digest:
                 found.append(f"{folder / name} has another checksum than the report says: it was "
                              "changed")
         except OSError as error:

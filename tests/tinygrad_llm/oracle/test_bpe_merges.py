@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tinygrad_llm.text.characters.alphabet import printable
 from tinygrad_llm.text.cut.patterns import GPT2, splitter
-from tinygrad_llm.text.training.bpe_merges import train_fast
+from tinygrad_llm.text.training.bpe_merges import learn_merges
 
 pytestmark = pytest.mark.oracle
 tokenizers = pytest.importorskip("tokenizers")
@@ -35,7 +35,7 @@ def theirs(texts: list[str], vocab_size: int, **options: Any) -> list[list[str]]
 
 def ours(texts: list[str], vocab_size: int, **options: Any) -> list[list[str]]:
     counts = Counter(piece for text in texts for piece in splitter(GPT2).split(text))
-    return [[printable(a), printable(b)] for a, b in train_fast(counts, vocab_size, **options)]
+    return [[printable(a), printable(b)] for a, b in learn_merges(counts, vocab_size, **options)]
 
 
 @pytest.mark.parametrize("least", [0, 2, 50])

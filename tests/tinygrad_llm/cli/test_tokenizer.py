@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tinygrad_llm.cli import main
+from tinygrad_llm.text import CharTokenizer
 
 TEXT = "To be, or not to be, that is the question. The question is not to be.\n" * 30
 
@@ -196,3 +197,16 @@ def test_a_rank_file_is_told_to_need_its_pattern(trained: Path, tmp_path: Path,
     assert encoded(capsys, "--tokenizer", ranks, "--pattern", "gpt2", "--text", "to be") == expected
     assert main(["tokenizer", "convert", "--tokenizer", str(trained), "--out", str(tmp_path)]) == 2
     assert "is a folder" in capsys.readouterr().err
+
+
+def test_the_tokenizer_of_a_run_of_characters(tmp_path: Path,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "tokenizer.json"
+    CharTokenizer.from_text("to be\n").save(path)
+    assert encoded(capsys, "--tokenizer", str(tmp_path), "--text", "be to") == [2, 3, 1, 5, 4]
+    assert main(["tokenizer", "encode", "--tokenizer", str(path), "--text", "bee é"]) == 2
+    assert "'é' (U+00E9), is at position 4" in capsys.readouterr().err
+    convert = ["tokenizer", "convert", "--tokenizer", str(path), "--out", str(tmp_path / "copy")]
+    assert main(convert) == 0 and (tmp_path / "copy").read_bytes() == path.read_bytes()
+    assert main([*convert, "--force", "--format", "huggingface"]) == 2
+    assert "Characters" in capsys.readouterr().err

@@ -1,89 +1,79 @@
-r"""A GPT that writes one token at a time, and keeps the keys and values of the tokens before.
+r"""Twin of `Writer` for GPT-2: one position through all layers, written out on plain arrays.
 
-`GPT.next_logits` is the definition: all positions of the text through all layers, for the logits of
-the last one. But no position depends on a later one, so of a text that grows by a token all that
-earlier positions have computed stays as it was. The last position needs from them their keys $k_j$
-and values $v_j$, in each layer and head, and nothing else:
-
-$$s_j = \tfrac{1}{\sqrt D}\,q_t \cdot k_j, \qquad p_j = \frac{e^{s_j}}{\sum_{l \le t} e^{s_l}},
-\qquad o = \sum_{j \le t} p_j\,v_j \qquad (j \le t)$$
-
-So keys and values are kept, and a new token costs one position: `Decoder.begin` takes a whole text
-through the model's own layers and keeps what they find, `Decoder.step` takes one more token.
-
-A step is `nn` and `functional` written out for a single position, on plain arrays. In a small model
-a layer multiplies for 10 microseconds, and each call of NumPy takes a quarter of one before its
-first number: therefore everything is written into the same few buffers, views are made once where
-they can be, constants are arrays without axes (NumPy converts a Python number in each call), and
-two calls a layer are saved by algebra. The shift b of a layer norm goes into the bias c of the map
-behind it, and what is kept are keys divided by $\sqrt D$:
+A step is `nn` and `functional` for a single position. In a small model a layer multiplies for 10
+microseconds, and each call of NumPy takes a quarter of one before its first number: therefore
+everything is written into the same few buffers, views are made once where they can be, constants
+are arrays without axes (NumPy converts a Python number in each call), and two calls a layer are
+saved by algebra. The shift b of a layer norm goes into the bias c of the map behind it, and what is
+kept are keys divided by $\sqrt D$:
 
 $$W (w \odot n + b) + c = W (w \odot n) + (W b + c).$$
 
-Source: Shazeer, "Fast Transformer Decoding", arXiv:1911.02150, section 2.3 (keys and values kept).
+`begin` takes a whole text through the model's own call and copies the keys and values that it
+leaves in its cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import pi, sqrt
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from autograd import Tensor, no_grad
 from autograd.backend import Array
 
-from ..functional import flash_attention, linear
 from ..models import GPT
 from ..models.gpt import Block
 from ..nn import MLP, CausalSelfAttention, Embedding, LayerNorm, Linear
+from .generate import writers
+
+Part = TypeVar("Part")
 
 
-def can_decode(model: Any) -> bool:
-    """Whether `Decoder` is this model's twin: a GPT of its usual parts, on NumPy's arrays.
-
-    What somebody put in a layer's place, or weights on a GPU, `step` knows nothing of.
-    """
-    if not all(type(part) is kind for part, kind in _parts(model)):
-        return False
-    arrays = [model.head.data]
-    for part, _ in _parts(model):
-        arrays += [t.data for t in vars(part).values() if isinstance(t, Tensor)]
-    dtype = arrays[0].dtype
-    return dtype in (np.float32, np.float64) and all(
-        type(a) is np.ndarray and a.dtype == dtype for a in arrays)
+class OtherModel(Exception):
+    """The model is not one of GPT's usual parts, on NumPy's arrays of one kind."""
 
 
-def _parts(model: Any) -> Iterator[tuple[Any, type]]:
-    """Give each part of a GPT and its class; whoever finds another class must not go on."""
-    yield model, GPT
-    yield from ((model.wte, Embedding), (model.wpe, Embedding))
-    for block in model.h:
-        yield block, Block
-        yield from ((block.ln_1, LayerNorm), (block.ln_2, LayerNorm))
-        yield from ((block.attn, CausalSelfAttention), (block.mlp, MLP))
-        yield from ((block.attn.qkv, Linear), (block.attn.out, Linear))
-        yield from ((block.mlp.up, Linear), (block.mlp.down, Linear))
-    yield model.ln_f, LayerNorm
+def writer(model: Any) -> GPTWriter | None:
+    """Return a writer for a GPT; None for any other model, and where a part was replaced."""
+    try:
+        return GPTWriter(model)
+    except OtherModel:
+        return None
 
 
-class Decoder:
+def usual(part: Any, kind: type[Part], dtype: Any) -> Part:
+    """Return the part. Raises OtherModel for another class, and for other arrays than NumPy's."""
+    arrays = [t.data for t in vars(part).values() if isinstance(t, Tensor)]
+    if type(part) is not kind or any(type(a) is not np.ndarray or a.dtype != dtype for a in arrays):
+        raise OtherModel(f"{type(part).__name__} is not a {kind.__name__} of {dtype}")
+    return part
+
+
+class GPTWriter:
     """The logits of a text that grows by single tokens, up to the model's context.
 
     It belongs to the model's weights as they are now; make another one after they have changed.
+    Raises OtherModel where the model is not one of GPT's usual parts.
     """
 
     def __init__(self, model: GPT) -> None:
-        config, dtype = model.config, model.head.dtype
+        dtype = np.dtype(getattr(getattr(model, "head", None), "dtype", None))
+        config = usual(model, GPT, dtype).config
+        if dtype not in (np.float32, np.float64):
+            raise OtherModel(f"numbers of {dtype}")
         width, heads = config.width, config.heads
         self.model = model
         self.length = 0  # tokens whose keys and values are kept
-        self.layers = [_Layer(block, config.context) for block in model.h]
-        self.tokens, self.positions = model.wte.weight.data, model.wpe.weight.data
-        self.norm_f = _Norm(model.ln_f)
-        self.head = model.head.data
-        self.head_bias = _folded(self.head, None, model.ln_f)
+        self.layers = [_Layer(usual(block, Block, dtype), config.context, dtype)
+                       for block in model.h]
+        self.tokens, self.positions = (usual(table, Embedding, dtype).weight.data
+                                       for table in (model.wte, model.wpe))
+        norm = usual(model.ln_f, LayerNorm, dtype)
+        self.norm_f, self.head = _Norm(norm), model.head.data
+        self.head_bias = _folded(self.head, None, norm)
         self.heads = heads
         self.scale, self.one, self.cubic, self.linear = (
             np.array(number, dtype) for number in (
@@ -108,17 +98,14 @@ class Decoder:
         if not 1 <= size <= context:
             raise ValueError(f"decode: expected 1 to {context} tokens, the model's context, got "
                              f"{size}")
-        self.length = size
+        self.length, cache = size, self.model.cache()
         with no_grad():
-            x = self.model.wte(np.array([ids])) + self.model.wpe.weight[:size]  # 1, T, C
-            for block, layer in zip(self.model.h, self.layers, strict=True):
-                qkv = block.attn.qkv(block.ln_1(x))
-                _, k, v = np.split(qkv.data[0], 3, axis=1)
-                np.multiply(k.T, self.scale, out=layer.keys[:, :size])
-                layer.values[:size] = v
-                x = x + block.attn.out(flash_attention(qkv, heads=self.heads))
-                x = x + block.mlp(block.ln_2(x))
-            return linear(self.model.ln_f(x[:, -1]), self.model.head).data[0]
+            logits = self.model.next_logits(np.array([ids]), cache)
+        for layer, kept in zip(self.layers, cache.layers, strict=True):
+            keys, values = (x[0, :size].reshape(size, -1) for x in (kept.keys, kept.values))
+            np.multiply(keys.T, self.scale, out=layer.keys[:, :size])
+            layer.values[:size] = values
+        return logits.data[0]
 
     def step(self, token: int) -> Array:
         """Return the logits (V,) of the token that follows the text so far and `token`.
@@ -179,15 +166,18 @@ class Decoder:
 class _Layer:
     """A block's weights, and the keys and values of the positions so far."""
 
-    def __init__(self, block: Block, context: int) -> None:
-        attn, mlp = block.attn, block.mlp
-        self.norm_1, self.norm_2 = _Norm(block.ln_1), _Norm(block.ln_2)
-        self.qkv, self.out = attn.qkv.weight.data, attn.out.weight.data
-        self.up, self.down = mlp.up.weight.data, mlp.down.weight.data
-        self.qkv_bias = _folded(self.qkv, attn.qkv.bias, block.ln_1)
-        self.out_bias = _folded(self.out, attn.out.bias, None)
-        self.up_bias = _folded(self.up, mlp.up.bias, block.ln_2)
-        self.down_bias = _folded(self.down, mlp.down.bias, None)
+    def __init__(self, block: Block, context: int, dtype: Any) -> None:
+        ln_1, ln_2 = (usual(norm, LayerNorm, dtype) for norm in (block.ln_1, block.ln_2))
+        attn, mlp = usual(block.attn, CausalSelfAttention, dtype), usual(block.mlp, MLP, dtype)
+        qkv, out, up, down = (usual(map, Linear, dtype)
+                              for map in (attn.qkv, attn.out, mlp.up, mlp.down))
+        self.norm_1, self.norm_2 = _Norm(ln_1), _Norm(ln_2)
+        self.qkv, self.out, self.up, self.down = (
+            map.weight.data for map in (qkv, out, up, down))
+        self.qkv_bias = _folded(self.qkv, qkv.bias, ln_1)
+        self.out_bias = _folded(self.out, out.bias, None)
+        self.up_bias = _folded(self.up, up.bias, ln_2)
+        self.down_bias = _folded(self.down, down.bias, None)
         width, depth = len(self.out), len(self.out) // attn.heads
         self.keys = np.empty((width, context), self.qkv.dtype)  # a column for each position
         self.values = np.empty((context, width), self.qkv.dtype)  # a row for each
@@ -216,3 +206,6 @@ class _Norm:
         self.r[()] = 1 / sqrt(float(n.dot(n)) / self.columns + self.eps)
         np.multiply(n, self.r, n)
         np.multiply(n, self.w, n)
+
+
+writers.append(writer)

@@ -1,61 +1,18 @@
+"""Text from a model: the writer by its own call, with a cache and without, and the window."""
+
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import strict_cupy
 
+from autograd import to_host
 from tinygrad_llm.models import GPT, GPTConfig
+from tinygrad_llm.nn import parameters
 from tinygrad_llm.sample import Sampling, generate
-from tinygrad_llm.sample.logits import (
-    draw,
-    keep_top_k,
-    keep_top_p,
-    scale_by_temperature,
-    softmax,
-)
-
-logits_of = st.lists(st.integers(-5, 5), min_size=1, max_size=8).map(
-    lambda z: np.array(z, dtype=float))
-
-
-@given(logits_of, st.integers(1, 9))
-def test_top_k_keeps_the_k_largest(z: np.ndarray, k: int) -> None:
-    kept = np.isfinite(keep_top_k(z, k))
-    threshold = sorted(z)[-min(k, len(z))]
-    assert np.array_equal(kept, z >= threshold)
-
-
-@given(logits_of, st.floats(0.01, 1))
-def test_top_p_keeps_the_smallest_nucleus(z: np.ndarray, p: float) -> None:
-    kept = np.isfinite(keep_top_p(z, p))
-    probability = softmax(z)
-    assert kept.any() and probability[kept].sum() >= p - 1e-9
-    assert probability[kept].min() >= probability[~kept].max(initial=0) - 1e-15
-    if kept.sum() > 1:  # without its least member the nucleus is too small
-        assert probability[kept].sum() - probability[kept].min() < p + 1e-9
-
-
-def test_batches_of_logits_are_cut_row_by_row() -> None:
-    z = np.array([[1.0, 2, 3], [3.0, 1, 2]])
-    assert np.isfinite(keep_top_k(z, 1)).tolist() == [[False, False, True], [True, False, False]]
-    assert np.isfinite(keep_top_p(z, 0.7)).tolist() == [[False, True, True], [True, False, True]]
-
-
-def test_what_reaches_p_exactly_is_enough() -> None:
-    assert np.isfinite(keep_top_p(np.zeros(4), 0.5)).sum() == 2
-
-
-def test_draw_follows_the_distribution() -> None:
-    rng = np.random.default_rng(0)
-    z = np.log(np.array([0.1, 0.0001, 0.6, 0.2999]))
-    counts = np.bincount([draw(z, rng) for _ in range(20_000)], minlength=4)
-    np.testing.assert_allclose(counts / 20_000, np.exp(z), atol=0.012)
-    z[2] = -np.inf
-    assert 2 not in [draw(z, rng) for _ in range(200)]
-    assert draw(np.array([-np.inf, 0.0]), rng) == 1
+from tinygrad_llm.sample.generate import Writer
 
 
 def model() -> GPT:
@@ -101,17 +58,10 @@ def test_a_context_of_one() -> None:
     ([-1], 1, IndexError, "got -1 to -1"), ([1.5], 1, TypeError, "integer"),
     (np.ones((1, 2), int), 1, TypeError, "integer"), ("ROMEO", 1, TypeError, "integer"),
 ])
-def test_impossible_texts_are_told_before_the_first_token(
+def test_impossible_texts_are_refused_before_the_first_token(
         prompt: Any, count: int, kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words):
         generate(model(), prompt, count, Sampling(), np.random.default_rng(0))
-
-
-def test_impossible_arguments() -> None:
-    for call in (lambda: scale_by_temperature(np.ones(2), 0), lambda: keep_top_k(np.ones(2), 0),
-                 lambda: keep_top_p(np.ones(2), 0)):
-        with pytest.raises(ValueError):
-            call()
 
 
 def test_temperatures_that_are_no_number_or_nearly_none() -> None:
@@ -120,3 +70,35 @@ def test_temperatures_that_are_no_number_or_nearly_none() -> None:
     logits = np.array([1.0, 3.0, 2.9], dtype=np.float32)
     for temperature in (1e-40, 1e-300):
         assert Sampling(temperature).choose(logits, np.random.default_rng(0)) == 1
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_writer_gives_the_logits_of_a_full_forward_pass(cached: bool) -> None:
+    m = GPT(GPTConfig(vocab_size=9, context=6, layers=2, heads=2, width=8), seed=3)
+    writer, ids = Writer(m, cached), [3, 1, 4, 1, 5, 8]
+    got = writer.begin(ids[:3]) if cached else writer.begin(ids)
+    for t in range(3, 6) if cached else ():
+        np.testing.assert_allclose(got, m(np.array([ids[:t]])).data[0, -1], rtol=1e-4, atol=1e-6)
+        got = writer.step(ids[t])
+    np.testing.assert_allclose(got, m(np.array([ids])).data[0, -1], rtol=1e-4, atol=1e-6)
+    assert writer.length == (6 if cached else 0)
+    writer.begin(ids[:2])
+    assert writer.length == (2 if cached else 0)
+
+
+def test_a_writer_may_begin_with_a_step() -> None:
+    m = model()
+    for cached in (True, False):
+        np.testing.assert_allclose(Writer(m, cached).step(5), m(np.array([[5]])).data[0, -1],
+                                   rtol=1e-5)
+
+
+def test_a_writer_on_a_device_stays_there() -> None:
+    m, there = model(), model()
+    for p in parameters(there).values():
+        p.data = strict_cupy.asarray(p.data)
+    writer = Writer(there)
+    writer.begin([1, 2])
+    got = writer.step(3)
+    assert isinstance(got, strict_cupy.ndarray)
+    np.testing.assert_allclose(to_host(got), m(np.array([[1, 2, 3]])).data[0, -1], rtol=1e-4)

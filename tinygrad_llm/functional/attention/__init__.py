@@ -1,1 +1,0 @@
-"""Attention, in two forms that give the same numbers."""

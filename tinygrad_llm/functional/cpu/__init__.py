@@ -1,0 +1,9 @@
+"""Twins of fused ops on NumPy, where a measured share of a training step pays for them.
+
+Each computes what the plain pair in the op's own file does, by blocks that fit a core's cache, on
+several threads, in place. `docs/speed.md` says what each brings.
+"""
+
+from . import attention, embedding, gelu, linear, linear_cross_entropy, split
+
+__all__ = ["attention", "embedding", "gelu", "linear", "linear_cross_entropy", "split"]
