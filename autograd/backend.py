@@ -1,8 +1,8 @@
-"""Whose array is this?
+"""The library of an array, found from the array itself.
 
 Nothing in this package has a current device or a global backend: an array's own type says which
 library computes with it. NumPy arrays and Python numbers belong to NumPy, CuPy arrays to CuPy,
-and CuPy is never imported here: whoever made a CuPy array has imported it already.
+and CuPy is never imported here: the code that made a CuPy array has imported it already.
 """
 
 from __future__ import annotations

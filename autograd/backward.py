@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,30 @@ from .primitive import Op, Primitive
 from .tensor import STATE, Tensor, constant, recording, values
 
 NumPyArray = np.ndarray
+
+
+def backward(y: Tensor, g: Any = None, *, record: bool = False, retain: bool = False) -> None:
+    r"""Add $g^\top \, \partial y / \partial x$ to `x.grad` of every leaf x that y depends on.
+
+    `g` may be left out for a scalar y. Gradients are plain arrays; with `record` they are Tensors
+    that can be differentiated again. The graph is used up and its memory freed as the sweep goes,
+    unless `record` or `retain`. Raises ValueError for a non-scalar without a cotangent, and
+    RuntimeError where y is a constant or its graph was used up before.
+    """
+    if y.node is None:
+        raise RuntimeError(
+            "backward: nothing was recorded for this result; it depends on no Tensor made with "
+            "requires_grad=True, or was computed inside no_grad()"
+        )
+    start = seed(y, g, "backward")
+    for leaf, gradient in _sweep_tensors([y], [start], None, record, retain).items():
+        x = leaf.owner()  # type: ignore[attr-defined]
+        if x is not None:
+            if x.shape != leaf.shape:
+                raise RuntimeError(f"backward: the data of a leaf was replaced by an array of "
+                                   f"another shape: {leaf.shape}, now {x.shape}; make a new Tensor")
+            total = gradient if x.grad is None else x.grad + gradient
+            x.grad = np.asarray(total) if isinstance(total, np.generic) else total
 
 
 def pull_back(
@@ -43,9 +68,27 @@ def pull_back(
     return [gradients.get(x.node) for x in wrt]  # type: ignore[arg-type]
 
 
+def seed(y: Tensor, g: Any, name: str) -> Any:
+    """Return the cotangent to start from: `g` if it has y's shape, or 1 for a scalar y."""
+    if g is None:
+        if y.size != 1:
+            raise ValueError(
+                f"{name}: expected a scalar, got shape {y.shape}; reduce it first, for example "
+                f"y.sum(), or pass a cotangent of that shape"
+            )
+        return namespace(y.data).ones_like(y.data)
+    g = g if isinstance(g, Tensor) else namespace(y.data, g).asarray(g)
+    g = g if g.dtype == y.dtype else astype(g, y.dtype)
+    if g.shape != y.shape:
+        raise ValueError(f"{name}: the cotangent must have the shape of the result, {y.shape}; "
+                         f"got {g.shape}")
+    return g
+
+
 def _sweep_tensors(ys: Sequence[Tensor], gs: Sequence[Any], wanted: Collection[Node] | None,
                    record: bool, retain: bool, since: int = 0,
                    deliver: Any = None) -> dict[Node, Any]:
+    """Sweep from the nodes of `ys` to the wanted ones, or all leaves; return their gradients."""
     seeds: dict[Node, Any] = {}
     for y, g in zip(ys, gs, strict=True):
         if y.node is not None:
@@ -54,31 +97,35 @@ def _sweep_tensors(ys: Sequence[Tensor], gs: Sequence[Any], wanted: Collection[N
     order = newest_first(seeds, wanted, since)
     if wanted is None:
         wanted = {node for node in order if node.op is None}
-
     watch = STATE.watch
-
-    def pull_any(node: Node, g: Any, members: Collection[Node]) -> list[Any]:
-        g = g.array() if type(g) is Deferred else g
-        parts = node.op.pull(node, g, members, record)
-        of_arrays = isinstance(node.op, Op)  # a checkpoint's parts are not
-        parts = [part.array() if type(part) is Deferred else part for part in parts]
-        if watch is not None and of_arrays:
-            watch.pulled(node, g, parts)
-        parts = _all_fitted(parts, node)
-        if record and of_arrays:
-            parts = [constant(part) if part is not None and not isinstance(part, Tensor) else part
-                     for part in parts]
-        return parts
-
+    pull = _pull_plain if not record and watch is None else partial(_pull_any, record, watch)
     with recording(record):
-        gradients = sweep(order, seeds, pull_any if record or watch is not None else _pull_plain,
-                          (lambda a, b, owned: a + b) if record else accumulate, wanted,
+        gradients = sweep(order, seeds, pull, _add_recorded if record else accumulate, wanted,
                           release=not (record or retain), since=since, deliver=deliver)
     return gradients if record else _unshared(gradients, gs)
 
 
+def _add_recorded(a: Any, b: Any, owned: bool) -> Any:
+    return a + b
+
+
+def _pull_any(record: bool, watch: Any, node: Node, g: Any,
+              members: Collection[Node]) -> list[Any]:
+    """Return the gradients of a node's parents, each as an array or recorded Tensor that fits."""
+    parts = node.op.pull(node, g, members, record)
+    of_arrays = isinstance(node.op, Op)  # a checkpoint's parts are not
+    parts = [part.array() if type(part) is Deferred else part for part in parts]
+    if watch is not None and of_arrays:
+        watch.pulled(node, g, parts)
+    parts = _all_fitted(parts, node)
+    if record and of_arrays:
+        parts = [constant(part) if part is not None and not isinstance(part, Tensor) else part
+                 for part in parts]
+    return parts
+
+
 def _pull_plain(node: Node, g: Any, members: Collection[Node]) -> Sequence[Any]:
-    """Do what `pull_any` does, for most nodes in one loop: this is where small ops spend time."""
+    """Do as `_pull_any` does, for most nodes in one loop: this is where small ops spend time."""
     op = node.op
     if type(g) is Deferred:
         g = g.array()
@@ -135,47 +182,6 @@ def _fitted(part: Any, parent: Node | None, name: str) -> Any:
             f"{name}: its rule returned a gradient of {got} for an argument of shape "
             f"{parent.shape}; expected that shape, or one that the argument broadcasts to"
         ) from error
-
-
-def seed(y: Tensor, g: Any, name: str) -> Any:
-    """Return the cotangent to start from: `g` if it has y's shape, or 1 for a scalar y."""
-    if g is None:
-        if y.size != 1:
-            raise ValueError(
-                f"{name}: expected a scalar, got shape {y.shape}; reduce it first, for example "
-                f"y.sum(), or pass a cotangent of that shape"
-            )
-        return namespace(y.data).ones_like(y.data)
-    g = g if isinstance(g, Tensor) else namespace(y.data, g).asarray(g)
-    g = g if g.dtype == y.dtype else astype(g, y.dtype)
-    if g.shape != y.shape:
-        raise ValueError(f"{name}: the cotangent must have the shape of the result, {y.shape}; "
-                         f"got {g.shape}")
-    return g
-
-
-def backward(y: Tensor, g: Any = None, *, record: bool = False, retain: bool = False) -> None:
-    r"""Add $g^\top \, \partial y / \partial x$ to `x.grad` of every leaf x that y depends on.
-
-    `g` may be left out for a scalar y. Gradients are plain arrays; with `record` they are Tensors
-    that can be differentiated again. The graph is used up and its memory freed as the sweep goes,
-    unless `record` or `retain`. Raises ValueError for a non-scalar without a cotangent, and
-    RuntimeError where y is a constant or its graph was used up before.
-    """
-    if y.node is None:
-        raise RuntimeError(
-            "backward: nothing was recorded for this result; it depends on no Tensor made with "
-            "requires_grad=True, or was computed inside no_grad()"
-        )
-    start = seed(y, g, "backward")
-    for leaf, gradient in _sweep_tensors([y], [start], None, record, retain).items():
-        x = leaf.owner()  # type: ignore[attr-defined]
-        if x is not None:
-            if x.shape != leaf.shape:
-                raise RuntimeError(f"backward: the data of a leaf was replaced by an array of "
-                                   f"another shape: {leaf.shape}, now {x.shape}; make a new Tensor")
-            total = gradient if x.grad is None else x.grad + gradient
-            x.grad = np.asarray(total) if isinstance(total, np.generic) else total
 
 
 setattr(Tensor, "backward", backward)  # noqa: B010, the type is declared in tensor.py

@@ -1,8 +1,8 @@
 r"""The ops that the engine itself needs, to fit a gradient to the argument it belongs to.
 
-Broadcasting repeats: $y_{ij} = x_j$. Whoever is used several times receives the sum of what its
-uses receive: $\bar x_j = \sum_i \bar y_{ij}$. So the gradient of `broadcast_to` is `sum_to`, and,
-summing being $y_j = \sum_i x_{ij}$ with $\bar x_{ij} = \bar y_j$, the gradient of `sum_to` is
+Broadcasting repeats: $y_{ij} = x_j$. An element that is used several times receives the sum of the
+gradients of its uses: $\bar x_j = \sum_i \bar y_{ij}$. So the rule of `broadcast_to` is `sum_to`.
+Summing is $y_j = \sum_i x_{ij}$ with $\bar x_{ij} = \bar y_j$: the rule of `sum_to` is
 `broadcast_to`.
 """
 

@@ -59,7 +59,7 @@ class Leaf(Node):
 
 
 class RELEASED:
-    """Stands in `Node.kept` once a backward pass has used the node up."""
+    """A mark in the place of `Node.kept`: a backward pass has used the node up."""
 
 
 def newest_first(roots: Iterable[Node], wanted: Collection[Node] | None = None,
@@ -125,10 +125,10 @@ def sweep(
     comes its gradient is complete, and each node is visited once.
 
     A gradient leaves the dictionary when its node's turn comes, so memory falls as the sweep
-    proceeds. `add(a, b, owned)` may write into `a` when `owned`: the sum was made here and nobody
-    else holds it. `release` also frees each node's residuals as soon as they have been used.
-    Nodes with a serial before `since` count as leaves. With `deliver(node, part)` nothing is held
-    until the end: each part of a wanted leaf's gradient is handed over as soon as it is made.
+    proceeds. `add(a, b, owned)` may write into `a` when `owned`: the sum was made here, and
+    nothing else refers to it. `release` also frees each node's residuals as soon as they have been
+    used. Nodes with a serial before `since` count as leaves. With `deliver(node, part)` nothing is
+    held until the end: each part of a wanted leaf's gradient is handed over as soon as it is made.
     """
     members = set(order)
     gradients = dict(seeds)
@@ -147,7 +147,7 @@ def sweep(
         if node in wanted:
             deliver(node, gradient)
             if not any(parent in members for parent in node.parents):
-                continue  # nobody asks further: its rule is not needed, nor used up
+                continue  # nothing older is wanted: its rule is not needed, nor used up
         if node.op is None or node.serial < since:
             continue
         parts = pull(node, gradient, members)

@@ -36,7 +36,7 @@ Where an op of another module has a name already, the newcomer is found under `m
 
 
 class Op(ABC):
-    """What all ops share: a name, a function of arrays, and the layout of its arguments.
+    """The base of all ops: a name, a function of arrays, and the layout of its arguments.
 
     The differentiable arguments are the positional-only parameters of the function, or, where it
     has none, its positional parameters without a default, or its `*args`. All other parameters
@@ -50,13 +50,19 @@ class Op(ABC):
         self.forward = function
         self.name = name or function.__name__
         update_wrapper(self, function)
-        kinds = inspect.Parameter
-        parameters = list(inspect.signature(function).parameters.values())
-        found = {p.kind for p in parameters}
-        if kinds.VAR_KEYWORD in found or found >= {kinds.POSITIONAL_ONLY, kinds.VAR_POSITIONAL}:
+        self._read_signature(function)
+        known = registry.get(self.name)
+        taken = known is not None and known.forward.__module__ != function.__module__
+        registry[f"{function.__module__}.{self.name}" if taken else self.name] = self
+
+    def _read_signature(self, function: Callable[..., Any]) -> None:
+        """Find which parameters are arrays and which are options."""
+        kinds, signature = inspect.Parameter, inspect.signature(function)
+        parameters = list(signature.parameters.values())
+        used = {p.kind for p in parameters}
+        if kinds.VAR_KEYWORD in used or used >= {kinds.POSITIONAL_ONLY, kinds.VAR_POSITIONAL}:
             raise TypeError(f"{self.name}: an op's arrays are its positional-only parameters or "
-                            f"its *args, not both, and its options have names; got "
-                            f"{inspect.signature(function)}")
+                            f"its *args, not both, and its options have names; got {signature}")
         self.variadic = next((p.name for p in parameters if p.kind is kinds.VAR_POSITIONAL), "")
         arrays = [p for p in parameters if p.kind is kinds.POSITIONAL_ONLY] or [
             p for p in parameters
@@ -75,9 +81,6 @@ class Op(ABC):
         self.defaults = {p.name: None if p.default is kinds.empty else p.default for p in options}
         self.positional = tuple(p.name for p in options
                                 if self.variadic or p.kind is kinds.POSITIONAL_OR_KEYWORD)
-        known = registry.get(self.name)
-        taken = known is not None and known.forward.__module__ != function.__module__
-        registry[f"{function.__module__}.{self.name}" if taken else self.name] = self
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -117,7 +120,7 @@ class Op(ABC):
 
     def compute(self, function: Callable[..., Any], args: Sequence[Any],
                 options: dict[str, Any]) -> Any:
-        """Return `function(*args, **options)`; what it raises is told with the op and shapes."""
+        """Return `function(*args, **options)`; its errors name the op and the arguments' shapes."""
         try:
             return function(*args, **options)
         except WRONG_INPUT as error:
@@ -125,10 +128,10 @@ class Op(ABC):
 
     def refuse(self, error: Exception, args: Sequence[Any], options: dict[str, Any]) -> NoReturn:
         """Raise the error with the op's name before it and what the op was given behind it."""
-        told, _, message = str(error).partition(": ")
-        if told == self.name:
+        op, _, message = str(error).partition(": ")
+        if op == self.name:
             raise error
-        message = message if told in registry else str(error)  # of an op that this one is made of
+        message = message if op in registry else str(error)  # of an op that this one is made of
         kinds = (np.linalg.LinAlgError, np.exceptions.AxisError, IndexError, ValueError)
         kind = next((k for k in kinds if isinstance(error, k)), TypeError)
         raise kind(f"{self.name}: {message}; got {describe(args, options)}") from error
@@ -171,16 +174,16 @@ class Op(ABC):
 
 
 INDICES = (int, float, complex, list, tuple, range, slice, type(None), type(Ellipsis))
-"""What may stand in the place of an array, as it is or as an index."""
+"""The types that may stand in the place of an array, as they are or as an index."""
 
 NumPyArray, new = np.ndarray, object.__new__
 
 WRONG_INPUT = (TypeError, ValueError, IndexError, AttributeError, OverflowError)
-"""What array libraries raise for arguments that do not fit."""
+"""The errors that array libraries raise for arguments that do not fit."""
 
 
 def describe(args: Sequence[Any], options: dict[str, Any] | None = None) -> str:
-    """Return the shapes and dtypes of the arguments, as error messages tell them."""
+    """Return the shapes and dtypes of the arguments, for an error message."""
     def one(x: Any) -> str:
         x = values(x)
         if hasattr(x, "shape") and hasattr(x, "dtype") and not isinstance(x, type):
@@ -211,7 +214,7 @@ class Primitive(Op):
         A rule's parameter names are its residuals, and nothing else is kept: `g` is the incoming
         gradient, `y` the output, an argument's name that argument, an option's name that option;
         `shape` is the shape of the first array argument, `shapes` those of all, and `wanted`
-        tells for which arguments a gradient is asked. Where an argument or option has one of these
+        says for which arguments a gradient is asked. Where an argument or option has one of these
         names itself, it is meant. A rule must not write into g. The engine, not the rule, sums
         over axes along which an argument was broadcast, adds up several uses, and skips constants.
         """
@@ -279,7 +282,7 @@ class Primitive(Op):
         if name in self.arrays:
             return arrays[self.arrays.index(name)]
         if name in self.defaults:
-            return _plain(options.get(name, self.defaults[name]))
+            return _values_within(options.get(name, self.defaults[name]))
         if name == "y":
             return arrays[-1]
         if name == "shape":
@@ -303,7 +306,7 @@ class Primitive(Op):
             else:
                 parts.append(rule.function(g, *kept))
         if self.joint:
-            return self._counted(parts[0], len(node.parents))
+            return self._checked_parts(parts[0], len(node.parents))
         if not self.rules:
             raise TypeError(f"{self.name}: has no derivative rule; give one with @{self.name}.vjp")
         return parts
@@ -331,7 +334,7 @@ class Primitive(Op):
             residuals.append(value)
         return residuals
 
-    def _counted(self, parts: Any, expected: int) -> Sequence[Any]:
+    def _checked_parts(self, parts: Any, expected: int) -> Sequence[Any]:
         if not isinstance(parts, (tuple, list)) or len(parts) != expected:
             got = f"{len(parts)}" if isinstance(parts, (tuple, list)) else type(parts).__name__
             raise TypeError(
@@ -345,10 +348,10 @@ def _tensor(array: Any, node: Node | None) -> Any:
     return array if node is None else recorded(array, node)
 
 
-def _plain(value: Any) -> Any:
+def _values_within(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.data
-    return tuple(_plain(v) for v in value) if type(value) is tuple else value
+    return tuple(_values_within(v) for v in value) if type(value) is tuple else value
 
 
 class Rule:

@@ -15,21 +15,21 @@ from .graph import Leaf, Node
 
 
 class Watch(Protocol):
-    """Somebody who looks on while ops compute and rules pull back."""
+    """An observer of every value that an op computes and every gradient that a rule returns."""
 
     def computed(self, op: Any, args: Sequence[Any], options: dict[str, Any], y: Tensor) -> None:
-        """Hear that `op` has computed y from its arguments."""
+        """Receive y, which `op` has computed from its arguments."""
 
     def pulled(self, node: Node, g: Any, parts: Sequence[Any]) -> None:
-        """Hear that the rule of the node's op made gradients of its parents from g."""
+        """Receive the gradients of the node's parents, which its op's rule made from g."""
 
 
 watched: list[Any] = []
-"""As many entries as there are threads with a watch: asked first, as it costs less to ask."""
+"""One entry for each thread with a watch. Ops test this first: it costs less than `STATE.watch`."""
 
 
 class _State(threading.local):
-    """What is switched for the current thread only."""
+    """Switches of the current thread only."""
 
     recording = True
     plain = False
@@ -40,7 +40,7 @@ class _State(threading.local):
 
     @property
     def watch(self) -> Watch | None:
-        """Who is told of every value and gradient (see `tape/anomaly.py`)."""
+        """The observer of every value and gradient, if there is one (see `tape/anomaly.py`)."""
         return self._watch
 
     @watch.setter
@@ -99,16 +99,7 @@ class Tensor:
                             f"the dtype: Tensor(data, dtype=...)")
         library = namespace(data)
         self.data: Array = library.asarray(data, dtype=dtype)
-        kind = getattr(self.data.dtype, "kind", None)
-        if kind is None:
-            raise TypeError(f"Tensor: expected an array of NumPy or CuPy, got "
-                            f"{type(data).__module__}.{type(data).__name__}; convert it first")
-        if kind not in "biufV" or (kind == "V" and self.data.dtype.names):
-            raise TypeError(
-                f"Tensor: expected real numbers, got dtype {self.data.dtype}; "
-                + ("complex gradients are not supported, differentiate the real and the imaginary "
-                   "part" if kind == "c" else "convert the data to a numeric array first")
-            )
+        _check_real(self.data, data)
         self.node: Node | None = None
         if requires_grad:
             if not _is_floating(self.data):
@@ -351,6 +342,19 @@ def recorded(data: Array, node: Node | None) -> Tensor:
     tensor.data = data if not isinstance(data, np.generic) else np.asarray(data)
     tensor.node = node
     return tensor
+
+
+def _check_real(array: Array, given: Any) -> None:
+    kind = getattr(array.dtype, "kind", None)
+    if kind is None:
+        raise TypeError(f"Tensor: expected an array of NumPy or CuPy, got "
+                        f"{type(given).__module__}.{type(given).__name__}; convert it first")
+    if kind not in "biufV" or (kind == "V" and array.dtype.names):
+        raise TypeError(
+            f"Tensor: expected real numbers, got dtype {array.dtype}; "
+            + ("complex gradients are not supported, differentiate the real and the imaginary "
+               "part" if kind == "c" else "convert the data to a numeric array first")
+        )
 
 
 def _copied(data: Array, requires_grad: bool, grad: Any) -> Tensor:

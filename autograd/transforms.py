@@ -39,10 +39,10 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0,
 
     @wraps(f)
     def transformed(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        call = _call(f, args, argnums, kwargs, "grad", has_aux)
+        call = _traced_call(f, args, argnums, kwargs, "grad", has_aux)
         y = call.scalar()
         gradients = call.pull([seed(y, None, "grad")], retain=False)
-        return ((call.value(), call.aux) if has_aux else call.value()), call.chosen(gradients)
+        return ((call.value(), call.aux) if has_aux else call.value()), call.by_argument(gradients)
 
     return transformed
 
@@ -78,9 +78,9 @@ def elementwise_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 
     @wraps(f)
     def transformed(*args: Any, **kwargs: Any) -> Any:
-        call = _call(f, args, argnums, kwargs, "elementwise_grad")
+        call = _traced_call(f, args, argnums, kwargs, "elementwise_grad")
         ones = [namespace(y.data).ones_like(y.data) for y in call.ys]
-        return call.chosen(call.pull(ones, retain=False))
+        return call.by_argument(call.pull(ones, retain=False))
 
     return transformed
 
@@ -91,12 +91,12 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     The second result may be called any number of times; its g has the shapes of f's result. With
     `has_aux` f returns a pair `(y, aux)` and aux is the third result.
     """
-    call = _call(f, primals, tuple(range(len(primals))), {}, "vjp", has_aux)
+    call = _traced_call(f, primals, tuple(range(len(primals))), {}, "vjp", has_aux)
 
     def pull(g: Any) -> Any:
         gs = call.cotangents(g)
         nested = call.nested or any(isinstance(part, Tensor) for part in gs)
-        return call.chosen(call.pull(gs, retain=True, nested=nested))
+        return call.by_argument(call.pull(gs, retain=True, nested=nested))
 
     return (call.value(), pull, call.aux) if has_aux else (call.value(), pull)
 
@@ -112,8 +112,8 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     """
     args = primals if type(primals) is tuple else (primals,)
     given = tangents if type(primals) is tuple else (tangents,)
-    call = _call(f, args, tuple(range(len(args))), {}, "jvp")
-    vs = _fitting(given, args, [x.shape for x in call.inputs], "jvp: the tangents")
+    call = _traced_call(f, args, tuple(range(len(args))), {}, "jvp")
+    vs = _leaves_like(given, args, [x.shape for x in call.inputs], "jvp: the tangents")
     nested = call.nested or any(isinstance(v, Tensor) for v in vs)
     us = [recorded(namespace(y.data).zeros_like(y.data), Leaf(y.shape, y.dtype)) for y in call.ys]
     parts = pull_back(call.ys, us, call.inputs, record=True)
@@ -122,7 +122,7 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     dys = pull_back([part for part, _ in live], [v for _, v in live], us,
                     record=nested and STATE.recording)
     return call.value(), call.rebuild_y(
-        _result(_or_zero(dy, y), nested) for dy, y in zip(dys, call.ys, strict=True))
+        _returned(_or_zero(dy, y), nested) for dy, y in zip(dys, call.ys, strict=True))
 
 
 def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
@@ -139,8 +139,8 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 
     @wraps(f)
     def transformed(*args: Any, **kwargs: Any) -> Any:
-        call = _call(f, args, argnums, kwargs, "jacobian")
-        return call.rebuild_y(call.chosen(_rows(call, k)) for k in range(len(call.ys)))
+        call = _traced_call(f, args, argnums, kwargs, "jacobian")
+        return call.rebuild_y(call.by_argument(_rows(call, k)) for k in range(len(call.ys)))
 
     return transformed
 
@@ -159,7 +159,7 @@ def _rows(call: _Call, k: int) -> list[Any]:
         if rows:
             found.append(reshape(stack([row[j] for row in rows]), (*y.shape, *x.shape)))
         else:
-            found.append(_result(xp.zeros((*y.shape, *x.shape), dtype=x.dtype), call.nested))
+            found.append(_returned(xp.zeros((*y.shape, *x.shape), dtype=x.dtype), call.nested))
     return found
 
 
@@ -175,7 +175,7 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 def hvp(f: Function, primals: Any, tangents: Any) -> Any:
     r"""Return the product of the Hessian of a scalar f with v, never forming the Hessian.
 
-    $Hv = \nabla_x \langle \nabla f(x), v \rangle$ costs two backward passes. `primals` is the
+    $Hv = \nabla_x (\nabla f(x) \cdot v)$ costs two backward passes. `primals` is the
     tuple of f's arguments (or the only argument itself); `tangents` and the result have the same
     containers and shapes.
 
@@ -186,7 +186,7 @@ def hvp(f: Function, primals: Any, tangents: Any) -> Any:
     several = type(primals) is tuple
     args, given = (primals, tangents) if several else ((primals,), (tangents,))
     shapes = [getattr(x, "shape", ()) for x in flatten(args)[0]]
-    vs = _fitting(given, args, shapes, "hvp: the tangents")
+    vs = _leaves_like(given, args, shapes, "hvp: the tangents")
     every = tuple(range(len(args)))
     if any(isinstance(v, Tensor) for v in vs):  # then the result is recorded, too
         args = mapped(lambda x: x if isinstance(x, Tensor) else constant(namespace(x).asarray(x)),
@@ -219,7 +219,7 @@ class _Call:
     name: str
 
     def value(self) -> Any:
-        return self.rebuild_y(_result(y, self.nested) for y in self.ys)
+        return self.rebuild_y(_returned(y, self.nested) for y in self.ys)
 
     def scalar(self) -> Tensor:
         if not is_leaf(self.rebuild_y(self.ys)):
@@ -238,16 +238,16 @@ class _Call:
         nested = self.nested if nested is None else nested
         parts = pull_back(self.ys, gs, self.inputs, record=nested and STATE.recording,
                           retain=retain)
-        return [_result(_or_zero(part, x), nested)
+        return [_returned(_or_zero(part, x), nested)
                 for part, x in zip(parts, self.inputs, strict=True)]
 
-    def chosen(self, leaves: Sequence[Any]) -> Any:
-        return self.rebuild_inputs(leaves)
+    def by_argument(self, gradients: Sequence[Any]) -> Any:
+        return self.rebuild_inputs(gradients)
 
 
-def _call(f: Function, args: tuple[Any, ...], argnums: int | Sequence[int], kwargs: dict[str, Any],
-          name: str, has_aux: bool = False) -> _Call:
-    """Call f with the chosen arguments on the tape; tell whether the results are to be recorded."""
+def _traced_call(f: Function, args: tuple[Any, ...], argnums: int | Sequence[int],
+                 kwargs: dict[str, Any], name: str, has_aux: bool = False) -> _Call:
+    """Call f with the chosen arguments on the tape; find whether the results are to be recorded."""
     single, chosen = _positions(argnums, len(args), name)
     given = flatten([*args, *kwargs.values()])[0]
     nested = any(isinstance(x, Tensor) for x in given) or STATE.depth > 0
@@ -258,7 +258,7 @@ def _call(f: Function, args: tuple[Any, ...], argnums: int | Sequence[int], kwar
             if not leaves:
                 raise TypeError(f"{name}: argument {i} holds nothing to differentiate by, "
                                 f"got {type(args[i]).__name__}")
-            leaves = [_traced(x, i, name) for x in leaves]
+            leaves = [_traced_leaf(x, i, name) for x in leaves]
             inputs += leaves
             traced[i] = rebuild(leaves)
         with at_depth(STATE.depth + 1):
@@ -268,7 +268,7 @@ def _call(f: Function, args: tuple[Any, ...], argnums: int | Sequence[int], kwar
                         f"got {type(y).__name__}")
     y, aux = y if has_aux else (y, None)
     aux = aux if nested else mapped(values, aux)
-    ys, rebuild_y = _results(y, name)
+    ys, rebuild_y = _result_leaves(y, name)
     picked = args[chosen[0]] if single else tuple(args[i] for i in chosen)
     return _Call(ys, rebuild_y, inputs, flatten(picked)[1], nested, aux, name)
 
@@ -290,7 +290,7 @@ def _positions(argnums: Any, count: int, name: str) -> tuple[bool, list[int]]:
     return single, chosen
 
 
-def _results(y: Any, name: str) -> tuple[list[Tensor], Callable[..., Any]]:
+def _result_leaves(y: Any, name: str) -> tuple[list[Tensor], Callable[..., Any]]:
     leaves, rebuild = flatten(float(y) if isinstance(y, bool) else y)
     if not leaves:
         raise TypeError(f"{name}: the function must return a Tensor or a number, or a container of "
@@ -299,7 +299,7 @@ def _results(y: Any, name: str) -> tuple[list[Tensor], Callable[..., Any]]:
             for leaf in leaves], rebuild
 
 
-def _traced(x: Any, position: int, name: str) -> Tensor:
+def _traced_leaf(x: Any, position: int, name: str) -> Tensor:
     """Return x as a new place in the record: the tape of this transform begins there."""
     data = namespace(values(x)).asarray(values(x))
     if data.dtype.kind not in "fV":
@@ -314,7 +314,7 @@ def _traced(x: Any, position: int, name: str) -> Tensor:
     return recorded(data, Leaf(data.shape, data.dtype))
 
 
-def _fitting(given: Any, args: Any, shapes: Sequence[Any], what: str) -> list[Any]:
+def _leaves_like(given: Any, args: Any, shapes: Sequence[Any], what: str) -> list[Any]:
     """Return the leaves of `given`, which must have the containers of `args` and these shapes."""
     leaves = flatten(given)[0]
     if not same_structure(args, given):
@@ -332,7 +332,7 @@ def _or_zero(part: Any, x: Tensor) -> Any:
     return namespace(x.data).zeros_like(x.data) if part is None else part
 
 
-def _result(part: Any, nested: bool) -> Any:
+def _returned(part: Any, nested: bool) -> Any:
     if nested:
         keep = isinstance(part, Tensor) and STATE.recording
         return part if keep else constant(values(part))

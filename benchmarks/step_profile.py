@@ -10,16 +10,16 @@ to exactly one category at any moment, so the categories add up to the step:
 - `attention`: `causal_attention`, its products included;
 - `elementwise`: everything else that ops do (norms, GELU, residual additions, cross-entropy without
   its product, embeddings) and the additions of gradients where a value was used twice;
-- `shards`: adding up the shards' gradients;
+- `slices`: adding up the slices' gradients;
 - `optimizer`: the gradient's norm, clipping and AdamW;
 - `engine`: the rest. Recording is all of the forward pass that is not inside an op: the layers'
   calls, too. The sweep also frees what the ops kept. Python inside an op is counted with the op.
 
-On one thread, on which the shards run one after another; otherwise there is nothing to add up to.
+On one thread, on which the slices run one after another; otherwise there is nothing to add up to.
 What the timers themselves cost is measured on an empty function and subtracted from the category in
 which it fell, and steps without timers take turns with the profiled ones to show what is left of
-it. Told is the mean over the middle half of the steps, ordered by their time: medians of parts do
-not add up to the median of the whole.
+it. The result is the mean over the middle half of the steps, ordered by their time: medians of
+parts do not add up to the median of the whole.
 
 Traps. `a @ b` of two arrays cannot be replaced; so the operations of the products that were seen
 are counted and compared with those of the model, and where some are missing the table says so. The
@@ -41,7 +41,7 @@ import numpy as np
 from benchmarks.configs import CONFIGS
 from benchmarks.sides import blas_facts, our_update
 
-CATEGORIES = ("matmul", "attention", "elementwise", "shards", "optimizer", "engine")
+CATEGORIES = ("matmul", "attention", "elementwise", "slices", "optimizer", "engine")
 OTHER_CATEGORIES = {"causal_attention": "attention", "matmul": "matmul"}
 """Of ops that are not elementwise."""
 
@@ -52,7 +52,7 @@ ENGINE = ("engine", "around them")
 
 
 class Timers:
-    """Which place the clock runs for, and what has been counted so far."""
+    """The place that the clock runs for, and the counts so far."""
 
     def __init__(self) -> None:
         self.clear()
@@ -144,11 +144,10 @@ def places() -> Iterator[tuple[Any, str, str, str]]:
     from autograd import registry
     from autograd.fused import Fused
     from autograd.primitive import Primitive
-    from tinygrad_llm.host import threads as parallel
+    from tinygrad_llm.host import threads as host_threads
     from tinygrad_llm.models import GPT
     from tinygrad_llm.optim import AdamW
-    from tinygrad_llm.train import slices as shards
-    from tinygrad_llm.train import step
+    from tinygrad_llm.train import ordered_sum, step
 
     for op in dict.fromkeys(registry.values()):
         category = OTHER_CATEGORIES.get(op.name, "elementwise")
@@ -160,12 +159,12 @@ def places() -> Iterator[tuple[Any, str, str, str]]:
             for rule in filter(None, op.rules):
                 yield rule, "function", category, f"{op.name}, backward"
     yield GPT, "loss", "engine", "recording"
-    yield shards, "pull_back", "engine", "sweep"
-    yield autograd.backward, "_add", "elementwise", "gradients of values used twice"
-    yield shards.OrderedSum, "_put", "shards", "sum of gradients"
+    yield step, "pull_back", "engine", "sweep"
+    yield autograd.backward, "accumulate", "elementwise", "gradients of values used twice"
+    yield ordered_sum.OrderedSum, "_put", "slices", "sum of gradients"
     yield step, "global_norm", "optimizer", "norm"
     yield AdamW, "update", "optimizer", "AdamW"
-    matmul = parallel.matmul
+    matmul = host_threads.matmul
     for module in list(sys.modules.values()):
         if module.__name__.startswith("tinygrad_llm") and vars(module).get("matmul") is matmul:
             yield module, "matmul", "matmul", "matmul"
@@ -175,7 +174,7 @@ def places() -> Iterator[tuple[Any, str, str, str]]:
 def profile(name: str, *, steps: int, warmup: int) -> dict[str, Any]:
     """Return what one step of a configuration spends where, in ms."""
     from tinygrad_llm.host.threads import workers
-    from tinygrad_llm.train.slices import default_shards
+    from tinygrad_llm.train.slices import default_slices
 
     config, timers = CONFIGS[name], Timers()
     costs = {category: timers.cost(category) for category in CATEGORIES}
@@ -203,7 +202,7 @@ def profile(name: str, *, steps: int, warmup: int) -> dict[str, Any]:
             for category, part in sorted({place for ms, _ in found for place in ms})]
     return {"config": name, "profile": rows, "untimed_ms": round(median(untimed), 3),
             "products_seen": round(timers.flops / config.linear_flops(), 4), "steps": steps,
-            "threads": 1, "shards": default_shards(config.batch, config.sizes.context),
+            "threads": 1, "slices": default_slices(config.batch, config.sizes.context),
             "blas_facts": blas}
 
 
@@ -240,7 +239,7 @@ def readable(found: dict[str, Any]) -> str:
     rows = found["profile"]
     timers = sum(row["ms"] for row in rows if row["category"] == "timers")
     total = sum(row["ms"] for row in rows) - timers
-    lines = [f"{found['config']}: one step on 1 thread, {found['shards']} shards, mean of the "
+    lines = [f"{found['config']}: one step on 1 thread, {found['slices']} slices, mean of the "
              f"middle half of {found['steps']}", f"{'':44}{'ms':>10}{'%':>7}{'calls':>7}"]
 
     def line(name: str, parts: list[dict[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-r"""How many megabytes a second do tokenizers encode and decode, and does `data build` work off?
+r"""The megabytes a second that tokenizers encode and decode, and that `data build` works through.
 
     python -m benchmarks.text --turns 3 --out benchmarks/results/text.jsonl
 
@@ -50,7 +50,7 @@ from tinygrad_llm.text.characters.alphabet import BYTE_ORDER
 from tinygrad_llm.text.cut.patterns import GPT2
 from tinygrad_llm.text.cut.pretokenizers import ByteLevel
 from tinygrad_llm.text.tokenizer import Tokenizer
-from tinygrad_llm.text.training.bpe_merges import train_fast
+from tinygrad_llm.text.training.bpe_merges import learn_merges
 from tinygrad_llm.text.training.pretoken_counts import count_pretokens
 
 Side = Callable[[], Any]
@@ -97,7 +97,7 @@ def not_ascii() -> str:
 def trained(text: str, vocab_size: int) -> list[tuple[bytes, bytes]]:
     """Return the merges of a vocabulary made from every other 20,000 characters."""
     half = [text[i:i + 20_000] for i in range(0, len(text), 40_000)]
-    return train_fast(count_pretokens(half, GPT2), vocab_size)
+    return learn_merges(count_pretokens(half, GPT2), vocab_size)
 
 
 def sides(merges: list[tuple[bytes, bytes]]) -> tuple[Callable[[], Tokenizer], Any, Any]:

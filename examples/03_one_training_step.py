@@ -17,7 +17,7 @@ def show(what, value):
 
 text = "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n"
 tokenizer = CharTokenizer.from_text(text)
-tokens = tokenizer.encode(text)
+tokens = tokenizer.encode_to_array(text)
 print(f"{text.splitlines()[1]!r}\n -> {tokenizer.encode(text.splitlines()[1])[:12]} ...\n")
 show(f"tokens: {tokenizer.vocab_size} different characters", tokens)
 

@@ -1,4 +1,4 @@
-"""Where did the NaN come from? A small classifier goes wrong, and anomaly mode tells where and why.
+"""Find a NaN: a small classifier goes wrong, and anomaly mode reports where and why.
 
     p = 1 / (1 + exp(-z)),   L = -mean(t log p + (1 - t) log(1 - p))
 

@@ -15,7 +15,7 @@ from tinygrad_llm.text import CharTokenizer
 
 text = "Before we proceed any further, hear me speak. Speak, speak. " + "zzzz" * 15
 tokenizer = CharTokenizer.from_text(text)
-ids, targets = Batches(tokenizer.encode(text), batch=6, context=16, seed=2).at(step=0)
+ids, targets = Batches(tokenizer.encode_to_array(text), batch=6, context=16, seed=2).at(step=0)
 model = GPT(GPTConfig(tokenizer.vocab_size, context=16, layers=2, heads=2, width=16), seed=1)
 weights = {name: w.data.astype(np.float64) for name, w in parameters(model).items()}
 count = sum(w.size for w in weights.values())

@@ -20,7 +20,7 @@ blocks, weights = list(model.h), parameters(model)
 
 
 def measure(what, h):
-    """Run one forward and backward pass through the blocks `h`; return what it computed."""
+    """Run one forward and backward pass through the blocks `h`; return its peak and gradients."""
     model.h = h
     for w in weights.values():
         w.grad = None
@@ -38,9 +38,9 @@ def measure(what, h):
 def group(n):
     """Return the model's blocks in checkpointed groups of n."""
     def run(blocks):
-        def through(x, key):
+        def through(x, key, cache=None):
             for block in blocks:
-                x = block(x, key)
+                x = block(x, key, cache)
             return x
 
         return checkpoint(through)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tinygrad_llm.data import read_corpus
 from tinygrad_llm.text import load_tokenizer, train_bpe
-from tinygrad_llm.text.training.bpe_merges import joined, train_fast, train_plain
+from tinygrad_llm.text.training.bpe_merges import learn_merges, learn_merges_plainly, replace_pair
 from tinygrad_llm.text.training.pretoken_counts import count_pretokens
 
 FIRST = 12
@@ -29,15 +29,15 @@ for step in range(1, FIRST + 1):
         for pair in itertools.pairwise(tokens):
             pairs[pair] += n
     best, times = pairs.most_common(1)[0]
-    words = [(joined(tokens, best, best[0] + best[1]), n) for tokens, n in words]
+    words = [(replace_pair(tokens, best, best[0] + best[1]), n) for tokens, n in words]
     found.append(best)
     left, right = (token.decode() for token in best)
     print(f"merge {step:2}: {left!r:6} + {right!r:6} {times:9,} times")
 
 # The same from the library, first to be read, then to be fast.
-assert train_plain(counts, 256 + FIRST) == found
+assert learn_merges_plainly(counts, 256 + FIRST) == found
 start = time.perf_counter()
-merges = train_fast(counts, 4096)
+merges = learn_merges(counts, 4096)
 print(f"\n{len(merges):,} merges in {time.perf_counter() - start:.1f} s by the fast trainer")
 assert merges[:FIRST] == found
 print(f"the fast trainer begins with the same {FIRST} merges")

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tinygrad_llm.data import read_corpus
-from tinygrad_llm.data.batches.epochs import ShardBatches
+from tinygrad_llm.data.batches.epochs import EpochBatches
 from tinygrad_llm.data.build.plan import BuildSettings
 from tinygrad_llm.data.build.run import build
 from tinygrad_llm.data.tokens.shards import open_shards
@@ -54,7 +54,7 @@ def main():
               f"{report['tokens']['bytes_per_token']:.2f} bytes each")
 
         # Every window comes once an epoch, in an order that follows from (seed, step) alone.
-        batches = ShardBatches(tokens, batch=8, context=256, seed=1)
+        batches = EpochBatches(tokens, batch=8, context=256, seed=1)
         for step in range(100):
             x, y = batches.at(step)
             documents = batches.boundaries(step)  # (B, T): attention may stay where these are equal

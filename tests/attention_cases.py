@@ -10,12 +10,12 @@ import numpy as np
 from hypothesis import strategies as st
 
 from autograd.testing.opcase import Inputs
-from autograd.testing.strategies import values
+from autograd.testing.strategies import reals
 from tinygrad_llm.functional.dropout import keep_mask
 
 
 @st.composite
-def attending(draw: Any, numbers: Any = values) -> Inputs:
+def attending(draw: Any, numbers: Any = reals) -> Inputs:
     """Draw queries, keys and values, and options: each may be absent."""
     batch, time, more = draw(st.integers(0, 2)), draw(st.integers(0, 4)), draw(st.integers(0, 3))
     groups, repeats, depth = (draw(st.integers(1, 2)) for _ in range(3))

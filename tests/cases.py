@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import autograd.testing.cases
 import tinygrad_llm.functional  # noqa: F401, enters the fused ops into the registry
 from autograd.testing.opcase import Inputs, OpCase, floating
-from autograd.testing.strategies import one, shapes, values
+from autograd.testing.strategies import one, reals, shapes
 from tinygrad_llm.functional.dropout import keep_mask
 
 __all__ = ["CASES", "floating"]
@@ -26,24 +26,24 @@ __all__ = ["CASES", "floating"]
 def affine(draw: Any) -> Inputs:
     lead = draw(shapes(dims=2))
     i, o = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    b = draw(st.one_of(st.none(), values((o,))))
-    return (draw(values((*lead, i))), draw(values((o, i))), b), {}
+    b = draw(st.one_of(st.none(), reals((o,))))
+    return (draw(reals((*lead, i))), draw(reals((o, i))), b), {}
 
 
 @st.composite
 def looking_up(draw: Any) -> Inputs:
     v, c = draw(st.sampled_from([(4, 3), (1, 2), (1030, 1)])), 2
     ids = draw(hnp.arrays(np.int64, shapes(dims=2), elements=st.integers(0, v[0] - 1)))
-    table = draw(values((v[0], c))) if v[0] < 9 else draw(values((v[0], 1)))
+    table = draw(reals((v[0], c))) if v[0] < 9 else draw(reals((v[0], 1)))
     return (ids, table), {}
 
 
 @st.composite
 def normalising(draw: Any) -> Inputs:
     lead, c = draw(shapes(dims=2)), draw(st.integers(1, 5))
-    x = draw(values((*lead, c), -3, 3))
-    b = draw(st.one_of(st.none(), values((c,))))
-    return (x, draw(values((c,))), b), {"eps": draw(st.sampled_from([0.01, 0.5]))}
+    x = draw(reals((*lead, c), -3, 3))
+    b = draw(st.one_of(st.none(), reals((c,))))
+    return (x, draw(reals((c,))), b), {"eps": draw(st.sampled_from([0.01, 0.5]))}
 
 
 def numpy_layer_norm(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, eps: float) -> np.ndarray:
@@ -61,7 +61,7 @@ def numpy_gelu(x: np.ndarray, approximate: str) -> np.ndarray:
 def classifying(draw: Any) -> Inputs:
     lead, v = draw(shapes(dims=2)), draw(st.integers(1, 4))
     targets = draw(hnp.arrays(np.int64, lead, elements=st.sampled_from([*range(v), -100])))
-    return (draw(values((*lead, v), -3, 3)), targets), {}
+    return (draw(reals((*lead, v), -3, 3)), targets), {}
 
 
 def numpy_cross_entropy(z: np.ndarray, targets: np.ndarray, ignore_index: int = -100) -> float:
@@ -75,7 +75,7 @@ def predicting(draw: Any) -> Inputs:
     lead, v, c = draw(shapes(dims=2)), draw(st.integers(1, 4)), draw(st.integers(1, 3))
     ignored = draw(st.sampled_from([-100, 7]))
     targets = draw(hnp.arrays(np.int64, lead, elements=st.sampled_from([*range(v), ignored])))
-    return (draw(values((*lead, c), -2, 2)), draw(values((v, c), -2, 2)), targets), {
+    return (draw(reals((*lead, c), -2, 2)), draw(reals((v, c), -2, 2)), targets), {
         "ignore_index": ignored}
 
 
@@ -84,7 +84,7 @@ def splitting(draw: Any) -> Inputs:
     lead, depth = draw(shapes(dims=2)), draw(st.integers(1, 2))
     first, count, after = draw(st.integers(0, 2)), draw(st.integers(1, 2)), draw(st.integers(0, 3))
     width = (first + count) * depth + after
-    return (draw(values((*lead, width))),), {"first": first, "count": count, "depth": depth}
+    return (draw(reals((*lead, width))),), {"first": first, "count": count, "depth": depth}
 
 
 def numpy_split_heads(x: np.ndarray, first: int, count: int, depth: int) -> np.ndarray:
@@ -102,9 +102,9 @@ CASES: dict[str, OpCase] = {
     "embedding": OpCase(looking_up(), lambda ids, w: w[ids]),
     "tinygrad_llm.functional.layer_norm.layer_norm": OpCase(normalising(), numpy_layer_norm),
     "tinygrad_llm.functional.gelu.gelu": OpCase(
-        one(values(shapes(), -3, 3), approximate=st.sampled_from(["tanh", "none"])),
+        one(reals(shapes(), -3, 3), approximate=st.sampled_from(["tanh", "none"])),
         numpy_gelu, order=3),
-    "dropout": OpCase(one(values(shapes()), p=st.sampled_from([0.0, 0.3]), key=st.integers(0, 9)),
+    "dropout": OpCase(one(reals(shapes()), p=st.sampled_from([0.0, 0.3]), key=st.integers(0, 9)),
                       dropped),
     "attention": OpCase(attention_cases.attending(), attention_cases.in_loops,
                         edges=attention_cases.EDGES),

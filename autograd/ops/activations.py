@@ -1,4 +1,4 @@
-r"""What networks are made of, element by element or along an axis: softmax, activations, norms.
+r"""The functions of networks, element by element or along an axis: softmax, activations, norms.
 
 Compositions, except where a composition would overflow or cancel: then the function is a primitive
 that computes with $e^{-|x|}$ or after the maximum is subtracted, and its rule is as careful.
@@ -36,11 +36,11 @@ Axis = int | tuple[int, ...] | None
 def softmax(x: Array, /, axis: Axis = -1) -> Array:
     r"""Return $y_i = e^{x_i} / \sum_j e^{x_j}$ over the axis (or axes; all if None).
 
-    $dy_i = y_i (dx_i - \sum_j y_j\,dx_j)$, so $\bar x_i = y_i (\bar y_i - \sum_j \bar y_j y_j)$.
+    $dy_i = y_i (dx_i - \sum_j y_j\,dx_j)$, so $\bar x_i = y_i (\bar y_i - \sum_j \bar y_j\,y_j)$.
     An element of minus infinity gets 0; a row of nothing else gives NaN.
     """
     xp = namespace(x)
-    e = xp.exp(_from_the_top(x, axis))
+    e = xp.exp(_minus_max(x, axis))
     return e / xp.sum(e, axis=axis, keepdims=True)
 
 
@@ -54,7 +54,7 @@ def log_softmax(x: Array, /, axis: Axis = -1) -> Array:
     $dy_i = dx_i - \sum_j e^{y_j} dx_j$, so $\bar x_i = \bar y_i - e^{y_i} \sum_j \bar y_j$.
     The maximum is subtracted first and never added back, which would round y.
     """
-    xp, z = namespace(x), _from_the_top(x, axis)
+    xp, z = namespace(x), _minus_max(x, axis)
     e = xp.exp(z)
     return z - xp.log(xp.sum(e, axis=axis, keepdims=True)) if z.size else e
 
@@ -62,7 +62,7 @@ def log_softmax(x: Array, /, axis: Axis = -1) -> Array:
 log_softmax.vjp(lambda g, y, axis: g - exp(y) * reduce.sum(g, axis, keepdims=True))
 
 
-def _from_the_top(x: Array, axis: Axis) -> Array:
+def _minus_max(x: Array, axis: Axis) -> Array:
     xp = namespace(x)
     x = xp.asarray(x)
     return x - xp.max(x, axis=axis, keepdims=True) if x.size else x  # of nothing there is no max
@@ -70,8 +70,9 @@ def _from_the_top(x: Array, axis: Axis) -> Array:
 
 @composite
 def standardize(x: Any, axis: Axis = -1, *, eps: float = 1e-5) -> Any:
-    r"""Return $n = c / \sqrt{\operatorname{mean}(c^2) + \epsilon}$ with $c = x -
-    \operatorname{mean}(x)$, over the axis (or axes): mean 0, variance nearly 1.
+    r"""Return $n = c / \sqrt{\langle c^2 \rangle + \epsilon}$ with $c = x - \langle x \rangle$.
+
+    The means are over the axis (or axes); n has mean 0 there, and nearly the variance 1.
     """
     c = x - reduce.mean(x, axis, keepdims=True)
     return c / root(reduce.mean(c * c, axis, keepdims=True) + eps)
@@ -88,7 +89,7 @@ def layer_norm(x: Any, w: Any = None, b: Any = None, *, eps: float = 1e-5) -> An
 
 @composite
 def rms_norm(x: Any, w: Any = None, *, eps: float = 1e-6) -> Any:
-    r"""Return $w\,x / \sqrt{\operatorname{mean}(x^2) + \epsilon}$ over the last axis.
+    r"""Return $w \odot x / \sqrt{\langle x^2 \rangle + \epsilon}$ over the last axis.
 
     Source: Zhang, Sennrich, "Root mean square layer normalization", arXiv:1910.07467.
     """
@@ -120,7 +121,7 @@ def glu(x: Any, axis: int = -1) -> Any:
 
 @primitive
 def softplus(x: Array, /) -> Array:
-    r"""Return $\ln(1 + e^x) = \max(x, 0) + \ln(1 + e^{-|x|})$; $y' = \sigma(x)$."""
+    r"""Return $\ln(1 + e^x) = \max(x, 0) + \ln(1 + e^{-|x|})$: $\bar x = \bar y\,\sigma(x)$."""
     xp = namespace(x)
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
 
@@ -174,7 +175,7 @@ def mish(x: Any) -> Any:
 
 @primitive
 def relu(x: Array, /) -> Array:
-    """Return x where it is positive, else 0; the derivative at 0 is taken as 0."""
+    r"""Return $[x > 0]\,x$: $\bar x = [x > 0]\,\bar y$, which is 0 at the kink 0."""
     return namespace(x).maximum(x, 0)
 
 

@@ -99,11 +99,11 @@ def power(a: Array, b: Array, /) -> Array:
     return namespace(a, b).power(a, b)
 
 
-power.vjp(lambda g, a, b: g * b * _guarded(a, b) ** (b - 1),
+power.vjp(lambda g, a, b: g * b * _guarded_base(a, b) ** (b - 1),
           lambda g, a, y: like(g, g * y * log(where(equal(a, 0), 1.0, a))))
 
 
-def _guarded(a: Any, b: Any) -> Any:
+def _guarded_base(a: Any, b: Any) -> Any:
     """Return a, but 1 where a and b are both 0: there b a^(b - 1) would be 0 times infinity."""
     if isinstance(b, (int, float)) and b:
         return a
@@ -191,7 +191,7 @@ remainder.vjp(lambda g: g, lambda g, a, b: -g * floor_divide(a, b))
 
 @primitive
 def fmod(a: Array, b: Array, /) -> Array:
-    r"""Return $y = a - n\,b$ with $n = \mathrm{trunc}(a / b)$, which has the sign of a.
+    r"""Return $y = a - n\,b$ with $n = \operatorname{trunc}(a / b)$, which has the sign of a.
 
     $\bar a = \bar y$, $\bar b = -\bar y\,n$, also at the jumps of n. The rule finds n as
     $(a - y) / b$, a whole number but for rounding, where a / b itself might be rounded up to one.
@@ -215,8 +215,8 @@ def divmod(a: Any, b: Any) -> tuple[Any, Any]:
 def copysign(a: Array, b: Array, /) -> Array:
     r"""Return $|a|$ with the sign of b, that of -0.0 too.
 
-    $\bar a = \bar y\,\mathrm{sign}(a)\,\mathrm{sign}(b)$, 0 at the kink a = 0; $\bar b = 0$, also
-    at the jump.
+    $\bar a = \bar y \operatorname{sign}(a) \operatorname{sign}(b)$, 0 at the kink a = 0;
+    $\bar b = 0$, also at the jump.
     """
     return namespace(a, b).copysign(a, b)
 

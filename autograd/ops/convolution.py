@@ -123,8 +123,8 @@ def _(g: Any, shape: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> An
 def fold(x: Array, /, size: Shape, stride: Shape, dilation: Shape) -> Array:
     r"""Return windows added up where they lie: $y_{\dots,i} = \sum_{s p + d t = i} X_{t,\dots,p}$.
 
-    The adjoint of `sliding_windows`; `size` is the lengths of the last axes, which the windows do
-    not tell. $\bar X$ is `sliding_windows` of $\bar y$.
+    The adjoint of `sliding_windows`; `size` is the lengths of the last axes, which do not follow
+    from the windows. $\bar X$ is `sliding_windows` of $\bar y$.
     """
     dims = len(size)
     places = x.shape[x.ndim - dims :]
@@ -159,9 +159,9 @@ def conv2d(x: Any, w: Any, b: Any = None, *, stride: int | Sequence[int] = 1,
            groups: int = 1) -> Any:
     r"""Return $y_{nop} = b_o + \sum_{c,t} w_{oct}\,x_{n,c,\,s p + d t}$, p and t pairs of numbers.
 
-    x is (N, C, H, W), w (O, C / groups, height, width), b (O,) or None. `padding` puts so many
-    zeros on both sides of x; "valid" is 0, and "same", for stride 1, gives y the size of x (of an
-    odd number of zeros the larger half comes last). With `groups` the channels of x and of y are
+    x is (N, C, height, width), w (O, C / groups, height, width), b (O,) or None. `padding` puts so
+    many zeros on both sides of x; "valid" is 0, and "same", for stride 1, gives y the size of x (of
+    an odd number of zeros the larger half comes last). With `groups` the channels of x and of y are
     so many parts, each convolved for itself.
     """
     return _conv(2, x, w, b, stride, padding, dilation, groups)
@@ -170,14 +170,14 @@ def conv2d(x: Any, w: Any, b: Any = None, *, stride: int | Sequence[int] = 1,
 def _conv(dims: int, x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation: Any,
           groups: int) -> Any:
     x, w = as_arrays([x, w])
-    stride, dilation = _each(stride, dims, "stride"), _each(dilation, dims, "dilation")
+    stride, dilation = _per_axis(stride, dims, "stride"), _per_axis(dilation, dims, "dilation")
     if x.ndim != dims + 2 or w.ndim != dims + 2:
         raise ValueError(f"expected x and w with {dims + 2} axes, got {x.shape} and {w.shape}")
     if operator.index(groups) < 1 or x.shape[1] != groups * w.shape[1] or w.shape[0] % groups:
         raise ValueError(f"expected w of shape (a multiple of {groups}, {x.shape[1]} / {groups}, "
                          f"...) for x of shape {x.shape} and groups={groups}, got {w.shape}")
     count, (out, each, *size) = x.shape[0], w.shape
-    kernel = _each(tuple(size), dims, "the kernel's size")
+    kernel = _per_axis(tuple(size), dims, "the kernel's size")
     if b is not None and (b := as_arrays([x, b])[1]).shape != (out,):
         raise ValueError(f"expected a bias of shape ({out},), one number for each output channel, "
                          f"got {b.shape}")
@@ -194,15 +194,15 @@ def _conv(dims: int, x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation
     return y if b is None else y + reshape(b, (out,) + (1,) * dims)
 
 
-def _each(value: Any, dims: int, name: str) -> Shape:
+def _per_axis(value: Any, dims: int, name: str) -> Shape:
     """Return an option as one positive number for each dimension."""
-    values = _numbers(value, dims, name, "a positive integer")
+    values = _integers(value, dims, name, "a positive integer")
     if any(v < 1 for v in values):
         raise ValueError(f"{name} must be a positive integer, or {dims} of them, got {value!r}")
     return values
 
 
-def _numbers(value: Any, dims: int, name: str, what: str) -> Shape:
+def _integers(value: Any, dims: int, name: str, what: str) -> Shape:
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * dims
     if len(values) != dims:
         raise ValueError(f"{name} must be {what}, or {dims} of them, got {value!r}")
@@ -223,7 +223,7 @@ def _margins(padding: Any, kernel: Shape, stride: Shape, dilation: Shape) -> Any
         return tuple((n // 2, n - n // 2) for n in rest)
     if isinstance(padding, str):
         raise ValueError(f"padding must be numbers, 'same' or 'valid', got {padding!r}")
-    each = _numbers(padding, len(kernel), "padding", "an integer, 0 or more")
+    each = _integers(padding, len(kernel), "padding", "an integer, 0 or more")
     if any(n < 0 for n in each):
         raise ValueError(f"padding must be an integer, 0 or more, got {padding!r}")
     return tuple((n, n) for n in each)
@@ -245,7 +245,7 @@ def max_pool2d(x: Any, kernel: int | Sequence[int], stride: int | Sequence[int] 
 
     The stride is that of the kernel if None. Padding never wins.
     """
-    return max(_pools(x, kernel, stride, padding, dilation, least=True), axis=(0, 1))
+    return max(_pooling_windows(x, kernel, stride, padding, dilation, least=True), axis=(0, 1))
 
 
 @composite
@@ -255,14 +255,15 @@ def avg_pool2d(x: Any, kernel: int | Sequence[int], stride: int | Sequence[int] 
 
     The stride is that of the kernel if None.
     """
-    return mean(_pools(x, kernel, stride, padding, 1, least=False), axis=(0, 1))
+    return mean(_pooling_windows(x, kernel, stride, padding, 1, least=False), axis=(0, 1))
 
 
-def _pools(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, least: bool) -> Any:
+def _pooling_windows(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any,
+                     least: bool) -> Any:
     """Return the windows of x, padded with zeros, or with the least number that there is."""
-    kernel = _each(kernel, 2, "kernel")
-    stride = kernel if stride is None else _each(stride, 2, "stride")
-    dilation = _each(dilation, 2, "dilation")
+    kernel = _per_axis(kernel, 2, "kernel")
+    stride = kernel if stride is None else _per_axis(stride, 2, "stride")
+    dilation = _per_axis(dilation, 2, "dilation")
     (x,) = as_arrays([x])
     if x.ndim < 2:
         raise ValueError(f"expected x with at least two axes, got shape {x.shape}")

@@ -151,11 +151,11 @@ def xlogy(a: Array, b: Array, /) -> Array:
     return a * xp.log(xp.where(nothing, 1, b))
 
 
-xlogy.vjp(lambda g, a, b: like(g, g * log(_guarded(a, b))),
-          lambda g, a, b: g * (a / _guarded(a, b)))
+xlogy.vjp(lambda g, a, b: like(g, g * log(_guarded_argument(a, b))),
+          lambda g, a, b: g * (a / _guarded_argument(a, b)))
 
 
-def _guarded(a: Any, b: Any) -> Any:
+def _guarded_argument(a: Any, b: Any) -> Any:
     """Return b, but 1 where a and b are both 0."""
     return where(equal(a, 0) & equal(b, 0), 1.0, b)
 

@@ -188,15 +188,15 @@ def scatter_min(x: Array, index: Any, v: Array, /) -> Array:
     return y
 
 
-def _to_the_extreme(g: Any, x: Any, index: Any, v: Any, y: Any) -> tuple[Any, None, Any]:
+def _scatter_extreme_rule(g: Any, x: Any, index: Any, v: Any, y: Any) -> tuple[Any, None, Any]:
     x_hits = equal(x, y).astype(g.dtype)
     v_hits = equal(getitem(values(y), index), v).astype(g.dtype)
     share = g / scatter_add(x_hits, index, v_hits)
     return share * x_hits, None, getitem(share, index) * v_hits
 
 
-scatter_max.vjp(_to_the_extreme)
-scatter_min.vjp(_to_the_extreme)
+scatter_max.vjp(_scatter_extreme_rule)
+scatter_min.vjp(_scatter_extreme_rule)
 
 
 class At:
@@ -274,7 +274,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
     indices = _integers(x, indices)
     if axis is None:
         return getitem(reshape(x, -1), indices)
-    return getitem(x, _along(x, indices, axis))
+    return getitem(x, _index_along(x, indices, axis))
 
 
 @composite
@@ -287,10 +287,10 @@ def put_along_axis(x: Any, indices: Any, v: Any, axis: int | None = -1) -> Any:
     indices = _integers(x, indices)
     if axis is None:
         return reshape(scatter_set(reshape(x, -1), indices, v), x.shape)
-    return scatter_set(x, _along(x, indices, axis), v)
+    return scatter_set(x, _index_along(x, indices, axis), v)
 
 
-def _along(x: Any, indices: Array, axis: int) -> tuple[Array, ...]:
+def _index_along(x: Any, indices: Array, axis: int) -> tuple[Array, ...]:
     """Return the index of all axes that is `indices` on one, and its own place on the others."""
     axis = normalize_axis_index(axis, x.ndim)
     if indices.ndim != x.ndim:
@@ -357,7 +357,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 
 @composite
 def choose(indices: Any, choices: Any) -> Any:
-    """Return, element by element, that of the choices whose number the index is."""
+    """Return, element by element, the choice whose number is the index."""
     indices, *parts = broadcast_arrays(values(array(indices)), *choices)
     return take_along_axis(stack(tuple(parts)), indices[None], 0)[0]
 

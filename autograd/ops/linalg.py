@@ -1,11 +1,10 @@
-r"""Decompositions and what follows from them: inv, solve, det, eigh, svd, norms and their kin.
+r"""Linear algebra: inv, solve, det, the decompositions, norms and their kin.
 
 Names and semantics are those of `numpy.linalg`: matrices are in the last two axes, and the axes
 before them make a stack. A rule is found by writing the differential of the result as a function
-of $dA$ and bringing $\langle \bar Y, dY \rangle = \sum_{ij} \bar Y_{ij}\,dY_{ij}$ into the form
-$\langle \bar A, dA \rangle$, for which two moves suffice: $\langle X, BC \rangle = \langle B^\top
-X, C \rangle = \langle X C^\top, B \rangle$ and $\langle X, B \rangle = \langle X^\top, B^\top
-\rangle$.
+of $dA$ and bringing $\bar Y \cdot dY = \sum_{ij} \bar Y_{ij}\,dY_{ij}$ into the form
+$\bar A \cdot dA$, for which two moves suffice: $X \cdot BC = B^\top X \cdot C =
+X C^\top \cdot B$ and $X \cdot B = X^\top \cdot B^\top$.
 
 A node of the record has one result. So `eigh`, `svd`, `qr` and `slogdet` are cut out of one array
 that a primitive returns, for example of the eigenpairs $(w_i, v_i)$ as columns: the decomposition
@@ -53,21 +52,21 @@ __all__ = [
 
 
 class EighResult(NamedTuple):
-    """What `eigh` returns."""
+    """The result of `eigh`."""
 
     eigenvalues: Any
     eigenvectors: Any
 
 
 class QRResult(NamedTuple):
-    """What `qr` returns."""
+    """The result of `qr`."""
 
     Q: Any
     R: Any
 
 
 class SVDResult(NamedTuple):
-    """What `svd` returns."""
+    """The result of `svd`."""
 
     U: Any
     S: Any
@@ -75,7 +74,7 @@ class SVDResult(NamedTuple):
 
 
 class SlogdetResult(NamedTuple):
-    """What `slogdet` returns."""
+    """The result of `slogdet`."""
 
     sign: Any
     logabsdet: Any
@@ -221,8 +220,8 @@ det.vjp(lambda g, a, y: (g * y)[..., None, None] * _t(inv(a)))
 def slogdet(a: Any) -> SlogdetResult:
     r"""Return (sign, logabsdet): the determinant's sign and the logarithm of its magnitude.
 
-    $d \ln|\det A| = \operatorname{tr}(A^{-1} dA)$, so $\bar A = \bar\ell\,A^{-\top}$; the sign has
-    derivative 0.
+    With $\ell = \ln|\det A|$: $d\ell = \operatorname{tr}(A^{-1} dA)$, so
+    $\bar A = \bar\ell\,A^{-\top}$. The sign has derivative 0.
     """
     both = _slogdet(a)
     return SlogdetResult(both[0], both[1])
@@ -242,8 +241,9 @@ _slogdet.vjp(lambda g, a: g[1][..., None, None] * _t(inv(a)))
 
 
 def _onto_triangle(s: Any, upper: bool) -> Any:
-    r"""Return the gradient by the elements that were read, from S with $d\ell = \langle S, dA
-    \rangle$: an element off the diagonal stands for its mirror image too and receives both.
+    r"""Return the gradient by the elements that were read, from S with $dL = S \cdot dA$.
+
+    An element off the diagonal stands for its mirror image too, and receives both.
     """
     half = _lower(s)
     return (s + _t(s)) * (half.T if upper else half)
@@ -284,7 +284,7 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:
     $V^\top dA\,V = d\Lambda + \Omega\Lambda - \Lambda\Omega$. The diagonal gives $d\lambda$, the
     rest $\Omega_{ij} = F_{ij} (V^\top dA\,V)_{ij}$ with $F_{ij} = 1 / (\lambda_j - \lambda_i)$:
 
-    $\bar A = V \bigl(\operatorname{diag}\bar\lambda + F \circ (V^\top \bar V)\bigr) V^\top$.
+    $\bar A = V \bigl(\operatorname{diag}\bar\lambda + F \odot (V^\top \bar V)\bigr) V^\top$.
 
     Where two eigenvalues are equal, their vectors can be rotated into each other and have no
     derivative. There F is 0, which is right for functions of the eigenvalues, and of the space that
@@ -387,15 +387,15 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
     $U^\top dU$ and $V^\top dV$ are antisymmetric; with $C = U^\top dA\,V$,
     $E_{ij} = 1 / (s_j^2 - s_i^2)$: $ds_i = C_{ii}$,
-    $dU = U\,\bigl(E \circ (CS + SC^\top)\bigr) + (I - UU^\top)\,dA\,V S^{-1}$ and
-    $dV = V\,\bigl(E \circ (SC + C^\top S)\bigr) + (I - VV^\top)\,dA^\top U S^{-1}$. So
+    $dU = U\,\bigl(E \odot (CS + SC^\top)\bigr) + (I - UU^\top)\,dA\,V S^{-1}$ and
+    $dV = V\,\bigl(E \odot (SC + C^\top S)\bigr) + (I - VV^\top)\,dA^\top U S^{-1}$. So
 
-    $\bar A = U\,\bigl(\operatorname{diag}\bar s + (E \circ (U^\top\bar U - \bar U^\top U))\,S
-    + S\,(E \circ (V^\top\bar V - \bar V^\top V))\bigr)\,V^\top
+    $\bar A = U\,\bigl(\operatorname{diag}\bar s + (E \odot (U^\top\bar U - \bar U^\top U))\,S
+    + S\,(E \odot (V^\top\bar V - \bar V^\top V))\bigr)\,V^\top
     + (I - UU^\top)\,\bar U S^{-1} V^\top + U S^{-1} \bar V^\top (I - VV^\top)$.
 
     Where two singular values are equal, or one is 0, the vectors have no derivative; E and
-    $S^{-1}$ are 0 there (see `eigh` for what this is right for).
+    $S^{-1}$ are 0 there (see `eigh`, which says where that is right).
 
     Source: Townsend, "Differentiating the singular value decomposition", 2016.
     """
@@ -482,7 +482,7 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     `ord` may also be inf (the largest magnitude), -inf (the smallest) and 0 (how many are not 0).
     The derivative is taken as 0 by elements that are 0, and at x = 0.
     """
-    x = _floating(x)
+    x = _as_floats(x)
     if isinstance(ord, str):
         raise ValueError(f"a vector has no norm {ord!r}; `ord` is a number")
     if ord == inf or ord == -inf:
@@ -530,7 +530,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 
 
 def _matrix_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any:
-    x = _floating(x)
+    x = _as_floats(x)
     if ord in ("fro", "f"):
         return _p_norm(x, 2, axes, keepdims)
     if ord in ("nuc", 2, -2):
@@ -547,7 +547,7 @@ def _matrix_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any
     return y if keepdims else squeeze(y, axes)
 
 
-def _floating(x: Any) -> Any:
+def _as_floats(x: Any) -> Any:
     (x,) = as_arrays([x])
     return astype(x, float) if x.dtype.kind in "biu" else x
 

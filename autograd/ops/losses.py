@@ -38,7 +38,7 @@ def _reduced(losses: Any, reduction: str) -> Any:
 
 
 def _pair(x: Any, target: Any) -> tuple[Any, Any]:
-    """Return both as arrays; refuse two shapes, which would broadcast to losses nobody meant."""
+    """Return both as arrays; refuse two shapes, which would broadcast to other losses."""
     xp = namespace(values(x), values(target))
     x, target = (v if isinstance(v, Tensor) else xp.asarray(v) for v in (x, target))
     if x.shape != target.shape:
@@ -162,7 +162,7 @@ def cross_entropy(logits: Any, targets: Any, *, axis: int = -1, ignore_index: in
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"expected a label_smoothing between 0 and 1, got {label_smoothing}")
-    log_p, targets = log_softmax(logits, axis), _array(targets, logits)
+    log_p, targets = log_softmax(logits, axis), _target_array(targets, logits)
     if targets.dtype.kind in "iu":
         return _of_classes(log_p, values(targets), axis, ignore_index, label_smoothing, reduction)
     log_p, targets = _pair(log_p, targets)
@@ -175,10 +175,11 @@ def cross_entropy(logits: Any, targets: Any, *, axis: int = -1, ignore_index: in
 def nll_loss(log_p: Any, targets: Any, *, axis: int = -1, ignore_index: int = -100,
              reduction: str = "mean") -> Any:
     r"""Return $-\ln p_t$ for target classes t; options and targets as in `cross_entropy`."""
-    return _of_classes(log_p, values(_array(targets, log_p)), axis, ignore_index, 0.0, reduction)
+    targets = values(_target_array(targets, log_p))
+    return _of_classes(log_p, targets, axis, ignore_index, 0.0, reduction)
 
 
-def _array(targets: Any, beside: Any) -> Any:
+def _target_array(targets: Any, beside: Any) -> Any:
     return targets if isinstance(targets, Tensor) else namespace(values(beside)).asarray(targets)
 
 

@@ -7,16 +7,15 @@ from typing import Any
 
 from .. import broadcast
 from ..tensor import Tensor, values
-from . import arithmetic as e
-from . import index, piecewise, products, reduce, shape, sorting
+from . import arithmetic, index, piecewise, products, reduce, shape, sorting
 
 
-def _plain(op: Callable[..., Any]) -> Callable[..., Any]:
+def _method(op: Callable[..., Any]) -> Callable[..., Any]:
     return lambda self, *args, **options: op(self, *args, **options)
 
 
 def _infix(op: Callable[..., Any]) -> Callable[[Any, Any], Any]:
-    return lambda self, other: op(self, other)  # half as long to call as `_plain`
+    return lambda self, other: op(self, other)  # half as long to call as `_method`
 
 
 def _reflected(op: Callable[..., Any]) -> Callable[[Any, Any], Any]:
@@ -34,7 +33,7 @@ def _transpose(self: Tensor, *axes: Any) -> Any:
 
 
 _OPERATORS: dict[str, Callable[..., Any]] = {
-    "__neg__": e.negative, "__pos__": lambda self: self, "__abs__": piecewise.absolute,
+    "__neg__": arithmetic.negative, "__pos__": lambda self: self, "__abs__": piecewise.absolute,
     "__getitem__": index.getitem,
     "__lt__": piecewise.less, "__le__": piecewise.less_equal, "__gt__": piecewise.greater,
     "__ge__": piecewise.greater_equal, "__eq__": piecewise.equal, "__ne__": piecewise.not_equal,
@@ -43,8 +42,9 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
 }
 
 _REFLECTED: dict[str, Callable[..., Any]] = {
-    "add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide, "pow": e.power,
-    "floordiv": e.floor_divide, "mod": e.remainder, "divmod": e.divmod, "matmul": products.matmul,
+    "add": arithmetic.add, "sub": arithmetic.subtract, "mul": arithmetic.multiply,
+    "truediv": arithmetic.divide, "floordiv": arithmetic.floor_divide, "mod": arithmetic.remainder,
+    "divmod": arithmetic.divmod, "pow": arithmetic.power, "matmul": products.matmul,
     "and": piecewise.bitwise_and, "or": piecewise.bitwise_or, "xor": piecewise.bitwise_xor,
     "lshift": piecewise.bitwise_left_shift, "rshift": piecewise.bitwise_right_shift,
 }
@@ -68,7 +68,7 @@ _PROPERTIES: dict[str, Callable[[Any], Any]] = {
 }
 
 for _name, _op in {**_OPERATORS, **_METHODS}.items():
-    setattr(Tensor, _name, _plain(_op))
+    setattr(Tensor, _name, _method(_op))
 for _name, _op in _REFLECTED.items():
     setattr(Tensor, f"__{_name}__", _infix(_op))
     setattr(Tensor, f"__r{_name}__", _reflected(_op))

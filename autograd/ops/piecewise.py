@@ -2,7 +2,7 @@ r"""Comparisons and logic, and ops on each element that have kinks or jumps.
 
 At a kink the rule gives one subgradient, named in the op's docstring: halves where two arguments
 are equal, 0 where absolute turns. At a jump, and on the flat pieces around it, the derivative is
-taken as 0.
+taken as 0. In the formulas [c] is 1 where the condition c holds, else 0.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ sign.vjp(lambda g: g * 0)
 
 @primitive
 def absolute(x: Array, /) -> Array:
-    r"""Return $|x|$: $\bar x = \bar y\,\mathrm{sign}(x)$, which is 0 at the kink 0."""
+    r"""Return $|x|$: $\bar x = \bar y \operatorname{sign}(x)$, which is 0 at the kink 0."""
     return namespace(x).absolute(x)
 
 
@@ -203,7 +203,7 @@ absolute.vjp(lambda g, x: g * sign(x))
 
 @primitive
 def fabs(x: Array, /) -> Array:
-    r"""Return $|x|$ as a float, of integers too: $\bar x = \bar y\,\mathrm{sign}(x)$, 0 at 0."""
+    r"""Return $|x|$ as a float, of integers too: $\bar x = \bar y \operatorname{sign}(x)$."""
     return namespace(x).fabs(x)
 
 
@@ -214,9 +214,9 @@ fabs.vjp(lambda g, x: g * sign(x))
 def where(condition: Array, a: Array, b: Array, /) -> Array:
     r"""Return a where the condition c holds, else b.
 
-    $\bar a = \bar y$ where c, else 0; $\bar b = 0$ where c, else $\bar y$. What was not chosen
-    sends no gradient, but an infinite slope there still makes it NaN on the way (0 times
-    infinity): choose a harmless argument before a function with a singularity, not only after it.
+    $\bar a = [c]\,\bar y$, $\bar b = [\text{not } c]\,\bar y$. What was not chosen receives the
+    gradient 0, but an infinite slope behind it makes NaN of that (0 times infinity): choose a
+    harmless argument before a function with a singularity, not only after it.
     """
     y = namespace(condition, a, b).where(condition, a, b)
     return y if y.shape else y[()]  # of numbers a number, which goes with any library's arrays
@@ -233,30 +233,28 @@ where.vjp(None, lambda g, condition: where(condition, g, 0.0),
 def maximum(a: Array, b: Array, /) -> Array:
     r"""Return the larger one, NaN if one is NaN.
 
-    $\bar a = \bar y$ where a is the larger one, 0 where it is the smaller one, and
-    $\tfrac12 \bar y$ where both are equal; likewise b. NaN counts as larger than any number, so
-    the gradient goes where the NaN came from; two NaN are equal.
+    $\bar a = \bar y\,([a > b] + \tfrac12 [a = b])$; likewise b. NaN counts as larger than any
+    number, so the gradient goes where the NaN came from; two NaN are equal.
     """
     return namespace(a, b).maximum(a, b)
 
 
-maximum.vjp(lambda g, a, b: _share(g, greater(a, b) | _nan(a), less(a, b) | _nan(b)),
-            lambda g, a, b: _share(g, less(a, b) | _nan(b), greater(a, b) | _nan(a)))
+maximum.vjp(lambda g, a, b: _share(g, greater(a, b) | _is_nan(a), less(a, b) | _is_nan(b)),
+            lambda g, a, b: _share(g, less(a, b) | _is_nan(b), greater(a, b) | _is_nan(a)))
 
 
 @primitive
 def minimum(a: Array, b: Array, /) -> Array:
     r"""Return the smaller one, NaN if one is NaN.
 
-    $\bar a = \bar y$ where a is the smaller one, 0 where it is the larger one, and
-    $\tfrac12 \bar y$ where both are equal; likewise b. NaN counts as smaller than any number, so
-    the gradient goes where the NaN came from; two NaN are equal.
+    $\bar a = \bar y\,([a < b] + \tfrac12 [a = b])$; likewise b. NaN counts as smaller than any
+    number, so the gradient goes where the NaN came from; two NaN are equal.
     """
     return namespace(a, b).minimum(a, b)
 
 
-minimum.vjp(lambda g, a, b: _share(g, less(a, b) | _nan(a), greater(a, b) | _nan(b)),
-            lambda g, a, b: _share(g, greater(a, b) | _nan(b), less(a, b) | _nan(a)))
+minimum.vjp(lambda g, a, b: _share(g, less(a, b) | _is_nan(a), greater(a, b) | _is_nan(b)),
+            lambda g, a, b: _share(g, greater(a, b) | _is_nan(b), less(a, b) | _is_nan(a)))
 
 
 @primitive
@@ -269,8 +267,8 @@ def fmax(a: Array, b: Array, /) -> Array:
     return namespace(a, b).fmax(a, b)
 
 
-fmax.vjp(lambda g, a, b: _share(g, greater(a, b) | _nan(b), less(a, b) | _nan(a)),
-         lambda g, a, b: _share(g, less(a, b) | _nan(a), greater(a, b) | _nan(b)))
+fmax.vjp(lambda g, a, b: _share(g, greater(a, b) | _is_nan(b), less(a, b) | _is_nan(a)),
+         lambda g, a, b: _share(g, less(a, b) | _is_nan(a), greater(a, b) | _is_nan(b)))
 
 
 @primitive
@@ -283,8 +281,8 @@ def fmin(a: Array, b: Array, /) -> Array:
     return namespace(a, b).fmin(a, b)
 
 
-fmin.vjp(lambda g, a, b: _share(g, less(a, b) | _nan(b), greater(a, b) | _nan(a)),
-         lambda g, a, b: _share(g, greater(a, b) | _nan(a), less(a, b) | _nan(b)))
+fmin.vjp(lambda g, a, b: _share(g, less(a, b) | _is_nan(b), greater(a, b) | _is_nan(a)),
+         lambda g, a, b: _share(g, greater(a, b) | _is_nan(a), less(a, b) | _is_nan(b)))
 
 
 def _share(g: Any, mine: Any, theirs: Any) -> Any:
@@ -292,7 +290,7 @@ def _share(g: Any, mine: Any, theirs: Any) -> Any:
     return where(equal(mine, theirs), 0.5 * g, where(mine, g, 0.0))
 
 
-def _nan(x: Any) -> Any:
+def _is_nan(x: Any) -> Any:
     return not_equal(x, x)
 
 
@@ -317,7 +315,7 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 def heaviside(x: Array, h: Array, /) -> Array:
     r"""Return 0 where x < 0, 1 where x > 0, and h where x = 0.
 
-    $\bar x = 0$, also at the jump; $\bar h = \bar y$ where x is 0, else 0.
+    $\bar x = 0$, also at the jump; $\bar h = [x = 0]\,\bar y$.
     """
     return namespace(x, h).heaviside(x, h)
 
@@ -402,8 +400,8 @@ def nan_to_num(x: Array, /, *, nan: float = 0.0, posinf: float | None = None,
                neginf: float | None = None) -> Array:
     r"""Return x with finite numbers in place of NaN and infinities.
 
-    By default 0 for NaN and the largest finite numbers for infinities. $\bar x = \bar y$ where x
-    is finite, and 0 where it was replaced.
+    By default 0 for NaN and the largest finite numbers for infinities.
+    $\bar x = [x \text{ finite}]\,\bar y$: no gradient flows where x was replaced.
     """
     return namespace(x).nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
 

@@ -233,11 +233,11 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 @composite
 def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False,
         ddof: int | None = None) -> Any:
-    r"""Return the covariances $\frac{1}{n - d} \sum_k (x_{ik} - m_i) (x_{jk} - m_j)$, m the means.
+    r"""Return the covariances $\frac{1}{n - d} \sum_k (x_{ik} - \mu_i) (x_{jk} - \mu_j)$.
 
-    The rows of `m`, and of `y` below them, are the variables, the n columns their observations; the
-    other way round without `rowvar`. d is `ddof`; if None 1, or 0 with `bias`. Not finite unless
-    n > d.
+    $\mu_i = \langle x_i \rangle$. The rows $x_i$ of `m`, and of `y` below them, are the variables,
+    the n columns their observations; the other way round without `rowvar`. d is `ddof`; if None 1,
+    or 0 with `bias`. Not finite unless n > d.
     """
     rows = [_variables(x, rowvar) for x in as_arrays([m] if y is None else [m, y])]
     x = concatenate(rows, axis=0)
@@ -307,7 +307,7 @@ def _einsum_rule(g: Any, i: int, xs: tuple[Any, ...], shapes: tuple[Shape, ...],
     """
     xp = namespace(values(g))
     terms = [(result, g)] + [(operands[k], xs[k]) for k in range(len(xs)) if k != i]
-    seen, mine, spare = set("".join(letters for letters, _ in terms)), "", _fresh(operands)
+    seen, mine, spare = set("".join(letters for letters, _ in terms)), "", _unused_letters(operands)
     for axis, letter in enumerate(operands[i]):
         length = shapes[i][axis]
         if letter in mine:
@@ -336,7 +336,7 @@ def _in_letters(args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     return f"{left}->{spelt(args[-1])}", args[:-1:2]
 
 
-def _fresh(operands: tuple[str, ...]) -> Any:
+def _unused_letters(operands: tuple[str, ...]) -> Any:
     used = set("".join(operands))
     return (letter for letter in _LETTERS if letter not in used)
 
@@ -347,7 +347,7 @@ def _explicit(subscripts: str, ndims: list[int]) -> tuple[tuple[str, ...], str]:
     operands = left.split(",")
     if len(operands) != len(ndims):
         raise ValueError(f"{subscripts!r} names {len(operands)} operand(s), got {len(ndims)}")
-    spare = _fresh(tuple(operands))
+    spare = _unused_letters(tuple(operands))
     extra = [ndim - len(s.replace("...", "")) for s, ndim in zip(operands, ndims, strict=True)]
     for s, ndim, more in zip(operands, ndims, extra, strict=True):
         if more < 0 or (more > 0 and "..." not in s):

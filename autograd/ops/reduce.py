@@ -63,7 +63,7 @@ sum.vjp(lambda g, shape, axis, keepdims: spread(g, shape, axis, keepdims))
 
 @primitive
 def mean(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
-    r"""Return $y = \frac1n \sum_i x_i$ over the axes: $\bar x_i = \bar y / n$."""
+    r"""Return $\langle x \rangle = \frac1n \sum_i x_i$ over the axes: $\bar x_i = \bar y / n$."""
     return namespace(x).mean(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
@@ -97,12 +97,13 @@ def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
 @primitive
 def var(x: Array, /, axis: Axis = None, *, ddof: float = 0, correction: float | None = None,
         keepdims: bool = False) -> Array:
-    r"""Return the variance $y = \frac{1}{n - d} \sum_i (x_i - m)^2$ over the axes, m their mean.
+    r"""Return the variance $y = \frac{1}{n - d} \sum_i (x_i - \mu)^2$, $\mu = \langle x \rangle$.
 
-    d is `ddof`, also called `correction`. $\bar x_i = \bar y\,\frac{2}{n - d} (x_i - m)$: the
-    derivative through m vanishes, because $\sum_i (x_i - m) = 0$. NaN unless n > d.
+    Over the axes; d is `ddof`, also called `correction`. NaN unless n > d.
+    $\bar x_i = \bar y\,\frac{2}{n - d} (x_i - \mu)$: the derivative through $\mu$ vanishes, because
+    $\sum_i (x_i - \mu) = 0$.
     """
-    return namespace(x).var(x, axis=axis, ddof=_given(ddof, correction), keepdims=keepdims)
+    return namespace(x).var(x, axis=axis, ddof=_lost_degrees(ddof, correction), keepdims=keepdims)
 
 
 @var.vjp
@@ -111,12 +112,12 @@ def _(g: Any, x: Any, shape: Shape, axis: Axis, ddof: float, correction: float |
     if not _count(shape, axis):
         return spread(g, shape, axis, keepdims)  # of no element; there is no mean
     centred = x - mean(x, axis, keepdims=True)
-    degrees = _count(shape, axis) - _given(ddof, correction)
+    degrees = _count(shape, axis) - _lost_degrees(ddof, correction)
     scale = 2 / degrees if degrees > 0 else math.nan  # NumPy divides by 0 there
     return spread(g * scale, shape, axis, keepdims) * centred
 
 
-def _given(ddof: float, correction: float | None) -> float:
+def _lost_degrees(ddof: float, correction: float | None) -> float:
     if correction is not None and ddof:
         raise ValueError("ddof and correction are two names of one number, give one of them")
     return ddof if correction is None else correction
@@ -127,13 +128,13 @@ def std(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | None 
         keepdims: bool = False) -> Any:
     r"""Return the standard deviation over the axes, the root of `var`.
 
-    $\bar x_i = \bar y\,(x_i - m) / ((n - d)\,y)$, taken as 0 at the kink y = 0, where all $x_i$ are
-    equal.
+    $\bar x_i = \bar y\,(x_i - \mu) / ((n - d)\,y)$ with n, d and $\mu$ as in `var`, taken as 0
+    at the kink y = 0, where all $x_i$ are equal.
     """
-    return _root(var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims))
+    return _safe_root(var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims))
 
 
-def _root(x: Any) -> Any:
+def _safe_root(x: Any) -> Any:
     """Return the root of x, with the slope 0 at 0 in place of infinity."""
     nothing = equal(x, 0)
     return where(nothing, x, sqrt(where(nothing, 1.0, x)))
@@ -146,8 +147,8 @@ def _root(x: Any) -> Any:
 def max(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     r"""Return the largest element over the axes, NaN if there is a NaN.
 
-    $\bar x_i = \bar y / k$ for the k elements that equal y, else 0; of a NaN likewise for the k
-    elements that are NaN. Raises ValueError where there is no element.
+    $\bar x_i = [x_i = y]\,\bar y / k$ where k elements equal y; a NaN counts as equal to a NaN.
+    Raises ValueError where there is no element.
     """
     return namespace(x).max(x, axis=axis, keepdims=keepdims)
 
@@ -156,21 +157,21 @@ def max(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
 def min(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     r"""Return the smallest element over the axes, NaN if there is a NaN.
 
-    $\bar x_i = \bar y / k$ for the k elements that equal y, else 0; of a NaN likewise for the k
-    elements that are NaN. Raises ValueError where there is no element.
+    $\bar x_i = [x_i = y]\,\bar y / k$ where k elements equal y; a NaN counts as equal to a NaN.
+    Raises ValueError where there is no element.
     """
     return namespace(x).min(x, axis=axis, keepdims=keepdims)
 
 
-def _to_the_extreme(g: Any, x: Any, y: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
+def _extreme_rule(g: Any, x: Any, y: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
     hit = equal(x, spread(y, shape, axis, keepdims)) | not_equal(x, x)  # a NaN makes y NaN
     hit = hit.astype(g.dtype)
     count = hit.sum(axis=axis, keepdims=True)
     return spread(g, shape, axis, keepdims) * (hit / count)
 
 
-max.vjp(_to_the_extreme)
-min.vjp(_to_the_extreme)
+max.vjp(_extreme_rule)
+min.vjp(_extreme_rule)
 
 
 @composite
@@ -395,7 +396,7 @@ def nanmean(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
     $\bar x_i = \bar y / n$ for those elements, else 0.
     """
-    return nansum(x, axis, keepdims=keepdims) / _known(x, axis, keepdims)
+    return nansum(x, axis, keepdims=keepdims) / _count_known(x, axis, keepdims)
 
 
 @composite
@@ -407,7 +408,7 @@ def nanvar(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | No
     """
     (x,) = as_arrays([x])
     centred = where(isnan(x), 0, x - nanmean(x, axis, keepdims=True))
-    degrees = _known(x, axis, keepdims) - _given(ddof, correction)
+    degrees = _count_known(x, axis, keepdims) - _lost_degrees(ddof, correction)
     degrees = where(degrees > 0, degrees, math.nan)
     return sum(centred * centred, axis, keepdims=keepdims) / degrees
 
@@ -416,7 +417,7 @@ def nanvar(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | No
 def nanstd(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | None = None,
            keepdims: bool = False) -> Any:
     """Return the standard deviation of the elements that are not NaN; see `std` and `nanvar`."""
-    return _root(nanvar(x, axis, ddof=ddof, correction=correction, keepdims=keepdims))
+    return _safe_root(nanvar(x, axis, ddof=ddof, correction=correction, keepdims=keepdims))
 
 
 @composite
@@ -443,7 +444,7 @@ def _filled(x: Any, value: float) -> Any:
     return where(isnan(x), value, x)
 
 
-def _known(x: Any, axis: Axis, keepdims: bool) -> Array:
+def _count_known(x: Any, axis: Axis, keepdims: bool) -> Array:
     """Return the number of elements over the axes that are not NaN, as floats."""
     (x,) = as_arrays([x])
     dtype = float if x.dtype.kind in "biu" else x.dtype

@@ -145,7 +145,7 @@ swapaxes.vjp(lambda g, axis1, axis2: swapaxes(g, axis1, axis2))
 @composite
 def matrix_transpose(x: Any) -> Any:
     """Return x with its last two axes exchanged."""
-    x = _array(x)
+    x = _as_array(x)
     if x.ndim < 2:
         raise ValueError(f"expected at least two axes, got shape {x.shape}")
     return swapaxes(x, -1, -2)
@@ -154,7 +154,7 @@ def matrix_transpose(x: Any) -> Any:
 @composite
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """Return x with the axes `source` at the positions `destination`, the others in order."""
-    x = _array(x)
+    x = _as_array(x)
     old = normalize_axis_tuple(source, x.ndim, "source")
     new = normalize_axis_tuple(destination, x.ndim, "destination")
     if len(old) != len(new):
@@ -168,7 +168,7 @@ def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[in
 @composite
 def rollaxis(x: Any, axis: int, start: int = 0) -> Any:
     """Return x with one axis moved to stand before the axis that was at `start`."""
-    x = _array(x)
+    x = _as_array(x)
     axis = normalize_axis_index(axis, x.ndim)
     start = start + x.ndim if start < 0 else start
     if not 0 <= start <= x.ndim:
@@ -215,7 +215,7 @@ def _(g: Any, shift: int | Sequence[int], axis: Axis) -> Any:
 @composite
 def rot90(x: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
     """Return x turned k times by 90 degrees, in the plane and direction from `axes[0]` to [1]."""
-    x = _array(x)
+    x = _as_array(x)
     first, second = normalize_axis_tuple(axes, x.ndim, "axes")
     k = operator.index(k) % 4
     if k == 2:
@@ -231,7 +231,7 @@ def rot90(x: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
 @composite
 def tile(x: Any, reps: int | Sequence[int]) -> Any:
     r"""Return x laid side by side `reps` times along each axis; $\bar x$ is the tiles' sum."""
-    x = _array(x)
+    x = _as_array(x)
     counts = (reps,) if isinstance(reps, (int, np.integer)) else tuple(reps)
     counts = (1,) * (x.ndim - len(counts)) + counts
     shape = (1,) * (len(counts) - x.ndim) + x.shape
@@ -246,7 +246,7 @@ def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Any
 
     Without an axis x is flattened. $\bar x_i$ is the sum over the repetitions of $x_i$.
     """
-    x, counts = _array(x), to_host(values(repeats))
+    x, counts = _as_array(x), to_host(values(repeats))
     if counts.dtype.kind not in "biu":
         raise TypeError(f"repeats must be integers, got {counts.dtype}")
     if axis is None or x.ndim == 0:
@@ -427,7 +427,7 @@ def insert(x: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
 @composite
 def delete(x: Any, obj: Any, axis: int | None = None) -> Any:
     """Return x without the positions `obj` along an axis; of x flattened if it is None."""
-    x = _array(x)
+    x = _as_array(x)
     if axis is None:
         x, axis = reshape(x, -1), 0
     axis = normalize_axis_index(axis, x.ndim)
@@ -440,7 +440,7 @@ def delete(x: Any, obj: Any, axis: int | None = None) -> Any:
 @composite
 def array_split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """Return the list of pieces of x: that many nearly equal ones, or cut before the indices."""
-    x = _array(x)
+    x = _as_array(x)
     axis = normalize_axis_index(axis, x.ndim)
     length = x.shape[axis]
     if isinstance(indices_or_sections, (int, np.integer)):
@@ -459,7 +459,7 @@ def array_split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0)
 @composite
 def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """Return the list of pieces of x: that many equal ones, or cut before the given indices."""
-    x = _array(x)
+    x = _as_array(x)
     length = x.shape[normalize_axis_index(axis, x.ndim)]
     if isinstance(indices_or_sections, (int, np.integer)) and (
             indices_or_sections < 1 or length % indices_or_sections):
@@ -478,7 +478,7 @@ def vsplit(x: Any, indices_or_sections: int | Sequence[int]) -> Any:
 @composite
 def hsplit(x: Any, indices_or_sections: int | Sequence[int]) -> Any:
     """Return the list of pieces along the second axis (see `split`), or the only one."""
-    return _cut(x, indices_or_sections, 1 if _array(x).ndim > 1 else 0, least=1)
+    return _cut(x, indices_or_sections, 1 if _as_array(x).ndim > 1 else 0, least=1)
 
 
 @composite
@@ -488,7 +488,7 @@ def dsplit(x: Any, indices_or_sections: int | Sequence[int]) -> Any:
 
 
 def _cut(x: Any, indices_or_sections: int | Sequence[int], axis: int, least: int) -> Any:
-    x = _array(x)
+    x = _as_array(x)
     if x.ndim < least:
         raise ValueError(f"expected at least {least} axes, got shape {x.shape}")
     return split(x, indices_or_sections, axis)
@@ -497,7 +497,7 @@ def _cut(x: Any, indices_or_sections: int | Sequence[int], axis: int, least: int
 @composite
 def unstack(x: Any, axis: int = 0) -> Any:
     """Return the tuple of the slices of x along an axis, without that axis."""
-    x = _array(x)
+    x = _as_array(x)
     before = (slice(None),) * normalize_axis_index(axis, x.ndim)
     return tuple(x[(*before, i)] for i in range(x.shape[axis]))
 
@@ -527,7 +527,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any 
     `pad_width` is a number, one `(before, after)` for all axes, or one for each axis, and so are
     `constant_values`. What a margin repeats adds to the gradient of the element repeated.
     """
-    x = _array(x)
+    x = _as_array(x)
     if not x.ndim:
         return x
     widths = tuple((operator.index(a), operator.index(b)) for a, b in
@@ -552,7 +552,7 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     `prepend` and `append` are joined to x before; a number stands for a slice of them. Booleans
     differ where they are not equal.
     """
-    x = _array(x)
+    x = _as_array(x)
     if n < 0:
         raise ValueError(f"n must not be negative, got {n}")
     if n == 0:
@@ -583,7 +583,7 @@ def ediff1d(x: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 
     These are converted to the dtype of x, as in NumPy.
     """
-    x = reshape(_array(x), -1)
+    x = reshape(_as_array(x), -1)
     parts = []
     for end in (to_begin, to_end):
         (end,) = as_arrays([x[:0] if end is None else end])
@@ -599,10 +599,10 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 
     $d_k = x_{k+1} - x_k$, or `dx` if there is no x. x has the shape of y, or one axis.
     """
-    y = _array(y)
+    y = _as_array(y)
     place = normalize_axis_index(axis, y.ndim)
     if x is not None:
-        x = _array(x)
+        x = _as_array(x)
         along = (-1,) + (1,) * (y.ndim - place - 1)
         dx = diff(x, axis=axis) if x.ndim > 1 else reshape(diff(x), along)
     after, before = _cut_ends(y, place)
@@ -617,7 +617,7 @@ def gradient(f: Any, *spacings: Any, axis: Axis = None, edge_order: int = 1) -> 
     steps h before and H after a point $y = \frac{h^2 f_+ + (H^2 - h^2) f - H^2 f_-}{hH(h + H)}$,
     exact for parabolas; at the edges differences exact for lines, or parabolas if `edge_order` 2.
     """
-    f = _array(f)
+    f = _as_array(f)
     f = astype(f, float) if f.dtype.kind in "biu" else f
     axes = tuple(range(f.ndim)) if axis is None else normalize_axis_tuple(axis, f.ndim)
     given = spacings or (1.0,)
@@ -715,7 +715,7 @@ def _(g: Any, offset: int, axis1: int, axis2: int) -> Any:
 @composite
 def diag(x: Any, k: int = 0) -> Any:
     """Return the k-th diagonal of a matrix, or the matrix whose k-th diagonal is a vector."""
-    x = _array(x)
+    x = _as_array(x)
     if x.ndim not in (1, 2):
         raise ValueError(f"expected one or two axes, got shape {x.shape}; use diagonal for more")
     if x.ndim == 2:
@@ -726,13 +726,13 @@ def diag(x: Any, k: int = 0) -> Any:
 @composite
 def diagflat(x: Any, k: int = 0) -> Any:
     """Return the matrix whose k-th diagonal is x flattened."""
-    return diag(reshape(_array(x), -1), k)
+    return diag(reshape(_as_array(x), -1), k)
 
 
 @composite
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     r"""Return the sum of a diagonal of two axes, $\sum_i x_{i,\,i + \text{offset}}$."""
-    return diagonal(_array(x), offset, axis1, axis2).sum(-1)
+    return diagonal(_as_array(x), offset, axis1, axis2).sum(-1)
 
 
 # making arrays
@@ -744,11 +744,11 @@ def array(x: Any, dtype: Any = None) -> Any:
 
     Without a Tensor among them the result is a plain array. What is one already is not copied.
     """
-    x = _array(x)
+    x = _as_array(x)
     return x if dtype is None or x.dtype == dtype else astype(x, dtype)
 
 
-def _array(x: Any) -> Any:
+def _as_array(x: Any) -> Any:
     if hasattr(x, "ndim"):
         return x
     return stack(tuple(x)) if _is_mixed(x) else np.asarray(x)
@@ -763,7 +763,7 @@ def _is_mixed(x: Any) -> bool:
 
 def as_arrays(xs: Any) -> list[Any]:
     """Return a list of arrays of one library: of a sequence its members, of an array its rows."""
-    parts = [_array(x) if isinstance(x, (list, tuple)) else x for x in xs]
+    parts = [_as_array(x) if isinstance(x, (list, tuple)) else x for x in xs]
     if not parts:
         raise ValueError("expected at least one array, got none")
     xp = namespace(*[values(x) for x in parts])
@@ -778,7 +778,7 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *,
 
     $y_k = (1 - t_k)\,a + t_k b$ with $t_k = k / (n - 1)$, or $k / n$ without the endpoint.
     """
-    ends = [_array(x) if isinstance(x, (list, tuple)) else x for x in (start, stop)]
+    ends = [_as_array(x) if isinstance(x, (list, tuple)) else x for x in (start, stop)]
     num = operator.index(num)
     if num < 0:
         raise ValueError(f"num must be 0 or more, got {num}")

@@ -126,7 +126,7 @@ def median(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
 @composite
 def quantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
              keepdims: bool = False) -> Any:
-    r"""Return what the fraction q of the elements over the axes lies below, by interpolation.
+    r"""Return the value below which the fraction q of the elements over the axes lies.
 
     With the elements in rising order, $s = q (n - 1)$, $i = \lfloor s \rfloor$ and $t = s - i$,
     $y = (1 - t)\,x_i + t\,x_{i+1}$; the weights are the gradient's as well. Other methods than
@@ -142,7 +142,7 @@ def quantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
 @composite
 def percentile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
                keepdims: bool = False) -> Any:
-    """Return what q of a hundred elements over the axes lie below (see `quantile`)."""
+    """Return the value below which q percent of the elements over the axes lie (see `quantile`)."""
     q = np.asarray(to_host(values(q)), dtype=float) / 100
     return quantile(x, q, axis, method=method, keepdims=keepdims)
 

@@ -66,7 +66,7 @@ def _polynomial(coefficients: tuple[float, ...], t: Array) -> Array:
     return y
 
 
-def _floating(x: Any) -> tuple[Any, Array]:
+def _as_floats(x: Any) -> tuple[Any, Array]:
     """Return the library of x, and x as an array of floats."""
     xp = namespace(x)
     x = xp.asarray(x)
@@ -82,7 +82,7 @@ def erf(x: Array, /) -> Array:
 
     $\bar x = \bar y\,\frac{2}{\sqrt\pi} e^{-x^2}$.
     """
-    xp, x = _floating(x)
+    xp, x = _as_floats(x)
     s = xp.minimum(xp.maximum(x, -1.0), 1.0)
     z = xp.minimum(xp.maximum(xp.absolute(x), 1.0), 6.0)  # erf(6) is 1 to the last bit
     near = s + s * _polynomial(_ERF_NEAR, s * s)
@@ -95,11 +95,11 @@ erf.vjp(lambda g, x: g * _bell(x))
 
 @primitive
 def erfc(x: Array, /) -> Array:
-    r"""Return $1 - \mathrm{erf}(x)$, to full relative precision also where that is tiny.
+    r"""Return $1 - \operatorname{erf}(x)$, to full relative precision also where that is tiny.
 
     $\bar x = -\bar y\,\frac{2}{\sqrt\pi} e^{-x^2}$.
     """
-    xp, x = _floating(x)
+    xp, x = _as_floats(x)
     z = xp.minimum(xp.maximum(x, 0.5), 28.0)  # erfc(28) is 0
     head = xp.rint(z * 64) / 64  # few bits, so that its square is exact: rounding z * z would
     bell = xp.exp(-head * head) * xp.exp((head - z) * (head + z))  # be felt in exp(-z * z)
@@ -123,7 +123,7 @@ def erfinv(x: Array, /) -> Array:
     A polynomial is improved by one step of Halley's method, which triples the number of digits:
     with the residual u measured in units of the slope, $y \leftarrow y - u / (1 + y u)$.
     """
-    xp, x = _floating(x)
+    xp, x = _as_floats(x)
     t = xp.absolute(x).astype(float)
     outside = ~(t < 1.0)
     t = xp.where(outside, 0.5, t)
@@ -144,7 +144,7 @@ erfinv.vjp(lambda g, y: g * (exp(y * y) / _TWO_OVER_ROOT_PI))
 def ndtr(x: Any) -> Any:
     r"""Return the probability that a standard normal variable is below x.
 
-    $\Phi(x) = \tfrac12 \mathrm{erfc}(-x / \sqrt 2)$.
+    $\Phi(x) = \tfrac12 \operatorname{erfc}(-x / \sqrt 2)$.
     """
     return 0.5 * erfc(x * -math.sqrt(0.5))
 
@@ -155,7 +155,7 @@ def logit(x: Array, /) -> Array:
 
     $\bar x = \bar y / (x (1 - x))$.
     """
-    xp, x = _floating(x)
+    xp, x = _as_floats(x)
     return xp.log(x / (1.0 - x))
 
 
@@ -175,7 +175,7 @@ def gammaln(x: Array, /) -> Array:
     $\Gamma(x) = \Gamma(x + 10) / (x (x + 1) \dots (x + 9))$, those below 1/2 reflected first:
     $\Gamma(x)\,\Gamma(1 - x) = \pi / \sin \pi x$.
     """
-    xp, given = _floating(x)
+    xp, given = _as_floats(x)
     x = given.astype(float)
     reflected = x < 0.5
     t = xp.where(reflected, 1.0 - x, x)
@@ -210,7 +210,7 @@ def _polygamma(x: Array, /, order: int) -> Array:
     (-1)^n n!\,x^{-n-1}$ until the derivatives of Stirling's series serve; below 1/2 reflected:
     $\psi^{(n)}(x) = (-1)^n \psi^{(n)}(1 - x) - \pi \frac{d^n}{dx^n} \cot \pi x$.
     """
-    xp, given = _floating(x)
+    xp, given = _as_floats(x)
     x = given.astype(float)
     reflected = x < 0.5
     t = xp.where(reflected, 1.0 - x, x)

@@ -198,11 +198,12 @@ arctanh.vjp(lambda g, x: g / ((1 - x) * (1 + x)))
 
 @primitive
 def _sinc_derivative(x: Array, /, order: int) -> Array:
-    r"""Return $\mathrm{sinc}^{(n)}(x)$, n the order: $\bar x = \bar y\,\mathrm{sinc}^{(n+1)}(x)$.
+    r"""Return $\operatorname{sinc}^{(n)}(x)$, the derivative of the order n.
 
-    With $z = \pi x$ and $s_n = \frac{d^n}{dz^n} \frac{\sin z}{z}$, differentiating
-    $z\,s_0 = \sin z$ n times gives $z\,s_n + n\,s_{n-1} = \sin^{(n)} z$, stable for large z. For
-    small z the power series: $s_n = \sum_{2k \ge n} \frac{(-1)^k z^{2k-n}}{(2k+1)\,(2k-n)!}$.
+    $\bar x = \bar y \operatorname{sinc}^{(n+1)}(x)$. With $z = \pi x$ and $s_n = \frac{d^n}{dz^n}
+    \frac{\sin z}{z}$, differentiating $z\,s_0 = \sin z$ n times gives $z\,s_n + n\,s_{n-1} =
+    \sin^{(n)} z$, stable for large z. For small z the power series: $s_n = \sum_{2k \ge n}
+    \frac{(-1)^k z^{2k-n}}{(2k+1)\,(2k-n)!}$.
     """
     xp = namespace(x)
     z = math.pi * xp.asarray(x)
@@ -228,10 +229,11 @@ def _(g: Any, x: Any, order: int) -> Any:
 
 @primitive
 def sinc(x: Array, /) -> Array:
-    r"""Return $\mathrm{sinc}(x) = \frac{\sin \pi x}{\pi x}$, 1 at 0.
+    r"""Return $\operatorname{sinc}(x) = \frac{\sin \pi x}{\pi x}$, 1 at 0.
 
-    $\bar x = \bar y\,\mathrm{sinc}'(x)$. The formula $(\cos \pi x - \mathrm{sinc}\,x) / x$ for the
-    slope would cancel near 0, so the derivatives are functions of their own.
+    $\bar x = \bar y \operatorname{sinc}'(x)$. A formula for this slope,
+    $(\cos \pi x - \operatorname{sinc} x) / x$, would cancel near 0: the derivatives have a function
+    of their own.
     """
     return namespace(x).sinc(x)
 

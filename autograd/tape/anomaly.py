@@ -28,8 +28,8 @@ from ..graph import Leaf, Node
 from ..primitive import Primitive
 from ..tensor import STATE, Tensor, values
 from .failing import Failure, not_finite
-from .place import Made, Place, ranged
-from .pytest_file import write
+from .place import Origin, Place, ranged
+from .pytest_file import write_test
 
 __all__ = ["AnomalyError", "detect_anomaly"]
 
@@ -37,8 +37,8 @@ __all__ = ["AnomalyError", "detect_anomaly"]
 class AnomalyError(ArithmeticError):
     """A value or a gradient stopped being finite.
 
-    `op` is the op's name, `location` the line of the user's that computed it, `module_path` the
-    layer, as parameters are named ("h.0.attn"; empty outside of any), `file` the test written.
+    `op` is the op's name, `location` the user's line that computed it, `module_path` the layer, as
+    parameters are named ("h.0.attn"; empty outside of any), `file` the test that was written.
     """
 
     op: str
@@ -51,13 +51,13 @@ class AnomalyError(ArithmeticError):
 def detect_anomaly(folder: str | Path | None = None, *, inf: bool = True) -> Iterator[None]:
     """Inside the block, the first op whose value or gradient stops being finite raises.
 
-    The AnomalyError tells the op, the line, the layer and the arguments. The smallest arguments
+    The AnomalyError names the op, the line, the layer and the arguments. The smallest arguments
     that fail are written to `folder` (the current one by default) as a pytest file. With
     `inf=False` only NaN counts. NumPy's own warnings are silent meanwhile. Values are looked at
     one by one and arguments are kept until the backward pass: for finding a fault, not for speed.
     May also be written above a function, as `@detect_anomaly()`. Counts for this thread only.
     """
-    before, STATE.watch = STATE.watch, _Watch(Path(folder or "."), inf)
+    before, STATE.watch = STATE.watch, _AnomalyWatch(Path(folder or "."), inf)
     try:
         with np.errstate(all="ignore"):
             yield
@@ -65,7 +65,7 @@ def detect_anomaly(folder: str | Path | None = None, *, inf: bool = True) -> Ite
         STATE.watch = before
 
 
-class _Watch:
+class _AnomalyWatch:
     """Looks at every value and every gradient (see `tensor.Watch`)."""
 
     def __init__(self, folder: Path, inf: bool) -> None:
@@ -78,66 +78,66 @@ class _Watch:
         kind = not_finite(y)
         if y.node is None and kind is None:
             return
-        made = Made(op, args, options, sys._getframe(1))
+        origin = Origin(op, args, options, sys._getframe(1))
         if y.node is not None:
-            y.node.hooks = [made, *(y.node.hooks or ())]
+            y.node.hooks = [origin, *(y.node.hooks or ())]
         if kind is None:
             return
         for i, x in enumerate([*args, *options.values()]):
             leaf = isinstance(x, Tensor) and isinstance(x.node, Leaf)
             if (came := not_finite(x)) == kind == "NaN" or (came and leaf and self.inf):
-                self.report(made, f"{came} came into {op.name} as {made.name(i)}", came, x)
-        given = made.given()
+                self.report(origin, f"{came} came into {op.name} as {origin.name(i)}", came, x)
+        given = origin.given()
         if kind == "NaN" or (self.inf and not given):
             what = f"{op.name} made {_signed(y, kind)} out of " + (
                 "infinities" if given else "finite numbers")
-            self.report(made, what, kind, y, within=_pulled_in(sys._getframe(1)),
+            self.report(origin, what, kind, y, within=_pulled_in(sys._getframe(1)),
                         failure=Failure(op, args, options, kind, y, inf=self.inf))
 
     def pulled(self, node: Node, g: Any, parts: Sequence[Any]) -> None:
         """Raise where one of the parts is the first gradient that is not finite."""
-        made = _made(node)
+        origin = _origin_of(node)
         if node.serial > self.last:  # a sweep goes from new to old: this is another one
             self.users = {}
         self.last, name, arrived = node.serial, node.op.name, not_finite(g)
         if arrived == "NaN":
-            self.report(made, f"the gradient that reached {name} holds NaN, given to backward or "
+            self.report(origin, f"the gradient that reached {name} holds NaN, given to backward or "
                         f"made by adding up several uses", arrived, g, node=node)
         for i, (part, parent) in enumerate(zip(parts, node.parents, strict=False)):
             if part is None or parent is None:
                 continue
-            self.users.setdefault(parent.serial, (node.serial, f"{name} ({made.line()})"))
+            self.users.setdefault(parent.serial, (node.serial, f"{name} ({origin.line()})"))
             kind = not_finite(part) or not_finite(_fitted(values(part), parent))
-            if kind == "NaN" or (kind and self.inf and not arrived and not made.given()):
-                self.report(made, f"the derivative of {name} made {_signed(part, kind)} "
-                            f"in the gradient of {made.name(i)}", kind, part, node=node, g=g,
-                            failure=Failure(node.op, made.args, made.options, kind, part, i, g,
+            if kind == "NaN" or (kind and self.inf and not arrived and not origin.given()):
+                self.report(origin, f"the derivative of {name} made {_signed(part, kind)} "
+                            f"in the gradient of {origin.name(i)}", kind, part, node=node, g=g,
+                            failure=Failure(node.op, origin.args, origin.options, kind, part, i, g,
                                             inf=self.inf))
 
-    def report(self, made: Made, what: str, kind: str, array: Any, *, node: Node | None = None,
-               within: Made | None = None, failure: Failure | None = None, g: Any = None) -> None:
+    def report(self, origin: Origin, what: str, kind: str, array: Any, *, node: Node | None = None,
+               within: Origin | None = None, failure: Failure | None = None, g: Any = None) -> None:
         """Raise AnomalyError, with all that is known."""
-        told = [f"{what}: {_counted(array, kind)}", *made.story()]
+        story = [f"{what}: {_counted(array, kind)}", *origin.story()]
         if within is not None:
-            told += [f"in the derivative of {within.op.name}, which was computed", *within.story()]
-        told += made.inputs() + ([f"gradient from above: {ranged(g)}"] if g is not None else [])
+            story += [f"in the derivative of {within.op.name}, which was computed", *within.story()]
+        story += origin.inputs() + ([f"gradient from above: {ranged(g)}"] if g is not None else [])
         if node is not None and (chain := self.chain(node)):
-            told.append(f"the gradient came by {chain}")
-        if failure is not None and (hint := _hint(made, within, kind, array, g)):
-            told.append(f"hint: {hint}")
+            story.append(f"the gradient came by {chain}")
+        if failure is not None and (hint := _hint(origin, within, kind, array, g)):
+            story.append(f"hint: {hint}")
         error = AnomalyError()
-        error.op, error.location = made.op.name, made.places[0] if made.places else None
-        error.module_path, error.file = (within.path() if within else "") or made.path(), None
-        if failure is not None and made.args:
+        error.op, error.location = origin.op.name, origin.places[0] if origin.places else None
+        error.module_path, error.file = (within.path() if within else "") or origin.path(), None
+        if failure is not None and origin.args:
             try:
                 STATE.watch = None
-                error.file = write(failure.smallest(), self.folder, told)
-                told.append(f"the smallest input that fails is in {error.file}")
+                error.file = write_test(failure.smallest(), self.folder, story)
+                story.append(f"the smallest input that fails is in {error.file}")
             except Exception as reason:  # whatever goes wrong in writing must not hide the anomaly
-                told.append(f"no test was written: {reason}")
+                story.append(f"no test was written: {reason}")
             finally:
                 STATE.watch = self
-        error.args = ("\n  ".join(told),)
+        error.args = ("\n  ".join(story),)
         raise error
 
     def chain(self, node: Node) -> str:
@@ -194,8 +194,8 @@ _HINTS = {
 _HINTS |= {"log2": _HINTS["log"], "log10": _HINTS["log"], "exp2": _HINTS["exp"]}
 
 
-def _hint(made: Made, within: Made | None, kind: str, array: Any, g: Any) -> str:
-    name = made.op.name
+def _hint(origin: Origin, within: Origin | None, kind: str, array: Any, g: Any) -> str:
+    name = origin.op.name
     if within is not None and (known := _HINTS.get(f"derivative of {within.op.name}")):
         return known
     if g is None:
@@ -208,16 +208,16 @@ def _hint(made: Made, within: Made | None, kind: str, array: Any, g: Any) -> str
     return _HINTS.get(f"derivative of {name}", "")
 
 
-def _made(node: Node) -> Made:
-    """Return how a node's value came to be, or an empty record if that was before the block."""
-    made = next((hook for hook in node.hooks or () if isinstance(hook, Made)), None)
-    return made or Made(node.op, (), {}, None)
+def _origin_of(node: Node) -> Origin:
+    """Return the origin of a node's value, an empty one if it was computed before the block."""
+    origin = next((hook for hook in node.hooks or () if isinstance(hook, Origin)), None)
+    return origin or Origin(node.op, (), {}, None)
 
 
-def _pulled_in(frame: FrameType | None) -> Made | None:
-    """Return whose rule is running, where a recorded backward pass computes with ops."""
+def _pulled_in(frame: FrameType | None) -> Origin | None:
+    """Return the origin of the op whose rule is running, in a recorded backward pass."""
     while frame is not None:
         if frame.f_code in (Primitive.pull.__code__, Fused.pull.__code__):
-            return _made(frame.f_locals["node"])
+            return _origin_of(frame.f_locals["node"])
         frame = frame.f_back
     return None

@@ -19,7 +19,7 @@ FILLS = {"leaf": ("#dff3e4", "#3f9a5c"), "op": ("#e6eefc", "#4a72c4"),
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """What stands in a box, and the numbers of the boxes above from which arrows come."""
+    """The text in a box, and the numbers of the boxes above it from which arrows come."""
 
     kind: str
     title: str
@@ -52,7 +52,7 @@ def draw(boxes: list[Box]) -> str:
         above[c].append(p)
         below[p].append(c)
     _order(rows, above, below)
-    weights = [1.0 if box.parents else 0.02 for box in boxes]  # a leaf moves, and moves nobody
+    weights = [1.0 if box.parents else 0.02 for box in boxes]  # a leaf moves, but no box with it
     weights += [2.0] * (len(layer) - len(boxes))  # joints: long edges are to be straight
     x = _positions(rows, above, below, widths, weights)
     return _svg(boxes, links, rows, layer, x)
@@ -162,7 +162,7 @@ def _apart(wish: list[float], widths: list[float], pull: list[float]) -> list[fl
 def _svg(boxes: list[Box], links: list[tuple[int, int]], rows: list[list[int]], layer: list[int],
          x: list[float]) -> str:
     def height(i: int) -> float:
-        return boxes[i].height if i < len(boxes) else 0.0
+        return boxes[i].height if i < len(boxes) else 0.0  # a joint has none
 
     middle, top = [], float(GAP)
     for row in rows:
@@ -171,28 +171,40 @@ def _svg(boxes: list[Box], links: list[tuple[int, int]], rows: list[list[int]], 
         top += tall + ROW
     wide = max(x[i] + box.width / 2 for i, box in enumerate(boxes)) + GAP
     wide = max([wide, *(centre + GAP for centre in x)])
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:.0f} {top - ROW + GAP:.0f}" '
-        f'width="{wide:.0f}" height="{top - ROW + GAP:.0f}" font-size="12" '
+    parts = [_svg_head(wide, top - ROW + GAP)]
+    for p, c in links:
+        start, end = middle[layer[p]] + height(p) / 2, middle[layer[c]] - height(c) / 2
+        parts.append(_svg_link(x[p], start, x[c], end, arrow=c < len(boxes)))
+    parts += [_svg_box(box, x[i], middle[layer[i]]) for i, box in enumerate(boxes)]
+    return "".join(parts) + "</svg>\n"
+
+
+def _svg_head(wide: float, high: float) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:.0f} {high:.0f}" '
+        f'width="{wide:.0f}" height="{high:.0f}" font-size="12" '
         f'font-family="DejaVu Sans Mono, Menlo, Consolas, monospace">'
         f'<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         f'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#7b8499"/></marker></defs>'
         f'<rect width="100%" height="100%" fill="#ffffff"/>'
-    ]
-    for p, c in links:
-        ya, yb = middle[layer[p]] + height(p) / 2, middle[layer[c]] - height(c) / 2
-        half = (ya + yb) / 2
-        tip = ' marker-end="url(#tip)"' if c < len(boxes) else ""
-        parts.append(f'<path d="M{x[p]:.1f} {ya:.1f}C{x[p]:.1f} {half:.1f} {x[c]:.1f} {half:.1f} '
-                     f'{x[c]:.1f} {yb:.1f}" fill="none" stroke="#7b8499"{tip}/>')
-    for i, box in enumerate(boxes):
-        fill, stroke = FILLS[box.kind]
-        left, high = x[i] - box.width / 2, middle[layer[i]] - box.height / 2
-        text = "".join(
-            f'<text x="{x[i]:.1f}" y="{high + PAD / 2 + LINE * (k + 0.8):.1f}" '
-            f'text-anchor="middle"' + (' font-weight="bold"' if k == 0 else ' fill="#4d5669"')
-            + f">{escape(line)}</text>" for k, line in enumerate((box.title, *box.lines)))
-        parts.append(f'<g><title>{escape(box.about)}</title><rect x="{left:.1f}" y="{high:.1f}" '
-                     f'width="{box.width:.1f}" height="{box.height:.1f}" rx="7" fill="{fill}" '
-                     f'stroke="{stroke}"/>{text}</g>')
-    return "".join(parts) + "</svg>\n"
+    )
+
+
+def _svg_link(x: float, y: float, to_x: float, to_y: float, arrow: bool) -> str:
+    half = (y + to_y) / 2
+    tip = ' marker-end="url(#tip)"' if arrow else ""
+    return (f'<path d="M{x:.1f} {y:.1f}C{x:.1f} {half:.1f} {to_x:.1f} {half:.1f} '
+            f'{to_x:.1f} {to_y:.1f}" fill="none" stroke="#7b8499"{tip}/>')
+
+
+def _svg_box(box: Box, x: float, y: float) -> str:
+    """Return the box whose centre is (x, y)."""
+    fill, stroke = FILLS[box.kind]
+    left, high = x - box.width / 2, y - box.height / 2
+    text = "".join(
+        f'<text x="{x:.1f}" y="{high + PAD / 2 + LINE * (k + 0.8):.1f}" '
+        f'text-anchor="middle"' + (' font-weight="bold"' if k == 0 else ' fill="#4d5669"')
+        + f">{escape(line)}</text>" for k, line in enumerate((box.title, *box.lines)))
+    return (f'<g><title>{escape(box.about)}</title><rect x="{left:.1f}" y="{high:.1f}" '
+            f'width="{box.width:.1f}" height="{box.height:.1f}" rx="7" fill="{fill}" '
+            f'stroke="{stroke}"/>{text}</g>')

@@ -1,4 +1,4 @@
-"""What an op computes and how it is differentiated; and the backward pass of what was computed.
+"""Explanations: of an op and its derivative, or of the backward pass behind a Tensor.
 
 >>> from autograd import Tensor, tanh
 >>> x = Tensor([0.5, 1.0], requires_grad=True)
@@ -29,8 +29,8 @@ from ..primitive import Composite, Op, Primitive, registry
 from ..tensor import Tensor, recorded
 from . import maths
 from .flops import FORWARD, flops
-from .page import fragment, page, save
-from .walk import Row, Tape, amount, arguments, buffers, read, saved_names, shapes
+from .page import html_fragment, html_page, save_as
+from .walk import Row, Tape, amount, arguments, buffers, read_tape, saved_names, shapes
 
 STEPS = 150
 """How many steps of a backward pass are shown; of more, the oldest are left out."""
@@ -77,7 +77,7 @@ class Explanation:
 
     def html(self) -> str:
         """Return a page that stands alone; formulas are MathML where latex2mathml is installed."""
-        return page(self.blocks[0][1], self._body())
+        return html_page(self.blocks[0][1], self._body())
 
     def latex(self) -> str:
         """Return the body of a LaTeX document; it needs the package amsmath."""
@@ -87,11 +87,11 @@ class Explanation:
         return "".join(_HTML[kind](text) for kind, text in self.blocks)
 
     def _repr_html_(self) -> str:
-        return fragment(self._body())
+        return html_fragment(self._body())
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write it as .html, .tex or .txt, by the path's suffix."""
-        save(path, {".html": self.html, ".tex": self.latex, ".txt": lambda: f"{self}\n"})
+        save_as(path, {".html": self.html, ".tex": self.latex, ".txt": lambda: f"{self}\n"})
 
 
 def _prose(text: str, maths_: Callable[[str], str], rest: Callable[[str], str]) -> str:
@@ -200,28 +200,12 @@ def _parsed(text: str) -> tuple[list[str], list[ast.stmt]]:
 
 # a backward pass
 def _backward(loss: Tensor, names: Mapping[str, Any] | None, values: bool) -> list[Block]:
-    tape = read(loss, names, "explain")
+    tape = read_tape(loss, names, "explain")
     newest = tape.rows[::-1]
-    gradients: dict[int, Any] = {}
-    if values:
-        if loss.data.size != 1:
-            raise ValueError(f"explain: values are the gradients of a scalar, got shape "
-                             f"{loss.shape}; reduce it first, for example y.sum()")
-        arrays = [row for row in newest if row.node.dtype is not None]
-        wrt = [recorded(loss.data, row.node) for row in arrays]
-        found = pull_back([loss], [None], wrt, retain=True)
-        gradients = {row.number: g for row, g in zip(arrays, found, strict=True)}
+    gradients = _all_gradients(loss, newest) if values else {}
     known: dict[Any, tuple[float, float]] = {}
     counts = {row.number: flops(row.node, known) for row in newest}
-    forward, backward = (sum(c[i] for c in counts.values()) for i in (0, 1))
-    top = newest[0].name
-    blocks = [("title", f"The backward pass behind {top}, newest first"),
-              ("prose", f"${maths.adjoint('v')}$ stands for the derivative of {top} by v. Work is "
-                        f"estimated: an element of an elementwise op counts as 1, a matrix product "
-                        f"as $2mnk$. Equations are those that the ops' docstrings state; "
-                        f"explain('tanh') shows one in full. In all {amount(forward, 'FLOP')} "
-                        f"forward and {amount(backward, 'FLOP')} backward, "
-                        f"{amount(tape.kept_bytes)} kept.")]
+    blocks = _summary(newest[0].name, tape, counts)
     ops = [row for row in newest if row.node.op is not None]
     met: set[int] = set()
     for row in ops[:STEPS]:
@@ -236,6 +220,28 @@ def _backward(loss: Tensor, names: Mapping[str, Any] | None, values: bool) -> li
     return blocks
 
 
+def _all_gradients(loss: Tensor, rows: list[Row]) -> dict[int, Any]:
+    """Return the gradient of a scalar by the value of each row, by the row's number."""
+    if loss.data.size != 1:
+        raise ValueError(f"explain: values are the gradients of a scalar, got shape "
+                         f"{loss.shape}; reduce it first, for example y.sum()")
+    arrays = [row for row in rows if row.node.dtype is not None]
+    wrt = [recorded(loss.data, row.node) for row in arrays]
+    gradients = pull_back([loss], [None], wrt, retain=True)
+    return {row.number: g for row, g in zip(arrays, gradients, strict=True)}
+
+
+def _summary(top: str, tape: Tape, counts: dict[int, tuple[float, float]]) -> list[Block]:
+    forward, backward = (sum(c[i] for c in counts.values()) for i in (0, 1))
+    return [("title", f"The backward pass behind {top}, newest first"),
+            ("prose", f"${maths.adjoint('v')}$ stands for the derivative of {top} by v. Work is "
+                      f"estimated: an element of an elementwise op counts as 1, a matrix product "
+                      f"as $2mnk$. Equations are those that the ops' docstrings state; "
+                      f"explain('tanh') shows one in full. In all {amount(forward, 'FLOP')} "
+                      f"forward and {amount(backward, 'FLOP')} backward, "
+                      f"{amount(tape.kept_bytes)} kept.")]
+
+
 def _step(tape: Tape, row: Row, work: tuple[float, float], met: set[int],
           gradients: dict[int, Any]) -> list[Block]:
     node = row.node
@@ -247,7 +253,14 @@ def _step(tape: Tape, row: Row, work: tuple[float, float], met: set[int],
         return [*blocks, ("note", "one result of that call" if node.dtype is not None else
                           "keeps its arguments; computed again when the backward pass reaches it, "
                           "and differentiated there: see checkpoint")]
-    equations, passed = _equations(tape, row), tape.arguments(row)
+    return [*blocks, *_adjoints(tape, row, met), *_repeated(tape, row),
+            ("note", f"keeps {tape.keeps(row) or 'nothing'}"), ("note", _work(tape, row, work))]
+
+
+def _adjoints(tape: Tape, row: Row, met: set[int]) -> list[Block]:
+    """Return the equation for each parent's gradient, `+=` where the parent was met before."""
+    blocks: list[Block] = []
+    node, passed, equations = row.node, tape.arguments(row), _equations(tape, row)
     elsewhere = []
     for (parameter, name), parent in zip(passed, node.parents, strict=True):
         if parent is None:
@@ -269,12 +282,11 @@ def _step(tape: Tape, row: Row, work: tuple[float, float], met: set[int],
         blocks.append(("note", f"with {', '.join(words)}"))
     if elsewhere:
         blocks.append(("note", f"so {', '.join(elsewhere)}"))
-    return [*blocks, *_repeated(tape, row), ("note", f"keeps {tape.keeps(row) or 'nothing'}"),
-            ("note", _work(tape, row, work))]
+    return blocks
 
 
 def _repeated(tape: Tape, row: Row) -> list[Block]:
-    """Tell of which arguments the engine sums the gradient, as they were broadcast."""
+    """Name the arguments whose gradients the engine sums, as they were broadcast."""
     node = row.node
     if row.op in FORWARD or not isinstance(node.op, Primitive):
         return []

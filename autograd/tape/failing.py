@@ -1,9 +1,9 @@
 """The smallest arguments on which an op's value or gradient is not finite.
 
 Shrinking is greedy and by trial: a stretch is cut out of an axis, of one array or of all that have
-an axis of that length, and the cut stays if the op still fails; a trial that the op refuses, for
-shapes that no longer fit, is just one that did not fail. So nothing here knows any op. First the
-longest axes in halves, then quarters and so on; at last the numbers, for shorter ones.
+an axis of that length, and the cut stays if the op still fails. A trial that the op refuses, for
+shapes that no longer fit, counts as one that did not fail, so nothing here knows any op. The
+longest axes come first, in halves, then in quarters and so on; numbers are simplified last.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 from ..backend import namespace, to_host
 from ..backward import pull_back
 from ..tensor import Tensor, recording, values
-from .source import LARGEST, literal
+from .source import LARGEST, exact_literal
 
-__all__ = ["Failure", "not_finite", "on_host"]
+__all__ = ["Failure", "nested_to_host", "not_finite"]
 
 _TRIALS, _SECONDS = 300, 2.0
 
@@ -45,18 +45,18 @@ def not_finite(x: Any) -> str | None:
 class Failure:
     """An op and its arguments, on the host: its value, or its gradient by one of them, is `kind`.
 
-    `wrong` is that value or gradient; for a gradient `which` says by what argument, and g is what
-    came from above.
+    `wrong` is that value or gradient. For a gradient, `which` is the number of the argument, and g
+    the gradient that came from above.
     """
 
     def __init__(self, op: Any, args: Sequence[Any], options: dict[str, Any], kind: str,
                  wrong: Any, which: int | None = None, g: Any = None, *,
                  inf: bool = True) -> None:
         self.op, self.kind, self.kinds, self.which, self.inf = op, kind, {kind}, which, inf
-        self.options = {name: on_host(value) for name, value in options.items()}
-        self.args = [on_host(x) for x in args]
-        self.g = None if which is None else on_host(g)
-        self.wrong = on_host(wrong)
+        self.options = {name: nested_to_host(value) for name, value in options.items()}
+        self.args = [nested_to_host(x) for x in args]
+        self.g = None if which is None else nested_to_host(g)
+        self.wrong = nested_to_host(wrong)
         self.given = {not_finite(x) for x in (*self.args, self.g)} | {None}
         self.value: str | None = None
         self.trials, self.deadline = 0, perf_counter() + _SECONDS
@@ -176,15 +176,15 @@ class Failure:
         """Replace the numbers of array i by such as are shorter to write."""
         for simpler in _simpler(arrays[i]) if arrays[i].size <= LARGEST else ():
             trial = _replaced(arrays, i, simpler(arrays[i]))
-            if len(literal(trial[i])) < len(literal(arrays[i])) and self.fails(trial):
+            if len(exact_literal(trial[i])) < len(exact_literal(arrays[i])) and self.fails(trial):
                 arrays = trial
         return arrays
 
 
-def on_host(x: Any) -> Any:
+def nested_to_host(x: Any) -> Any:
     """Return arrays and Tensors, also within tuples and lists, as NumPy's; others as they are."""
     if isinstance(x, (tuple, list)):
-        return tuple(map(on_host, x)) if isinstance(x, tuple) else list(map(on_host, x))
+        return (tuple if isinstance(x, tuple) else list)(map(nested_to_host, x))
     x = values(x)
     return to_host(x) if hasattr(x, "dtype") else x
 

@@ -1,4 +1,4 @@
-r"""How much arithmetic an op is, estimated from shapes.
+r"""The arithmetic of an op, estimated from shapes.
 
 The convention: 1 for each element of the largest array in an op, whatever the function (an `exp`
 counts as an addition does), and 4 where it goes over the array a few times (a softmax); a matrix
@@ -24,7 +24,7 @@ from ..fused import Fused
 from ..graph import Node, newest_first
 from ..primitive import Op
 from ..tensor import Tensor, recording, values
-from .walk import arguments, kept, shapes
+from .walk import arguments, kept_by_name, shapes
 
 Count = Callable[[Sequence[Shape], Shape, Mapping[str, Any]], float]
 
@@ -84,7 +84,7 @@ FORWARD: dict[str, Count] = {
                      "triu", "diagonal", "_on_diagonal", "getitem", "sliding_windows"),
                     _nothing),
 }
-"""Where an op counts something else than 1 for each element."""
+"""The ops that count something else than 1 for each element."""
 
 BACKWARD = {**dict.fromkeys(("matmul", "_einsum", "convolve", "multiply", "negative", "subtract",
                              "sum", "mean", "var", "softmax", "log_softmax", "logsumexp"), 1.0),
@@ -105,7 +105,7 @@ def flops(node: Node, known: dict[Any, tuple[float, float]]) -> tuple[float, flo
         if key not in known:
             known[key] = _of_reference(node, known)
         return known[key]
-    forward = FORWARD.get(node.op.name, _largest)(xs, node.shape, kept(node))
+    forward = FORWARD.get(node.op.name, _largest)(xs, node.shape, kept_by_name(node))
     wanted = sum(parent is not None for parent in node.parents)
     return forward, forward * BACKWARD.get(node.op.name, 2.0) * wanted
 

@@ -6,17 +6,15 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from html import escape
-from importlib import import_module
-from typing import Any
 from xml.etree import ElementTree
 
 _WORDS = dict(zip(
     ["partial", "nabla", "sum", "prod", "int", "cdot", "odot", "otimes", "circ", "infty", "le",
      "ge", "leq", "geq", "ne", "neq", "approx", "equiv", "to", "mapsto", "in", "notin",
      "leftarrow", "rightarrow", "langle", "rangle", "lVert", "rVert", "lfloor", "rfloor", "lceil",
-     "rceil", "dots", "ldots", "cdots", "pm", "mp", "ell", "lambda", "Rightarrow", "ll", "gg",
+     "rceil", "dots", "ldots", "cdots", "pm", "mp", "ell", "Rightarrow", "ll", "gg",
      "propto", "varphi", "varepsilon", "top", "times"],
-    "∂∇ΣΠ∫·⊙⊗∘∞≤≥≤≥≠≠≈≡→↦∈∉←→⟨⟩‖‖⌊⌋⌈⌉……⋯±∓ℓλ⇒≪≫∝φε⊤×", strict=True))  # noqa: RUF001
+    "∂∇ΣΠ∫·⊙⊗∘∞≤≥≤≥≠≠≈≡→↦∈∉←→⟨⟩‖‖⌊⌋⌈⌉……⋯±∓ℓ⇒≪≫∝φε⊤×", strict=True))  # noqa: RUF001
 _WORDS |= {"quad": "   ", "qquad": "     "}
 _SIZES = {"left", "right", "bigl", "bigr", "Bigl", "Bigr", "big", "Big", "biggl", "biggr",
           "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "mathrel"}
@@ -36,47 +34,47 @@ def readable(text: str) -> str:
 
 def formula(latex: str) -> str:
     r"""Return LaTeX as Unicode: `\bar x_i = \frac{a}{b}` becomes x̄ᵢ = a/b."""
-    text = _sequence(iter([*TOKEN.findall(latex), ""]))
+    text = _text_until(iter([*TOKEN.findall(latex), ""]))
     text = re.sub(r"\s{3,}", "   ", re.sub(r"(?<!\s)\s\s(?!\s)", " ", text))
     text = unicodedata.normalize("NFC", text)  # a letter with its bar as one sign, where it is one
-    return re.sub(r"(?<=\()\s+|\s+(?=[,.;)^⁰¹²³⁴-⁹])", "", text).strip()
+    return re.sub(r"(?<=[(⟨])\s+|\s+(?=[,.;)⟩^⁰¹²³⁴-⁹])", "", text).strip()
 
 
-def _sequence(tokens: Iterator[str], end: str = "") -> str:
+def _text_until(tokens: Iterator[str], end: str = "") -> str:
     out = ""
     for token in tokens:
         if token == end:
             break
-        out += _one(token, tokens)
+        out += _text_of(token, tokens)
     return out
 
 
-def _next(tokens: Iterator[str]) -> str:
+def _argument(tokens: Iterator[str]) -> str:
     """Return the argument of a command: a group in braces, or the next sign or command."""
     token = next((t for t in tokens if not t.isspace()), "")
-    return _one(token, tokens)
+    return _text_of(token, tokens)
 
 
-def _one(token: str, tokens: Iterator[str]) -> str:
+def _text_of(token: str, tokens: Iterator[str]) -> str:
     name = token[1:].rstrip("*") or token
     if token == "{":
-        return _sequence(tokens, "}")
+        return _text_until(tokens, "}")
     if token in "^_" and token:
-        return _script(_next(tokens), token)
+        return _script(_argument(tokens), token)
     if not token.startswith("\\") or token == "\\":
         return " " if token.isspace() else "" if token == "&" else token
     if name in _ACCENTS:
-        inside = _next(tokens)
+        inside = _argument(tokens)
         short = {"overline": "bar", "widehat": "hat"}.get(name, name)
         return inside + _ACCENTS[name] if len(inside) == 1 else f"{short}({inside})"
     if name in ("frac", "tfrac", "dfrac"):
-        return f"{_grouped(_next(tokens))}/{_grouped(_next(tokens))} "
+        return f"{_grouped(_argument(tokens))}/{_grouped(_argument(tokens))} "
     if name == "sqrt":
-        return "√" + _grouped(_next(tokens))
+        return "√" + _grouped(_argument(tokens))
     if name in ("text", "operatorname", "mathrm", "mathbf", "mathbb", "mathcal", "mathit"):
-        return _next(tokens)
+        return _argument(tokens)
     if name in ("begin", "end"):
-        kind = _next(tokens)
+        kind = _argument(tokens)
         return ("{ " if name == "begin" else "") if kind == "cases" else ""
     if name in _SIZES or name in ("!", "{", "}", "|"):
         return "" if name in _SIZES or name == "!" else "‖" if name == "|" else name
@@ -87,7 +85,8 @@ def _one(token: str, tokens: Iterator[str]) -> str:
 def _greek(name: str) -> str:
     size = "CAPITAL" if name[0].isupper() else "SMALL"
     try:
-        return unicodedata.lookup(f"GREEK {size} LETTER {name.removeprefix('var').upper()}")
+        letter = name.removeprefix("var").upper().replace("LAMBDA", "LAMDA")  # as Unicode spells it
+        return unicodedata.lookup(f"GREEK {size} LETTER {letter}")
     except KeyError:
         return ""
 
@@ -168,7 +167,8 @@ def substituted(latex: str, symbols: Mapping[str, str]) -> str | None:
 def mathml(latex: str) -> str:
     """Return MathML where the package latex2mathml is installed, else the LaTeX as code."""
     try:
-        converter: Any = import_module("latex2mathml.converter")
+        from latex2mathml import converter
+
         safe = re.sub(r"\\text\{[^}]*\}", _text_in_html, latex)
         tree = ElementTree.fromstring(re.sub(r' xmlns="[^"]*"', "", converter.convert(safe)))
     except Exception:  # not installed, or LaTeX that it does not know

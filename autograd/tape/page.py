@@ -18,19 +18,19 @@ STYLE = """
 """
 
 
-def fragment(body: str) -> str:
+def html_fragment(body: str) -> str:
     """Return HTML for a notebook's cell."""
     return f'<div class="tape"><style>{STYLE}</style>{body}</div>'
 
 
-def page(title: str, body: str) -> str:
+def html_page(title: str, body: str) -> str:
     """Return an HTML page that needs no other file."""
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
-            f'</title></head><body style="margin:24px auto;max-width:1100px">{fragment(body)}'
+            f'</title></head><body style="margin:24px auto;max-width:1100px">{html_fragment(body)}'
             f"</body></html>\n")
 
 
-def save(path: str | os.PathLike[str], makers: dict[str, object]) -> None:
+def save_as(path: str | os.PathLike[str], makers: dict[str, object]) -> None:
     """Write what the maker of the path's suffix returns, in one step."""
     path = Path(path)
     make = makers.get(path.suffix.lower())

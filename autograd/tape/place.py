@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..primitive import Composite
-from .failing import not_finite, on_host
+from .failing import nested_to_host, not_finite
 
-__all__ = ["Made", "Place", "ranged"]
+__all__ = ["Origin", "Place", "ranged"]
 
 
 class Place(NamedTuple):
-    """A line of somebody's code."""
+    """A line of code, and the function around it."""
 
     filename: str
     line: int
@@ -41,16 +41,16 @@ def _short(path: str) -> str:
 _HOME = str(Path(__file__).parents[1]) + os.sep
 
 
-class Made:
-    """How a value came to be: the op, its arguments, and where it was called from.
+class Origin:
+    """The origin of a value: the op, its arguments, and the place of the call.
 
-    It is known as long as the value's node is, by being one of its hooks, which changes nothing.
+    It lives as long as the value's node does, as one of its hooks, which hands gradients on.
     """
 
     def __init__(self, op: Any, args: Sequence[Any], options: dict[str, Any],
                  frame: FrameType | None) -> None:
         self.op, self.args, self.options = op, args, options
-        self.places: list[Place] = []  # the innermost line outside autograd, and who called there
+        self.places: list[Place] = []  # the innermost line outside autograd, and the call of that
         self.layers: list[Any] = []  # the objects being called, the innermost first
         self.inside = ""  # the op of autograd's own that is written in terms of this one
         root, left = "", False  # the package of the innermost line; whether the walk has left it
@@ -78,7 +78,7 @@ class Made:
                 self.layers.append(layer)
 
     def __call__(self, g: Any) -> Any:
-        """Hand the gradient on as it is: to be a hook is only a way to live as long as a node."""
+        """Return the gradient as it is: this is a hook only to live as long as its node."""
         return g
 
     def line(self) -> str:
@@ -101,7 +101,7 @@ class Made:
         return ".".join(names)
 
     def name(self, i: int) -> str:
-        """Return what argument i is called, and where the layer holds it if it does."""
+        """Return the name of argument i, with the parameter's name if the layer holds it."""
         if not self.args:
             return f"argument {i + 1}"
         if i >= len(self.args):
@@ -111,24 +111,24 @@ class Made:
         return f"argument {i + 1}{known}"
 
     def story(self) -> list[str]:
-        """Return the lines that say where the op was called."""
-        told = [f"{'called from' if i else 'at'} {place}:  {place.text}"
-                for i, place in enumerate(self.places)] or ["computed before detect_anomaly began"]
+        """Return the lines that say from where the op was called."""
+        lines = [f"{'called from' if i else 'at'} {place}:  {place.text}"
+                 for i, place in enumerate(self.places)] or ["computed before detect_anomaly began"]
         if self.inside:
-            told.append(f"as a part of {self.inside}")
+            lines.append(f"as a part of {self.inside}")
         if path := self.path():
-            told.append(f"module {path}")
-        return told
+            lines.append(f"module {path}")
+        return lines
 
     def inputs(self) -> list[str]:
         """Return a line for each argument: shape, dtype and range."""
-        told = [f"{self.name(i)}: {ranged(x)}" for i, x in enumerate(self.args)]
-        return told + [f"option {name}: {ranged(x)}" for name, x in self.options.items()]
+        lines = [f"{self.name(i)}: {ranged(x)}" for i, x in enumerate(self.args)]
+        return lines + [f"option {name}: {ranged(x)}" for name, x in self.options.items()]
 
 
 def ranged(x: Any) -> str:
     """Return the dtype, the shape and the range of an array or Tensor, and others as they are."""
-    x = on_host(x)
+    x = nested_to_host(x)
     if not isinstance(x, np.ndarray):
         return f"{x!r:.80}"
     finite = x[np.isfinite(x)]

@@ -9,47 +9,52 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .failing import Failure
-from .page import save
-from .source import LARGEST, literal, source_of
+from .page import write_in_one_step
+from .source import LARGEST, exact_literal, source_of
 
-__all__ = ["write"]
+__all__ = ["write_test"]
 
 
-def write(failure: Failure, folder: Path, told: Sequence[str]) -> Path:
+def write_test(failure: Failure, folder: Path, story: Sequence[str]) -> Path:
     """Write the test, in one step, to a name made of its content; return the path."""
-    text = text_of(failure, told)
+    text = text_of_test(failure, story)
     name = re.sub(r"\W+", "_", failure.op.name).strip("_")
     path = folder / f"test_anomaly_{name}_{hashlib.sha1(text.encode()).hexdigest()[:8]}.py"
     folder.mkdir(parents=True, exist_ok=True)
-    save(path, {".py": lambda: text})
+    write_in_one_step(path, text)
     return path.absolute()
 
 
-def text_of(failure: Failure, told: Sequence[str]) -> str:
-    """Return the text of the test file."""
+def text_of_test(failure: Failure, story: Sequence[str]) -> str:
+    """Return the text of the test file, with the lines of the story as its docstring."""
     if sum(x.size for x in failure.arrays()) > LARGEST:
         raise ValueError(f"its arguments could not be cut to {LARGEST} numbers")
     source, name = source_of(failure.op, set() if failure.which is None else {"vjp"})
     names = [f"x{i + 1}" for i in range(len(failure.args))]
-    lines = [f"{n} = {literal(x)}" for n, x in zip(names, failure.args, strict=True)]
-    options = "".join(f", {key}={literal(v)}" for key, v in failure.options.items())
+    lines = [f"{n} = {exact_literal(x)}" for n, x in zip(names, failure.args, strict=True)]
+    options = "".join(f", {key}={exact_literal(v)}" for key, v in failure.options.items())
     call = f"{name}({', '.join(names)}{options})"
     if failure.which is None:
         what, result, compute = "value", "y", [f"y = {call}"]
     else:
         x, what, result = names[failure.which], "gradient", "dx"
         compute = [f"y, pull = vjp(lambda {x}: {call}, {x})",
-                   f"({result},) = pull({literal(failure.g)})"]
+                   f"({result},) = pull({exact_literal(failure.g)})"]
     right = "np.isfinite({}).all()" if failure.given == {None} else "not np.isnan({}).any()"
     text = "\n".join([*lines, 'with np.errstate(all="ignore"):',
                       *(f"    {line}" for line in compute),
                       f"assert {right.format(result)}, {result}"])
-    story = "\n".join(told).replace("\\", "\\\\").replace('"', "'")
+    return (_head(story, text, source)
+            + f"\n\n\ndef test_the_{what}_is_finite() -> None:\n"
+            + textwrap.indent(text, "    ") + "\n")
+
+
+def _head(story: Sequence[str], text: str, source: Sequence[str]) -> str:
+    """Return all above the test: the docstring, the imports, and the op's source."""
+    docstring = "\n".join(story).replace("\\", "\\\\").replace('"', "'")
     numbers = sorted(set(re.findall(r"\b(?:inf|nan)\b", text)))
     needed = ["import ml_dtypes  # noqa: F401, makes the dtype known"] * ("bfloat16" in text)
     needed.append("import numpy as np")
     needed += [f"from numpy import {', '.join(numbers)}"] if numbers else []
-    return (f'"""{story}\n\nFound by detect_anomaly; fails until that is mended.\n"""\n\n'
-            "from __future__ import annotations\n\n" + "\n".join([*needed, "", *source])
-            + f"\n\n\ndef test_the_{what}_is_finite() -> None:\n"
-            + textwrap.indent(text, "    ") + "\n")
+    return (f'"""{docstring}\n\nFound by detect_anomaly; fails until that is mended.\n"""\n\n'
+            "from __future__ import annotations\n\n" + "\n".join([*needed, "", *source]))

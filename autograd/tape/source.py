@@ -13,15 +13,13 @@ from typing import Any
 
 import numpy as np
 
-import autograd
-
-__all__ = ["LARGEST", "literal", "source_of"]
+__all__ = ["LARGEST", "exact_literal", "source_of"]
 
 LARGEST = 2000
 """How many numbers a file may hold."""
 
 
-def literal(x: Any) -> str:
+def exact_literal(x: Any) -> str:
     """Return source that evaluates to x, exactly; raises ValueError where there is none."""
     if isinstance(x, (np.ndarray, np.generic)):
         numbers = _numbers(x)
@@ -35,10 +33,10 @@ def literal(x: Any) -> str:
     if isinstance(x, type) and x.__module__ in ("numpy", "builtins"):
         return f"np.{x.__name__}" if x.__module__ == "numpy" else x.__name__
     if isinstance(x, (tuple, list)):
-        inside = ", ".join(map(literal, x))
+        inside = ", ".join(map(exact_literal, x))
         return f"[{inside}]" if isinstance(x, list) else f"({inside}{',' * (len(x) == 1)})"
     if isinstance(x, slice):
-        return f"slice({literal(x.start)}, {literal(x.stop)}, {literal(x.step)})"
+        return f"slice({exact_literal(x.start)}, {exact_literal(x.stop)}, {exact_literal(x.step)})"
     if x is None or x is Ellipsis or isinstance(x, (bool, int, float, str)):
         return repr(x)
     raise ValueError(f"an argument of type {type(x).__name__} cannot be written as source")
@@ -56,13 +54,18 @@ def _numbers(x: Any) -> Any:
 def source_of(op: Any, wanted: set[str]) -> tuple[list[str], str]:
     """Return the lines that bring the op and `wanted` of autograd into a file, and its name."""
     for module in ("autograd", op.forward.__module__):
-        own = getattr(sys.modules.get(module), "__dict__", {})
+        own = _names_of(module)
         name = next((n for n in (op.name, *own) if own.get(n) is op), None)
         if name and PathFinder.find_spec(module.partition(".")[0]) and module != "__main__":
             lines = [] if module == "autograd" else [f"from {module} import {name}"]
             wanted = {*wanted, name} if module == "autograd" else wanted
             return [*_imports(wanted), *lines], name
     return _embedded(op, wanted), op.forward.__name__
+
+
+def _names_of(module: str) -> dict[str, Any]:
+    """Return what a module that was imported offers, autograd itself among them."""
+    return getattr(sys.modules.get(module), "__dict__", {})
 
 
 def _imports(names: set[str]) -> list[str]:
@@ -76,12 +79,12 @@ def _embedded(op: Any, wanted: set[str]) -> list[str]:
     functions = [function for function in functions if function is not None]
     sources = dict.fromkeys(textwrap.dedent(inspect.getsource(f)) for f in functions)
     used = {n.id for s in sources for n in ast.walk(ast.parse(s)) if isinstance(n, ast.Name)}
-    lines = []
+    lines, public = [], _names_of("autograd")
     for name in sorted(used - {f.__name__ for f in functions} - {"np"}):
         thing = op.forward.__globals__.get(name)
         if isinstance(thing, ModuleType):
             lines.append(f"import {thing.__name__} as {name}")
-        elif thing is not None and getattr(autograd, name, None) is thing:
+        elif thing is not None and public.get(name) is thing:
             wanted = {*wanted, name}
         elif not hasattr(builtins, name) and name not in _parameters(functions):
             lines.append(f"# to be brought in by you: {name}")

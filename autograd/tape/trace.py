@@ -20,8 +20,8 @@ from typing import Any
 
 from ..fused import Fused
 from .draw import Box, draw
-from .page import fragment, page, save
-from .walk import Row, amount, columns, read
+from .page import html_fragment, html_page, save_as
+from .walk import Row, amount, columns, read_tape
 
 HEAD, TAIL = 60, 40
 DRAWN = 600
@@ -47,7 +47,7 @@ class Trace:
     """
 
     def __init__(self, loss: Any, names: Mapping[str, Any] | None = None) -> None:
-        self.tape = read(loss, names, "trace")
+        self.tape = read_tape(loss, names, "trace")
         self.rows = self.tape.rows
 
     def __str__(self) -> str:
@@ -132,7 +132,7 @@ class Trace:
                           "  classDef op fill:#e6eefc", "  classDef result fill:#fdeedd", ""])
 
     def _repr_html_(self) -> str:
-        return fragment(self._body())
+        return html_fragment(self._body())
 
     def _body(self) -> str:
         def line(cells: list[str], tag: str) -> str:
@@ -146,8 +146,8 @@ class Trace:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the tape as .svg, .dot, .mmd (Mermaid), .html or .txt, by the path's suffix."""
-        save(path, {".svg": self.svg, ".dot": self.graphviz, ".mmd": self.mermaid,
-                    ".html": lambda: page("tape", self._body()), ".txt": lambda: f"{self}\n"})
+        save_as(path, {".svg": self.svg, ".dot": self.graphviz, ".mmd": self.mermaid,
+                    ".html": lambda: html_page("tape", self._body()), ".txt": lambda: f"{self}\n"})
 
 
 def _count(n: int, one: str, many: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What stands on the tape behind a Tensor, as rows: the values, their names, and what is kept."""
+"""The tape behind a Tensor as rows: the values on it, their names, and what each keeps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..primitive import Op, Primitive
 from ..tensor import Tensor, values
 
 UNKNOWN = object()
-"""Stands for a constant argument that no rule asked for, so that the tape does not have it."""
+"""A mark in the place of a constant that no rule asked for: the tape does not have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +100,33 @@ class Tape:
         return ", ".join(words)
 
 
-def read(loss: Any, names: Mapping[str, Any] | None, caller: str) -> Tape:
+def read_tape(loss: Any, names: Mapping[str, Any] | None, caller: str) -> Tape:
     """Return the tape behind `loss`.
 
     Raises TypeError for what is no Tensor, RuntimeError where nothing was recorded or a backward
     pass has used the record up.
     """
+    _check_arguments(loss, names, caller)
+    names = {str(name): x for name, x in (names or {}).items()}
+    order = newest_first([loss.node])[::-1]
+    of_leaves = {id(b) for node in order if isinstance(node, Leaf) for b in buffers(node.owner())}
+    rows: list[Row] = []
+    seen: set[int] = set()
+    leaf_bytes = 0
+    for number, (node, name) in enumerate(zip(order, _names(order, names), strict=True)):
+        size = 0
+        for buffer in buffers(node.kept):
+            if id(buffer) not in seen:
+                seen.add(id(buffer))
+                size += buffer.nbytes
+                leaf_bytes += buffer.nbytes if id(buffer) in of_leaves else 0
+        own = prod(node.shape) * getattr(node.dtype, "itemsize", 0)
+        rows.append(Row(number, node, name, own, size))
+    return Tape(rows, names, {node: i for i, node in enumerate(order)}, len(seen),
+                sum(row.kept_bytes for row in rows), leaf_bytes)
+
+
+def _check_arguments(loss: Any, names: Any, caller: str) -> None:
     if not isinstance(loss, Tensor):
         raise TypeError(f"{caller}: expected a Tensor, got {type(loss).__name__}")
     if loss.node is None:
@@ -116,31 +137,19 @@ def read(loss: Any, names: Mapping[str, Any] | None, caller: str) -> Tape:
     if names is not None and not isinstance(names, Mapping):
         raise TypeError(f"{caller}: names must map names to Tensors, such as {{'w': w}}, "
                         f"got {type(names).__name__}")
-    names = {str(name): x for name, x in (names or {}).items()}
+
+
+def _names(order: Sequence[Node], names: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each node's name: the given one, or x0, x1, ... for leaves and v2, ... for others."""
     given = {x.node: name for name, x in names.items() if isinstance(x, Tensor) and x.node}
-    order = newest_first([loss.node])[::-1]
-    rows: list[Row] = []
-    of_leaves = {id(b) for node in order if isinstance(node, Leaf) for b in buffers(node.owner())}
-    seen: set[int] = set()
-    leaves = kept_bytes = leaf_bytes = 0
+    leaves = 0
     for number, node in enumerate(order):
-        name = given.get(node) or (f"x{leaves}" if node.op is None else f"v{number}")
+        yield given.get(node) or (f"x{leaves}" if node.op is None else f"v{number}")
         leaves += node.op is None
-        size = 0
-        for buffer in buffers(node.kept):
-            if id(buffer) not in seen:
-                seen.add(id(buffer))
-                size += buffer.nbytes
-                leaf_bytes += buffer.nbytes if id(buffer) in of_leaves else 0
-        kept_bytes += size
-        own = prod(node.shape) * getattr(node.dtype, "itemsize", 0)
-        rows.append(Row(number, node, name, own, size))
-    return Tape(rows, names, {node: i for i, node in enumerate(order)}, len(seen), kept_bytes,
-                leaf_bytes)
 
 
-def kept(node: Node) -> dict[str, Any]:
-    """Return what a primitive's rules asked for, by the names under which they did."""
+def kept_by_name(node: Node) -> dict[str, Any]:
+    """Return the residuals of a primitive's rules, by the names under which these ask for them."""
     return dict(node.op.residuals(node)) if isinstance(node.op, Primitive) else {}
 
 
@@ -152,9 +161,9 @@ def arguments(node: Node) -> list[tuple[str, Any]]:
     if isinstance(op, Fused):
         passed = node.kept[1]
     elif op.variadic:
-        passed = kept(node).get(op.variadic, [UNKNOWN] * len(node.parents))
+        passed = kept_by_name(node).get(op.variadic, [UNKNOWN] * len(node.parents))
     else:
-        have = kept(node)
+        have = kept_by_name(node)
         passed = [have.get(name, UNKNOWN) for name in op.arrays]
     names = op.arrays or [f"{op.variadic}[{i}]" for i in range(len(passed))]
     return list(zip(names, passed, strict=True))
@@ -162,7 +171,7 @@ def arguments(node: Node) -> list[tuple[str, Any]]:
 
 def shapes(node: Node) -> list[Shape]:
     """Return the shapes of the arguments; () for constants that the tape does not have."""
-    if not isinstance(node.op, Fused) and "shapes" in (have := kept(node)):
+    if not isinstance(node.op, Fused) and "shapes" in (have := kept_by_name(node)):
         return list(have["shapes"])
     return [getattr(value, "shape", ()) if parent is None else parent.shape
             for (_, value), parent in zip(arguments(node), node.parents, strict=True)]
@@ -172,7 +181,7 @@ def options(node: Node) -> dict[str, Any]:
     """Return the options that the tape has and that are not the defaults."""
     if not isinstance(node.op, Op):
         return {}
-    given = node.kept[2] if isinstance(node.op, Fused) else kept(node)
+    given = node.kept[2] if isinstance(node.op, Fused) else kept_by_name(node)
     return {name: given[name] for name, default in node.op.defaults.items()
             if name in given and constant_text(given[name]) != constant_text(default)}
 
@@ -180,7 +189,7 @@ def options(node: Node) -> dict[str, Any]:
 def residuals(node: Node) -> list[tuple[str, Any]]:
     """Return the names and values of what the node keeps; a fused op's arguments come first."""
     if not isinstance(node.op, Fused):
-        return list(kept(node).items())
+        return list(kept_by_name(node).items())
     saved, names = node.kept[0], saved_names(node.kept[3])
     if not isinstance(saved, tuple) or len(names) != len(saved):
         names, saved = [names[0] if len(names) == 1 else "saved"], (saved,)

@@ -1,4 +1,4 @@
-"""Is this gradient right? Gradient testing for functions and for ops of your own.
+"""Gradient testing, for functions and for ops of your own.
 
 >>> import numpy as np
 >>> from autograd import tanh
@@ -8,7 +8,6 @@
 `check_op(op)` an op. The strategies that draw inputs need Hypothesis; nothing else does.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .check import check_grads
@@ -17,12 +16,12 @@ from .gradcheck import check_op, gradcheck
 from .opcase import OpCase
 
 if TYPE_CHECKING:
+    from .inputs import op_inputs
     from .strategies import (
         arrays,
         broadcastable_shapes,
         expressions,
         ill_scaled,
-        op_inputs,
         shapes,
         spaced,
     )
@@ -34,6 +33,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module(".strategies", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import what needs Hypothesis when it is asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import inputs, strategies
+
+    return getattr(inputs if name == "op_inputs" else strategies, name)

@@ -1,7 +1,7 @@
-r"""Is this gradient right? One small check for each way in which it can be wrong.
+r"""Gradient checks: a small one for each way in which a gradient can be wrong.
 
 Take $f: \mathbb R^n \to \mathbb R^m$ with Jacobian J, a random cotangent c and a direction v.
-Reverse mode computes $J^\top c$, calls of f tell $Jv \approx (f(x + hv) - f(x - hv)) / 2h$, and the
+Reverse mode computes $J^\top c$, calls of f give $Jv \approx (f(x + hv) - f(x - hv)) / 2h$, and the
 two must agree: $c^\top (J v) = (J^\top c)^\top v$. With $v = e_i$ this names the wrong element,
 with a random v it costs the same at any size and misses an error only if that is orthogonal to v.
 
@@ -34,7 +34,7 @@ NO_DERIVATIVE = "f has no derivative here: it has a kink or a jump, or is not fi
 
 @dataclass
 class Effort:
-    """How much is checked where the caller does not say; set by the profile of the plugin."""
+    """The amount of checks where the caller does not say; set by the profile of the plugin."""
 
     order: int = 2
     elements: int = 8
@@ -50,8 +50,8 @@ def check_grads(f: Callable[..., Any], *xs: Any, order: int = 2, seed: int = 0) 
 
     `xs` are numbers, arrays, or tuples, lists and dicts of them; they are taken as float64. f may
     return the same (what is not floating point is ignored), and must be smooth within 2e-3
-    max(1, |x|) of xs. The message names the check, the order, the argument and the element, tells
-    both values, and ends with a program that fails again, on an input made as small as it gets.
+    max(1, |x|) of xs. The message names the check, the order, the argument, the element and both
+    values, and ends with a program that fails again, on an input made as small as it gets.
 
     >>> from autograd import exp, tanh
     >>> x = {"w": np.array([0.5, -1.0]), "b": 0.3}
@@ -124,12 +124,12 @@ class Point:
                  weight: float = 1.0, size: float = 0.0) -> None:
         self.f, self.rng, self.order = f, rng, order
         self.xs = [_read_only(x) for x in xs]
-        with _writing_told(order):
+        with _writing_reported(order):
             self.y, self.pull = vjp(f, *self.xs)
             self.c = _read_only(rng.uniform(0.5, 1.5, self.y.shape)
                                 * rng.choice([-1.0, 1.0], self.y.shape))
             self.gradients = self.pull(self.c)
-        # of a single number: the derivative itself is told, not that of a weighted sum
+        # of a single number the derivative itself is reported, not that of a weighted sum
         self.weight = weight * float(self.c.item()) if self.y.size == 1 else 1.0
         self.g = _flat(self.gradients)
         flat = _flat(self.xs)
@@ -224,7 +224,7 @@ def _read_only(x: Array) -> Array:
 
 
 @contextmanager
-def _writing_told(order: int) -> Iterator[None]:
+def _writing_reported(order: int) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
@@ -257,7 +257,7 @@ def check_differences(point: Point) -> None:
 
 
 def _raise_at_element(point: Point, v: Array, check: str) -> None:
-    """Halve the direction v for as long as a half of it is wrong too; tell about what is left."""
+    """Halve the direction v for as long as a half of it is wrong too; report what is left."""
     def wrong(chosen: Array) -> tuple[float, float, float]:
         part = np.zeros_like(v)
         part[chosen] = v[chosen]
@@ -312,7 +312,7 @@ def check_linear(point: Point) -> None:
 
 
 def check_complex_step(point: Point) -> None:
-    r"""Where f is analytic, $Jv = \mathrm{Im} f(x + ihv) / h$ exactly, with h = 1e-100.
+    r"""Where f is analytic, $Jv = \operatorname{Im} f(x + ihv) / h$ exactly, with h = 1e-100.
 
     Nothing cancels, so the tolerance is that of the rule's own rounding: errors show that
     differences cannot see. f counts as analytic here if it takes complex arrays and agrees with
@@ -338,7 +338,7 @@ def _imaginary(point: Point, shift: float) -> Array | None:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("error")  # of a complex number cast to a real one
             dy = np.imag(point.f(*inner)) / h
-    except Exception:  # whatever a function of real numbers does with complex ones
+    except Exception:  # a function of real numbers may do anything with complex ones
         return None
     return dy if dy.shape == point.y.shape and np.isfinite(dy).all() else None
 

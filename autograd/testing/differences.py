@@ -6,8 +6,8 @@ h and 2h, differ by about 15 times the truncation error of the finer one; the ot
 rounding, about $\epsilon S / h$ with S the size of the terms that were added up. At
 $h = \epsilon^{1/5}$ both are near 1e-12 for a function of natural scale. Where they are not,
 because a kink or a singularity is near, h is divided by 8, and the step with the smallest error is
-kept. The tolerance is the sum of the two errors, each with a margin: it follows the function, and
-nobody sets it.
+kept. The tolerance is the sum of the two errors, each with a margin: it follows the function and is
+not a setting.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EPS = float(np.finfo(float).eps)
 STEP = EPS**0.2  # 7e-4; the widest quotient reaches twice as far
 LEVELS = 10  # the last step is 5e-12
 _MARGIN = 100  # an op rounds more than once
-_CANCELLED = 1e-3  # a result of exactly 0 does not tell how large the terms were that cancelled
+_CANCELLED = 1e-3  # a result of exactly 0 hides how large the terms were that cancelled
 
 
 def rounding(size: Any) -> Any:
@@ -75,9 +75,9 @@ def noise(s: Callable[[float], Any], middle: Any) -> float:
     r"""Return how far values of s near s(0) are off a smooth curve: rounding that size hides.
 
     Fourth differences of values 1e-7 apart leave nothing of a smooth curve, and of independent
-    errors with deviation $\sigma$ they leave $\sqrt{70}\,\sigma$. If much is left, a thousandth of
-    the distance tells what it is: noise stays as it is, or the values are all the same, rounded to
-    one; a kink or a singularity becomes smaller.
+    errors with deviation d they leave $\sqrt{70}\,d$. If much is left, values at
+    a thousandth of the distance decide what it is: noise stays as it is, or the values are all the
+    same, rounded to one; a kink or a singularity becomes smaller.
 
     Source: Moré and Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33 (2011).
     """

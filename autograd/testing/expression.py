@@ -1,4 +1,4 @@
-"""Functions put together from ops at random: what one rule hands to the next is tested too."""
+"""Functions put together from ops at random: they test what one rule hands to the next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a failed check tells: which number is wrong, by which rule, and how to see it again."""
+"""The report of a failed check: which number is wrong, by which rule, and how to see it again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ORACLE = "its oracle"
 
 @dataclass
 class Subject:
-    """What is checked: f at the inputs, to what order, and the call that asks for it."""
+    """The subject of a check: f at the inputs, the order, and the call that asks for it."""
 
     f: Callable[..., Any]
     inputs: tuple[Any, ...]
@@ -60,12 +60,12 @@ class GradientError(AssertionError):
         if self.index is not None:
             where = "element" if self.argument is not None else "result's element"
             parts.append(f"{where} {self.index}" + ("" if self.x is None else f" = {self.x:.12g}"))
-        told = f"{', '.join(parts)}: {self._values()}"
+        summary = f"{', '.join(parts)}: {self._values()}"
         if self.subject is None:
-            return told
+            return summary
         rule = getattr(self.subject.f, "derivation", "")
         return "\n\n".join(part for part in (
-            f"{self.subject.name}: {told}", rule and "Its derivation:\n" + _indented(rule),
+            f"{self.subject.name}: {summary}", rule and "Its derivation:\n" + _indented(rule),
             "To see it again:\n" + _indented(program(self.subject, self.check == ORACLE))) if part)
 
     def _values(self) -> str:
@@ -80,10 +80,10 @@ class GradientError(AssertionError):
 
 
 def explained(subject: Subject, check: Callable[[Subject], None]) -> None:
-    """Run the check; what it raises tells of the subject, with its input made as small as it gets.
+    """Run the check; a failure names the subject, with its input made as small as it gets.
 
-    Inside a property test of Hypothesis, which makes inputs small itself, it is left as it is, but
-    raised from one line, so that Hypothesis takes several checks that fail for one failure.
+    Inside a property test of Hypothesis, which makes inputs small itself, the failure stays as it
+    is, but is raised from one line: so Hypothesis takes several checks that fail for one failure.
     """
     try:
         check(subject)
@@ -185,7 +185,7 @@ def program(subject: Subject, value_only: bool = False) -> str:
     """Return lines of Python that run the failing check again, or print the wrong value."""
     lines = ["import numpy as np"]
     lines += [] if value_only else [f"from autograd.testing import {subject.call}"]
-    origin, name = _origin(subject.f)
+    origin, name = _import_line(subject.f)
     call = [name]
     names = list(getattr(subject.f, "arrays", ())) or [f"x{i}" for i in range(99)]
     body = []
@@ -200,7 +200,7 @@ def program(subject: Subject, value_only: bool = False) -> str:
     return "\n".join([*lines, origin, "", *body, f"{subject.call}({', '.join(call)})"])
 
 
-def _origin(f: Any) -> tuple[str, str]:
+def _import_line(f: Any) -> tuple[str, str]:
     """Return the line that imports or explains f, and the name it then has."""
     if hasattr(f, "source"):
         return f.source(), "f"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, wraps
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -108,7 +107,7 @@ def drawn_test(f: Callable[..., Any], given: tuple[Any, ...], options: dict[str,
 
 
 def property_test(check: Callable[[Any], None], inputs: Any, f: Any) -> Callable[..., None]:
-    """Return a test that checks what is drawn, and tells of the simplest failure."""
+    """Return a test that checks what is drawn, and reports the simplest failure."""
     from hypothesis import HealthCheck, given, settings
 
     @settings(deadline=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False)
@@ -159,15 +158,21 @@ def check_op(op: Any, case: OpCase | None = None, *, inputs: Any = None,
         subject = Subject(op, *_as_inputs(drawn), _or_usual(order), oracle=oracle)
         explained(subject, check_subject)
 
-    if inputs is not None:
+    if inputs is None:
+        _check_at_found_inputs(check, op)
+    else:
         property_test(check, inputs, op)()
-        return
-    from .strategies import op_inputs  # tells what is missing where Hypothesis is
 
-    unsatisfiable = import_module("hypothesis.errors").Unsatisfiable
+
+def _check_at_found_inputs(check: Callable[[Any], None], op: Any) -> None:
+    from .inputs import op_inputs  # says so where Hypothesis is missing
+
+    test = property_test(check, op_inputs(op), op)
+    from hypothesis.errors import Unsatisfiable
+
     try:
-        property_test(check, op_inputs(op), op)()
-    except unsatisfiable:
+        test()
+    except Unsatisfiable:
         raise ValueError(f"check_op: found no arrays that {op!r} takes and where it is finite; "
                          f"pass inputs=, a strategy that draws its arguments") from None
 

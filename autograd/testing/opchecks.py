@@ -1,4 +1,4 @@
-"""What is asked of an op beyond right gradients: its values, its dtypes, what it keeps."""
+"""Checks of an op beyond right gradients: its values, its dtypes, what it records."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def check_forward(subject: Subject) -> None:
     plain = results(subject.f(*subject.inputs, **subject.options))
     lifted = results(subject.f(*on_tape(subject.inputs)[0], **subject.options))
     if not len(plain) == len(expected) == len(lifted):
-        raise _told(ORACLE, f"expected {len(expected)} results, got {len(plain)}")
+        raise _failed(ORACLE, f"expected {len(expected)} results, got {len(plain)}")
     for p, e, t in zip(plain, map(np.asarray, expected), lifted, strict=True):
         if (np.shape(p), np.asarray(p).dtype) != (e.shape, e.dtype):
-            raise _told(ORACLE, f"expected {e.dtype}{list(e.shape)}, "
+            raise _failed(ORACLE, f"expected {e.dtype}{list(e.shape)}, "
                         f"got {np.asarray(p).dtype}{list(np.shape(p))}")
         if not np.allclose(p, e, rtol=1e-12, atol=1e-12, equal_nan=True):
             error = np.nan_to_num(np.abs(np.subtract(p, e, dtype=float)), nan=np.inf)
@@ -32,7 +32,7 @@ def check_forward(subject: Subject) -> None:
             raise GradientError(ORACLE, index=index, expected=e[index], got=p[index],
                                 tolerance=1e-12 + 1e-12 * abs(float(e[index])))
         if not np.array_equal(p, values(t), equal_nan=e.dtype.kind == "f"):
-            raise _told("arrays and Tensors", "the same call gives another value with Tensors")
+            raise _failed("arrays and Tensors", "the same call gives another value with Tensors")
 
 
 def check_tape(subject: Subject) -> None:
@@ -41,13 +41,13 @@ def check_tape(subject: Subject) -> None:
     if isinstance(subject.f, Nondifferentiable):
         made = results(subject.f(*lifted, **subject.options))
         if any(isinstance(y, Tensor) for y in made):
-            raise _told("no record", "an op without derivative returns plain arrays")
+            raise _failed("no record", "an op without derivative returns plain arrays")
         return
     with no_grad():
         made = results(subject.f(*lifted, **subject.options))
     if any(isinstance(y, Tensor) and y.node is not None and not any(y is x for x in leaves)
            for y in made):
-        raise _told("no record", "inside no_grad() the result is recorded all the same")
+        raise _failed("no record", "inside no_grad() the result is recorded all the same")
 
 
 def check_dtype(subject: Subject) -> None:
@@ -66,7 +66,7 @@ def check_dtype(subject: Subject) -> None:
     for what, made in (("result", ys), ("gradient from its rule", inner), ("gradient", outer)):
         found = {str(x.dtype) for x in made if x is not None} - {"float32"}
         if found:
-            raise _told("dtype", f"of float32 arguments a {what} is {' and '.join(found)}")
+            raise _failed("dtype", f"of float32 arguments a {what} is {' and '.join(found)}")
     wide, leaves = on_tape(subject.inputs)
     with np.errstate(all="ignore"):
         ys = [y for y in results(subject.f(*wide, **subject.options))
@@ -102,7 +102,7 @@ def check_edge(subject: Subject, cotangent: Any, expected: Any) -> None:
 
 
 def results(y: Any) -> list[Any]:
-    """Return what an op has computed as a list: arrays, Tensors, or numbers and flags."""
+    """Return the results of an op as a list: arrays, Tensors, or numbers and flags."""
     if isinstance(y, dict):
         y = list(y.values())
     return [part for inner in y for part in results(inner)] if isinstance(y, (tuple, list)) else [y]
@@ -118,5 +118,5 @@ def on_tape(inputs: Any, dtype: Any = None) -> tuple[Any, list[Tensor]]:
     return rebuild(parts), [parts[i] for i in chosen]
 
 
-def _told(check: str, note: str) -> GradientError:
+def _failed(check: str, note: str) -> GradientError:
     return GradientError(check, note=note)

@@ -9,7 +9,6 @@ The same three are profiles of Hypothesis. Without the option nothing is importe
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 PROFILES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
@@ -35,22 +34,23 @@ def pytest_configure(config: Any) -> None:
 
 
 def pytest_report_header(config: Any) -> str | None:
-    """Tell which profile is in use."""
+    """Report which profile is in use."""
     name = config.getoption("--gradcheck-profile", None)
     return name and f"gradcheck: profile {name}"
 
 
 def load_profile(name: str) -> None:
     """Set how much gradient tests draw and check; without Hypothesis, how much they check."""
-    engine = import_module("autograd")
-    if getattr(engine, "__project__", None) != "tinygrad_llm":
+    import autograd
+
+    if getattr(autograd, "__project__", None) != "tinygrad_llm":
         raise ImportError(f"--gradcheck-profile: the package 'autograd' that Python imports, "
-                          f"{engine.__file__}, is another project's; install tinygrad_llm again in "
-                          f"an environment without it")
+                          f"{autograd.__file__}, is another project's; install tinygrad_llm "
+                          f"again in an environment without it")
     if name not in PROFILES:
         raise ValueError(f"unknown profile {name!r}, expected one of {sorted(PROFILES)}")
     drawing, checking = PROFILES[name]
-    vars(import_module("autograd.testing.check").effort).update(checking)
+    vars(autograd.testing.check.effort).update(checking)
     try:
         from hypothesis import HealthCheck, settings
     except ImportError:

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what ops take: arrays in every memory layout, shapes that broadcast.
+"""Hypothesis strategies for the inputs of ops: arrays in all layouts, shapes that broadcast.
 
 Numbers are at natural scale, because a factor is not missed where everything is near 1, and errors
 hide where it is small. Elements come from a drawn seed: shapes shrink, numbers stay generic, and a
@@ -10,6 +10,7 @@ failure's message has them rounded as far as it goes.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,12 +26,11 @@ except ImportError as error:
                       "pip install \"tinygrad_llm[test]\"") from error
 
 from ..primitive import Op, registry
-from ..tensor import values as _values
+from ..tensor import values
 from .expression import SMOOTH, Expression
 from .opcase import Inputs
 
-__all__ = ["arrays", "broadcastable_shapes", "expressions", "ill_scaled", "op_inputs", "shapes",
-           "spaced"]
+__all__ = ["arrays", "broadcastable_shapes", "expressions", "ill_scaled", "shapes", "spaced"]
 
 LAYOUTS = ("C", "wide", "F", "reversed", "inner")
 
@@ -48,7 +48,7 @@ def broadcastable_shapes(n: int, least: int = 0, dims: int = 3) -> st.SearchStra
 
 
 def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
-    """Return the same numbers in another memory layout: what ops must not care about.
+    """Return the same numbers in another memory layout, to which ops must be indifferent.
 
     "C" and "F" are contiguous, "wide" is every other column, "reversed" has negative strides,
     "inner" is the inside of a larger array, and "read-only" refuses to be written into.
@@ -105,7 +105,7 @@ def _draws(x: Any) -> bool:
     return isinstance(x, st.SearchStrategy)
 
 
-def values(shape: Any, low: float = -2.0, high: float = 2.0) -> st.SearchStrategy[np.ndarray]:
+def reals(shape: Any, low: float = -2.0, high: float = 2.0) -> st.SearchStrategy[np.ndarray]:
     """Arrays of float64 between low and high that may be written into."""
     return arrays(shape, low, high, layouts=LAYOUTS)
 
@@ -139,7 +139,7 @@ def pair(draw: Any, left: tuple[float, float] = (-2, 2),
          right: tuple[float, float] = (-2, 2)) -> Inputs:
     """Two arrays whose shapes broadcast together."""
     a, b = draw(broadcastable_shapes(2))
-    return (draw(values(a, *left)), draw(values(b, *right))), {}
+    return (draw(reals(a, *left)), draw(reals(b, *right))), {}
 
 
 @st.composite
@@ -149,27 +149,13 @@ def uneven_pair(draw: Any) -> Inputs:
     return (draw(spaced(a)), draw(spaced(b, offset=0.1))), {}
 
 
-anything = one(values(shapes()))
-positive = one(values(shapes(), 0.3, 3.0))
-
-
-def op_inputs(op: Op | str) -> st.SearchStrategy[Inputs]:
-    """Valid inputs `(args, options)` of an op: of the engine's own as their cases say.
-
-    For any other op, arrays that broadcast together, or square ones, or equal ones, positive or of
-    both signs, with all elements apart: where the op takes them and its value is finite.
-    """
-    from .cases import CASES
-
-    op = registry[op] if isinstance(op, str) else op
-    name = getattr(op, "name", None)
-    if name in CASES and registry.get(name) is op:
-        return CASES[name].inputs
-    return _generic(op)
+anything = one(reals(shapes()))
+positive = one(reals(shapes(), 0.3, 3.0))
 
 
 @st.composite
-def _generic(draw: Any, op: Any) -> Inputs:
+def generic_inputs(draw: Any, op: Any) -> Inputs:
+    """Arrays with all elements apart, which an op takes and for which its value is finite."""
     n = draw(st.integers(1, 3)) if getattr(op, "variadic", False) else _arity(op)
     side = draw(st.integers(1, 3))
     found = draw(st.one_of(broadcastable_shapes(n, least=1, dims=2), st.just(((side, side),) * n),
@@ -184,7 +170,7 @@ def _generic(draw: Any, op: Any) -> Inputs:
     try:
         with np.errstate(all="ignore"):
             y = op(*args)
-            finite = all(np.isfinite(_values(part)).all() for part in
+            finite = all(np.isfinite(values(part)).all() for part in
                          (y if isinstance(y, (list, tuple)) else [y]))
     except (TypeError, ValueError, IndexError):
         reject()
@@ -194,8 +180,6 @@ def _generic(draw: Any, op: Any) -> Inputs:
 def _arity(op: Any) -> int:
     if hasattr(op, "arrays"):
         return len(op.arrays) - len(op.array_defaults)
-    import inspect
-
     return sum(p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD
                for p in inspect.signature(op).parameters.values())
 
@@ -213,7 +197,7 @@ def expressions(draw: Any, ops: Sequence[Op | str] = SMOOTH, max_ops: int = 6) -
     known = [registry[op] if isinstance(op, str) else op for op in ops
              if not isinstance(op, str) or op in registry]
     found = draw(st.integers(1, 3).flatmap(lambda n: broadcastable_shapes(n, least=1, dims=2)))
-    made = Expression([draw(values(shape)) for shape in found])
+    made = Expression([draw(reals(shape)) for shape in found])
     newest_first = st.sampled_from([0, 0, 0, 1, 2])  # so that chains become long
     steps = st.tuples(st.sampled_from(known), newest_first, st.integers(0, 5),
                       st.sampled_from([None, 0, -1]))

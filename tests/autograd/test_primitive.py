@@ -1,8 +1,10 @@
-"""Ops of one's own, and what is said when they or their arguments are wrong."""
+"""Ops of one's own, and the errors where they or their arguments are wrong."""
 
 from __future__ import annotations
 
+import copy
 import functools
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -157,3 +159,26 @@ def test_signatures_that_cannot_be_ops_are_refused_at_once() -> None:
         op.vjp(lambda g, *, y: g, None)
     op.vjp(None)
     assert autograd.grad(lambda x: op(x, x) * x)(3.0) == 6
+
+
+def test_complex_results_are_refused() -> None:
+    with pytest.raises(TypeError, match="multiply: the result is complex.*not supported"):
+        Tensor(np.ones(2), requires_grad=True) * 1j
+
+
+def test_other_kinds_of_arrays_are_refused_or_made_plain() -> None:
+    x = Tensor(np.ones((2, 2)), requires_grad=True)
+    for other in (np.ma.masked_array(np.ones((2, 2)), False), np.ones((2, 2)).view(np.matrix)):
+        with pytest.raises(TypeError, match=r"rules of its own.*pass np\.asarray"):
+            x * other
+
+    class Mine(np.ndarray):
+        pass
+
+    (x * np.full((2, 2), 3.0).view(Mine)).sum().backward()
+    assert type(x.grad) is np.ndarray and (x.grad == 3).all()
+
+
+def test_ops_are_pickled_and_copied_by_name() -> None:
+    assert pickle.loads(pickle.dumps(autograd.tanh)) is autograd.tanh
+    assert copy.deepcopy(autograd.matmul) is autograd.matmul

@@ -11,14 +11,14 @@ from .. import __version__
 from ..host.errors import UserError
 from . import data, doctor, sample, tokenizer, train
 
-Fill = Callable[[argparse.ArgumentParser], None]
+AddArguments = Callable[[argparse.ArgumentParser], None]
 
-VERBS: dict[str, tuple[Fill, str]] = {  # what adds a verb's arguments, and its line in the help
-    "train": (train.fill, "train a model"),
-    "sample": (sample.fill, "let a trained model write"),
-    "data": (data.fill, "look at text, or make clean tokens of it"),
-    "tokenizer": (tokenizer.fill, "train, use, look at and convert tokenizers"),
-    "doctor": (doctor.fill, "tell what is installed and what is missing"),
+VERBS: dict[str, tuple[AddArguments, str]] = {  # and its line in the help
+    "train": (train.add_arguments, "train a model"),
+    "sample": (sample.add_arguments, "let a trained model write"),
+    "data": (data.add_arguments, "look at text, or make clean tokens of it"),
+    "tokenizer": (tokenizer.add_arguments, "train, use, look at and convert tokenizers"),
+    "doctor": (doctor.add_arguments, "say what is installed and what is missing"),
 }
 
 
@@ -45,18 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-class _Verb(argparse.ArgumentParser):
-    """A verb's parser. It gets its arguments when it is chosen, so that only then is imported
-    what they are made of."""
+class _VerbParser(argparse.ArgumentParser):
+    """A verb's parser. It gets its arguments when it is chosen, so that their imports wait."""
 
-    def __init__(self, fill: Fill | None = None, **options: Any) -> None:
+    def __init__(self, add_arguments: AddArguments | None = None, **options: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
-        self.fill = fill
+        self.add_arguments = add_arguments
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        if self.fill is not None:
-            self.fill(self)
-            self.fill = None
+        if self.add_arguments is not None:
+            self.add_arguments(self)
+            self.add_arguments = None
         return super().parse_known_args(args, namespace)
 
 
@@ -65,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="tinygrad-llm", description="Train a small GPT on your text and let it write.",
         epilog="Begin with 'tinygrad-llm train': four minutes on a laptop, and it writes plays.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=_Verb)
-    for name, (fill, help) in VERBS.items():
-        verbs.add_parser(name, fill=fill, help=help)
+    verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=_VerbParser)
+    for name, (add_arguments, help) in VERBS.items():
+        verbs.add_parser(name, add_arguments=add_arguments, help=help)
     return parser

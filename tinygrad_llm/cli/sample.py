@@ -8,7 +8,7 @@ from pathlib import Path
 from ..host.errors import UserError
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.description = "Write text with the model of a run."
     parser.epilog = "example: tinygrad-llm sample --run runs/tiny --prompt 'ROMEO:' -n 500"

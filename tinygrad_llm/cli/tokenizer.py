@@ -26,7 +26,7 @@ PICTURES = {**{code: 0x2400 + code for code in range(32) if chr(code) not in "\t
 IN_FOLDERS = {"gpt2": ("vocab.json", "merges.txt"), "bert": ("vocab.txt",)}  # formats' files
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verbs below this one."""
     parser.description = "Train, use, look at and convert tokenizers."
     parser.epilog = (
@@ -135,17 +135,17 @@ def _add_convert(verbs: Any) -> None:
     _add_tokenizer(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="PATH",
                         help="the file or folder to write")
-    parser.add_argument("--format", default="huggingface",
-                        metavar="huggingface|tiktoken|gpt2|bert|sentencepiece",
+    parser.add_argument("--format",
+                        metavar="huggingface|tiktoken|gpt2|bert|sentencepiece|characters",
                         help="its format: gpt2 and bert are folders, the others a file "
-                             "(huggingface: a tokenizer.json)")
+                             "(huggingface: a tokenizer.json; characters where each is a token)")
     parser.add_argument("--force", action="store_true", help="write over existing files")
 
 
 def _load(args: argparse.Namespace) -> Tokenizer:
     from ..text.formats import load_tokenizer
 
-    with _retold(_for_use):
+    with _naming_options(_options_of_use):
         return load_tokenizer(args.tokenizer, pattern=args.pattern)
 
 
@@ -159,7 +159,7 @@ def _text(args: argparse.Namespace) -> str:
             raise UserError(f"standard input is not UTF-8 text: byte 0x"
                             f"{error.object[error.start]:02x} at offset {error.start}; choose what "
                             f"to do with such bytes by --errors") from error
-    from ..text.cut.blocks import read_chunks
+    from ..text.characters.utf8_files import read_chunks
 
     return "".join(read_chunks(args.file, args.errors))
 
@@ -170,25 +170,25 @@ def _special(args: argparse.Namespace) -> Any:
 
 
 @contextmanager
-def _retold(in_options: Callable[[str], str]) -> Iterator[None]:
+def _naming_options(rewrite: Callable[[str], str]) -> Iterator[None]:
     """Let errors name the command's options where they name the arguments of a function."""
     try:
         yield
     except UserError as error:
-        raise UserError(in_options(str(error))) from error
+        raise UserError(rewrite(str(error))) from error
 
 
-def _for_use(told: str) -> str:
-    told = re.sub(r"\b(special|errors)=(?:\"(\w+)\"|\{(.*?)\})", r"--\1 \2\3", told)
-    told = told.replace('"ignore" or "backslashreplace"', "ignore or backslashreplace")
-    return told.replace("; pass --", "; give --").replace("pattern=", "--pattern")
+def _options_of_use(message: str) -> str:
+    message = re.sub(r"\b(special|errors)=(?:\"(\w+)\"|\{(.*?)\})", r"--\1 \2\3", message)
+    message = message.replace('"ignore" or "backslashreplace"', "ignore or backslashreplace")
+    return message.replace("; pass --", "; give --").replace("pattern=", "--pattern")
 
 
-def _for_training(told: str) -> str:
+def _options_of_training(message: str) -> str:
     """Training has no choice of what to do with bytes that are no UTF-8."""
-    told = re.sub(r"\b(vocab|min|limit)_(size|frequency|alphabet)\b", r"--\1-\2", told)
-    told = re.sub(r", or choose what to do with such bytes: errors=.*", "", told, flags=re.S)
-    return told.replace("; give --data ", "; give ")
+    message = re.sub(r"\b(vocab|min|limit)_(size|frequency|alphabet)\b", r"--\1-\2", message)
+    message = re.sub(r", or choose what to do with such bytes: errors=.*", "", message, flags=re.S)
+    return message.replace("; give --data ", "; give ")
 
 
 def train(args: argparse.Namespace) -> int:
@@ -201,7 +201,7 @@ def train(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.force:
         raise UserError(f"{args.out} exists; name another file, or give --force to replace it")
     kinds = {"bpe": _train_bpe, "wordpiece": _train_wordpiece, "unigram": _train_unigram}
-    with _retold(_for_training):
+    with _naming_options(_options_of_training):
         sources = [part for source in args.sources for part in text_sources(source)]
         tokenizer = kinds[args.kind](args, sources)
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -255,7 +255,7 @@ def encode(args: argparse.Namespace) -> int:
     """Print ids."""
     tokenizer = _load(args)
     template = True if args.template is None else args.template
-    with _retold(_for_use):
+    with _naming_options(_options_of_use):
         ids = tokenizer.encode(_text(args), special=_special(args), template=template)
     print(json.dumps(ids))
     return 0
@@ -284,13 +284,13 @@ def decode(args: argparse.Namespace) -> int:
 def show(args: argparse.Namespace) -> int:
     """Colour a text, and write the page."""
     from ..host.files import write_in_one_step
-    from ..text.show import coloured, page
+    from ..text.show import coloured, tokens_page
 
     if args.html and args.html.is_dir():
         raise UserError(f"--html {args.html} is a folder; name a file in it, such as "
                         f"{args.html / 'page.html'}")
     tokenizer = _load(args)
-    with _retold(_for_use):
+    with _naming_options(_options_of_use):
         text = _text(args)
         ids, offsets = tokenizer.encode_with_offsets(text, special=_special(args))
     print(coloured(text.translate(PICTURES), ids, offsets))
@@ -299,7 +299,7 @@ def show(args: argparse.Namespace) -> int:
           f"{size / max(len(ids), 1):.2f} bytes a token")
     if args.html:
         args.html.parent.mkdir(parents=True, exist_ok=True)
-        write_in_one_step(args.html, [page(tokenizer, text, ids, offsets).encode()])
+        write_in_one_step(args.html, [tokens_page(tokenizer, text, ids, offsets).encode()])
         print(f"wrote {args.html}; open it in a browser")
     return 0
 

@@ -12,9 +12,9 @@ from ..host.errors import UserError
 from ..host.machine import usable_cores
 
 
-def fill(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments: its own, and one for each field of TrainConfig."""
-    from ..train.config import PRESETS, TrainConfig, make_config
+    from ..train.config import OLD_NAMES, PRESETS, TrainConfig, make_config
 
     parser.description = ("Train a GPT on text. Its folder gets config.toml, metrics.jsonl, "
                           "tokenizer.json,\ncheckpoint/ and loss.png. Ctrl-C saves; --resume "
@@ -41,6 +41,8 @@ def fill(parser: argparse.ArgumentParser) -> None:
             f"--{f.name.replace('_', '-')}", dest=f"set_{f.name}", type=kinds[str(f.type)],
             metavar=metavars[str(f.type)],
             help=f"{f.metadata['help']} ({f.default})".replace("%", "%%"))
+    for old, new in OLD_NAMES.items():
+        settings.add_argument(f"--{old}", dest=f"set_{new}", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(verb=train)
 
 
@@ -62,7 +64,7 @@ def train(args: argparse.Namespace) -> int:
     given |= {name.removeprefix("set_"): value for name, value in vars(args).items()
               if name.startswith("set_") and value is not None}
     if args.resume:
-        make_config(given)  # an unknown setting is told before anything is opened
+        make_config(given)  # an unknown setting is reported before anything is opened
         folder = args.out or Path("runs") / given.get("preset", "tiny")
         run = resume_run(folder, given)
         print(f"resuming {folder} after step {run.step} of {run.config.steps}")

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..host.errors import UserError
-from ..host.files import write_in_one_step
+from ..host.files import sha256_of, write_in_one_step
 from ..text import CharTokenizer
 from ..text.tokenizer import Tokenizer
 from .batches.random_windows import split
-from .build.inspect import faults, is_built
+from .build.result import faults, is_built
 from .tokens.shards import ShardedTokens, holds_shards, open_shards
 from .tokens.token_file import open_tokens, write_tokens
 
-AnyTokenizer = CharTokenizer | Tokenizer
 Tokens = NDArray[Any] | ShardedTokens
 
 
@@ -35,7 +32,7 @@ class Prepared:
     """
 
     folder: Path
-    tokenizer: AnyTokenizer
+    tokenizer: Tokenizer
     train: Tokens
     validation: Tokens | None
 
@@ -59,7 +56,7 @@ def prepare(text: str, folder: str | Path, context: int) -> Prepared:
     context + 1 tokens in all; nothing is written then.
     """
     tokenizer = CharTokenizer.from_text(text)
-    ids = tokenizer.encode(text)
+    ids = tokenizer.encode_to_array(text)
     if len(ids) < context + 1:
         raise UserError(f"the text has {len(ids)} tokens, too few: one window of the context "
                         f"{context} and its targets need {context + 1}; give more text or a "
@@ -81,36 +78,29 @@ def open_prepared(folder: str | Path) -> Prepared:
     """Open a folder that `prepare` or a build has written. Raises UserError where it is damaged."""
     folder = Path(folder)
     if is_built(folder) and (found := faults(folder, thorough=False)):
-        raise UserError(f"{found[0]}; 'tinygrad-llm data check {folder}' tells all that is wrong")
+        raise UserError(f"{found[0]}; 'tinygrad-llm data check {folder}' lists all faults")
     tokenizer = open_tokenizer(folder / "tokenizer.json")
     if holds_shards(folder / "train"):
-        parts = [_open_shards(folder / part, tokenizer) for part in ("train", "val")
+        parts = [_open_part(folder / part, tokenizer) for part in ("train", "val")
                  if part == "train" or (folder / part).exists()]
         return Prepared(folder, tokenizer, parts[0], parts[1] if len(parts) > 1 else None)
     validation = open_tokens(folder / "val.bin") if (folder / "val.bin").exists() else None
     return Prepared(folder, tokenizer, open_tokens(folder / "train.bin"), validation)
 
 
-def open_tokenizer(path: str | Path) -> AnyTokenizer:
-    """Return the tokenizer in the file `path`, of characters or of any kind that `text` can load.
-
-    Raises UserError where the file is missing or is none.
-    """
+def open_tokenizer(path: str | Path) -> Tokenizer:
+    """Return the tokenizer in the file `path`; UserError where the file is missing or is none."""
     try:
-        about = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        about = {"type": "char"}  # whose loading says what is wrong
-    if isinstance(about, dict) and "model" in about:
         return Tokenizer.load(path)
-    return CharTokenizer.load(path)
+    except UserError as error:
+        raise UserError(f"{error}; or prepare the data again") from error
 
 
-def _open_shards(folder: Path, tokenizer: AnyTokenizer) -> ShardedTokens:
+def _open_part(folder: Path, tokenizer: Tokenizer) -> ShardedTokens:
     """Open shards once it is sure that their ids are the tokenizer's."""
     tokens = open_shards(folder)
     path = folder.parent / "tokenizer.json"
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if tokens.settings.tokenizer_sha256 not in (None, digest):
+    if tokens.settings.tokenizer_sha256 not in (None, sha256_of(path)):
         raise UserError(f"{path} is not the tokenizer that {folder} was written with; put that one "
                         "there, or build the data again")
     if tokens.vocab_size != tokenizer.vocab_size:

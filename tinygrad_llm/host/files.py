@@ -1,7 +1,8 @@
-"""Files that are never half-written."""
+"""Files that are never half-written, and the digest of a file."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,6 +27,12 @@ def write_in_one_step(path: str | Path, parts: Iterable[bytes | memoryview]) -> 
     finally:
         temporary.unlink(missing_ok=True)
     flush_folder(path.parent)
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flush_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `tinygrad-llm doctor` tells: enough to answer most questions about a setup."""
+"""The report of `tinygrad-llm doctor`: enough to answer most questions about a setup."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 import autograd
 
 from .. import __version__
 from .machine import THREADS_VARIABLE, keep_freed_memory, usable_cores
-from .own_engine import is_ours
+from .own_engine import engine_is_ours
 from .threads import check_threads
 
 _OPTIONAL = {  # the name to install it by, and the extra that does
@@ -24,11 +25,12 @@ _OPTIONAL = {  # the name to install it by, and the extra that does
     "pytest": "test", "hypothesis": "test"}
 
 
-def report() -> str:
+def describe_setup() -> str:
     """Return the report, one finding a line."""
     rows = [
         ("tinygrad_llm", f"{__version__} in {Path(__file__).parent}"),
-        ("autograd", f"{'ours' if is_ours() else 'ANOTHER PROJECT'}, in {autograd.__file__}"),
+        ("autograd", ("ours" if engine_is_ours() else "ANOTHER PROJECT")
+         + f", in {autograd.__file__}"),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
         *((name, _version(name)) for name in ("numpy", "regex", "safetensors", "tqdm")),
         ("BLAS", _blas()),
@@ -56,7 +58,7 @@ def _threads() -> str:
     except ValueError as error:
         return str(error)
     if not _blas_info():
-        return "training uses 1 thread, as BLAS cannot be told to use one for each"
+        return "training uses 1 thread, as BLAS cannot be held to one for each"
     set_by = f", set by {THREADS_VARIABLE}" if os.environ.get(THREADS_VARIABLE) else ""
     return f"training uses {threads} thread{'s' * (threads > 1)}{set_by}"
 
@@ -65,12 +67,10 @@ def _freed_memory() -> str:
     library, version = platform.libc_ver()
     if keep_freed_memory():
         return f"{library} {version} keeps it for the next array"
-    return "goes back to the system after each step: glibc alone can be told to keep it"
+    return "goes back to the system after each step: only glibc can be made to keep it"
 
 
 def _blas_info() -> list[dict[str, Any]]:
-    from threadpoolctl import threadpool_info
-
     np.dot(np.ones((2, 2)), np.ones((2, 2)))  # so that the library is loaded
     return [info for info in threadpool_info() if info["user_api"] == "blas"]
 

@@ -1,4 +1,4 @@
-"""What this machine offers: its cores, and a C library that can be told to keep freed memory."""
+"""The machine: its cores, and a C library that can be made to keep freed memory."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pathlib import Path
 
 THREADS_VARIABLE = "TINYGRAD_LLM_THREADS"
 
-_GROUPS = Path("/sys/fs/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def usable_cores() -> int:
     """Return the number of cores that this process may use: its affinity and its container's."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota = _quota()
+    quota = _container_cores()
     return max(1, min(cores or 1, math.ceil(quota))) if quota > 0 else cores or 1
 
 
-def _quota() -> float:
+def _container_cores() -> float:
     """Return how many cores' time the container has, 0 where it has no limit or is none."""
     for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):  # versions 2, 1
         try:
-            quota, period = " ".join((_GROUPS / name).read_text() for name in names).split()
+            quota, period = " ".join((_CGROUPS / name).read_text() for name in names).split()
             return max(0.0, int(quota) / int(period))  # version 1 has -1 for no limit
         except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max" for no limit
             continue
@@ -34,7 +34,7 @@ def _quota() -> float:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Have the C library keep freed memory for the next array; return whether it could be told.
+    """Have the C library keep freed memory for the next array; return whether it does.
 
     A training step allocates and frees the same sizes again and again. glibc gives every block over
     128 KiB back to the system and asks for it anew, and the system hands out pages one fault at a

@@ -1,4 +1,4 @@
-"""Is the `autograd` that Python imports ours? Another package on PyPI has the same import name."""
+"""The check that the imported `autograd` is ours: another package on PyPI has the same name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import autograd
 PROJECT = "tinygrad_llm"
 
 
-def is_ours() -> bool:
+def engine_is_ours() -> bool:
     """Whether the imported `autograd` is the engine that belongs to this package."""
     return getattr(autograd, "__project__", None) == PROJECT
 
@@ -19,7 +19,7 @@ def check_engine() -> None:
 
     From the command line the sentence alone is printed, and the process ends with exit code 2.
     """
-    if is_ours():
+    if engine_is_ours():
         return
     sentence = (
         f"tinygrad_llm stands on its own package named 'autograd', but the one that Python "

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-_one_at_a_time = threading.Lock()  # what __main__ names is the same for all threads
+_MAIN_LOCK = threading.Lock()  # what __main__ names is the same for all threads
 
 
 class Processes(ProcessPoolExecutor):
@@ -35,7 +35,7 @@ class Processes(ProcessPoolExecutor):
                  ) -> None:
         ways = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
-        super().__init__(workers, context, _begin, (begin, args))
+        super().__init__(workers, context, _begin_process, (begin, args))
 
     def submit(self, function: Callable[..., T], /, *args: Any, **keywords: Any) -> Future[T]:
         """Have function(*args, **keywords) called by a process."""
@@ -62,7 +62,7 @@ def _main_left_out() -> Iterator[None]:
     """Keep processes that start meanwhile from importing the caller's script as their own."""
     main = sys.modules["__main__"]
     names = ("__file__", "__spec__")
-    with _one_at_a_time:
+    with _MAIN_LOCK:
         kept: dict[str, Any] = {name: vars(main).pop(name) for name in names if name in vars(main)}
         main.__spec__ = None  # where spawn.get_preparation_data looks first, then at __file__
         try:
@@ -84,7 +84,7 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
 
 
-def _begin(begin: Callable[..., object] | None, args: tuple[Any, ...]) -> None:
+def _begin_process(begin: Callable[..., object] | None, args: tuple[Any, ...]) -> None:
     """Begin a process: leave Ctrl-C to its parent, and do not outlive that."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -101,7 +101,7 @@ def _end_with_parent() -> None:
 
 def needs_main(value: Any) -> bool:
     """Whether `value` cannot be sent to Processes: a class or function in it is the script's."""
-    finder = _Finder(io.BytesIO())
+    finder = _MainFinder(io.BytesIO())
     try:
         finder.dump(value)
     except (pickle.PicklingError, AttributeError, TypeError):  # lambdas, open files
@@ -109,7 +109,7 @@ def needs_main(value: Any) -> bool:
     return finder.found
 
 
-class _Finder(pickle.Pickler):
+class _MainFinder(pickle.Pickler):
     """Looks for classes and functions of the caller's script."""
 
     found = False

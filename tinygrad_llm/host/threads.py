@@ -1,7 +1,7 @@
 """Work on several cores, with results whose bits do not depend on how many there were.
 
     with workers(threads):                  # BLAS is held to one thread each
-        each(count, body)                   # body(0), body(1), ... on whoever is free
+        each(count, body)                   # body(0), body(1), ... on the next free thread
         over_rows(body, x)                  # body(slice), over blocks of rows that fit a cache
         matmul(a, b)                        # a product in blocks
 
@@ -19,22 +19,20 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
-from functools import cache
 from itertools import count as counter
 from typing import Any, TypeVar
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from autograd import namespace
 from autograd.backend import Array
 from autograd.tensor import STATE
 
+from .blas import loaded_blas, warn_of_free_blas
 from .errors import UserError
 from .machine import THREADS_VARIABLE, keep_freed_memory, usable_cores
 
@@ -48,10 +46,10 @@ _TERM_BYTES = 1 << 22  # of a product that is added to something larger, at a ti
 
 
 class _Local(threading.local):
-    """What this thread is about."""
+    """The state of one thread."""
 
     pool: Pool | None = None
-    """Of the innermost block that it has opened; blocks that are closed are skipped by `_pool`."""
+    """Of the innermost block that it has opened; `_current_pool` skips blocks that are closed."""
     in_piece = False
 
 
@@ -64,19 +62,20 @@ class Pool:
     def __init__(self, threads: int, outer: Pool | None) -> None:
         self.threads, self.outer, self.closed = threads, outer, False
         self.process = os.getpid()
-        self.helpers = ThreadPoolExecutor(threads - 1, "worker", _begin) if threads > 1 else None
+        self.helpers = (ThreadPoolExecutor(threads - 1, "worker", _begin_thread)
+                        if threads > 1 else None)
 
     def each(self, count: int, body: Callable[[int], T]) -> list[T]:
-        """Return [body(0), body(1), ...]; whoever is free takes the next.
+        """Return [body(0), body(1), ...]; the next free thread takes the next piece.
 
         The first piece that fails is raised, an interrupt before any. None is begun after that, and
         those under way are waited for.
         """
         results: list[Any] = [None] * count
         failed: list[tuple[bool, int, BaseException]] = []
-        turns, switches = counter(), dict(vars(STATE))
+        turns = counter()
 
-        def work() -> None:
+        def take_pieces() -> None:
             while not failed and (i := next(turns)) < count:
                 try:
                     results[i] = body(i)
@@ -85,23 +84,26 @@ class Pool:
 
         jobs: list[Future[None]] = []
         try:
-            if self.helpers is not None and self.process == os.getpid():  # a fork has no threads
-                for _ in range(min(self.threads, count) - 1):
-                    jobs.append(self.helpers.submit(copy_context().run, _help, work, switches))
+            self._call_helpers(min(self.threads, count) - 1, take_pieces, jobs)
             _LOCAL.in_piece = True
-            work()
-            _wait(jobs)
+            take_pieces()
+            _wait_for(jobs)
         except BaseException as error:  # interrupted between two pieces, or while it waited
             failed.append((False, -1, error))
-            _wait(jobs)
+            _wait_for(jobs)
         finally:
             _LOCAL.in_piece = False
-        try:
-            if failed:
-                raise min(failed)[2]
-            return results
-        finally:
-            failed.clear()  # the error's frames refer to the list: no circle
+        _raise_first(failed)
+        return results
+
+    def _call_helpers(self, number: int, take_pieces: Callable[[], None],
+                      jobs: list[Future[None]]) -> None:
+        """Have helpers take pieces; each job is noted at once, as an interrupt may come next."""
+        if self.helpers is None or self.process != os.getpid():  # a fork has no threads
+            return
+        switches = dict(vars(STATE))
+        for _ in range(number):
+            jobs.append(self.helpers.submit(copy_context().run, _help, take_pieces, switches))
 
     def close(self) -> None:
         """End the threads."""
@@ -110,28 +112,37 @@ class Pool:
             self.helpers.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin() -> None:
+def _begin_thread() -> None:
     """Begin a helping thread."""
     _LOCAL.in_piece = True
-    _blas().hold()
+    loaded_blas().hold()
 
 
-def _help(work: Callable[[], None], switches: dict[str, Any]) -> None:
-    """Work as the caller would, whose autograd switches are given."""
+def _help(take_pieces: Callable[[], None], switches: dict[str, Any]) -> None:
+    """Take pieces as the caller does, whose autograd switches are given."""
     vars(STATE).update(switches)
     try:
-        work()
+        take_pieces()
     finally:
         vars(STATE).clear()
 
 
-def _wait(jobs: list[Future[None]]) -> None:
+def _raise_first(failed: list[tuple[bool, int, BaseException]]) -> None:
+    """Raise the error of the first piece that failed, if any; the order puts interrupts first."""
+    try:
+        if failed:
+            raise min(failed)[2]
+    finally:
+        failed.clear()  # the error's frames refer to the list: no circle
+
+
+def _wait_for(jobs: list[Future[None]]) -> None:
     for job in jobs:
         if not job.cancel():  # where all is done before it began, it need not begin
             job.result()
 
 
-def _pool() -> Pool | None:
+def _current_pool() -> Pool | None:
     """Return the pool that is to be used here, if any."""
     if _LOCAL.in_piece:
         return None
@@ -145,8 +156,8 @@ def workers(threads: int | None = None) -> Iterator[int]:
     """Inside the block, the current thread's work is spread over `threads` cores.
 
     Without a number: TINYGRAD_LLM_THREADS, or all cores that this process may use. Gives the
-    number. BLAS is held to one thread meanwhile, and then set as it was before; where it is one
-    that cannot be held, which is told once, everything runs on one thread and BLAS uses its own.
+    number. BLAS is held to one thread meanwhile, and then set as it was before. Where it cannot be
+    held, a warning says so once, everything runs on one thread and BLAS uses its own.
     Leaving the block, also by an exception, ends the threads. A process that is forked inside the
     block goes on with one thread, and a block that is opened in a piece has one. Raises ValueError
     for a number below 1.
@@ -156,9 +167,9 @@ def workers(threads: int | None = None) -> Iterator[int]:
         yield 1
         return
     keep_freed_memory()
-    with _blas().held() as held:
+    with loaded_blas().held() as held:
         if not held:
-            _tell_free_blas()
+            warn_of_free_blas()
         pool = _LOCAL.pool = Pool(threads if held else 1, _LOCAL.pool)
         try:
             yield pool.threads
@@ -182,89 +193,27 @@ def check_threads(threads: int | None) -> int:
                f"{usable_cores()} cores")
 
 
-class _Blas:
-    """The BLAS, held to one thread as long as a block is open in any thread of the process."""
-
-    def __init__(self) -> None:
-        np.dot(np.ones((2, 2)), np.ones((2, 2)))  # so that the library is loaded
-        self.controller = ThreadpoolController().select(user_api="blas")
-        self.lock = threading.Lock()
-        self.blocks = 0
-        self.before: list[int] = []
-
-    def hold(self) -> bool:
-        """Hold BLAS, of which some count for each thread apart; return whether that is possible."""
-        found = self.controller.lib_controllers
-        for library in found:
-            if library.num_threads != 1:
-                library.set_num_threads(1)
-        return bool(found) and all(library.num_threads == 1 for library in found)
-
-    @contextmanager
-    def held(self) -> Iterator[bool]:
-        """Hold BLAS inside the block; the last block that is left sets it as it was."""
-        with self.lock:
-            if not self.blocks:
-                self.before = [library.num_threads for library in self.controller.lib_controllers]
-            self.blocks += 1
-            held = self.hold()
-            self.disclaim()
-        try:
-            yield held
-        finally:
-            with self.lock:
-                self.blocks -= 1
-                if not self.blocks:
-                    for library, number in zip(self.controller.lib_controllers, self.before,
-                                               strict=True):
-                        library.set_num_threads(number)
-                    self.disclaim()
-
-    def disclaim(self) -> None:
-        """Let other threads set the number, too.
-
-        To threadpoolctl from 3.7 on, OpenBLAS belongs to the thread that first set its number,
-        until that leaves a block of its `limit`: what others set is ignored, and so would be the
-        last block's restoring where another thread opened the first. This one limits nothing.
-        """
-        with self.controller.limit(limits=None):
-            pass
-
-
-@cache
-def _blas() -> _Blas:
-    return _Blas()
-
-
-@cache
-def _tell_free_blas() -> None:
-    warnings.warn("BLAS cannot be held to one thread (threadpoolctl does not know it, or another "
-                  "thread has limited it): using one thread, and BLAS its own", RuntimeWarning,
-                  stacklevel=4)
-
-
 def each(count: int, body: Callable[[int], T]) -> list[T]:
     """Return [body(0), ..., body(count - 1)], computed on all workers.
 
     Where one raises, the others end what they have begun, and the first error is raised.
     """
-    pool = _pool() if count > 1 else None
+    pool = _current_pool() if count > 1 else None
     return [body(i) for i in range(count)] if pool is None else pool.each(count, body)
 
 
-def over_rows(body: Callable[[slice], T], x: Array, work: int = 1) -> list[T]:
+def over_rows(body: Callable[[slice], T], x: Array, cost: int = 1) -> list[T]:
     """Return `body(rows)` for blocks of rows of x that together are all of them.
 
-    x of shape (N, ...) tells how long a row is: a block of it fits a core's cache. `work` tells how
-    many times as much is done with a row as in a few passes over it. On a GPU, which has no use for
-    blocks, there is one.
+    x, of shape (N, ...), gives the length of a row; a block of rows fits a core's cache. `cost` is
+    the work for a row, 1 for a few passes over it. On a GPU, there is one block.
     """
     size = len(x)
     if type(x) is not np.ndarray or x.nbytes <= BLOCK_BYTES:
         return [body(slice(0, size))]
     step = max(1, BLOCK_BYTES * size // x.nbytes)
     blocks = [slice(i, min(i + step, size)) for i in range(0, size, step)]
-    if x.nbytes * work < _WORTH_HANDING_OUT:
+    if x.nbytes * cost < _WORTH_HANDING_OUT:
         return [body(rows) for rows in blocks]
     return each(len(blocks), lambda i: body(blocks[i]))
 
@@ -282,7 +231,7 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     if out is not None and out.shape != (rows, columns):
         raise ValueError(f"matmul: expected out of shape {(rows, columns)}, got {out.shape}")
     xp = namespace(a, b)
-    if xp is not np or rows * inner * columns < _WORTH_A_SPLIT or _pool() is None:
+    if xp is not np or rows * inner * columns < _WORTH_A_SPLIT or _current_pool() is None:
         return xp.matmul(a, b, out=out)
     y = np.empty((rows, columns), np.result_type(a, b)) if out is None else out
     length, count = max(rows, columns), 16  # a power of 2: pieces come out even on as many threads
@@ -300,7 +249,7 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     return y
 
 
-def put_product(a: Array, b: Array, total: Array, add: bool) -> None:
+def write_product(a: Array, b: Array, total: Array, add: bool) -> None:
     """Set `total` to the product of two matrices, or add it there.
 
     Both go by the same blocks of rows: a product has other bits when it is cut otherwise.

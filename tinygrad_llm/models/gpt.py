@@ -96,6 +96,10 @@ class GPT:
         """Return the logits (B, T, V) of the token that follows each position."""
         return linear(self.hidden(ids, key, cache), self.head)
 
+    def cache(self) -> Cache:
+        """Return an empty cache for `hidden`, with room for the context."""
+        return Cache(self.config.layers, self.config.context)
+
     def loss(self, ids: Any, targets: Any, key: int | None = None) -> Tensor:
         """Return the mean cross-entropy of `targets` (B, T), in nats a token."""
         x = self.hidden(ids, key)

@@ -4,6 +4,7 @@ from .attention import CausalSelfAttention
 from .cache import Cache, LayerCache
 from .layers import MLP, Embedding, LayerNorm, Linear, drop, subkey
 from .parameters import load_parameters, parameters, with_parameters
+from .replace import replace
 
 __all__ = ["MLP", "Cache", "CausalSelfAttention", "Embedding", "LayerCache", "LayerNorm", "Linear",
-           "drop", "load_parameters", "parameters", "subkey", "with_parameters"]
+           "drop", "load_parameters", "parameters", "replace", "subkey", "with_parameters"]

@@ -29,6 +29,17 @@ def parameters(model: Any) -> dict[str, Tensor]:
 _SKIPPED = (str, bytes, type, types.ModuleType, types.FunctionType, types.MethodType)
 
 
+def children(thing: Any) -> list[tuple[Any, Any]]:
+    """Return what stands in an object, a list, a tuple or a dictionary, each with its key."""
+    if isinstance(thing, (*_SKIPPED, Tensor)):
+        return []
+    if isinstance(thing, Mapping):
+        return list(thing.items())
+    if isinstance(thing, (list, tuple)):
+        return list(enumerate(thing))
+    return list(vars(thing).items()) if hasattr(thing, "__dict__") else []
+
+
 def _walk(thing: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
     if isinstance(thing, _SKIPPED) or id(thing) in seen:
         return
@@ -37,15 +48,8 @@ def _walk(thing: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Tensor]]
         if thing.requires_grad:
             yield name, thing
         return
-    if isinstance(thing, Mapping):
-        items = list(thing.items())
-    elif isinstance(thing, (list, tuple)):
-        items = list(enumerate(thing))
-    elif hasattr(thing, "__dict__"):
-        items = list(vars(thing).items())
-    else:
-        return
-    seen.add(id(thing))
+    if items := children(thing):
+        seen.add(id(thing))
     for key, value in items:
         yield from _walk(value, f"{name}.{key}" if name else str(key), seen)
 

@@ -1,5 +1,6 @@
-"""Drawing text from a model."""
+"""From logits to text."""
 
-from .generate import Sampling, generate
+from . import gpt_writer as _gpt_writer  # noqa: F401, enters the twin
+from .generate import Sampling, Writer, generate
 
-__all__ = ["Sampling", "generate"]
+__all__ = ["Sampling", "Writer", "generate"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from operator import index
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +14,6 @@ from autograd import namespace, no_grad
 from autograd.backend import Array
 
 from ..host.errors import UserError
-from ..models import GPT
-from .decode import Decoder, can_decode
 from .logits import draw, keep_top_k, keep_top_p, scale_by_temperature
 
 
@@ -46,7 +45,42 @@ class Sampling:
         return draw(logits, rng)
 
 
-def generate(model: GPT, prompt: Sequence[int] | Array, count: int, sampling: Sampling,
+class Writer:
+    """A text that grows: the logits of the token that follows it, by the model's own call.
+
+    With its cache, a new token costs one position; without, all of them. The writer belongs to the
+    model's weights as they are now: make another one after they have changed.
+    """
+
+    def __init__(self, model: Any, cached: bool = True) -> None:
+        self.model, self.cached = model, cached
+        self.cache = model.cache() if cached else None
+
+    @property
+    def length(self) -> int:
+        """The number of tokens whose keys and values are kept."""
+        return 0 if self.cache is None else self.cache.length
+
+    def begin(self, ids: Sequence[int]) -> Array:
+        """Forget what was before; return the logits (V,) of the token that follows `ids`."""
+        self.cache = self.model.cache() if self.cached else None
+        return self._extend(ids)
+
+    def step(self, token: int) -> Array:
+        """Return the logits (V,) of the token that follows the text so far and `token`."""
+        return self._extend([token])
+
+    def _extend(self, ids: Sequence[int]) -> Array:
+        xp = namespace(self.model.head.data)
+        with no_grad():
+            return self.model.next_logits(xp.asarray([[*ids]]), cache=self.cache).data[0]
+
+
+writers: list[Callable[[Any], Any | None]] = []
+"""Faster twins of `Writer`: each a function that returns one for a model that it knows, or None."""
+
+
+def generate(model: Any, prompt: Sequence[int] | Array, count: int, sampling: Sampling,
              rng: np.random.Generator, *, cache: bool = True) -> Iterator[int]:
     """Return an iterator over `count` tokens that follow the prompt.
 
@@ -55,9 +89,9 @@ def generate(model: GPT, prompt: Sequence[int] | Array, count: int, sampling: Sa
     is added. Were it one token at a time, all others would move to another position each time,
     and nothing of what was computed for them could be used again.
 
-    With `cache`, the keys and values of earlier tokens are kept; see `decode`. The text is the same
-    without, up to a choice between tokens whose logits differ in the last digits only. A model
-    that `can_decode` does not know goes without. Weights must not change before the last token.
+    With `cache`, the keys and values of earlier tokens are kept; see `nn.cache`. The text is the
+    same without, up to a choice between tokens whose logits differ in the last digits only.
+    Weights must not change before the last token.
 
     Raises ValueError for an empty prompt and a negative count, TypeError for ids that are not
     integers, IndexError for those that the model does not have; and, while it writes, UserError
@@ -71,33 +105,25 @@ def generate(model: GPT, prompt: Sequence[int] | Array, count: int, sampling: Sa
                          f"{min(ids)} to {max(ids)}; was the prompt encoded by another tokenizer?")
     if count < 0:
         raise ValueError(f"generate: count must be at least 0, got {count}")
-    return _write(model, ids[-model.config.context :], count, sampling, rng, cache)
+    twins = (make(model) for make in writers) if cache else iter(())
+    writer = next((twin for twin in twins if twin is not None), None) or Writer(model, cache)
+    return _write(writer, ids, model.config.context, count, sampling, rng)
 
 
-def _write(model: GPT, window: list[int], count: int, sampling: Sampling,
-           rng: np.random.Generator, cache: bool) -> Iterator[int]:
-    context = model.config.context
-    decoder = Decoder(model) if cache and can_decode(model) else None
+def _write(writer: Any, ids: list[int], context: int, count: int, sampling: Sampling,
+           rng: np.random.Generator) -> Iterator[int]:
+    window = ids[-context:]
     for _ in range(count):
-        if decoder is None:
-            logits = _next_logits(model, window)
-        elif decoder.length + 1 == len(window):  # it has seen all but the last
-            logits = decoder.step(window[-1])
+        if writer.length + 1 == len(window):  # it has seen all but the last
+            logits = writer.step(window[-1])
         else:  # the prompt, or what is left of a window that was full
-            logits = decoder.begin(window)
+            logits = writer.begin(window)
         _check(logits)
         token = sampling.choose(logits, rng)
         yield token
         if len(window) == context:
             del window[: (context + 1) // 2]
         window.append(token)
-
-
-def _next_logits(model: GPT, window: list[int]) -> Array:
-    """Return the logits (V,) of the token after the window, by the definition."""
-    xp = namespace(model.head.data)
-    with no_grad():
-        return model.next_logits(xp.asarray([window])).data[0]
 
 
 def _check(logits: Array) -> None:

@@ -1,8 +1,8 @@
 """Text to numbers and back."""
 
 from .algorithms.bpe import BPE
-from .algorithms.characters import CharTokenizer
 from .batch import encode_batch, encode_file
+from .char_tokenizer import CharTokenizer
 from .formats import load_tokenizer, save_tokenizer
 from .special import AddedToken, AddedTokens
 from .tokenizer import Tokenizer

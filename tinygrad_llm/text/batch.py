@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ..host.errors import UserError
 from ..host.machine import usable_cores
 from ..host.processes import Processes, needs_main
-from .cut.blocks import SAFE, blocks, read_chunks
+from .characters.utf8_files import read_chunks
+from .cut.blocks import SAFE_CUT, blocks_of_chunks
 from .cut.boundaries import is_known
 from .special import Special
 from .tokenizer import Tokenizer
@@ -32,8 +33,8 @@ def encode_batch(tokenizer: Tokenizer, texts: Iterable[str], *, special: Special
     """Return `tokenizer.encode` of each text, in order.
 
     workers: processes to use; by default all cores where the texts are long enough to pay for
-    starting them, else none; none where the tokenizer has parts that the caller's script
-    defines, which they would not know. Raises UserError as `encode` does, naming the text by its
+    starting them, else none. A tokenizer with parts that the caller's script defines uses none:
+    they would not know these parts. Raises UserError as `encode` does, naming the text by its
     number.
     """
     texts = list(texts)
@@ -44,9 +45,9 @@ def encode_batch(tokenizer: Tokenizer, texts: Iterable[str], *, special: Special
     groups = list(_groups(texts))
     if min(workers, len(groups)) <= 1 or needs_main(tokenizer):
         return [ids.tolist() for first, group in groups
-                for ids in _encoded(tokenizer, first, group, special, template)]
-    with Processes(workers, _start, tokenizer) as pool:
-        found = pool.map(_encoded_there, *zip(
+                for ids in _encode_group(tokenizer, first, group, special, template)]
+    with Processes(workers, _start_worker, tokenizer) as pool:
+        found = pool.map(_encode_group_in_worker, *zip(
             *((first, group, special, template) for first, group in groups), strict=True))
         return [ids.tolist() for group_ids in found for ids in group_ids]
 
@@ -63,7 +64,7 @@ def _groups(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
         yield first, list(texts[first:])
 
 
-def _encoded(tokenizer: Tokenizer, first: int, texts: Sequence[str], special: Special,
+def _encode_group(tokenizer: Tokenizer, first: int, texts: Sequence[str], special: Special,
              template: bool) -> list[NDArray[np.int32]]:
     found = []
     for i, text in enumerate(texts):
@@ -74,14 +75,14 @@ def _encoded(tokenizer: Tokenizer, first: int, texts: Sequence[str], special: Sp
     return found
 
 
-def _start(tokenizer: Tokenizer) -> None:
+def _start_worker(tokenizer: Tokenizer) -> None:
     global _tokenizer
     _tokenizer = tokenizer
 
 
-def _encoded_there(first: int, texts: Sequence[str], special: Special, template: bool
+def _encode_group_in_worker(first: int, texts: Sequence[str], special: Special, template: bool
                    ) -> list[NDArray[np.int32]]:
-    return _encoded(_tokenizer, first, texts, special, template)
+    return _encode_group(_tokenizer, first, texts, special, template)
 
 
 def encode_file(tokenizer: Tokenizer, path: str | Path, *, special: Special = "refuse",
@@ -90,20 +91,20 @@ def encode_file(tokenizer: Tokenizer, path: str | Path, *, special: Special = "r
 
     Where the tokenizer cuts text by one of the known patterns, and changes none of it before, parts
     are blocks of about 64,000 characters and memory does not grow with the file. Any other
-    tokenizer may look at the text as a whole, and gets it as a whole.
+    tokenizer may need the whole text, and gets it.
 
-    errors: what to do with bytes that are no UTF-8, "strict", "replace", "ignore" or
+    errors: the policy for bytes that are no UTF-8, "strict", "replace", "ignore" or
     "backslashreplace". Raises UserError as `encode` and `read_chunks` do.
     """
     chunks = read_chunks(path, errors)
-    for block in blocks(chunks) if _can_be_cut(tokenizer) else ["".join(chunks)]:
+    for block in blocks_of_chunks(chunks) if _can_be_cut(tokenizer) else ["".join(chunks)]:
         yield tokenizer.encode_to_array(block, special=special)
 
 
 def _can_be_cut(tokenizer: Tokenizer) -> bool:
-    """Whether the ids of blocks, cut at safe places, are those of the whole text."""
+    """Return whether the ids of blocks, cut at safe places, are those of the whole text."""
     pattern = tokenizer.pattern
     if pattern is None or not is_known(pattern) or tokenizer.normalizer is not None:
         return False
-    return not any(SAFE.search(token.content) or token.single_word or token.lstrip or token.rstrip
-                   for token in tokenizer.added.tokens)
+    return not any(token.single_word or token.lstrip or token.rstrip
+                   or SAFE_CUT.search(token.content) for token in tokenizer.added.tokens)

@@ -14,8 +14,8 @@ from .algorithms.bpe import BPE
 from .tokenizer import Tokenizer
 
 # Backgrounds of neighbouring tokens: of the terminal's 256 colours, and of the page.
-TERMINAL = (153, 194, 229, 223, 189)
-PAGE = ("#bcd7f5", "#c5e8b7", "#f6d5a8", "#f3c1c6", "#d9c8f0")
+TERMINAL_COLOURS = (153, 194, 229, 223, 189)
+PAGE_COLOURS = ("#bcd7f5", "#c5e8b7", "#f6d5a8", "#f3c1c6", "#d9c8f0")
 
 
 def coloured(text: str, ids: Sequence[int], offsets: NDArray[np.int64]) -> str:
@@ -24,15 +24,17 @@ def coloured(text: str, ids: Sequence[int], offsets: NDArray[np.int64]) -> str:
     Tokens that have parts of the same character share a colour: the character cannot be divided.
     """
     parts = []
-    for i, (start, end, _) in enumerate(_spans(ids, offsets)):
+    for i, (start, end, _) in enumerate(_character_spans(ids, offsets)):
         shown = text[start:end].replace("\n", "⏎\n").replace("\t", "⇥\t")
-        colour = f"\x1b[30;48;5;{TERMINAL[i % len(TERMINAL)]}m"
+        colour = f"\x1b[30;48;5;{TERMINAL_COLOURS[i % len(TERMINAL_COLOURS)]}m"
         parts.append("\n".join(f"{colour}{line}\x1b[0m" if line else ""
                                for line in shown.split("\n")))
     return "".join(parts)
 
 
-def _spans(ids: Sequence[int], offsets: NDArray[np.int64]) -> list[tuple[int, int, list[int]]]:
+def _character_spans(
+    ids: Sequence[int], offsets: NDArray[np.int64]
+) -> list[tuple[int, int, list[int]]]:
     """Return (start, end, ids) of the characters, those of overlapping tokens as one."""
     spans: list[tuple[int, int, list[int]]] = []
     for id, (start, end) in zip(ids, offsets.tolist(), strict=True):
@@ -44,32 +46,34 @@ def _spans(ids: Sequence[int], offsets: NDArray[np.int64]) -> list[tuple[int, in
     return spans
 
 
-def page(tokenizer: Tokenizer, text: str, ids: Sequence[int], offsets: NDArray[np.int64]) -> str:
+def tokens_page(
+    tokenizer: Tokenizer, text: str, ids: Sequence[int], offsets: NDArray[np.int64]
+) -> str:
     """Return a page of its own, without network or libraries: the tokens of `text`, their ids,
     and, for byte-level BPE, a field for any word whose merges are replayed step by step."""
     tokens = "".join(_token_html(tokenizer, text[start:end], held, i)
-                     for i, (start, end, held) in enumerate(_spans(ids, offsets)))
+                     for i, (start, end, held) in enumerate(_character_spans(ids, offsets)))
     characters, size = len(text), len(text.encode("utf-8", "replace"))
     facts = (f"{characters:,} characters, {size:,} bytes, {len(ids):,} tokens of "
              f"{tokenizer.vocab_size:,} kinds: {size / max(len(ids), 1):.2f} bytes a token")
     replay, data = "", "null"
     if isinstance(tokenizer.model, BPE):
-        replay, data = REPLAY, _script_safe(json.dumps(_merge_table(tokenizer.model)))
+        replay, data = REPLAY_HTML, _script_safe(json.dumps(_merge_table(tokenizer.model)))
     parts = {"FACTS": html.escape(facts), "TOKENS": tokens, "REPLAY": replay, "DATA": data}
-    return re.sub("@([A-Z]+)@", lambda match: parts[match[1]], TEMPLATE)  # one pass: what is put in
-    # may hold such a name itself
+    # One pass: the text that is put in may hold such a name itself.
+    return re.sub("@([A-Z]+)@", lambda match: parts[match[1]], PAGE_HTML)
 
 
 def _token_html(tokenizer: Tokenizer, shown: str, ids: Sequence[int], i: int) -> str:
     title = " + ".join(f"{id} {tokenizer.token(id)}" for id in ids)
     shown = html.escape(shown).replace("\n", "⏎\n") or "∅"
     count = f"<sub>{len(ids)}</sub>" if len(ids) > 1 else ""
-    return (f'<span class="token" style="background:{PAGE[i % len(PAGE)]}" '
+    return (f'<span class="token" style="background:{PAGE_COLOURS[i % len(PAGE_COLOURS)]}" '
             f'title="{html.escape(title)}">{shown}{count}</span>')
 
 
 def _merge_table(model: BPE) -> dict[str, object]:
-    """Return what the page's script needs: token spellings, and (left, right, rank, joined)."""
+    """Return the data of the page's script: token spellings, and (left, right, rank, joined)."""
     return {"tokens": {id: token for token, id in model.vocab.items()},
             "whole": model.ignore_merges,
             "merges": [[left, right, rank, model.made[rank]]
@@ -77,11 +81,11 @@ def _merge_table(model: BPE) -> dict[str, object]:
 
 
 def _script_safe(text: str) -> str:
-    """Return JSON that may stand in a script element, whatever strings it holds."""
+    """Return JSON, of any strings, that may stand in a script element."""
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-REPLAY = """<h2>How a word is put together</h2>
+REPLAY_HTML = """<h2>How a word is put together</h2>
 <p>Begin with the bytes. Of all neighbours that a merge joins, those of the lowest rank are joined,
 the leftmost of equals first, until none is left. Try a word of your own; a space before it
 matters.</p>
@@ -91,7 +95,7 @@ matters.</p>
 <button id="play">play</button> <span id="step"></span></p>
 <div id="row"></div><p id="why"></p>"""
 
-TEMPLATE = """<!doctype html>
+PAGE_HTML = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Tokens</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>

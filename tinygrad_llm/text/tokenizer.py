@@ -2,26 +2,26 @@ r"""From text to ids and back: the pipeline that every tokenizer of today is an 
 
     text       "Héllo <|end|> world"
     added      "Héllo "            <|end|>    " world"       special.AddedTokens
-    normalizer "hello "                       " world"       normalize
-    pre-tok.   "hello" " "                    " world"       pretokenize
-    model      [17, 4] [9]         50256      [995]          bpe, char_bpe, wordpiece, unigram
+    normalizer "hello "                       " world"       normalize/
+    pre-tok.   "hello" " "                    " world"       cut/pretokenizers
+    model      [17, 4] [9]         50256      [995]          algorithms/: BPE, Unigram...
     template   [CLS] ... [SEP]                               template
 
 Every part but the model may be missing. Decoding turns ids into tokens, and a decoder undoes what
 the parts did to the text, as far as it can be undone.
 
-Pieces come again and again, so the ids of short ones are remembered, in a dict that is emptied when
-it is full: memory stays bounded whatever the text is.
+Some models encode a whole stretch of text at once: byte-level BPE behind a single pattern, and
+characters. Others take it piece by piece. Pieces come again and again, so the ids of short ones are
+remembered, in a dict that is emptied when it is full: memory stays bounded whatever the text is.
 """
 
 from __future__ import annotations
 
-import importlib
 from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,13 @@ from numpy.typing import NDArray
 from ..host.errors import UserError
 from . import decoders
 from .algorithms.bpe import BPE
-from .algorithms.spelled import Model
+from .algorithms.characters import Characters
+from .algorithms.model import Model
 from .characters.aligned import Aligned
 from .characters.surrogates import refuse_lone_surrogates
 from .cut.pretokenizers import PreTokenizer, asks_for_first, single_pattern
 from .normalize.normalizers import Normalizer, keeps_beginning
-from .special import AddedToken, AddedTokens, Special
+from .special import AddedToken, AddedTokens, Special, end_of_text
 from .stream import TokenStream
 from .template import PostProcessor
 
@@ -47,8 +48,9 @@ ERRORS = ("strict", "replace", "ignore", "backslashreplace")
 class Tokenizer:
     """Turns text into ids and ids into text; see the module for the parts.
 
-    unused: tokens with ids that no text becomes, known to decoding only. Raises UserError where two
-    tokens have one id, an id is no whole number below 2**31, or the template has one of no token.
+    unused: tokens with ids that no text becomes; only decoding knows them. Raises UserError where
+    two tokens have one id, an id is no whole number below 2**31, or the template has one of no
+    token.
 
     >>> from tinygrad_llm.text.algorithms.bpe import BPE
     >>> vocab = {bytes([b]): b for b in range(256)} | {b"an": 256}
@@ -58,14 +60,9 @@ class Tokenizer:
     """
 
     def __init__(
-        self,
-        model: Model,
-        *,
-        normalizer: Normalizer | None = None,
-        pre_tokenizer: PreTokenizer | None = None,
-        decoder: decoders.Decoder | None = None,
-        template: PostProcessor | None = None,
-        added: AddedTokens | None = None,
+        self, model: Model, *, normalizer: Normalizer | None = None,
+        pre_tokenizer: PreTokenizer | None = None, decoder: decoders.Decoder | None = None,
+        template: PostProcessor | None = None, added: AddedTokens | None = None,
         unused: Mapping[str, int] | None = None,
     ) -> None:
         self.model, self.normalizer, self.pre_tokenizer = model, normalizer, pre_tokenizer
@@ -75,11 +72,13 @@ class Tokenizer:
         vocab = model.vocab
         self._ids_of = {**self.unused, **vocab}
         self._ids_of.update((token.content, token.id) for token in self.added.tokens)
-        self._tokens = _by_id(vocab, self.unused, self.added.tokens)
+        self._tokens = _tokens_by_id(vocab, self.unused, self.added.tokens)
         if template:
             _check_template(template, self._tokens)
         self._special_ids = frozenset(self.added.special.values())
         self.pattern = single_pattern(pre_tokenizer) if isinstance(model, BPE) else None
+        self._encode_whole = _whole_text_encoder(model, pre_tokenizer)
+        self._takes_surrogates = isinstance(model, Characters)
         self._remembered: dict[str, tuple[int, ...]] = {}
         self.vocab_size = max(self._tokens, default=-1) + 1
 
@@ -90,9 +89,10 @@ class Tokenizer:
     ) -> list[int]:
         """Return the ids of `text`; with `template`, what the definition puts around them too.
 
-        special: what becomes of special tokens' texts in `text`: "refuse" raises UserError, "text"
+        special: the rule for special tokens' texts in `text`. "refuse" raises UserError, "text"
         encodes them as any other text, "allow" gives them their ids, a collection of names does
-        so for these and refuses the others. Raises UserError for lone surrogates.
+        so for these and refuses the others. Raises UserError for what the model has no token for,
+        such as lone surrogates.
         """
         ids: list[int] = self.encode_to_array(text, special=special, template=template).tolist()
         return ids
@@ -100,30 +100,46 @@ class Tokenizer:
     def encode_to_array(
         self, text: str, *, special: Special = "refuse", template: bool = False
     ) -> NDArray[np.int32]:
-        """Return what `encode` returns, int32 of shape (N,)."""
-        ids = _joined(list(self._parts(text, special)))
+        """Return the ids that `encode` returns, int32 of shape (N,)."""
+        ids = _concatenated(list(self._encoded_parts(text, special)))
         return self._laid_out(template, ids) if template else ids
 
     def encode_pair(
         self, text: str, pair: str, *, special: Special = "refuse", template: bool = True
     ) -> list[int]:
         """Return the ids of two texts, as the template sets them side by side."""
-        both = (_joined(list(self._parts(t, special))) for t in (text, pair))
+        both = (_concatenated(list(self._encoded_parts(t, special))) for t in (text, pair))
         ids: list[int] = self._laid_out(template, *both).tolist()
         return ids
+
+    def beginning(self) -> list[int]:
+        """Return the ids that a text without a beginning goes on from, as in training.
+
+        The end of another text, where a special token says so, else a new line, else the first of
+        all tokens.
+        """
+        end = end_of_text(self.special_tokens)
+        if end is not None:
+            return [end]
+        try:
+            ids = self.encode("\n")
+        except UserError:  # no token spells it
+            ids = []
+        return ids or [min(self._tokens)]
 
     def encode_with_offsets(
         self, text: str, *, special: Special = "refuse", template: bool = False
     ) -> tuple[list[int], NDArray[np.int64]]:
-        """Return what `encode` returns, and (start, end) in `text` of what each id covers (N, 2).
+        """Return the ids that `encode` returns, and the span (start, end) in `text` of each (N, 2).
 
         A token that covers part of a character covers it whole, so spans may overlap. A template's
-        own tokens cover [0, 0). The template may trim spaces (`trim_offsets`), as in HF.
+        own tokens cover [0, 0). The template may trim spaces (`trim_offsets`), as in Hugging
+        Face's tokenizers.
         """
         ids: list[int] = []
         spans = [np.zeros((0, 2), np.int64)]
         taken: dict[int, str] = {}  # with the white space that an added token takes with it
-        for found, places, whole in self._parts_with_spans(text, special):
+        for found, places, whole in self._encoded_parts_with_spans(text, special):
             if whole:
                 taken[len(ids)] = whole
             ids += found
@@ -140,8 +156,8 @@ class Tokenizer:
         offsets = np.concatenate(laid_out)
         return self._laid_out(True, np.array(ids, np.int32)).tolist(), offsets
 
-    def _parts(self, text: str, special: Special) -> Iterator[NDArray[np.int32]]:
-        _check_text(text)
+    def _encoded_parts(self, text: str, special: Special) -> Iterator[NDArray[np.int32]]:
+        self._check_text(text)
         for piece, start, _ in self.added.split(text, special):
             if isinstance(piece, AddedToken):
                 yield np.array([piece.id], np.int32)
@@ -153,24 +169,30 @@ class Tokenizer:
                 if isinstance(part, AddedToken):
                     yield np.array([part.id], np.int32)
                 else:
-                    yield self._ids(part, first=first and begin == 0)
+                    yield self._ids_of_stretch(part, first=first and begin == 0)
+
+    def _check_text(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise ValueError(f"encode: the text must be a str, got {type(text).__name__}")
+        if not self._takes_surrogates and not text.isascii():
+            refuse_lone_surrogates(text)
 
     def _keeps_beginning(self, text: str) -> bool:
-        """Return whether what normalising makes of `text` begins with what began it.
+        """Return whether normalising keeps the beginning of `text` where it is.
 
-        Told truly only where the pre-tokenizer asks whether its piece is the first.
+        The answer is True where the pre-tokenizer makes no use of it.
         """
         if not self.normalizer or not asks_for_first(self.pre_tokenizer):
             return True
         return keeps_beginning(self.normalizer, Aligned.of(text))
 
-    def _ids(self, stretch: str, first: bool) -> NDArray[np.int32]:
+    def _ids_of_stretch(self, stretch: str, first: bool) -> NDArray[np.int32]:
         """Return the ids of normalised text without added tokens, int32 of shape (N,).
 
-        `first` tells whether the whole text begins with it.
+        first: whether the whole text begins with it.
         """
-        if self.pattern is not None and isinstance(self.model, BPE):
-            return self.model.encode_text(stretch, self.pattern)
+        if self._encode_whole:
+            return self._encode_whole(stretch)
         pieces = self.pre_tokenizer(stretch, first) if self.pre_tokenizer else [stretch]
         return np.fromiter((id for piece in pieces for id in self._piece_ids(piece)), np.int32)
 
@@ -184,11 +206,11 @@ class Tokenizer:
                 self._remembered[piece] = ids
         return ids
 
-    def _parts_with_spans(
+    def _encoded_parts_with_spans(
         self, text: str, special: Special
     ) -> Iterator[tuple[list[int], NDArray[np.int64], str]]:
         """Yield the ids of a part, their spans (N, 2), and the text of an added token, or ""."""
-        _check_text(text)
+        self._check_text(text)
         source = Aligned.of(text)
         for piece, start, end in self.added.split(text, special):
             if isinstance(piece, AddedToken):
@@ -212,7 +234,7 @@ class Tokenizer:
         post_processor = self.template if template and self.template else PostProcessor()
         named = dict(zip("AB", texts, strict=False))
         parts = post_processor.layout(pair=len(texts) == 2)
-        return _joined([named[part] if isinstance(part, str) else np.array([part], np.int32)
+        return _concatenated([named[part] if isinstance(part, str) else np.array([part], np.int32)
                         for part in parts])
 
     # Decoding
@@ -235,7 +257,7 @@ class Tokenizer:
         return decoders.decode(self.decoder, tokens, errors) if self.decoder else " ".join(tokens)
 
     def stream_decoder(self) -> TokenStream:
-        """Return what gives the text of ids as they come, whole characters only."""
+        """Return a stream that takes ids as they come and gives their text, in whole characters."""
         is_byte_level = isinstance(self.decoder, decoders.ByteLevel)
         return TokenStream(self.decode, self.decode_bytes if is_byte_level else None)
 
@@ -251,19 +273,19 @@ class Tokenizer:
 
     def _joined_bytes(self, ids: Sequence[int] | NDArray[Any], skip_special: bool) -> bytes:
         """Return the bytes of the ids of a byte-level tokenizer."""
-        given = _array(ids)
+        given = _as_integers(ids)
         try:
             return (self._shown_bytes if skip_special else self._bytes).join(given)
         except KeyError as error:
-            raise self._unknown(given, error.args[0]) from None
+            raise self._unknown_id_error(given, error.args[0]) from None
 
     def _tokens_of(self, ids: Sequence[int] | NDArray[Any], skip_special: bool) -> list[str]:
-        given = _array(ids)
+        given = _as_integers(ids)
         known: list[int] = given.tolist()
         try:
             tokens = [self._tokens[id] for id in known]
         except KeyError as error:
-            raise self._unknown(given, error.args[0]) from None
+            raise self._unknown_id_error(given, error.args[0]) from None
         if not skip_special:
             return tokens
         return [token for token, id in zip(tokens, known, strict=True)
@@ -283,11 +305,11 @@ class Tokenizer:
         shown = {id: "" if id in self._special_ids else token for id, token in self._tokens.items()}
         return decoders.ByteTable(shown, self.added.by_content)
 
-    def _unknown(self, ids: NDArray[Any], id: int) -> ValueError:
+    def _unknown_id_error(self, ids: NDArray[Any], id: int) -> ValueError:
         return ValueError(f"decode: id {id} at position {int(np.argmax(ids == id))} "
-                          f"{self._fault(id)}; these ids come from another tokenizer")
+                          f"{self._id_fault(id)}; these ids come from another tokenizer")
 
-    def _fault(self, id: int) -> str:
+    def _id_fault(self, id: int) -> str:
         if 0 <= id < self.vocab_size:
             return f"is not used, though it is in [0, {self.vocab_size})"
         return f"is not in [0, {self.vocab_size})"
@@ -297,7 +319,7 @@ class Tokenizer:
     def token(self, id: int) -> str:
         """Return the token with this id, as files spell it; ValueError where there is none."""
         if id not in self._tokens:
-            raise ValueError(f"token: id {id} {self._fault(id)}")
+            raise ValueError(f"token: id {id} {self._id_fault(id)}")
         return self._tokens[id]
 
     def id(self, token: str) -> int:
@@ -317,30 +339,23 @@ class Tokenizer:
         """The special tokens and their ids."""
         return dict(self.added.special)
 
-    # Files. The formats build tokenizers, so they stand above this module and are looked up late.
+    if TYPE_CHECKING:  # bound by formats/kinds.py, which builds tokenizers and stands above
+        def save(self, path: str | Path, format: str | None = None) -> None:
+            """Write this tokenizer to `path`, in one step; see `formats.save_tokenizer`."""
 
-    def save(self, path: str | Path) -> None:
-        """Write this tokenizer to `path` as a tokenizer.json, in one step."""
-        _formats().save_tokenizer(self, path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Tokenizer:
-        """Return the tokenizer in the file `path`, of any kind that `formats` knows."""
-        tokenizer: Tokenizer = _formats().load_tokenizer(path)
-        return tokenizer
+        @staticmethod
+        def load(path: str | Path) -> Tokenizer:
+            """Return the tokenizer in the file or folder `path`; see `formats.load_tokenizer`."""
+            raise NotImplementedError
 
 
-def _formats() -> Any:
-    return importlib.import_module(".formats", __package__)
-
-
-def _array(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
+def _as_integers(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
     """Return the ids as integers of shape (N,); ValueError where they are none."""
     if isinstance(ids, list):
         try:
             return np.frombuffer(array("q", ids), np.int64)  # in 2/3 of np.asarray's time
         except (TypeError, OverflowError):
-            pass  # told below
+            pass  # reported below
     try:
         found = np.asarray(ids)
     except ValueError as error:  # NumPy's own speaks of "an inhomogeneous shape"
@@ -353,20 +368,22 @@ def _array(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-def _joined(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+def _concatenated(parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts) if parts else np.empty(0, np.int32)
 
 
-def _check_text(text: str) -> None:
-    if not isinstance(text, str):
-        raise ValueError(f"encode: the text must be a str, got {type(text).__name__}")
-    if not text.isascii():
-        refuse_lone_surrogates(text)
+def _whole_text_encoder(
+    model: Model, pre_tokenizer: PreTokenizer | None
+) -> Callable[[str], NDArray[np.int32]] | None:
+    """Return the function from normalised text to its ids (N,), None if the model needs pieces."""
+    if isinstance(model, BPE) and (pattern := single_pattern(pre_tokenizer)) is not None:
+        return partial(model.encode_text, pattern=pattern)
+    return model.encode_text if isinstance(model, Characters) and pre_tokenizer is None else None
 
 
-def _by_id(
+def _tokens_by_id(
     vocab: Mapping[str, int], unused: Mapping[str, int], added: Collection[AddedToken]
 ) -> dict[int, str]:
     """Return the token of each id, an added one where both claim it; UserError as above."""

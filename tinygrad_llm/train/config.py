@@ -46,7 +46,7 @@ class TrainConfig:
     eps: float = _option(1e-8, "AdamW's term against division by zero")
     weight_decay: float = _option(0.1, "AdamW's decay of matrices")
     clip: float = _option(1.0, "limit of the gradient's global norm; 0 for none")
-    shards: int = _option(0, "parts a batch is cut into for threads; 0 for what suits its size")
+    slices: int = _option(0, "parts a batch is cut into for threads; 0 for what suits its size")
 
     log_every: int = _option(10, "steps between two lines of metrics.jsonl")
     eval_every: int = _option(250, "steps between two validation losses; 0 for none")
@@ -66,10 +66,10 @@ class TrainConfig:
         for name in ("steps", "batch", "layers", "heads", "width", "context", "log_every",
                      "eval_batches"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("shards", "warmup", "clip", "weight_decay", "min_learning_rate", "eval_every",
+        for name in ("slices", "warmup", "clip", "weight_decay", "min_learning_rate", "eval_every",
                      "final_eval_batches", "sample_every", "sample_tokens", "checkpoint_every"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
-        self._require("shards", self.shards <= self.batch, f"at most the batch of {self.batch}")
+        self._require("slices", self.slices <= self.batch, f"at most the batch of {self.batch}")
         for name in ("learning_rate", "eps"):
             self._require(name, getattr(self, name) > 0, "above 0")
         self._require("seed", 0 <= self.seed < 2**64, "in [0, 2**64)")
@@ -105,12 +105,22 @@ for one GPU (its README, "quick start", and config/train_shakespeare_char.py), `
 and the learning rates of its GPT-2 124M reproduction (config/train_gpt2.py) at a smaller batch."""
 
 
+OLD_NAMES = {"shards": "slices"}
+"""What version 0.1 called a setting, which config files and flags may still do."""
+
+
+def with_new_names(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings under the names that they have now."""
+    return {OLD_NAMES.get(name, name): value for name, value in given.items()}
+
+
 def make_config(given: Mapping[str, Any]) -> TrainConfig:
     """Return the configuration: the preset named in `given`, overridden by the rest of it.
 
     Raises UserError for an unknown key or preset, naming the nearest, and for impossible values.
     """
     names = [f.name for f in fields(TrainConfig)]
+    given = with_new_names(given)
     for key in given:
         if key not in names:
             raise UserError(f"unknown setting {key!r}{_nearest(key, names)}")

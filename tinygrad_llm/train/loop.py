@@ -19,9 +19,8 @@ from tqdm import tqdm
 from autograd import fold_in
 
 from ..data import Batches, read_corpus
-from ..data.batches.epochs import ShardBatches
+from ..data.batches.epochs import EpochBatches
 from ..data.prepared import (
-    AnyTokenizer,
     Prepared,
     Tokens,
     is_prepared,
@@ -35,14 +34,15 @@ from ..host.files import write_in_one_step
 from ..host.threads import workers
 from ..models import GPT
 from ..nn import parameters
-from ..optim import AdamW, cosine_with_warmup
+from ..optim import AdamW, Arena, cosine_with_warmup
 from ..sample import Sampling, generate
-from ..sample.prompt import beginning as beginning
 from ..sample.prompt import prompt_ids, stream_text
+from ..text.tokenizer import Tokenizer
 from .checkpoint import load_checkpoint, save_checkpoint
-from .config import TrainConfig, make_config, read_settings, to_toml
+from .config import TrainConfig, make_config, read_settings, to_toml, with_new_names
 from .log import MetricsLog, plot_loss, read_metrics
-from .slices import default_shards, mean_loss
+from .objective import Objective, next_token
+from .slices import default_slices, mean_loss
 from .step import Diverged, train_step
 
 # The uses of the run's seed, each with a key of its own.
@@ -59,6 +59,7 @@ class Run:
     model: GPT
     optimizer: AdamW
     step: int
+    objective: Objective = next_token
 
 
 def start_run(config: TrainConfig, folder: Path) -> Run:
@@ -67,7 +68,7 @@ def start_run(config: TrainConfig, folder: Path) -> Run:
     Raises UserError where the folder already holds a run, or the data cannot be used; the folder
     then is as it was.
     """
-    config = _with_shards(config)
+    config = _with_slices(config)
     if folder.is_file():
         raise UserError(f"--out {folder} is a file; name a folder")
     if holds_run(folder):
@@ -81,7 +82,7 @@ def start_run(config: TrainConfig, folder: Path) -> Run:
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}; name another folder with "
                         f"--out") from error
-    return _fresh(config, folder, data)
+    return _new_run(config, folder, data)
 
 
 def resume_run(folder: Path, given: dict[str, Any]) -> Run:
@@ -92,9 +93,10 @@ def resume_run(folder: Path, given: dict[str, Any]) -> Run:
     if not holds_run(folder):
         raise UserError(f"there is no run to resume in {folder}; start one without --resume")
     saved = make_config(read_settings(folder / "config.toml"))
+    given = with_new_names(given)
     if given.get("batch", saved.batch) != saved.batch:
-        given = {"shards": 0, **given}  # the number suited the former batch
-    config = _with_shards(replace(saved, **given))
+        given = {"slices": 0, **given}  # the number suited the former batch
+    config = _with_slices(replace(saved, **given))
     for name in ("preset", "data", "seed", "layers", "heads", "width", "context", "dropout",
                  "bias"):
         if getattr(config, name) != getattr(saved, name):
@@ -102,16 +104,16 @@ def resume_run(folder: Path, given: dict[str, Any]) -> Run:
                 f"the run in {folder} has {name} = {getattr(saved, name)!r}, which cannot become "
                 f"{getattr(config, name)!r} when resuming; start another run with --out"
             )
-    run = _fresh(config, folder, _open_data(config, folder))
+    run = _new_run(config, folder, _open_data(config, folder))
     if (folder / "checkpoint" / "state.json").exists():
         run.step = load_checkpoint(folder / "checkpoint", run.model, run.optimizer)
     write_in_one_step(folder / "config.toml", [to_toml(config).encode()])
     return run
 
 
-def _with_shards(config: TrainConfig) -> TrainConfig:
-    """Settle the number of shards, so that it is written down with the other settings."""
-    return replace(config, shards=config.shards or default_shards(config.batch, config.context))
+def _with_slices(config: TrainConfig) -> TrainConfig:
+    """Settle the number of slices, so that it is written down with the other settings."""
+    return replace(config, slices=config.slices or default_slices(config.batch, config.context))
 
 
 def holds_run(folder: Path) -> bool:
@@ -119,7 +121,7 @@ def holds_run(folder: Path) -> bool:
     return (folder / "config.toml").exists() or (folder / "checkpoint").exists()
 
 
-def load_model(folder: Path) -> tuple[GPT, AnyTokenizer, TrainConfig]:
+def load_model(folder: Path) -> tuple[GPT, Tokenizer, TrainConfig]:
     """Return the model of a run's last checkpoint, with its tokenizer and settings.
 
     Raises UserError where there is none, or it is damaged.
@@ -147,18 +149,18 @@ def _usable(data: Prepared, context: int) -> Prepared:
     return replace(data, validation=None) if short else data
 
 
-def _batches(config: TrainConfig, tokens: Tokens, use: int) -> Batches | ShardBatches:
+def _batches(config: TrainConfig, tokens: Tokens, use: int) -> Batches | EpochBatches:
     """Return the batches of one use of the seed: of shards, every window once an epoch."""
     settings = (config.batch, config.context, fold_in(config.seed, use))
     if isinstance(tokens, ShardedTokens):
-        return ShardBatches(tokens, *settings)
+        return EpochBatches(tokens, *settings)
     return Batches(tokens, *settings)
 
 
-def _fresh(config: TrainConfig, folder: Path, data: Prepared) -> Run:
+def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
     model = GPT(config.model(data.tokenizer.vocab_size), seed=fold_in(config.seed, _WEIGHTS))
-    optimizer = AdamW(parameters(model), beta1=config.beta1, beta2=config.beta2, eps=config.eps,
-                      weight_decay=config.weight_decay)
+    optimizer = AdamW(Arena(parameters(model)), beta1=config.beta1, beta2=config.beta2,
+                      eps=config.eps, weight_decay=config.weight_decay)
     return Run(folder, config, data, model, optimizer, step=0)
 
 
@@ -192,7 +194,7 @@ def train(run: Run, say: Callable[[str], None] = tqdm.write, threads: int | None
                               tokens_per_s=round(tokens / seconds, 1))
                     clock, clock_step = time.perf_counter(), run.step
                 spent = time.perf_counter()
-                _look(run, log, say)
+                _do_what_is_due(run, log, say)
                 clock += time.perf_counter() - spent  # the pace is that of the training alone
             finished = run.step >= config.steps
             if finished and config.final_eval_batches:
@@ -205,12 +207,12 @@ def train(run: Run, say: Callable[[str], None] = tqdm.write, threads: int | None
     return finished
 
 
-def _step(run: Run, batches: Batches | ShardBatches, lr: float) -> tuple[float, float]:
+def _step(run: Run, batches: Batches | EpochBatches, lr: float) -> tuple[float, float]:
     config = run.config
     key = fold_in(fold_in(config.seed, _DROPOUT), run.step) if config.dropout else None
     try:
-        result = train_step(run.model, run.optimizer, *batches.at(run.step), lr=lr,
-                            clip=config.clip, key=key, shards=config.shards)
+        result = train_step(run.model, run.optimizer, run.objective, batches.at(run.step), lr=lr,
+                            clip=config.clip, key=key, slices=config.slices)
     except Diverged as error:
         raise UserError(
             f"step {run.step + 1}: {error}; stopped before the update. Try a smaller "
@@ -221,7 +223,7 @@ def _step(run: Run, batches: Batches | ShardBatches, lr: float) -> tuple[float, 
     return result
 
 
-def _look(run: Run, log: MetricsLog, say: Callable[[str], None]) -> None:
+def _do_what_is_due(run: Run, log: MetricsLog, say: Callable[[str], None]) -> None:
     """Do what is due after this step besides training: measure, sample, save."""
     config = run.config
     if run.step == config.steps:
@@ -248,7 +250,7 @@ def validation_loss(run: Run, count: int) -> float:
     config = run.config
     assert run.data.validation is not None
     batches = _batches(config, run.data.validation, _VALIDATION_BATCHES)
-    return mean_loss(run.model, batches.at, count, config.shards)
+    return mean_loss(run.model, run.objective, batches.at, count, config.slices)
 
 
 def sample_text(run: Run) -> str:

@@ -92,7 +92,8 @@ def test_what_the_script_defines_is_found() -> None:
 def test_a_script_without_a_main_guard_encodes_and_counts(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text("""
 print("running")
-from tinygrad_llm.text import batch, pretoken_counts
+from tinygrad_llm.text import batch
+from tinygrad_llm.text.training import pretoken_counts
 from tinygrad_llm.text.training.bpe import train_bpe
 texts = ["to be or not to be " * 200, "that is the question " * 200]
 tokenizer = train_bpe(texts, 270, progress=False)

@@ -26,13 +26,14 @@ from hypothesis import strategies as st
 from autograd import Tensor, no_grad, plain_ops
 from autograd.tape import detect_anomaly
 from autograd.tensor import STATE, at_depth
-from tinygrad_llm.host import threads as parallel
+from tinygrad_llm.host import threads as host_threads
+from tinygrad_llm.host.blas import loaded_blas
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.host.machine import THREADS_VARIABLE, usable_cores
 from tinygrad_llm.host.threads import check_threads, each, matmul, over_rows, workers
 
 THREADS = [1, 2, 4]
-BLAS = parallel._blas()
+BLAS = loaded_blas()
 
 
 @pytest.fixture(autouse=True)
@@ -43,38 +44,20 @@ def on_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     assert set(threading.enumerate()) == before
     assert blas_threads() == limits
-    assert parallel._pool() is None and not parallel._LOCAL.in_piece
+    assert host_threads._current_pool() is None and not host_threads._LOCAL.in_piece
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut what is small."""
-    monkeypatch.setattr(parallel, "BLOCK_BYTES", 256)
-    monkeypatch.setattr(parallel, "_WORTH_HANDING_OUT", 512)
-    monkeypatch.setattr(parallel, "_WORTH_A_SPLIT", 64)
-    monkeypatch.setattr(parallel, "_PIECE", 2)
+    monkeypatch.setattr(host_threads, "BLOCK_BYTES", 256)
+    monkeypatch.setattr(host_threads, "_WORTH_HANDING_OUT", 512)
+    monkeypatch.setattr(host_threads, "_WORTH_A_SPLIT", 64)
+    monkeypatch.setattr(host_threads, "_PIECE", 2)
 
 
 def blas_threads() -> list[int]:
     return [library.num_threads for library in BLAS.controller.lib_controllers]
-
-
-def set_blas(threads: int) -> None:
-    for library in BLAS.controller.lib_controllers:
-        library.set_num_threads(threads)
-    BLAS.disclaim()
-
-
-@pytest.fixture
-def three() -> Iterator[None]:
-    """BLAS on three threads, so that one thread is a difference on any machine."""
-    before = blas_threads()
-    set_blas(3)
-    if set(blas_threads()) != {3}:
-        pytest.skip("this BLAS does not take a number of threads")
-    yield
-    assert set(blas_threads()) == {3}
-    set_blas(before[0])
 
 
 def run_script(script: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -241,6 +224,21 @@ def test_large_products_and_blocks_are_cut_as_they_come() -> None:
     np.testing.assert_allclose(y, x @ x.T, rtol=1e-3, atol=1)
 
 
+@pytest.mark.parametrize("shape", [(7, 5, 3), (70, 9, 33), (1, 4, 1), (0, 3, 2), (100, 384, 31)])
+def test_a_product_has_the_same_bits_whether_it_is_added_or_set(
+        shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_threads, "_TERM_BYTES", 1000)
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=shape[1::-1]).astype(np.float32).T
+    b = rng.normal(size=shape[1:]).astype(np.float32)
+    start = rng.normal(size=(shape[0], shape[2])).astype(np.float32)
+    made, added = np.empty_like(start), start.copy()
+    host_threads.write_product(a, b, made, False)
+    host_threads.write_product(a, b, added, True)
+    np.testing.assert_allclose(made, a @ b, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(added, start + made)
+
+
 # inside a piece
 
 def test_pieces_are_not_cut_again_but_a_single_one_may_be() -> None:
@@ -293,7 +291,7 @@ def test_pieces_see_what_is_switched_for_the_caller() -> None:
         name.reset(token)
         with detect_anomaly():
             assert each(2, state) == [(True, 0, STATE.watch, "nobody", True, False)] * 2
-        helpers = getattr(parallel._pool(), "helpers")  # noqa: B009  (it is None for one thread)
+        helpers = getattr(host_threads._current_pool(), "helpers")  # noqa: B009  (it is None for one thread)
         assert helpers.submit(lambda: vars(STATE)).result() == {}, "nothing is kept alive"
         assert each(2, state) == [(True, 0, None, "nobody", True, False)] * 2
 
@@ -494,39 +492,7 @@ except KeyboardInterrupt:
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted 0\n", "")
 
 
-# blocks that are left in another order, in several threads, in generators
-
-def test_blas_is_held_to_one_thread_and_set_back(three: None) -> None:
-    with workers(2):
-        assert set(blas_threads()) == {1}
-        with workers(2):
-            assert each(2, lambda i: set(blas_threads())) == [{1}] * 2
-        assert set(blas_threads()) == {1}
-    assert set(blas_threads()) == {3}
-    with pytest.raises(Wrong), workers(2):
-        raise Wrong
-
-
-def test_a_limit_of_the_users_own_is_set_back(three: None) -> None:
-    with BLAS.controller.limit(limits=2):
-        with workers(2):
-            assert set(blas_threads()) == {1}
-        assert set(blas_threads()) == {2}
-    assert set(blas_threads()) == {3}
-
-
-@pytest.mark.parametrize("first_out", [0, 1])
-def test_the_last_of_two_threads_sets_blas_back(three: None, first_out: int) -> None:
-    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
-        threads = [one, other]
-        blocks = [workers(2), workers(2)]
-        for thread, block in zip(threads, blocks, strict=True):
-            assert thread.submit(block.__enter__).result() == 2
-            assert set(blas_threads()) == {1}
-        for i, held in ((first_out, {1}), (1 - first_out, {3})):
-            threads[i].submit(blocks[i].__exit__, None, None, None).result()
-            assert set(blas_threads()) == held
-
+# blocks in several threads, and blocks that are never left
 
 def test_two_threads_have_their_own_workers() -> None:
     def work(k: int) -> list[int]:
@@ -535,31 +501,6 @@ def test_two_threads_have_their_own_workers() -> None:
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(work, range(8))) == [[10 * k] * 20 for k in range(8)]
-
-
-def generator(threads: int) -> Iterator[list[int]]:
-    with workers(threads):
-        while True:
-            yield each(3, lambda i: i)
-
-
-def test_generators_may_end_in_any_order(three: None) -> None:
-    one, other = generator(2), generator(3)
-    assert next(one) == next(other) == [0, 1, 2]
-    one.close()
-    assert next(other) == each(3, lambda i: i) == [0, 1, 2]
-    assert set(blas_threads()) == {1}
-    other.close()
-    assert parallel._pool() is None
-
-
-def test_a_generator_may_end_in_another_thread(three: None) -> None:
-    one = generator(2)
-    assert next(one) == [0, 1, 2]
-    with ThreadPoolExecutor(1) as thread:
-        assert thread.submit(next, one).result() == [0, 1, 2]
-        thread.submit(one.close).result()
-    assert each(3, lambda i: i) == [0, 1, 2]
 
 
 def test_a_block_that_is_never_left_does_not_hinder_the_end() -> None:
@@ -582,10 +523,10 @@ def test_a_fork_goes_on_alone(where: str, end: str) -> None:
     script = f"""
 import os, sys, threading
 import numpy as np
-from tinygrad_llm.host import threads as parallel
+from tinygrad_llm.host import threads as host_threads
 from tinygrad_llm.host.threads import each, matmul, workers
 
-parallel._WORTH_A_SPLIT = 1
+host_threads._WORTH_A_SPLIT = 1
 x = np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32)
 
 def fork():
@@ -678,36 +619,3 @@ def test_what_is_no_number_in_the_environment(text: str, monkeypatch: pytest.Mon
     with pytest.raises(UserError, match=f"{THREADS_VARIABLE} must be a whole number from 1"):
         check_threads(None)
     assert check_threads(2) == 2
-
-
-def test_a_blas_that_cannot_be_held_means_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = parallel._Blas()
-    unknown.controller = unknown.controller.select(user_api="none")
-    monkeypatch.setattr(parallel, "_blas", lambda: unknown)
-    parallel._tell_free_blas.cache_clear()
-    with pytest.warns(RuntimeWarning, match="using one thread") as told, workers(4) as threads:
-        assert threads == 1
-    assert told[0].filename == __file__
-    with workers(4) as threads:  # a second warning would be an error
-        assert threads == 1
-        assert each(3, lambda i: i) == [0, 1, 2]
-    parallel._tell_free_blas.cache_clear()
-
-
-def test_a_blas_that_counts_for_each_thread_is_held_in_each(
-        monkeypatch: pytest.MonkeyPatch) -> None:
-    class Library(threading.local):  # as OpenBLAS is that was built with OpenMP
-        num_threads = 5
-
-        def set_num_threads(self, number: int) -> None:
-            self.num_threads = number
-
-        def info(self, **_: Any) -> dict[str, int]:
-            return {"num_threads": self.num_threads}
-
-    library, blas, arrive = Library(), parallel._Blas(), meet("a", "b", "c")
-    blas.controller = blas.controller._from_controllers([library])
-    monkeypatch.setattr(parallel, "_blas", lambda: blas)
-    with workers(3):
-        assert each(3, lambda i: (arrive(), library.num_threads)[1]) == [1, 1, 1]
-    assert library.num_threads == 5

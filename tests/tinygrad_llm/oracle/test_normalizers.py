@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tinygrad_llm.text import decoders
 from tinygrad_llm.text.characters.alphabet import BYTE_TO_CHAR
-from tinygrad_llm.text.normalize import normalizers as normalize
+from tinygrad_llm.text.normalize import normalizers
 from tinygrad_llm.text.normalize.precompiled import Precompiled
 
 tokenizers = pytest.importorskip("tokenizers")
@@ -29,19 +29,20 @@ BERT = [
     for accents in (None, True, False) for lower in (True, False)
 ]  # fmt: skip
 PAIRS: list[tuple[Any, Any]] = [
-    *[(getattr(normalize, name)(), getattr(theirs, name)())
+    *[(getattr(normalizers, name)(), getattr(theirs, name)())
       for name in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt", "ByteLevel")],
-    *[(normalize.Strip(*sides), theirs.Strip(*sides))
+    *[(normalizers.Strip(*sides), theirs.Strip(*sides))
       for sides in ((True, True), (True, False), (False, True), (False, False))],
-    (normalize.Prepend("▁"), theirs.Prepend("▁")),
-    *[(normalize.Replace(old, new), theirs.Replace(old, new))
+    (normalizers.Prepend("▁"), theirs.Prepend("▁")),
+    *[(normalizers.Replace(old, new), theirs.Replace(old, new))
       for old, new in ((" ", "▁"), ("``", '"'), ("aa", "a"), ("", "-"), ("\u0301", ""))],
-    *[(normalize.Replace(old, new, is_regex=True), theirs.Replace(Regex(old), new))
+    *[(normalizers.Replace(old, new, is_regex=True), theirs.Replace(Regex(old), new))
       for old, new in ((r"\s+", " "), (r" {2,}", "_"), ("a*", "-"), ("^|$", "|"),
                       (r"(.)\1", "$1"))],
-    *[(normalize.BertNormalizer(**settings), theirs.BertNormalizer(**settings))
+    *[(normalizers.BertNormalizer(**settings), theirs.BertNormalizer(**settings))
       for settings in BERT],
-    (normalize.Sequence((normalize.NFKD(), normalize.StripAccents(), normalize.Lowercase())),
+    (normalizers.Sequence(
+        (normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase())),
      theirs.Sequence([theirs.NFKD(), theirs.StripAccents(), theirs.Lowercase()])),
 ]  # fmt: skip
 NAMES = [repr(ours)[:60] for ours, _ in PAIRS]
@@ -93,7 +94,7 @@ def all_characters() -> Iterator[list[str]]:
 @pytest.mark.parametrize("name", ["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt",
                                   "BertNormalizer"])
 def test_every_character(name: str) -> None:
-    ours, other = getattr(normalize, name)(), getattr(theirs, name)()
+    ours, other = getattr(normalizers, name)(), getattr(theirs, name)()
     for block in all_characters():
         text = "|" + "|".join(block) + "|"
         if ours(text) != other.normalize_str(text):
@@ -102,12 +103,13 @@ def test_every_character(name: str) -> None:
 
 def test_strip_knows_white_space() -> None:
     for char in map(chr, [*range(0x3100), 0xFEFF]):
-        assert normalize.Strip()(f"{char}a{char}") == theirs.Strip().normalize_str(f"{char}a{char}")
+        text = f"{char}a{char}"
+        assert normalizers.Strip()(text) == theirs.Strip().normalize_str(text)
 
 
 def test_every_mark_is_ordered() -> None:
     """A mark of class 1 before and one of class 240 after show the class of each."""
-    ours, other = normalize.NFD(), theirs.NFD()
+    ours, other = normalizers.NFD(), theirs.NFD()
     for block in all_characters():
         text = "".join(f"a\u0345{char}\u0334|a{char}\u0334|" for char in block)
         assert ours(text) == other.normalize_str(text)

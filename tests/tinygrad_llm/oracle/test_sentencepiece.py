@@ -46,7 +46,7 @@ def check(tokenizer: Tokenizer, processor: Any, text: str) -> None:
 
 def load(name: str) -> tuple[Tokenizer, Any]:
     path = vocabulary(name)
-    return ours.load_sentencepiece(path), sentencepiece.SentencePieceProcessor(model_file=str(path))
+    return ours.load(path), sentencepiece.SentencePieceProcessor(model_file=str(path))
 
 
 @pytest.fixture(scope="module", params=FILES)
@@ -73,7 +73,7 @@ def test_a_long_document_whose_sums_round(real: tuple[Tokenizer, Any]) -> None:
 
 def test_real_files_written_again(real: tuple[Tokenizer, Any], tmp_path: Path) -> None:
     tokenizer, processor = real
-    ours.save_sentencepiece(tokenizer, tmp_path / "again.model")
+    ours.save(tokenizer, tmp_path / "again.model")
     again = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "again.model"))
     assert again.encode(TEXT) == processor.encode(TEXT)
     ids = list(range(min(3000, again.vocab_size())))

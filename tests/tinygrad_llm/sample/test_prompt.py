@@ -39,7 +39,7 @@ def test_ids_that_no_token_has_are_passed_over() -> None:
 
 def test_characters_stream_one_by_one() -> None:
     tokenizer = CharTokenizer.from_text("ab\ud83d\ude00")
-    assert list(stream_text(tokenizer, [1, 0, 2, 3])) == ["b", "a", "\ud83d", "\ude00"]
+    assert list(stream_text(tokenizer, [1, 0, 2, 3])) == ["b", "a", "\ud83d", "\ude00", ""]
 
 
 def test_what_a_text_goes_on_from() -> None:

@@ -12,11 +12,8 @@ from hypothesis import strategies as st
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text import batch
 from tinygrad_llm.text.algorithms.bpe import BPE
-from tinygrad_llm.text.algorithms.char_bpe import CharBPE
 from tinygrad_llm.text.batch import encode_batch, encode_file
 from tinygrad_llm.text.cut.pretokenizers import ByteLevel
-from tinygrad_llm.text.decoders import ByteFallback, Fuse, Replace, Sequence, Strip
-from tinygrad_llm.text.decoders import ByteLevel as ByteLevelDecoder
 from tinygrad_llm.text.normalize.normalizers import NFC
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import Tokenizer
@@ -59,7 +56,7 @@ def test_a_file_is_its_text(tmp_path_factory: pytest.TempPathFactory, text: str)
     path = tmp_path_factory.mktemp("files") / "text"
     path.write_bytes(text.encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch.blocks, "__defaults__", (50, batch.SAFE))
+        patch.setattr(batch.blocks_of_chunks, "__defaults__", (50, batch.SAFE_CUT))
         patch.setattr(batch.read_chunks, "__defaults__", ("strict", 30))
         for t in (tokenizer(), tokenizer(normalizer=NFC()), tokenizer("b. a")):
             parts = list(encode_file(t, path, special="allow"))
@@ -79,24 +76,3 @@ def test_special_tokens_in_a_file_are_refused(tmp_path: Path) -> None:
         list(encode_file(tokenizer(), tmp_path / "text"))
     assert [p.tolist() for p in encode_file(tokenizer(), tmp_path / "text", special="text")] == [
         tokenizer().encode("ab <|end|>", special="text")]
-
-
-@given(st.text(st.sampled_from("ab é中😀\n")), st.lists(st.integers(0, 259)))
-def test_streamed_ids_are_the_text(text: str, other: list[int]) -> None:
-    for ids in (tokenizer().encode(text), other):
-        stream = tokenizer(decoder=ByteLevelDecoder()).stream_decoder()
-        whole = tokenizer(decoder=ByteLevelDecoder()).decode(ids)
-        assert "".join(stream.push(id) for id in ids) + stream.finish() == whole
-
-
-WHOLE = st.lists(st.sampled_from([[0], [1], [2], [3, 4, 5], [6], [7], [8], [9]]), max_size=20)
-
-
-@given(WHOLE.map(lambda parts: [id for part in parts for id in part]))
-def test_streamed_ids_of_other_decoders(ids: list[int]) -> None:
-    vocab = {token: id for id, token in enumerate(
-        ["a", "▁b", "▁", "<0xE4>", "<0xB8>", "<0xAD>", "é", "▁c", "<0x41>", "d"])}
-    t = Tokenizer(CharBPE(vocab, []), decoder=Sequence(
-        [Replace("▁", " "), ByteFallback(), Fuse(), Strip(" ", 1, 0)]))
-    stream = t.stream_decoder()
-    assert "".join(stream.push(id) for id in ids) + stream.finish() == t.decode(ids)

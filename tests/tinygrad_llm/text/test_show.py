@@ -1,4 +1,4 @@
-"""What is shown is the text, safely, and the page's table of merges is the model's."""
+"""Both views show the text, safely, and the page's table of merges is the model's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tinygrad_llm.text.algorithms.bpe import BPE
 from tinygrad_llm.text.cut.pretokenizers import ByteLevel
-from tinygrad_llm.text.show import coloured, page
+from tinygrad_llm.text.show import coloured, tokens_page
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import Tokenizer
 
@@ -28,7 +28,7 @@ def test_colours_change_nothing_else(text: str) -> None:
 
 
 def shown(text: str) -> str:
-    return page(TOKENIZER, text, *TOKENIZER.encode_with_offsets(text, special="allow"))
+    return tokens_page(TOKENIZER, text, *TOKENIZER.encode_with_offsets(text, special="allow"))
 
 
 @given(st.text(st.sampled_from("ab é中\n<>&\"'@DATAFCS"), max_size=40))

@@ -239,10 +239,10 @@ def test_metrics_drop_the_future_and_torn_lines(tmp_path: Path) -> None:
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 4]
 
 
-def test_shards_are_written_down_and_follow_the_batch(text: str, tmp_path: Path) -> None:
+def test_slices_are_written_down_and_follow_the_batch(text: str, tmp_path: Path) -> None:
     run = start_run(small(text, batch=40), tmp_path / "run")
-    assert run.config.shards == 2
+    assert run.config.slices == 2
     train(run, silent)
-    assert resume_run(tmp_path / "run", {}).config.shards == 2
-    assert resume_run(tmp_path / "run", {"batch": 1}).config.shards == 1
-    assert resume_run(tmp_path / "run", {"batch": 9, "shards": 3}).config.shards == 3
+    assert resume_run(tmp_path / "run", {}).config.slices == 2
+    assert resume_run(tmp_path / "run", {"batch": 1}).config.slices == 1
+    assert resume_run(tmp_path / "run", {"batch": 9, "slices": 3}).config.slices == 3

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from autograd import fold_in
-from tinygrad_llm.data.batches.epochs import ShardBatches
+from tinygrad_llm.data.batches.epochs import EpochBatches
 from tinygrad_llm.data.prepared import open_tokenizer
 from tinygrad_llm.data.tokens.shard_writer import ShardWriter
 from tinygrad_llm.nn import parameters
@@ -80,13 +80,13 @@ def test_the_steps_are_those_of_the_epochs(data: Path, tmp_path: Path,
     seen = []
     step = train_step
 
-    def watched(model: Any, optimizer: Any, x: Any, y: Any, **others: Any) -> Any:
-        seen.append((x, y))
-        return step(model, optimizer, x, y, **others)
+    def watched(model: Any, optimizer: Any, objective: Any, batch: Any, **others: Any) -> Any:
+        seen.append(batch)
+        return step(model, optimizer, objective, batch, **others)
 
     monkeypatch.setattr(loop, "train_step", watched)
     train(run, silent)
-    batches = ShardBatches(run.data.train, 2, 8, fold_in(run.config.seed, 1))
+    batches = EpochBatches(run.data.train, 2, 8, fold_in(run.config.seed, 1))
     assert len(seen) == 6
     for number, pair in enumerate(seen):
         assert all(map(np.array_equal, pair, batches.at(number)))

@@ -12,9 +12,9 @@ and its lower half r (one bit shorter, if n is odd), and does by turns
 
 Such a round is undone by itself, since it leaves alone what F_j is computed from, for whatever
 function F_j: so every round is a bijection of [0, 2^n), and so is their composition. Luby and
-Rackoff proved that with random functions three rounds cannot be told from a random permutation,
-and four not even by who also sees the inverse. Ours are pairwise independent only, the upper bits
-of a_j x + b_j mod 2^64 with random a_j and b_j (multiply-shift), hence ROUNDS = 8.
+Rackoff proved that with random functions three rounds cannot be distinguished from a random
+permutation, and four not even with access to the inverse. Ours are pairwise independent only, the
+upper bits of a_j x + b_j mod 2^64 with random a_j and b_j (multiply-shift), hence ROUNDS = 8.
 
 **Why it is one of [0, W).** n is the least number, from FEWEST_BITS on, with 2^n >= W: the network
 permutes fewer than 2 W numbers where W > 32. Walk from w in [0, W) until the walk is in [0, W)
@@ -42,16 +42,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..tokens.shards import ShardedTokens
-from .random_windows import WORDS, check_batches
+from .random_windows import UINT64_RANGE, check_batches
 
-STREAM = int.from_bytes(b"epochs", "little")  # apart from other uses of the same seed
+PHILOX_STREAM = int.from_bytes(b"epochs", "little")  # apart from other uses of the same seed
 ROUNDS = 8
 FEWEST_BITS = 6
 
-Words = NDArray[np.uint64]
+Uint64s = NDArray[np.uint64]
 
 
-class ShardBatches:
+class EpochBatches:
     """Batches of B windows of T tokens: all W windows of `tokens` (N,) once in every epoch.
 
     The sequence of all epochs, one after the other, is dealt out in step * B * readers + reader *
@@ -62,7 +62,7 @@ class ShardBatches:
     `tokens` is a ShardedTokens or any array of shape (N,). Raises UserError where N < T + 1,
     ValueError for sizes below 1 and seeds outside [0, 2**64).
 
-    >>> batches = ShardBatches(np.arange(10), batch=3, context=3, seed=0)
+    >>> batches = EpochBatches(np.arange(10), batch=3, context=3, seed=0)
     >>> x, y = batches.at(step=0)
     >>> sorted(x[:, 0].tolist()), bool((y == x + 1).all())
     ([0, 3, 6], True)
@@ -101,7 +101,7 @@ class ShardBatches:
 
     def windows_at(self, step: int, reader: int = 0, readers: int = 1) -> NDArray[np.int64]:
         """Return the numbers of a step's windows, int64 of shape (B,), each in [0, W)."""
-        if not 0 <= step < WORDS:
+        if not 0 <= step < UINT64_RANGE:
             raise ValueError(f"step must be in [0, 2**64), got {step}")
         if not 0 <= reader < readers:
             raise ValueError(f"reader must be in [0, {readers}), got {reader}")
@@ -136,7 +136,7 @@ def permuted(positions: NDArray[Any], size: int, seed: int, epoch: int) -> NDArr
     return found.astype(np.int64)
 
 
-def feistel(numbers: Words, bits: int, keys: Words) -> Words:
+def feistel(numbers: Uint64s, bits: int, keys: Uint64s) -> Uint64s:
     """Return the permutation of [0, 2**bits) that `keys` (rounds, 2) choose, at `numbers` (N,)."""
     lower = bits // 2
     shift = np.uint64(lower)
@@ -151,11 +151,11 @@ def feistel(numbers: Words, bits: int, keys: Words) -> Words:
 
 
 @lru_cache(maxsize=8)
-def round_keys(seed: int, epoch: int) -> Words:
+def round_keys(seed: int, epoch: int) -> Uint64s:
     """Return the keys (a, b) of an epoch's rounds, uint64 of shape (ROUNDS, 2)."""
-    key = np.array([seed, STREAM], np.uint64)
-    low, high = epoch % WORDS, epoch // WORDS
+    key = np.array([seed, PHILOX_STREAM], np.uint64)
+    low, high = epoch % UINT64_RANGE, epoch // UINT64_RANGE
     counter = np.array([0, 0, low, high], np.uint64)
     keys = np.random.Philox(key=key, counter=counter).random_raw((ROUNDS, 2))
-    keys.setflags(write=False)  # shared by who asks again
+    keys.setflags(write=False)  # shared by later calls
     return keys

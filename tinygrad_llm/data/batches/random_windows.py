@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ...host.errors import UserError
 
-STREAM = int.from_bytes(b"batches", "little")  # apart from other uses of the same seed
-WORDS = 2**64
+PHILOX_STREAM = int.from_bytes(b"batches", "little")  # apart from other uses of the same seed
+UINT64_RANGE = 2**64
 
 
 class Batches:
@@ -42,9 +42,9 @@ class Batches:
 
         Raises ValueError for a step outside [0, 2**64).
         """
-        if not 0 <= step < WORDS:
+        if not 0 <= step < UINT64_RANGE:
             raise ValueError(f"step must be in [0, 2**64), got {step}")
-        key = np.array([self.seed, STREAM], np.uint64)
+        key = np.array([self.seed, PHILOX_STREAM], np.uint64)
         counter = np.array([0, 0, 0, step], np.uint64)
         generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
         last = len(self.tokens) - self.context - 1
@@ -70,7 +70,7 @@ def check_batches(tokens: int, batch: int, context: int, seed: int) -> None:
     """Raise ValueError for numbers that batches cannot have, UserError for too few tokens."""
     if batch < 1 or context < 1:
         raise ValueError(f"batch and context must be at least 1, got {batch} and {context}")
-    if not 0 <= seed < WORDS:
+    if not 0 <= seed < UINT64_RANGE:
         raise ValueError(f"seed must be in [0, 2**64), got {seed}")
     if tokens < context + 1:
         raise UserError(

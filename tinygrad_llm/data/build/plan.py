@@ -1,8 +1,7 @@
-"""What a build is to do: its settings, its input, known by content, and the folder it may use."""
+"""The plan of a build: its settings, and its input, known by content."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,15 +13,19 @@ from typing import Any
 
 from ... import __version__
 from ...host.errors import UserError
-from ...host.files import write_in_one_step
-from ..read.file_kinds import CHUNK
-from ..read.gather import STDIN, Unit, standard_input, units
+from ...host.files import sha256_of, write_in_one_step
+from ...text.cut.patterns import PATTERNS, splitter
+from ...text.formats import kind_of, load_tokenizer, save_tokenizer
+from ..read.gather import STDIN, Unit, find_units, standard_input
+from ..read.text_pieces import CHUNK
+from ..select.decontaminate import Decontaminator
+from ..select.rules import rules_of
 from ..tokens.shard_writer import SHARD_TOKENS
-from .resumable import Workers, key_of
-from .tasks import State, state_of
+from .resumable import Crew, key_of
+from .tasks import FileState, file_state
 
-UNIT = 2**24  # bytes of a file from which on it is read in slices, which may cut a long text
-BUNDLE = 2**22  # bytes of input that are worked on at a time
+SLICE_BYTES = 2**24  # bytes of a file from which on it is read in slices, which may cut a long text
+BUNDLE_BYTES = 2**22  # bytes of input that are worked on at a time
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,9 @@ class BuildSettings:
                 raise UserError(f"{name} must be {expected}; got {value!r}")
 
 
-def check_parts(settings: BuildSettings) -> None:
+def check_settings(settings: BuildSettings) -> None:
     """Raise UserError now for what would otherwise be found wrong after hours of cleaning."""
-    from ...text.cut.patterns import PATTERNS, splitter
-    from ...text.formats import load_tokenizer
-    from ..select.decontaminate import Decontaminator
-    from ..select.rules import rules
-
-    rules(settings.rules)
+    rules_of(settings.rules)
     if settings.decontaminate:
         Decontaminator(settings.decontaminate)
     if settings.tokenizer is not None:
@@ -79,24 +77,8 @@ def check_parts(settings: BuildSettings) -> None:
         splitter(settings.pattern)
 
 
-def finished(out: Path) -> dict[str, Any] | None:
-    """Return the report of a finished build. Raises UserError for a folder that is no build's."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; give --out a folder")
-    try:
-        report = json.loads((out / "report.json").read_bytes())
-        if isinstance(report, dict) and isinstance(report.get("key"), str):
-            return report
-    except FileNotFoundError:
-        if (out / "work" / "lock").exists() or not out.is_dir() or not any(out.iterdir()):
-            return None
-    except (ValueError, RecursionError):
-        pass
-    raise UserError(f"{out} holds files that no build has left; give --out another folder")
-
-
-def difference(done: dict[str, Any], settings: BuildSettings) -> str:
-    """Return in words what tells a finished build from the one that is asked for."""
+def describe_difference(done: dict[str, Any], settings: BuildSettings) -> str:
+    """Return in words how a finished build differs from the one that is asked for."""
     before, now = done.get("settings", {}), json.loads(json.dumps(asdict(settings)))
     names = [name for name in now if before.get(name) != now[name]]
     if not names:
@@ -107,12 +89,12 @@ def difference(done: dict[str, Any], settings: BuildSettings) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, all input known by its content."""
+    """The work to do, all input known by its content."""
 
     settings: BuildSettings
     work: Path
     bundles: tuple[tuple[str, int, tuple[Unit, ...]], ...]  # key, bytes, units
-    states: dict[str, State]  # of the files, before they were read for their digests
+    states: dict[str, FileState]  # of the files, before they were read for their digests
     input: str  # a key of all units' content
     unreadable: Counter[str]
     tokenizer: Path | None  # the given one, as a file of ours
@@ -121,47 +103,48 @@ class Plan:
     @property
     def key(self) -> str:
         """A name for all that decides the result."""
-        given = None if self.tokenizer is None else digest_of(self.tokenizer)
+        given = None if self.tokenizer is None else sha256_of(self.tokenizer)
         return key_of(__version__, asdict(self.settings), self.input, given, self.evaluation)
 
 
-def make_plan(settings: BuildSettings, work: Path, crew: Workers) -> Plan:
+def make_plan(settings: BuildSettings, work: Path, crew: Crew) -> Plan:
     """Find the input, read it once for its digests, and cut it into bundles."""
     unreadable: Counter[str] = Counter()
-    found = [_spooled(unit, work) for unit in units(
-        settings.sources, unreadable, unit_bytes=UNIT, without=work.parent)]
+    found = [_copied_if_stdin(unit, work) for unit in find_units(
+        settings.sources, unreadable, unit_bytes=SLICE_BYTES, without=work.parent)]
     paths = sorted({unit.path for unit in found})
-    states = {path: state_of(path) for path in paths}
+    states = {path: file_state(path) for path in paths}
     sizes = {path: state[0] if state else 0 for path, state in states.items()}
     digests = {}
-    with crew.bar("looking", sum(sizes.values())) as bar, ThreadPoolExecutor(crew.workers) as pool:
+    with (crew.progress_bar("looking", sum(sizes.values())) as bar,
+          ThreadPoolExecutor(crew.workers) as pool):
         for path, digest in zip(paths, pool.map(_digest_if_any, paths), strict=True):
             digests[path] = digest
             bar.update(sizes[path])
-    keys = {unit: key_of(unit.source, _named(unit), unit.kind, unit.start, unit.end,
+    keys = {unit: key_of(unit.source, _path_for_key(unit), unit.kind, unit.start, unit.end,
                          digests[unit.path]) for unit in found}
     bundles = ((key_of([keys[unit] for unit in bundle]), size, bundle)
                for size, bundle in _bundles(found, sizes))
     return Plan(settings, work, tuple(bundles), states, key_of(list(keys.values())), unreadable,
-                _given_tokenizer(settings, work), _evaluation(settings))
+                _given_tokenizer(settings, work), _evaluation_key(settings))
 
 
 def _digest_if_any(path: str) -> str | None:
     """Return a file's digest, None for one that cannot be read, which the cleaning will count."""
     try:
-        return digest_of(path)
+        return sha256_of(path)
     except OSError:
         return None
 
 
-def _evaluation(settings: BuildSettings) -> str:
+def _evaluation_key(settings: BuildSettings) -> str:
     """Return a key of the evaluation files' content."""
     if not settings.decontaminate:
         return key_of()
-    return key_of([digest_of(unit.path) for unit in units(settings.decontaminate)])
+    return key_of([sha256_of(unit.path) for unit in find_units(settings.decontaminate)])
 
 
-def _spooled(unit: Unit, work: Path) -> Unit:
+def _copied_if_stdin(unit: Unit, work: Path) -> Unit:
     """Return the unit itself; for standard input, which can be read once only, that of a copy."""
     if unit.path != STDIN:
         return unit
@@ -172,7 +155,7 @@ def _spooled(unit: Unit, work: Path) -> Unit:
     return replace(unit, path=str(path), kind=kind)
 
 
-def _named(unit: Unit) -> str:
+def _path_for_key(unit: Unit) -> str:
     """Return what a unit's path is called, wherever the work folder is."""
     return STDIN if unit.source == STDIN else unit.path
 
@@ -185,19 +168,13 @@ def _bundles(found: Sequence[Unit], sizes: dict[str, int]
     total = 0
     for unit in found:
         size = sizes[unit.path] // parts[unit.path]  # parts of one file are alike
-        if bundle and total + size > BUNDLE:
+        if bundle and total + size > BUNDLE_BYTES:
             yield total, tuple(bundle)
             bundle, total = [], 0
         bundle.append(unit)
         total += size
     if bundle:
         yield total, tuple(bundle)
-
-
-def digest_of(path: str | Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _given_tokenizer(settings: BuildSettings, work: Path) -> Path | None:
@@ -207,15 +184,13 @@ def _given_tokenizer(settings: BuildSettings, work: Path) -> Path | None:
     """
     if settings.tokenizer is None:
         return None
-    from ...text.formats import kind_of, load_tokenizer
-
     given, path = Path(settings.tokenizer), work / "given-tokenizer.json"
     file = given / "tokenizer.json" if given.is_dir() else given
     if file.is_file() and kind_of(file) == "huggingface":
         write_in_one_step(path, [file.read_bytes()])
         return path
     try:
-        load_tokenizer(given).save(path)
+        save_tokenizer(load_tokenizer(given), path, "huggingface")
     except UserError as error:
         raise UserError(f"a built folder keeps its tokenizer as a tokenizer.json, which {given} "
                         f"cannot become: {error}; give another --tokenizer") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,23 +13,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...host.files import flush_folder, write_in_one_step
+from ...host.files import flush_folder, sha256_of, write_in_one_step
 from ...text.special import end_of_text
 from ...text.tokenizer import Tokenizer
 from ..tokens.shard_index import INDEX
 from ..tokens.shard_writer import ShardWriter
-from .plan import digest_of
-from .report_page import page
-from .resumable import Workers
+from .report_page import render_page
+from .result import PAGE, seal
+from .resumable import Crew
 from .tasks import TRAIN, VALIDATION, EncodeTask, load_ids
 
-PAGE = "report.html"
 CHUNK = 2**20  # ids that are counted at a time
 PARTS = {"train": TRAIN, "val": VALIDATION}
 
 
 @dataclass
-class Written:
+class WrittenShards:
     """Token shards that are ready to be moved to their place, and what is in them."""
 
     folder: Path
@@ -41,12 +39,13 @@ class Written:
 
 
 def write_shards(folder: Path, encoded: Sequence[EncodeTask], shard_tokens: int,
-                 crew: Workers) -> Written:
+                 crew: Crew) -> WrittenShards:
     """Write the ids of all documents, in their order, as shards for training and for validation."""
     path = encoded[0].tokenizer
     tokenizer = Tokenizer.load(path)
     size = tokenizer.vocab_size
-    written = Written(folder, end_of_text(tokenizer.special_tokens), size, np.zeros(size, np.int64))
+    written = WrittenShards(folder, end_of_text(tokenizer.special_tokens), size,
+                            np.zeros(size, np.int64))
     for task in encoded:
         ids = load_ids(task.out)
         for start in range(0, len(ids), CHUNK):
@@ -55,11 +54,11 @@ def write_shards(folder: Path, encoded: Sequence[EncodeTask], shard_tokens: int,
         shutil.rmtree(folder / part, ignore_errors=True)
         if not any((np.load(task.fates) == fate).any() for task in encoded):
             continue
-        with crew.bar(f"shards, {part}", len(encoded), " bundles") as bar, \
+        with crew.progress_bar(f"shards, {part}", len(encoded), " bundles") as bar, \
                 ShardWriter(folder / part, size, shard_tokens, end_of_text=written.end_of_text,
                             tokenizer=path) as writer:
             for task in encoded:
-                for ids in _documents(task, fate):
+                for ids in _documents_with(task, fate):
                     if len(ids) or written.end_of_text is not None:
                         writer.add(ids)
                 bar.update()
@@ -67,7 +66,7 @@ def write_shards(folder: Path, encoded: Sequence[EncodeTask], shard_tokens: int,
     return written
 
 
-def _documents(task: EncodeTask, fate: int) -> Iterator[NDArray[np.uint32]]:
+def _documents_with(task: EncodeTask, fate: int) -> Iterator[NDArray[np.uint32]]:
     """Yield the ids of a bundle's documents that have this fate."""
     fates = np.load(task.fates)
     ids, lengths = load_ids(task.out), np.load(task.out)
@@ -78,7 +77,7 @@ def _documents(task: EncodeTask, fate: int) -> Iterator[NDArray[np.uint32]]:
             yield ids[end - length:end]
 
 
-def publish(report: Mapping[str, Any], written: Written, tokenizer: Path, out: Path
+def publish(report: Mapping[str, Any], written: WrittenShards, tokenizer: Path, out: Path
             ) -> dict[str, Any]:
     """Move the shards to their place, write what stands beside them, the report last; return it.
 
@@ -91,16 +90,10 @@ def publish(report: Mapping[str, Any], written: Written, tokenizer: Path, out: P
     flush_folder(out)
     report = json.loads(json.dumps(report))  # as it will be when it is read again
     write_in_one_step(out / "tokenizer.json", [tokenizer.read_bytes()])
-    write_in_one_step(out / PAGE, [page(report).encode()])
+    write_in_one_step(out / PAGE, [render_page(report).encode()])
     names = ["tokenizer.json", PAGE, *(f"{part}/{INDEX}" for part in written.parts)]
-    whole = {**report, "files": {name: digest_of(out / name) for name in names}}
+    whole = {**report, "files": {name: sha256_of(out / name) for name in names}}
     whole["sha256"] = seal(whole)
     stored = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
     write_in_one_step(out / "report.json", [stored.encode(), b"\n"])
     return whole
-
-
-def seal(report: Mapping[str, Any]) -> str:
-    """Return the checksum of a report, its own left out, however it is laid out in its file."""
-    rest = {name: value for name, value in report.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

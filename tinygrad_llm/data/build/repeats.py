@@ -25,7 +25,7 @@ def find_repeats(path: Path, cleaned: Sequence[CleanTask], threshold: float | No
     digests = np.concatenate([rows["digest"] for rows in map(rows_of, cleaned)])
     table = path.with_suffix(".signatures")
     try:
-        signatures = None if threshold is None else _signatures(table, cleaned, len(digests))
+        signatures = None if threshold is None else _map_signatures(table, cleaned, len(digests))
         found = find_duplicates(digests, signatures, threshold or 1.0)
         del signatures
     finally:
@@ -42,7 +42,7 @@ def rows_of(task: CleanTask) -> NDArray[Any]:
     return load_rows(task.out, task.how.signatures)
 
 
-def _signatures(table: Path, cleaned: Sequence[CleanTask], count: int) -> NDArray[np.uint32]:
+def _map_signatures(table: Path, cleaned: Sequence[CleanTask], count: int) -> NDArray[np.uint32]:
     """Return all signatures (N, PERMUTATIONS), mapped from the file `table`."""
     with open(table, "wb") as file:
         for rows in map(rows_of, cleaned):

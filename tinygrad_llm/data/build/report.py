@@ -1,4 +1,4 @@
-"""What a build tells of itself: counts and examples, as plain data for report.json.
+"""The report of a build: counts and examples, as plain data for report.json.
 
 It holds no time and no path of the build's own folder, so that the same input and settings give
 the same report. Read bundle by bundle: only counts stay in memory.
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from ... import __version__
 from ...text.tokenizer import Tokenizer
-from ..read.file_kinds import REASONS
+from ..read.text_pieces import REASONS
+from ..select.rules import rules_of
 from .plan import Plan
-from .publish import Written
+from .publish import WrittenShards
 from .repeats import rows_of
 from .tasks import (
     CONTAMINATED,
@@ -45,7 +46,7 @@ WHY = {"empty": "nothing but white space", "language": "in a language that was n
 
 @dataclass
 class Counts:
-    """What all bundles hold together; [documents, bytes] where two numbers stand for a thing."""
+    """The sums over all bundles; a pair of numbers is [documents, bytes]."""
 
     fates: NDArray[np.int64] = field(default_factory=lambda: np.zeros((5, 2), np.int64))
     read: dict[str, list[int]] = field(default_factory=dict)  # by source
@@ -59,7 +60,7 @@ class Counts:
     contaminated: list[dict[str, str]] = field(default_factory=list)  # examples
 
     def add_tally(self, tally: Mapping[str, Any]) -> None:
-        """Add what the cleaning of a bundle counted (see stages.Tally)."""
+        """Add what the cleaning of a bundle counted (see tasks.Tally)."""
         for source, counts in tally["read"].items():
             _add_pair(self.read, source, *counts)
         for code, entry in tally["dropped"].items():
@@ -86,16 +87,10 @@ class Counts:
 
 
 def summarize(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path,
-              selected: Sequence[SelectTask], encoded: Sequence[EncodeTask], written: Written
+              selected: Sequence[SelectTask], encoded: Sequence[EncodeTask], written: WrittenShards
               ) -> dict[str, Any]:
     """Return the report of a build."""
-    counts = Counts(unreadable=Counter(plan.unreadable))
-    for clean, select, encode in zip(cleaned, selected, encoded, strict=True):
-        tally = json.loads(clean.out.read_bytes())
-        counts.add_tally(tally)
-        counts.add_bundle(tally["sources"], rows_of(clean), np.load(select.out),
-                          np.load(encode.out))
-        counts.contaminated += json.loads(select.out.with_suffix(".json").read_bytes())
+    counts = _count_all(plan.unreadable, cleaned, selected, encoded)
     return {
         "settings": asdict(plan.settings),
         "versions": _versions(),
@@ -112,6 +107,19 @@ def summarize(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path,
         "lengths": [counts.lengths[k] for k in range(max(counts.lengths, default=0) + 1)],
         "tokens": _tokens(Tokenizer.load(encoded[0].tokenizer), written, counts),
     }
+
+
+def _count_all(unreadable: Counter[str], cleaned: Sequence[CleanTask],
+               selected: Sequence[SelectTask], encoded: Sequence[EncodeTask]) -> Counts:
+    """Return what all bundles hold together, with what could not even be opened."""
+    counts = Counts(unreadable=Counter(unreadable))
+    for clean, select, encode in zip(cleaned, selected, encoded, strict=True):
+        tally = json.loads(clean.out.read_bytes())
+        counts.add_tally(tally)
+        counts.add_bundle(tally["sources"], rows_of(clean), np.load(select.out),
+                          np.load(encode.out))
+        counts.contaminated += json.loads(select.out.with_suffix(".json").read_bytes())
+    return counts
 
 
 def _funnel(counts: Counts) -> list[dict[str, Any]]:
@@ -135,9 +143,7 @@ def _sources(counts: Counts) -> dict[str, dict[str, Any]]:
 
 
 def _dropped(counts: Counts, preset: str) -> dict[str, dict[str, Any]]:
-    from ..select.rules import rules
-
-    why = WHY | {rule.code: rule.why for rule in rules(preset)}
+    why = WHY | {rule.code: rule.why for rule in rules_of(preset)}
     whole = sum(documents for documents, _ in counts.read.values())
     return {code: {"why": why.get(code, ""), "share": _ratio(entry["documents"], whole), **entry}
             for code, entry in sorted(counts.dropped.items(),
@@ -148,7 +154,7 @@ def _duplicates(cleaned: Sequence[CleanTask], repeats: Path, counts: Counts) -> 
     """Return counts and, for each kind, the first few pairs as examples."""
     found = np.load(repeats, mmap_mode="r")
     bundles = [len(rows_of(task)) for task in cleaned]
-    told = {}
+    kinds = {}
     for name, kind in (("exact", EXACT), ("near", NEAR)):
         pairs = []
         for later in np.flatnonzero(found["kind"] == kind)[:EXAMPLES].tolist():
@@ -156,8 +162,8 @@ def _duplicates(cleaned: Sequence[CleanTask], repeats: Path, counts: Counts) -> 
             other = _document(cleaned, bundles, int(found["earlier"][later]))
             pairs.append({"name": one["name"], "text": one["text"][:EXCERPT],
                           "earlier_name": other["name"], "earlier_text": other["text"][:EXCERPT]})
-        told[name] = {**_pair(counts.fates[kind]), "examples": pairs}
-    return told
+        kinds[name] = {**_pair(counts.fates[kind]), "examples": pairs}
+    return kinds
 
 
 def _document(cleaned: Sequence[CleanTask], bundles: Sequence[int], number: int) -> dict[str, str]:
@@ -170,7 +176,7 @@ def _document(cleaned: Sequence[CleanTask], bundles: Sequence[int], number: int)
     raise ValueError(f"the build has {number} documents too few")
 
 
-def _tokens(tokenizer: Tokenizer, written: Written, counts: Counts) -> dict[str, Any]:
+def _tokens(tokenizer: Tokenizer, written: WrittenShards, counts: Counts) -> dict[str, Any]:
     used, size = written.used, sum(pair[1] for pair in counts.kept.values())
     most = np.argsort(-used, kind="stable")[:MOST]
     return {

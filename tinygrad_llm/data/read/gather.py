@@ -1,4 +1,4 @@
-"""What to read, in a fixed order, and the documents in it.
+"""The units of what to read, in a fixed order, and the documents in them.
 
 The work is divided into units that can be read at the same time by different processes, each with
 bounded memory: a file, or a slice of a large one. A slice [start, end) of a file of lines owns the
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...host.errors import UserError
-from .archives import Allowance, Bomb, buffered, kind_of, kind_of_named, read_file
+from .archives import Allowance, Bomb, buffered, kind_by_suffix, kind_or_text, read_file
 from .corpus import SHAKESPEARE, play_paths
 from .decoding import MARKS
 from .documents import Document
-from .file_kinds import SUFFIXES
+from .file_kinds import KIND_OF_SUFFIX
 from .tables import open_parquet
-from .text_pieces import CHUNK, Reading
+from .text_pieces import CHUNK, ReadJob
 
 STDIN = "-"
 UNIT_BYTES = 1 << 26
@@ -33,7 +33,7 @@ UNIT_BYTES = 1 << 26
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What one process reads at a time.
+    """A piece of input that one process reads at a time.
 
     `source` is what the user named, `path` the file ("-" for standard input, which only the
     process that has it can read, once), `kind` how to read it. A unit with `end` >= 0 is the
@@ -47,7 +47,7 @@ class Unit:
     end: int = -1
 
 
-def units(
+def find_units(
     sources: Sequence[str],
     errors: Counter[str] | None = None,
     *,
@@ -67,17 +67,17 @@ def units(
     found: list[Unit] = []
     seen: set[str] = set()
     for source in sources:
-        for unit in _units_of(str(source), errors, outside):
+        for unit in _files_of(str(source), errors, outside):
             real = os.path.abspath(unit.path) if unit.path != STDIN else STDIN
             if real not in seen:
                 seen.add(real)
-                found += _slices(unit, unit_bytes)
+                found += _cut_into_slices(unit, unit_bytes)
     if not found:
         skipped = ", ".join(f"{reason}: {number}" for reason, number in sorted(errors.items()))
         raise UserError(
             f"nothing to read in {', '.join(map(str, sources)) or 'no sources'}"
             f"{f' (skipped: {skipped})' if skipped else ''}; give files of the kinds "
-            f"{' '.join(SUFFIXES)}, alone or in .zip .tar .tgz .gz .zst, or {SHAKESPEARE}"
+            f"{' '.join(KIND_OF_SUFFIX)}, alone or in .zip .tar .tgz .gz .zst, or {SHAKESPEARE}"
         )
     return found
 
@@ -85,32 +85,32 @@ def units(
 def read_unit(unit: Unit, errors: Counter[str], text_key: str | None = None) -> Iterator[Document]:
     """Yield the documents of a unit, in order, as they are read.
 
-    What cannot be read is counted in `errors` under a key of reading.REASONS and passed over.
+    What cannot be read is counted in `errors` under a key of text_pieces.REASONS and passed over.
     `text_key` names the field of .jsonl and the column of tables. Raises UserError where a package
     that the kind needs is missing.
     """
-    reading = Reading(unit.source, errors, text_key, unit.start, unit.end)
+    job = ReadJob(unit.source, errors, text_key, unit.start, unit.end)
     try:
         if unit.path == STDIN:
-            yield from _read_stdin(reading)
+            yield from _read_stdin(job)
             return
         with open(unit.path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             stream: Any = file
             if unit.end >= 0 and unit.kind != "parquet":
-                found = _slice(file, unit.start, unit.end)
+                found = _open_slice(file, unit.start, unit.end)
                 if found is None:
                     return
                 stream, start = found
-                reading = Reading(unit.source, errors, text_key, start, unit.end)
-            yield from read_file(stream, _name(unit.path), unit.kind, reading, Allowance(size))
+                job = ReadJob(unit.source, errors, text_key, start, unit.end)
+            yield from read_file(stream, _printable(unit.path), unit.kind, job, Allowance(size))
     except OSError:
         errors["unreadable"] += 1
     except Bomb as bomb:
         errors[bomb.reason] += 1
 
 
-def _units_of(source: str, errors: Counter[str], without: str | None) -> Iterator[Unit]:
+def _files_of(source: str, errors: Counter[str], without: str | None) -> Iterator[Unit]:
     """Yield whole files in order."""
     if source == STDIN:
         yield Unit(source, STDIN, "text")
@@ -119,12 +119,12 @@ def _units_of(source: str, errors: Counter[str], without: str | None) -> Iterato
     elif os.path.isdir(source):
         yield from _files_below(source, source, errors, without)
     elif os.path.exists(source):
-        yield Unit(source, source, kind_of_named(source))
+        yield Unit(source, source, kind_or_text(source))
     else:
-        yield from _globbed(source, errors, without)
+        yield from _files_matching(source, errors, without)
 
 
-def _globbed(source: str, errors: Counter[str], without: str | None) -> Iterator[Unit]:
+def _files_matching(source: str, errors: Counter[str], without: str | None) -> Iterator[Unit]:
     """Yield the files that match a glob pattern, and those in the folders that match."""
     paths = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else []
     if not paths:
@@ -139,7 +139,7 @@ def _globbed(source: str, errors: Counter[str], without: str | None) -> Iterator
         if os.path.isdir(path):
             if not source.endswith("**"):  # which matches each file by itself too
                 yield from _files_below(source, path, errors, without)
-        elif kind := kind_of_named(path) if by_suffix else kind_of(path):
+        elif kind := kind_or_text(path) if by_suffix else kind_by_suffix(path):
             yield Unit(source, path, kind)
         else:
             errors["unknown-suffix"] += 1
@@ -164,7 +164,7 @@ def _files_below(source: str, folder: str, errors: Counter[str], without: str | 
                     stack += [os.path.join(path, name) for name in reversed(names)]
             elif not os.path.isfile(path):  # a pipe or device would make reading wait
                 errors["unreadable"] += 1
-            elif kind := kind_of(path):
+            elif kind := kind_by_suffix(path):
                 yield Unit(source, path, kind)
             else:
                 errors["unknown-suffix"] += 1
@@ -172,7 +172,7 @@ def _files_below(source: str, folder: str, errors: Counter[str], without: str | 
             errors["unreadable"] += 1
 
 
-def _slices(unit: Unit, unit_bytes: int) -> list[Unit]:
+def _cut_into_slices(unit: Unit, unit_bytes: int) -> list[Unit]:
     """Return a unit as slices of about `unit_bytes`, where it is larger and its kind allows."""
     try:
         size = os.path.getsize(unit.path) if unit.path != STDIN else 0
@@ -181,7 +181,7 @@ def _slices(unit: Unit, unit_bytes: int) -> list[Unit]:
         with open(unit.path, "rb") as file:
             if unit.kind == "parquet":
                 cuts = _row_groups(file, unit_bytes)
-            elif unit.kind in ("text", "jsonl") and not _is_wide(file.read(4)):
+            elif unit.kind in ("text", "jsonl") and not _has_wide_characters(file.read(4)):
                 cuts = [*range(0, size, unit_bytes), size]
             else:
                 return [unit]
@@ -192,7 +192,7 @@ def _slices(unit: Unit, unit_bytes: int) -> list[Unit]:
     return [Unit(unit.source, unit.path, unit.kind, start, end) for start, end in pairwise(cuts)]
 
 
-def _is_wide(head: bytes) -> bool:
+def _has_wide_characters(head: bytes) -> bool:
     """Whether a file is in UTF-16 or UTF-32, where the byte 0x0a need not be a line's end."""
     return any(head.startswith(mark) for mark, codec in MARKS if codec != "utf-8")
 
@@ -209,7 +209,7 @@ def _row_groups(file: BinaryIO, unit_bytes: int) -> list[int]:
     return cuts if cuts[-1] == about.num_row_groups else [*cuts, about.num_row_groups]
 
 
-def _slice(file: BinaryIO, start: int, end: int) -> tuple[io.BufferedReader, int] | None:
+def _open_slice(file: BinaryIO, start: int, end: int) -> tuple[io.BufferedReader, int] | None:
     """Return a stream of the lines that begin in [start, end) and the byte it starts at, or None
     where no line begins there."""
     first = _line_start(file, start, end)
@@ -243,13 +243,13 @@ def standard_input() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _read_stdin(reading: Reading) -> Iterator[Document]:
+def _read_stdin(job: ReadJob) -> Iterator[Document]:
     """Yield what standard input holds: lines of JSON where it begins with a brace, else text."""
     stream = buffered(standard_input(), None)
     kind = "jsonl" if stream.peek(1).lstrip()[:1] == b"{" else "text"
-    yield from read_file(stream, STDIN, kind, reading, Allowance(0))
+    yield from read_file(stream, STDIN, kind, job, Allowance(0))
 
 
-def _name(path: str) -> str:
+def _printable(path: str) -> str:
     """Return a path as text that can be written, whatever bytes its name is made of."""
     return os.fsencode(path).decode("utf-8", "replace").replace(os.sep, "/")

@@ -35,13 +35,13 @@ SPACED = frozenset([  # what has a blank line before it and after it
 CONTAINERS = frozenset([
     "div", "section", "article", "main", "center", "form", "table", "tbody", "tr", "td",
 ])  # fmt: skip
-SHARE = 0.9  # of the words that a block must hold to be gone into
+DENSE_SHARE = 0.9  # of the words that a block must hold to be gone into
 PERMALINKS = frozenset("#§¶")  # what documentation puts behind each heading
 LEVELS = 24  # how far down: pages nest about ten deep
 CHARSET = re.compile(rb"<meta\s[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 
 
-DEEPEST = 4000
+DEEPEST_PAGE = 4000
 TAG = re.compile(  # of the elements that their parents' or the next one's tag does not close
     r"<(/?)(?!(?i:p|li|d[dt]|t[rdh]|tbody|option|br|hr|img|input|meta|link|wbr|col|area)\b)"
     r"([A-Za-z][\w-]*)"
@@ -55,7 +55,7 @@ def main_text(page: str) -> str:
     deep, UserError without selectolax.
     """
     if is_too_deep(page):
-        raise ValueError(f"elements nest more than {DEEPEST} deep")
+        raise ValueError(f"elements nest more than {DEEPEST_PAGE} deep")
     try:
         from selectolax.lexbor import LexborHTMLParser
     except ImportError:
@@ -63,8 +63,8 @@ def main_text(page: str) -> str:
             'reading HTML needs selectolax: pip install "tinygrad_llm[data]"'
         ) from None
     # Lexbor's text would end at a NUL.
-    root, dropped = _main(LexborHTMLParser(page.replace("\0", "")))
-    return _lines(root, dropped) if root else ""
+    root, dropped = _main_element(LexborHTMLParser(page.replace("\0", "")))
+    return _text_of_element(root, dropped) if root else ""
 
 
 def declared_charset(page: bytes) -> str | None:
@@ -73,7 +73,7 @@ def declared_charset(page: bytes) -> str | None:
     return found[1].decode("ascii", "replace").lower() if found else None
 
 
-def _main(tree: LexborHTMLParser) -> tuple[LexborNode | None, frozenset[str]]:
+def _main_element(tree: LexborHTMLParser) -> tuple[LexborNode | None, frozenset[str]]:
     """Return the element that holds the main text, and the tags to leave out within it.
 
     A <header> within <main> or <article> is the text's title, elsewhere it is the page's.
@@ -82,22 +82,22 @@ def _main(tree: LexborHTMLParser) -> tuple[LexborNode | None, frozenset[str]]:
         found = tree.css(selector)
         if len(found) == 1 and found[0].text(strip=True):
             return found[0], DROPPED - {"header"}
-    return (_densest(tree.body) if tree.body else None), DROPPED
+    return (_densest_block(tree.body) if tree.body else None), DROPPED
 
 
-def _densest(node: LexborNode) -> LexborNode:
-    """Return the block that holds at least SHARE of the words of each block around it."""
-    words = _words(node)
+def _densest_block(node: LexborNode) -> LexborNode:
+    """Return the block that holds at least DENSE_SHARE of the text of each block around it."""
+    whole = _own_length(node)
     for _ in range(LEVELS):
-        blocks = [(_words(child), child) for child in node.iter() if child.tag in CONTAINERS]
+        blocks = [(_own_length(child), child) for child in node.iter() if child.tag in CONTAINERS]
         most, block = max(blocks, key=lambda pair: pair[0], default=(0, node))
-        if most == 0 or most < SHARE * words:
+        if most == 0 or most < DENSE_SHARE * whole:
             break
-        node, words = block, most
+        node, whole = block, most
     return node
 
 
-def _words(node: LexborNode) -> int:
+def _own_length(node: LexborNode) -> int:
     """Return how many characters of a block's text are neither links nor furniture."""
     if node.tag in DROPPED:
         return 0
@@ -105,7 +105,7 @@ def _words(node: LexborNode) -> int:
     return max(len(node.text()) - around, 0)
 
 
-def _lines(root: LexborNode, dropped: frozenset[str]) -> str:
+def _text_of_element(root: LexborNode, dropped: frozenset[str]) -> str:
     """Return the text below `root`: a line a block, white space collapsed but within <pre>."""
     out: list[str] = []
     line: list[str] = []
@@ -163,11 +163,11 @@ def _walk(root: LexborNode, dropped: frozenset[str]) -> Iterator[tuple[LexborNod
 
 
 def is_too_deep(page: str) -> bool:
-    """Whether a page's elements nest more than DEEPEST deep, counted by name.
+    """Whether a page's elements nest more than DEEPEST_PAGE deep, counted by name.
 
     The parser's time grows with the square of the depth: 14 s for 100,000 open <div>.
     """
-    if page.count("<") <= DEEPEST:
+    if page.count("<") <= DEEPEST_PAGE:
         return False
     depth = 0
     unclosed: Counter[str] = Counter()
@@ -175,7 +175,7 @@ def is_too_deep(page: str) -> bool:
         if not close:
             unclosed[name] += 1
             depth += 1
-            if depth > DEEPEST:
+            if depth > DEEPEST_PAGE:
                 return True
         elif unclosed[name]:
             unclosed[name] -= 1

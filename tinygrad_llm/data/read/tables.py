@@ -11,31 +11,31 @@ from typing import Any, BinaryIO
 
 from ...host.errors import UserError
 from .documents import Document
-from .text_pieces import CHUNK, LINE_LIMIT, TEXT_KEYS, Reading, Refused, decoded, read_whole
+from .text_pieces import CHUNK, LINE_LIMIT, TEXT_KEYS, ReadJob, Refused, decoded, read_whole
 
 SAMPLED = 100  # rows that decide which column holds the text
 
 
-def read_table(stream: io.BufferedReader, name: str, reading: Reading) -> Iterator[Document]:
+def read_table(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Document]:
     """Yield the text of each row of a .csv or .tsv, named after the row, the header being row 0.
 
     The column is `text_key`, else one of TEXT_KEYS, else that with most text in the first rows.
     """
     csv.field_size_limit(LINE_LIMIT)
-    lines = _lines(decoded(stream, reading.errors))
+    lines = _lines(decoded(stream, job.errors))
     header_line = next(lines, "")
     mark = "\t" if ".tsv" in name.lower() else max(",;\t|", key=header_line.count)
-    rows = _rows(csv.reader(chain((header_line,), lines), delimiter=mark), reading.errors)
+    rows = _rows(csv.reader(chain((header_line,), lines), delimiter=mark), job.errors)
     _, header = next(rows, (0, []))
     sample = list(islice(rows, SAMPLED))
-    column = _column(header, [row for _, row in sample], reading.text_key)
+    column = _column(header, [row for _, row in sample], job.text_key)
     if column is None:
         raise Refused("no-text" if header else "empty")
     for number, row in chain(sample, rows):
         if len(row) != len(header):
-            reading.errors["broken-row"] += 1
+            job.errors["broken-row"] += 1
         else:
-            yield from reading.documents([row[column]], f"{name}#{number}")
+            yield from job.documents([row[column]], f"{name}#{number}")
 
 
 def _lines(pieces: Iterable[str]) -> Iterator[str]:
@@ -77,17 +77,17 @@ def _column(header: list[str], rows: list[list[str]], text_key: str | None) -> i
     return lengths.index(max(lengths)) if any(lengths) else None
 
 
-def read_parquet(stream: io.BufferedReader, name: str, reading: Reading) -> Iterator[Document]:
+def read_parquet(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Document]:
     """Yield the text of each row of a Parquet file's row groups [start, end), by batches."""
     table = open_parquet(stream)
-    groups = range(table.num_row_groups)[reading.start : None if reading.end < 0 else reading.end]
-    column = _parquet_column(table, list(groups), reading.text_key)
+    groups = range(table.num_row_groups)[job.start : None if job.end < 0 else job.end]
+    column = _parquet_column(table, list(groups), job.text_key)
     if column is None:
         raise Refused("no-text" if table.metadata.num_rows else "empty")
-    number = sum(table.metadata.row_group(i).num_rows for i in range(reading.start))
+    number = sum(table.metadata.row_group(i).num_rows for i in range(job.start))
     batches = table.iter_batches(SAMPLED, list(groups), [column], use_threads=False)
     for text in chain.from_iterable(_strings(batch.column(0)) for batch in batches):
-        yield from reading.documents([text or ""], f"{name}#{number}")
+        yield from job.documents([text or ""], f"{name}#{number}")
         number += 1
 
 

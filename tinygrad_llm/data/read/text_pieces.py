@@ -1,4 +1,4 @@
-"""What every reader of files shares: streams of bytes to pieces of text, to documents.
+"""The common steps of all readers of files: from streams of bytes to pieces of text, to documents.
 
 Memory stays bounded however large a file is. What cannot be used is counted by reason and passed
 over; Refused is raised where that is the rest of the file.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
 
-from .decoding import detect
+from .decoding import detect_encoding
 from .documents import Document
 
 PART = 1 << 22  # characters of one document; a longer text is cut (Chinese takes 80 bytes each)
@@ -49,9 +49,9 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What all readers of a source share: its name, the count of reasons, the key that was asked
-    for, and which bytes or row groups of the file are this reader's own."""
+class ReadJob:
+    """A reader's task: the source's name, the count of reasons, the key that was asked for, and
+    the bytes or row groups of the file that are this reader's own."""
 
     source: str
     errors: Counter[str]
@@ -75,7 +75,7 @@ class Reading:
                 yield Document(part, self.source, f"{name}#{number}")
 
 
-Reader = Callable[[io.BufferedReader, str, Reading], Iterator[Document]]
+FileReader = Callable[[io.BufferedReader, str, ReadJob], Iterator[Document]]
 
 
 def parts(pieces: Iterable[str]) -> Iterator[str]:
@@ -108,11 +108,11 @@ def cut_place(text: str, limit: int) -> int:
 def decoded(stream: io.BufferedReader, errors: Counter[str]) -> Iterator[str]:
     """Yield the text of a stream of bytes in pieces, with universal newlines.
 
-    The encoding is told from the first PART bytes; what is not in it becomes U+FFFD and is
-    counted. Raises Refused where it is not text.
+    The encoding is found from the first PART bytes; bytes that are not in it become U+FFFD and
+    are counted. Raises Refused where it is not text.
     """
     data = stream.read(PART + 1)
-    encoding = detect(data, whole=len(data) <= PART)
+    encoding = detect_encoding(data, whole=len(data) <= PART)
     if encoding is None:
         raise Refused("binary")
     codec = codecs.getincrementaldecoder(encoding.codec)("replace")

@@ -3,13 +3,13 @@
 A document is contaminated where it shares a run of 13 words with one of the evaluation documents:
 Brown et al., "Language models are few-shot learners" (GPT-3), 2020, appendix C, whose lower case,
 missing punctuation and least length of 8 are kept, too. An evaluation document of 8 to 12 words
-counts as one run, which must occur whole; one of fewer words is too common a phrase to tell
-anything, and is left out (`ignored` counts them). Unlike there, nothing is cut out of a
+counts as one run, which must occur whole; one of fewer words is too common a phrase to be
+evidence, and is left out (`ignored` counts them). Unlike there, nothing is cut out of a
 contaminated document: the build drops it whole.
 
-The runs are kept as sorted 64-bit numbers, 8 bytes each, and looked up by bisection, after one
-look at a bit map that lets through few runs that are not there. A number that is found is not yet
-a proof: the words are then searched in the evaluation set's own, so no false hit is ever reported.
+The runs are kept as sorted 64-bit numbers, 8 bytes each, and looked up by bisection; a bit map
+before it drops most runs that are not there. A number that is found is not yet a proof: the words
+themselves are then searched in the evaluation set, so no false hit is reported.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...host.errors import UserError
-from .word_runs import run_hashes, word_hashes, words
+from ..read.gather import find_units, read_unit
+from .word_runs import normalized_words, run_hashes, word_hashes
 
 RUN = 13  # words
 LEAST = 8
-HARMLESS = frozenset({"empty", "bad-bytes"})  # reasons of gather.py that hide no evaluation text
+HARMLESS = frozenset({"empty", "bad-bytes"})  # of text_pieces.REASONS: they hide no text
 SPARSE = 16  # bits of the map for each run: one in 16 of other runs gets through
 
 
@@ -45,8 +46,8 @@ class Decontaminator:
         self.documents = self.ignored = 0
         runs: dict[int, list[NDArray[np.uint64]]] = {}
         rows = []
-        for text in (*_read(paths), *texts):
-            found = words(text)
+        for text in (*_evaluation_texts(paths), *texts):
+            found = normalized_words(text)
             length = min(len(found), RUN)
             self.documents += 1
             if length < LEAST:
@@ -57,8 +58,9 @@ class Decontaminator:
         if not rows:
             raise UserError(f"none of the {self.documents} evaluation documents has {LEAST} words, "
                             "so none can be recognised; give others, or leave them out")
-        self.words = b" \n ".join((b"", *rows, b""))  # every word has a space on both sides
-        self.runs = {length: _Numbers(np.concatenate(runs[length])) for length in sorted(runs)}
+        # Every word has a space on both sides.
+        self.evaluation_words = b" \n ".join((b"", *rows, b""))
+        self.runs = {length: _NumberSet(np.concatenate(runs[length])) for length in sorted(runs)}
 
     def __len__(self) -> int:
         """Return how many different runs are looked for."""
@@ -69,7 +71,7 @@ class Decontaminator:
 
         Where runs of several lengths are shared, the shortest comes first.
         """
-        found = words(text)
+        found = normalized_words(text)
         hashes = word_hashes(found)
         for length, numbers in self.runs.items():
             for place in numbers.where(run_hashes(hashes, length)).tolist():
@@ -81,11 +83,11 @@ class Decontaminator:
     def _holds(self, run: bytes, length: int) -> bool:
         """Whether these words are in the evaluation set, as a run of that length."""
         if length < RUN:
-            return b" \n " + run + b" \n " in self.words
-        return b" " + run + b" " in self.words
+            return b" \n " + run + b" \n " in self.evaluation_words
+        return b" " + run + b" " in self.evaluation_words
 
 
-class _Numbers:
+class _NumberSet:
     """A set of 64-bit numbers."""
 
     def __init__(self, numbers: NDArray[np.uint64]) -> None:
@@ -107,14 +109,12 @@ class _Numbers:
         return there
 
 
-def _read(paths: Sequence[str | Path]) -> Iterator[str]:
+def _evaluation_texts(paths: Sequence[str | Path]) -> Iterator[str]:
     """Yield the evaluation documents. Raises UserError where any of them cannot be read."""
     if not paths:
         return
-    from ..read.gather import read_unit, units
-
     errors: Counter[str] = Counter()
-    for unit in units([str(path) for path in paths], errors):
+    for unit in find_units([str(path) for path in paths], errors):
         yield from (document.text for document in read_unit(unit, errors))
     lost = {why: count for why, count in errors.items() if why not in HARMLESS}
     if lost:

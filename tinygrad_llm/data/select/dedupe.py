@@ -1,12 +1,12 @@
-r"""Which documents repeat an earlier one, in memory that grows by bytes a document, not by text.
+r"""Documents that repeat an earlier one, found in memory of a few bytes a document.
 
 **Exact.** Two documents are the same where 128 bits of BLAKE2b of their text are, every run of
 white space taken for one space (and none at the ends). Case counts.
 
-**Near.** Documents are sets of shingles, their runs of 5 words (words.py; case and punctuation do
-not count), compared by their Jaccard similarity J(A, B) = |A & B| / |A | B|. For a random order of
-all shingles, the first of A | B is as likely any of them, and it is the first of A and of B alike
-exactly if it is in A & B:
+**Near.** Documents are sets of shingles, their runs of 5 words (word_runs.py; case and punctuation
+do not count), compared by their Jaccard similarity J(A, B) = |A & B| / |A | B|. For a random order
+of all shingles, the first of A | B is as likely any of them, and it is the first of A and of B
+alike exactly if it is in A & B:
 
     P(first of A = first of B) = J(A, B).
 
@@ -36,7 +36,7 @@ data makes language models better", 2022 (what to compare in corpora).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from hashlib import blake2b
 from typing import Any
@@ -46,7 +46,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ...host.errors import UserError
-from .word_runs import FACTOR, run_hashes, word_hashes, words
+from .word_runs import FACTOR, normalized_words, run_hashes, word_hashes
 
 Signatures = NDArray[np.uint32]  # (N, PERMUTATIONS), in memory or mapped
 Numbers = NDArray[np.int64]
@@ -63,10 +63,10 @@ BLOCK = 2048  # shingles at once: 1 MiB
 ROWS = 8192  # signatures at once: 4 MiB
 
 
-def digest(text: str) -> bytes:
+def text_digest(text: str) -> bytes:
     """Return 16 bytes that texts share if they differ in white space at most.
 
-    >>> digest("a  b\\n") == digest("a b"), digest("A b") == digest("a b")
+    >>> text_digest("a  b\\n") == text_digest("a b"), text_digest("A b") == text_digest("a b")
     (True, False)
     """
     plain = " ".join(text.split())
@@ -78,14 +78,14 @@ def signature(text: str) -> NDArray[np.uint32]:
 
     A text of fewer than SHINGLE words is one shingle; one without words has no similarity to any.
     """
-    hashes = word_hashes(words(text))
+    hashes = word_hashes(normalized_words(text))
     runs = run_hashes(hashes, max(min(SHINGLE, len(hashes)), 1))
-    return minima((runs >> np.uint64(32)).astype(np.uint32))
+    return minhash((runs >> np.uint64(32)).astype(np.uint32))
 
 
-def minima(shingles: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def minhash(shingles: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Return the least of a_k x + b_k over the shingles x (N,), for each k: (PERMUTATIONS,)."""
-    factors, offsets = _orders()
+    factors, offsets = _minhash_orders()
     found = np.full(PERMUTATIONS, NOTHING, np.uint32)
     for start in range(0, len(shingles), BLOCK):
         ranks = factors * shingles[start:start + BLOCK]  # (PERMUTATIONS, BLOCK)
@@ -155,12 +155,31 @@ def near_duplicates(signatures: Signatures, threshold: float = THRESHOLD,
     linked documents, the rule about which one stays is followed to the letter.
     """
     count, rows = bands(threshold)
+    parts = [slice(first, first + rows) for first in range(0, count * rows, rows)]
     documents = np.arange(len(signatures)) if among is None else among
-    documents = documents[_in_blocks(documents, lambda some: signatures[some, 0] != NOTHING)]
+    documents = documents[_call_in_blocks(documents, lambda some: signatures[some, 0] != NOTHING)]
     similar = _matcher(signatures, threshold)
+    bar = tqdm(parts, "comparing", disable=not progress, unit="band")
+    roots = _link_by_band(signatures, documents, bar, similar)
+    repeats = np.full(len(signatures), -1, np.int64)
+    documents, roots = _shared_keys(documents, roots[documents])
+    many = np.bincount(roots, minlength=1)[roots] > MANY
+    for leaders, others in match_with_leaders(documents[~many], roots[~many], similar):
+        repeats[others] = leaders
+    for root in np.unique(roots[many]):
+        members = documents[roots == root]
+        keys = np.stack([_band_keys(signatures, members, part) for part in parts], axis=1)
+        for leader, other in match_in_turn(members, keys, similar):
+            repeats[other] = leader
+    return repeats
+
+
+def _link_by_band(signatures: Signatures, documents: Numbers, parts: Iterable[slice],
+                  similar: Matches) -> Numbers:
+    """Return the least member of each document's set, once those that agree in a band and are
+    similar are linked."""
     links = _Links(len(signatures))
-    for band in tqdm(range(count), "comparing", disable=not progress, unit="band"):
-        part = slice(band * rows, (band + 1) * rows)
+    for part in parts:
         roots, keys = links.roots(), _band_keys(signatures, documents, part)
 
         def linked(a: Numbers, b: Numbers, roots: Numbers = roots) -> NDArray[np.bool_]:
@@ -168,29 +187,18 @@ def near_duplicates(signatures: Signatures, threshold: float = THRESHOLD,
             known[~known] = similar(a[~known], b[~known])
             return known
 
-        for leaders, others in follow(*_groups(documents, keys), linked, LEADERS):
+        for leaders, others in match_with_leaders(*_shared_keys(documents, keys), linked, LEADERS):
             links.add(leaders, others)
-    repeats = np.full(len(signatures), -1, np.int64)
-    documents, roots = _groups(documents, links.roots()[documents])
-    many = np.bincount(roots, minlength=1)[roots] > MANY
-    for leaders, others in follow(documents[~many], roots[~many], similar):
-        repeats[others] = leaders
-    for root in np.unique(roots[many]):
-        members = documents[roots == root]
-        every = np.stack([_band_keys(signatures, members, slice(first, first + rows))
-                          for first in range(0, count * rows, rows)], axis=1)
-        for leader, other in in_turn(members, every, similar):
-            repeats[other] = leader
-    return repeats
+    return links.roots()
 
 
-def in_turn(documents: Numbers, keys: NDArray[np.uint64], matches: Matches
-            ) -> Iterator[tuple[int, int]]:
-    """Yield what `follow` yields for one group, as pairs; keys (N, bands) tell candidates.
+def match_in_turn(documents: Numbers, keys: NDArray[np.uint64], matches: Matches
+                  ) -> Iterator[tuple[int, int]]:
+    """Yield pairs (leader, other) that match, of one group; keys (N, bands) say which to compare.
 
     Each document is compared with the kept ones that agree with it in a band, not with all of its
-    group: of m documents of which k stay, `follow` compares m k pairs. It may miss some at the
-    threshold, as any search by bands does.
+    group: of m documents of which k stay, `match_with_leaders` compares m k pairs. Some at the
+    threshold may be missed, as in any search by bands.
     """
     kept: dict[tuple[int, int], list[int]] = {}
     for document, row in zip(documents.tolist(), keys.tolist(), strict=True):
@@ -204,8 +212,8 @@ def in_turn(documents: Numbers, keys: NDArray[np.uint64], matches: Matches
                 kept.setdefault(place, []).append(document)
 
 
-def follow(documents: Numbers, groups: NDArray[Any], matches: Matches,
-           rounds: int | None = None) -> Iterator[tuple[Numbers, Numbers]]:
+def match_with_leaders(documents: Numbers, groups: NDArray[Any], matches: Matches,
+                       rounds: int | None = None) -> Iterator[tuple[Numbers, Numbers]]:
     """Yield pairs (leaders, others) that match, from documents that are sorted by group.
 
     In every round each group's first document leads: those of its group that match it leave with
@@ -249,7 +257,7 @@ class _Links:
         return document
 
 
-def _groups(documents: Numbers, keys: NDArray[Any]) -> tuple[Numbers, NDArray[Any]]:
+def _shared_keys(documents: Numbers, keys: NDArray[Any]) -> tuple[Numbers, NDArray[Any]]:
     """Return documents, sorted by key and then number, and their keys, without the single ones."""
     order = np.argsort(keys, kind="stable")
     documents, keys = documents[order], keys[order]
@@ -264,13 +272,13 @@ def _matcher(signatures: Signatures, threshold: float) -> Matches:
     needed = int(np.ceil(threshold * PERMUTATIONS - 1e-9))
 
     def similar(a: Numbers, b: Numbers) -> NDArray[np.bool_]:
-        return _in_blocks(np.arange(len(a)), lambda some: (
+        return _call_in_blocks(np.arange(len(a)), lambda some: (
             signatures[a[some]] == signatures[b[some]]).sum(1) >= needed)
 
     return similar
 
 
-def _in_blocks(numbers: Numbers, function: Callable[[Numbers], NDArray[Any]]) -> NDArray[Any]:
+def _call_in_blocks(numbers: Numbers, function: Callable[[Numbers], NDArray[Any]]) -> NDArray[Any]:
     """Return function(numbers), called with ROWS numbers at a time."""
     parts = [function(numbers[i:i + ROWS]) for i in range(0, max(len(numbers), 1), ROWS)]
     return np.concatenate(parts)
@@ -285,11 +293,11 @@ def _band_keys(signatures: Signatures, documents: Numbers, part: slice) -> NDArr
             keys ^= keys >> np.uint64(29)
         return keys
 
-    return _in_blocks(documents, mixed)
+    return _call_in_blocks(documents, mixed)
 
 
 @cache
-def _orders() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+def _minhash_orders() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Return a (odd) and b of the orders a x + b mod 2**32, each of shape (PERMUTATIONS, 1)."""
     drawn = np.random.Philox(key=int.from_bytes(b"MinHash", "little")).random_raw(PERMUTATIONS)
     factors, offsets = drawn >> np.uint64(32), drawn & np.uint64(2**32 - 1)

@@ -48,7 +48,7 @@ PARAGRAPHS = re.compile(r"\n{2,}")
 
 
 @lru_cache(maxsize=1)
-def codes_of(text: str) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+def word_codes_of(text: str) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Return a number for each of N words, equal for equal words, and the words' lengths: (N,)."""
     words = words_of(text)
     numbers: dict[str, int] = {}
@@ -57,7 +57,7 @@ def codes_of(text: str) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     return codes, lengths[codes.astype(np.int64)]
 
 
-def repeated_share(pieces: list[str], by_characters: bool) -> float:
+def repeated_piece_share(pieces: list[str], by_characters: bool) -> float:
     """Return the fraction of `pieces`, or of their characters, that repeat an earlier one."""
     if by_characters:
         counts = Counter(pieces)
@@ -75,12 +75,12 @@ def covered_share(lengths: NDArray[np.int64], starts: NDArray[np.int64], n: int)
     return float(lengths[np.cumsum(ends[:-1]) > 0].sum() / lengths.sum())
 
 
-def top_share(text: str, n: int) -> float:
+def top_ngram_share(text: str, n: int) -> float:
     """Return the fraction of characters in the n-gram of words that occurs most often.
 
     Of several the one that covers most; one that occurs once repeats nothing and counts 0.
     """
-    codes, lengths = codes_of(text)
+    codes, lengths = word_codes_of(text)
     runs = run_hashes(codes, n)
     if not len(runs):
         return 0.0
@@ -98,12 +98,12 @@ TIES = 16  # n-grams of the highest count that are compared; with more, each cov
 
 
 @lru_cache(maxsize=1)
-def duplicate_shares(text: str) -> dict[int, float]:
+def repeated_ngram_shares(text: str) -> dict[int, float]:
     """Return, for n = 5 to 10, the fraction of characters in n-grams of words that occur twice.
 
     A run of n + 1 words can only occur twice where its first n do, so most texts are done at 5.
     """
-    codes, lengths = codes_of(text)
+    codes, lengths = word_codes_of(text)
     shares = dict.fromkeys(range(5, 11), 0.0)
     starts = np.arange(max(len(codes) - 4, 0))
     for n in shares:
@@ -187,24 +187,24 @@ def has_stop_words(text: str, least: int = 2) -> bool:
 
 def has_few_repeated_lines(text: str, most: float = 0.3, by_characters: bool = False) -> bool:
     """Whether at most the fraction `most` of lines, or of their characters, repeats one before."""
-    return repeated_share(lines_of(text), by_characters) <= most
+    return repeated_piece_share(lines_of(text), by_characters) <= most
 
 
 def has_few_repeated_paragraphs(
     text: str, most: float = 0.3, by_characters: bool = False
 ) -> bool:
     """Whether at most the fraction `most` of paragraphs repeats one before."""
-    return repeated_share(paragraphs_of(text), by_characters) <= most
+    return repeated_piece_share(paragraphs_of(text), by_characters) <= most
 
 
 def has_no_dominant_ngram(text: str, n: int, most: float) -> bool:
     """Whether the most frequent n-gram covers at most the fraction `most` of characters."""
-    return top_share(text, n) <= most
+    return top_ngram_share(text, n) <= most
 
 
 def has_few_repeated_ngrams(text: str, n: int, most: float) -> bool:
     """Whether n-grams that occur twice cover at most the fraction `most` of characters."""
-    return duplicate_shares(text)[n] <= most
+    return repeated_ngram_shares(text)[n] <= most
 
 
 # --- C4 ---------------------------------------------------------------------------------------
@@ -236,23 +236,23 @@ def has_ended_lines(text: str, least: float = 0.12) -> bool:
     return sum(line.endswith(TERMINALS) for line in lines) > least * len(lines)
 
 
-def has_sentences(text: str, least: int = 3, words: int = 5) -> bool:
+def has_sentences(text: str, least: int = 3, line_words: int = 5) -> bool:
     """Whether it has `least` sentences in lines that C4 keeps.
 
-    Those end in a terminal punctuation mark, have at least `words` words, and are no notice about
-    JavaScript, cookies or a policy.
+    Those end in a terminal punctuation mark, have at least `line_words` words, and are no notice
+    about JavaScript, cookies or a policy.
     """
     found = 0
     for line in lines_of(text):
         if line.endswith(TERMINALS) and not NOTICES.search(line):
-            if len(words_in_line(line)) >= words:
+            if len(words_of_line(line)) >= line_words:
                 found += max(len(SENTENCE_ENDS.findall(line)), 1)
             if found >= least:
                 return True
     return False
 
 
-def words_in_line(line: str) -> list[str]:
+def words_of_line(line: str) -> list[str]:
     """Return the words of one line."""
     return words_of.__wrapped__(line)
 

@@ -1,4 +1,4 @@
-"""Which documents are kept: rules with a name, a reason and a threshold, and sets of them.
+"""Rules that a document must pass, each with a name, a reason and a threshold, and sets of them.
 
 "light" suits plays, verse, code and short texts: it asks only for some text that does not repeat
 itself. "gopher" and "c4" are for prose from the web. "none" keeps all.
@@ -13,9 +13,6 @@ from typing import Any
 
 from ...host.errors import UserError
 from . import quality
-from .repair import repair
-
-__all__ = ["RULES", "Rule", "judge", "repair", "rules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class Rule:
     english_only: bool = False
 
 
-def judge(text: str, rules: Sequence[Rule], language: str = "en") -> str | None:
+def failed_rule(text: str, rules: Sequence[Rule], language: str = "en") -> str | None:
     """Return the code of the first rule that drops `text`, or None where it is kept.
 
     `language` is the ISO 639-1 code of the text's language.
@@ -44,7 +41,7 @@ def judge(text: str, rules: Sequence[Rule], language: str = "en") -> str | None:
     return None
 
 
-def rules(presets: str | Sequence[str]) -> tuple[Rule, ...]:
+def rules_of(presets: str | Sequence[str]) -> tuple[Rule, ...]:
     """Return the rules of a preset, or of several in order, "gopher,c4" or ["gopher", "c4"].
 
     Raises UserError for a name that is none of RULES.
@@ -104,7 +101,7 @@ C4 = (
           quality.has_ended_lines, least=0.12),
     _rule("c4-sentences", "fewer than 3 sentences in lines that end in a punctuation mark, have 5 "
           "words and are no notice about JavaScript, cookies or a policy (C4)",
-          quality.has_sentences, least=3, words=5),
+          quality.has_sentences, least=3, line_words=5),
 )  # fmt: skip
 
 # The thresholds are ours: what plays, Python's library, reference manuals and a tweet pass

@@ -31,19 +31,19 @@ SIGNS = regex.compile(r"[\p{P}\p{S}\p{Cf}]+")
 DASHES = regex.compile(r"--|[\u2012-\u2015]")
 
 
-def words(text: str) -> list[bytes]:
+def normalized_words(text: str) -> list[bytes]:
     """Return the words of a text.
 
-    >>> words("Don't panic: 東京 is fine.")
+    >>> normalized_words("Don't panic: 東京 is fine.")
     [b'dont', b'panic', b'\\xe6\\x9d\\xb1', b'\\xe4\\xba\\xac', b'is', b'fine']
     """
     if text.isascii():
         raw = text.encode().lower().replace(b"--", b" ")
         return raw.translate(SPACES, PUNCTUATION).split()
-    return words_of_any(text)
+    return normalized_words_of_any(text)
 
 
-def words_of_any(text: str) -> list[bytes]:
+def normalized_words_of_any(text: str) -> list[bytes]:
     """Return the words of a text of any characters; lone surrogates are characters as well."""
     parted = DASHES.sub(" ", normalize("NFKC", text).lower())
     bare = UNSPACED_CHARACTER.sub(r" \g<0> ", normalize("NFC", SIGNS.sub("", parted)))

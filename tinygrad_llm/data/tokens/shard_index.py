@@ -1,4 +1,4 @@
-"""What a folder of token shards says of itself: index.json, and how far to believe it.
+"""The index of a folder of token shards, and how far to believe it: index.json
 
     {"version": 1, "dtype": "uint16", "vocab_size": 50257, "shard_tokens": 33554432,
      "end_of_text": 50256, "tokenizer_sha256": "...", "unfinished": 0,
@@ -28,8 +28,8 @@ LARGEST_SHARD = 2**32  # starts within a shard are uint32
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What must be alike in all shards of a folder."""
+class ShardSettings:
+    """The settings that all shards of a folder share."""
 
     vocab_size: int
     shard_tokens: int
@@ -59,7 +59,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Shard:
-    """What one shard holds: `documents` counts those that begin in it."""
+    """The counts and checksums of one shard; `documents` counts those that begin in it."""
 
     tokens: int
     documents: int
@@ -77,10 +77,10 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Index:
+class ShardIndex:
     """The settings, the shards in their order, and the tokens of an unfinished last document."""
 
-    settings: Settings
+    settings: ShardSettings
     shards: tuple[Shard, ...]
     unfinished: int = 0
 
@@ -95,20 +95,20 @@ def starts_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}.starts"
 
 
-def write_index(path: Path, index: Index) -> None:
+def write_index(path: Path, index: ShardIndex) -> None:
     """Write `index` in one step."""
     about = {"version": VERSION, "dtype": index.settings.dtype_name, **asdict(index.settings),
              "unfinished": index.unfinished, "shards": [asdict(shard) for shard in index.shards]}
     write_in_one_step(path, [json.dumps(about, indent=1).encode()])
 
 
-def read_index(path: Path) -> Index:
+def read_index(path: Path) -> ShardIndex:
     """Return the index at `path`, once the files that it describes have the sizes it says.
 
     Raises UserError, which names the file at fault, where anything is missing or does not fit.
     """
     try:
-        index = _parse(json.loads(path.read_bytes(), object_pairs_hook=_without_twins))
+        index = _parse_index(json.loads(path.read_bytes(), object_pairs_hook=_without_twins))
     except OSError as error:
         reason = error.strerror or str(error)
     except RecursionError:
@@ -122,7 +122,7 @@ def read_index(path: Path) -> Index:
                     "build the data again")
 
 
-def _parse(about: Any) -> Index:
+def _parse_index(about: Any) -> ShardIndex:
     """Return the index that a JSON value describes. Raises ValueError where it is none."""
     fields = _fields(about, {"version", "dtype", "vocab_size", "shard_tokens", "end_of_text",
                              "tokenizer_sha256", "unfinished", "shards"}, "the index")
@@ -130,7 +130,7 @@ def _parse(about: Any) -> Index:
     unfinished, listed = fields.pop("unfinished"), fields.pop("shards")
     if type(version) is not int or version != VERSION:
         raise ValueError(f"version {version!r} is not known, only {VERSION}")
-    settings = Settings(**fields)
+    settings = ShardSettings(**fields)
     if dtype != settings.dtype_name:
         raise ValueError(f"dtype is {dtype!r} where vocab_size {settings.vocab_size} has "
                          f"{settings.dtype_name!r}")
@@ -139,10 +139,10 @@ def _parse(about: Any) -> Index:
     keys = {"tokens", "documents", "sha256", "starts_sha256"}
     shards = tuple(Shard(**_fields(one, keys, f"shard {i}")) for i, one in enumerate(listed))
     _check_counts(settings, shards, unfinished)
-    return Index(settings, shards, unfinished)
+    return ShardIndex(settings, shards, unfinished)
 
 
-def _check_counts(settings: Settings, shards: Sequence[Shard], unfinished: Any) -> None:
+def _check_counts(settings: ShardSettings, shards: Sequence[Shard], unfinished: Any) -> None:
     for i, shard in enumerate(shards):
         if shard.tokens > settings.shard_tokens or (
                 i < len(shards) - 1 and shard.tokens != settings.shard_tokens):
@@ -154,7 +154,7 @@ def _check_counts(settings: Settings, shards: Sequence[Shard], unfinished: Any) 
         raise ValueError(f"unfinished is {unfinished!r}, not a count of tokens")
 
 
-def _check_sizes(folder: Path, index: Index) -> None:
+def _check_sizes(folder: Path, index: ShardIndex) -> None:
     """Raise UserError where a file of the shards is missing or of another size."""
     item = FILE_TYPES[index.settings.dtype_name].itemsize
     for i, shard in enumerate(index.shards):

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...host.errors import UserError
-from ...host.files import write_in_one_step
+from ...host.files import sha256_of, write_in_one_step
 from .shard_index import (
     INDEX,
     PARTIAL,
-    Index,
-    Settings,
     Shard,
+    ShardIndex,
+    ShardSettings,
     read_index,
     starts_path,
     token_path,
@@ -37,7 +37,7 @@ class ShardWriter:
     file, whose SHA-256 is kept. Memory: one shard.
 
     A writer that was stopped leaves whole shards and no index. A new one on that folder, with the
-    same settings, goes on after them: `documents` tells how many whole documents it has, and the
+    same settings, goes on after them: `documents` counts the whole documents it has, and the
     next `add` must bring the document after those (whose first tokens may be stored already, and
     are compared).
 
@@ -57,9 +57,9 @@ class ShardWriter:
 
     def __init__(self, folder: str | Path, vocab_size: int, shard_tokens: int = SHARD_TOKENS, *,
                  end_of_text: int | None = None, tokenizer: str | Path | None = None) -> None:
-        digest = None if tokenizer is None else _sha256(Path(tokenizer))
+        digest = None if tokenizer is None else _tokenizer_sha256(Path(tokenizer))
         self.folder = Path(folder)
-        self.settings = Settings(vocab_size, shard_tokens, end_of_text, digest)
+        self.settings = ShardSettings(vocab_size, shard_tokens, end_of_text, digest)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._shards: list[Shard] = []
         self._unfinished = 0  # tokens, in whole shards, of the document that is being written
@@ -118,7 +118,7 @@ class ShardWriter:
             raise UserError(f"no tokens to write to {self.folder}; give more text")
         if self._used:
             self._write_shard()
-        write_index(self.folder / INDEX, Index(self.settings, tuple(self._shards)))
+        write_index(self.folder / INDEX, ShardIndex(self.settings, tuple(self._shards)))
         (self.folder / PARTIAL).unlink(missing_ok=True)
         self._closed = True
 
@@ -167,7 +167,7 @@ class ShardWriter:
                                   hashlib.sha256(starts.data).hexdigest()))
         if len(ids) == self.settings.shard_tokens:
             write_index(self.folder / PARTIAL,
-                        Index(self.settings, tuple(self._shards), self._unfinished))
+                        ShardIndex(self.settings, tuple(self._shards), self._unfinished))
         self._used, self._starts = 0, []
 
     def _go_on(self) -> None:
@@ -184,10 +184,9 @@ class ShardWriter:
         self.documents = stored.documents - (index.unfinished > 0)
 
 
-def _sha256(path: Path) -> str:
+def _tokenizer_sha256(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise UserError(f"cannot read the tokenizer {path}: {error.strerror}; give the file that "
                         "it was saved to") from error

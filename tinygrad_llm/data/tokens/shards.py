@@ -9,8 +9,8 @@ A folder of shards is one long row of ids, cut into files:
 
 Documents lie back to back, each followed by the end-of-text id, which the writer adds. A document
 that reaches a shard's end goes on in the next shard: all shards but the last are equally long, so
-that position p of the row is position p % shard_tokens of shard p // shard_tokens, and nobody has
-to search. The starts keep every boundary, also where no end-of-text id is in use.
+that position p of the row is position p % shard_tokens of shard p // shard_tokens, without a
+search. The starts keep every boundary, also where no end-of-text id is in use.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from tqdm import tqdm
 from ...host.errors import UserError
 from .shard_index import (
     INDEX,
-    Index,
-    Settings,
     Shard,
+    ShardIndex,
+    ShardSettings,
     read_index,
     starts_path,
     token_path,
@@ -49,7 +49,7 @@ class ShardedTokens:
     sent to processes (what is sent is the folder's name).
     """
 
-    def __init__(self, folder: Path, index: Index) -> None:
+    def __init__(self, folder: Path, index: ShardIndex) -> None:
         self.folder = folder
         self.settings = index.settings
         self.vocab_size = index.settings.vocab_size
@@ -58,9 +58,9 @@ class ShardedTokens:
         self.shards = index.shards
         self.documents = sum(shard.documents for shard in index.shards)
         self._len = sum(shard.tokens for shard in index.shards)
-        self._ids = [_map(token_path(folder, i), self.dtype, shard.tokens)
+        self._ids = [_map_file(token_path(folder, i), self.dtype, shard.tokens)
                      for i, shard in enumerate(index.shards)]
-        self._starts = [_map(starts_path(folder, i), START, shard.documents)
+        self._starts = [_map_file(starts_path(folder, i), START, shard.documents)
                         for i, shard in enumerate(index.shards)]
         self._documents_before = [0, *accumulate(shard.documents for shard in index.shards)]
 
@@ -119,8 +119,8 @@ class ShardedTokens:
     def check(self, progress: bool = True) -> list[str]:
         """Return a sentence for every fault of the files; reads all of them.
 
-        What is compared: sizes and checksums, ids with the vocabulary, starts with each other, and
-        which files there are.
+        Compares sizes and checksums, ids with the vocabulary, starts with each other, and the
+        names of the files.
         """
         own = {INDEX, *(path(self.folder, i).name for i in range(len(self.shards))
                         for path in (token_path, starts_path))}
@@ -147,16 +147,16 @@ class ShardedTokens:
         pieces = []
         for number in range(start // size, (stop - 1) // size + 1):
             pieces.append(self._ids[number][max(start - number * size, 0):stop - number * size])
-        return self._known(np.concatenate(pieces))
+        return self._within_vocabulary(np.concatenate(pieces))
 
     def _gather(self, places: NDArray[Any]) -> NDArray[Any]:
         found = np.empty(places.shape, self.dtype)
         flat = found.reshape(-1)
         for number, which, within in self._by_shard(places):
             flat[which] = self._ids[number][within]
-        return self._known(found)
+        return self._within_vocabulary(found)
 
-    def _known(self, ids: NDArray[Any]) -> NDArray[Any]:
+    def _within_vocabulary(self, ids: NDArray[Any]) -> NDArray[Any]:
         """Return `ids`. Raises UserError for one that no tokenizer has made."""
         if ids.size and (largest := int(ids.max())) >= self.vocab_size:
             raise UserError(f"the shards in {self.folder} hold the id {largest}, outside "
@@ -208,7 +208,7 @@ def holds_shards(folder: str | Path) -> bool:
     return (Path(folder) / INDEX).is_file()
 
 
-def _map(path: Path, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+def _map_file(path: Path, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
     """Return a file as an array: not np.memmap's class, whose indexing is slower."""
     if not count:  # an empty file cannot be mapped
         return np.zeros(0, dtype)
@@ -218,7 +218,7 @@ def _map(path: Path, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
         raise UserError(f"{path}: {error.strerror}; build the data again") from error
 
 
-def _token_faults(path: Path, shard: Shard, settings: Settings, bar: Any) -> list[str]:
+def _token_faults(path: Path, shard: Shard, settings: ShardSettings, bar: Any) -> list[str]:
     digest, largest, size = hashlib.sha256(), 0, 0
     item = FILE_TYPES[settings.dtype_name]
     try:

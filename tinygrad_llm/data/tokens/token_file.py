@@ -2,7 +2,7 @@
 
 `train.bin` holds nothing but the ids, little-endian uint16 where the vocabulary allows it and
 uint32 where not; `train.json` beside it says which, how many there are, and the size of the
-vocabulary. The count is what tells a whole file from one cut short.
+vocabulary. By the count, a file that was cut short is known.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def write_tokens(path: str | Path, ids: Sequence[int] | NDArray[Any], vocab_size
     Raises ValueError for ids outside [0, vocab_size), UserError where there are none.
     """
     array = np.asarray(ids)
-    _check(array, vocab_size)
+    _check_ids(array, vocab_size)
     name = "uint16" if vocab_size <= 2**16 else "uint32"
     about = {"dtype": name, "count": array.size, "vocab_size": vocab_size}
     about_path = _about_path(path)
@@ -68,7 +68,7 @@ def _about_path(path: str | Path) -> Path:
     return about_path
 
 
-def _check(array: NDArray[Any], vocab_size: int) -> None:
+def _check_ids(array: NDArray[Any], vocab_size: int) -> None:
     if not 0 < vocab_size <= LARGEST_VOCABULARY:
         raise ValueError(f"vocab_size must be in [1, {LARGEST_VOCABULARY}], got {vocab_size}")
     if array.ndim == 1 and array.size == 0:

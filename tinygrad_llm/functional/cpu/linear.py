@@ -16,7 +16,7 @@ import numpy as np
 from autograd.backend import Array
 from autograd.deferred import Deferred
 
-from ...host.threads import matmul, put_product
+from ...host.threads import matmul, write_product
 from ..linear import linear
 
 
@@ -34,7 +34,7 @@ def backward(g: Array, saved: Any) -> tuple[Any, ...]:
     rows, w, has_bias, shape = saved
     g = g.reshape(len(rows), len(w))  # N, O
     dx = matmul(g, w).reshape(shape)
-    dw = Deferred(w, partial(put_product, g.T, rows))
+    dw = Deferred(w, partial(write_product, g.T, rows))
     db = np.ones(len(g), g.dtype) @ g if has_bias else None  # BLAS adds rows fastest
     return dx, dw, db
 

@@ -27,7 +27,7 @@ import numpy as np
 from autograd.backend import Array
 from autograd.deferred import Deferred
 
-from ...host.threads import matmul, over_rows, put_product
+from ...host.threads import matmul, over_rows, write_product
 from ..loss.linear_cross_entropy import linear_cross_entropy
 from ..loss.softmax_cross_entropy import read_targets
 
@@ -61,7 +61,7 @@ def backward(g: Array, saved: Any) -> tuple[Any, Any, None]:
     k = (used * (g / count.astype(s.dtype)) / s)[:, None]
     dx = matmul(a, w)
     dx *= k
-    dw = Deferred(w, partial(put_product, a.T, x * k))  # w is large: no second array of its size
+    dw = Deferred(w, partial(write_product, a.T, x * k))  # w is large: no second array of its size
     return dx.reshape(shape), dw, None
 
 

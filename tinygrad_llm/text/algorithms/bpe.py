@@ -7,13 +7,13 @@ $$ i^* = \arg\min_i r(t_i, t_{i+1}), \qquad
    t \leftarrow (\dots, t_{i^*-1},\ t_{i^*} t_{i^*+1},\ t_{i^*+2}, \dots) $$
 
 The ranks are the order in which training made the merges, so text is put together as the training
-corpus was. tiktoken's files name no merges: there any two neighbours may be joined whose bytes
-together are a token, and the rank is that token's id.
+corpus was. tiktoken's files name no merges: there any two neighbours whose bytes together are a
+token may be joined, and the rank is that token's id.
 
-`merge` is this definition, $O(n^2)$ for $n$ bytes and the fastest for words; `merge_long` gives the
-same in $O(n \log n)$, so that no input is a denial of service. `encode_text` is the fast way for
-whole texts: boundaries in arrays, then one look-up for all pre-tokens; only those not seen
-before are merged, and many of them at once; see `neighbours`.
+`merge_plainly` is this definition, $O(n^2)$ for $n$ bytes and the fastest for words;
+`merge_with_heap` gives the same in $O(n \log n)$, so that no input is a denial of service.
+`encode_text` is the fast way for whole texts: boundaries in arrays, then one look-up for all
+pre-tokens; only those not seen before are merged, and many of them at once; see `neighbours`.
 
 Sources: Gage, "A new algorithm for data compression", 1994; Sennrich et al., "Neural machine
 translation of rare words with subword units", ACL 2016, section 3.2; Radford et al., "Language
@@ -46,7 +46,7 @@ _PAYS = 2  # bytes to merge for each token in the vocabulary, and making them ha
 Pairs = Mapping[tuple[int, int], int]  # neighbours' ids -> rank
 
 
-def merge(ids: list[int], ranks: Pairs, made: Sequence[int]) -> list[int]:
+def merge_plainly(ids: list[int], ranks: Pairs, made: Sequence[int]) -> list[int]:
     """Return the ids after all merges: neighbours of rank r become the token made[r]."""
     found = list(map(ranks.get, pairwise(ids), repeat(_NEVER)))
     while found and (lowest := min(found)) != _NEVER:
@@ -60,14 +60,14 @@ def merge(ids: list[int], ranks: Pairs, made: Sequence[int]) -> list[int]:
     return ids
 
 
-def merge_long(ids: list[int], ranks: Pairs, made: Sequence[int]) -> list[int]:
-    """Return what `merge` returns, in O(n log n): a heap of merges over a linked list.
+def merge_with_heap(ids: list[int], ranks: Pairs, made: Sequence[int]) -> list[int]:
+    """Return the same as `merge_plainly`, in O(n log n): a heap of merges over a linked list.
 
-    What lies on the heap may be out of date; it counts only while `found` still says so.
+    An entry of the heap may be out of date: it counts only while `found` has the same rank.
     """
-    n = len(ids)
     found = [*map(ranks.get, pairwise(ids), repeat(_NEVER)), _NEVER]
-    before, after = list(range(-1, n - 1)), list(range(1, n + 1))
+    before, after = list(range(-1, len(ids))), list(range(1, len(ids) + 1))
+    ids = [*ids, -1]  # no token, which no merge joins
     heap = [rank << 32 | i for i, rank in enumerate(found) if rank != _NEVER]
     heapify(heap)
     while heap:
@@ -80,13 +80,10 @@ def merge_long(ids: list[int], ranks: Pairs, made: Sequence[int]) -> list[int]:
         found[gone] = _NEVER
         after[i] = right = after[gone]
         ids[gone] = -1
-        if right < n:
-            before[right] = i
+        before[right] = i
         for left in (before[i], i):
             if left >= 0:
-                new = (ranks.get((ids[left], ids[after[left]]), _NEVER)
-                       if after[left] < n else _NEVER)
-                found[left] = new
+                found[left] = new = ranks.get((ids[left], ids[after[left]]), _NEVER)
                 if new != _NEVER:
                     heappush(heap, new << 32 | left)
     return [token for token in ids if token >= 0]
@@ -95,10 +92,10 @@ def merge_long(ids: list[int], ranks: Pairs, made: Sequence[int]) -> list[int]:
 class BPE:
     """Byte-level BPE over `vocab`, from tokens' bytes to ids, with `merges` in the order of rank.
 
-    Where `merges` is None any neighbours may be joined whose bytes together are a token, and its id
-    is the rank (the definition of tiktoken's files). With `ignore_merges` a pre-token that is
-    itself a token is one, whatever the merges say; tiktoken does so, and it is the default with
-    None.
+    Where `merges` is None, any two neighbours whose bytes together are a token may be joined, and
+    the token's id is the rank (the definition of tiktoken's files). With `ignore_merges` a
+    pre-token that is itself a token becomes that token, even where merges lead elsewhere; tiktoken
+    does so, and it is the default with None.
 
     A byte that is no token becomes `unknown`, or an error where that is None.
 
@@ -115,13 +112,13 @@ class BPE:
         self.tokens = dict(vocab)
         self.merges = None if merges is None else [(left, right) for left, right in merges]
         self.ignore_merges = merges is None if ignore_merges is None else ignore_merges
-        self.bytes_of = _by_id(self.tokens)
+        self.bytes_of = _bytes_by_id(self.tokens)
         self.unknown = unknown
         self._of_byte = [self.tokens.get(bytes([b]), -1 if unknown is None else unknown)
                          for b in range(256)]
         # The rank of every two neighbours' ids that may be joined, and what each rank makes.
-        self.ranks, self.made = (_joins(self.tokens) if self.merges is None
-                                   else _ranked(self.tokens, self.merges))
+        self.ranks, self.made = (_ranks_from_vocabulary(self.tokens) if self.merges is None
+                                   else _ranks_from_merges(self.tokens, self.merges))
         self._table = PieceTable()
         self._neighbours: Neighbours | None = None
         self._merged = 0  # bytes of pre-tokens, so far
@@ -146,7 +143,8 @@ class BPE:
             raise UserError(f"no token stands for the byte 0x{piece[ids.index(-1)]:02x} "
                             f"({printable(piece[ids.index(-1):][:1])!r} as files spell it): the "
                             f"vocabulary was made from text without it; train one on all 256 bytes")
-        return tuple((merge if len(ids) < _LONG else merge_long)(ids, self.ranks, self.made))
+        merge = merge_plainly if len(ids) < _LONG else merge_with_heap
+        return tuple(merge(ids, self.ranks, self.made))
 
     def piece_spans(self, piece: str) -> list[tuple[int, int, int]]:
         """Return (id, start, end) of a pre-token's tokens: the characters each has a byte of."""
@@ -208,7 +206,7 @@ class BPE:
         table.add(pieces, list(map(self.encode_bytes, pieces)))
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy or another process needs: not what was remembered, nor the lock."""
+        """Return the arguments that make a copy: no pre-tokens remembered, and no lock."""
         return {"vocab": self.tokens, "merges": self.merges, "ignore_merges": self.ignore_merges,
                 "unknown": self.unknown}
 
@@ -216,7 +214,7 @@ class BPE:
         self.__init__(**state)  # type: ignore[misc]
 
 
-def _by_id(tokens: Mapping[bytes, int]) -> dict[int, bytes]:
+def _bytes_by_id(tokens: Mapping[bytes, int]) -> dict[int, bytes]:
     """Return the bytes of each id. Raises UserError for an id used twice, or negative."""
     bytes_of = {id: token for token, id in tokens.items()}
     if len(bytes_of) < len(tokens):
@@ -231,7 +229,9 @@ def _by_id(tokens: Mapping[bytes, int]) -> dict[int, bytes]:
     return bytes_of
 
 
-def _joins(tokens: Mapping[bytes, int]) -> tuple[dict[tuple[int, int], int], Sequence[int]]:
+def _ranks_from_vocabulary(
+    tokens: Mapping[bytes, int]
+) -> tuple[dict[tuple[int, int], int], Sequence[int]]:
     """Return the rank of every two tokens whose bytes together are a token, and ids by rank."""
     ranks, get = {}, tokens.get
     for token, id in tokens.items():
@@ -242,7 +242,7 @@ def _joins(tokens: Mapping[bytes, int]) -> tuple[dict[tuple[int, int], int], Seq
     return ranks, range(max(tokens.values(), default=-1) + 1)
 
 
-def _ranked(tokens: Mapping[bytes, int], merges: Iterable[tuple[bytes, bytes]]
+def _ranks_from_merges(tokens: Mapping[bytes, int], merges: Iterable[tuple[bytes, bytes]]
             ) -> tuple[dict[tuple[int, int], int], Sequence[int]]:
     """Return the rank of every two tokens that a merge joins, and the ids by rank."""
     ranks, made = {}, []

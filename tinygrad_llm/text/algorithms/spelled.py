@@ -7,23 +7,8 @@ the letter: each piece is spelled in the printable alphabet, and a model over ch
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from ..characters.alphabet import printable
-
-
-class Model(Protocol):
-    """What every model can do with a pre-token."""
-
-    @property
-    def vocab(self) -> dict[str, int]:
-        """The ids of the tokens, as files spell them."""
-
-    def encode_piece(self, piece: str) -> tuple[int, ...]:
-        """Return the ids of one pre-token."""
-
-    def piece_spans(self, piece: str) -> list[tuple[int, int, int]]:
-        """Return (id, start, end): the characters that each token covers a byte of."""
+from .model import Model
 
 
 class Spelled:

@@ -1,4 +1,4 @@
-r"""Long text in blocks that can be encoded one by one, and bytes back to text as they come.
+r"""Long text in blocks that can be encoded one by one.
 
 A cut is safe where a letter or number is followed by white space or by one of a few punctuation
 marks: every known pattern ends a pre-token there, none looks back, and what it says about the text
@@ -13,19 +13,19 @@ longer.
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterable, Iterator
 from os import PathLike
 
 from ...host.errors import UserError
+from ..characters.utf8_files import read_chunks
 
 BLOCK = 1 << 16  # characters; the arrays of one block stay in a core's cache
-SAFE = re.compile(r"[^\W_](?=[\s,.;:!?\u3001\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u0964])")
+SAFE_CUT = re.compile(r"[^\W_](?=[\s,.;:!?\u3001\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u0964])")
 AFTER_WORDS = re.compile(r"[^\W_](?=\s)")  # safe wherever white space is always a boundary
 
 
-def blocks_of(text: str, size: int = BLOCK, safe: re.Pattern[str] = SAFE) -> Iterator[str]:
+def blocks_of_text(text: str, size: int = BLOCK, safe: re.Pattern[str] = SAFE_CUT) -> Iterator[str]:
     """Yield `text` in blocks of at least `size` characters, cut at safe places."""
     start, end = 0, -1
     while end < len(text):
@@ -34,13 +34,13 @@ def blocks_of(text: str, size: int = BLOCK, safe: re.Pattern[str] = SAFE) -> Ite
         start = end
 
 
-def next_cut(text: str, start: int, size: int, safe: re.Pattern[str] = SAFE) -> int:
+def next_cut(text: str, start: int, size: int, safe: re.Pattern[str] = SAFE_CUT) -> int:
     """Return the first safe place `size` characters or more after `start`, or the text's end."""
     match = safe.search(text, start + size - 1) if len(text) - start > size else None
     return match.end() if match else len(text)
 
 
-def blocks(chunks: Iterable[str], size: int = BLOCK, safe: re.Pattern[str] = SAFE
+def blocks_of_chunks(chunks: Iterable[str], size: int = BLOCK, safe: re.Pattern[str] = SAFE_CUT
            ) -> Iterator[str]:
     """Yield the joined `chunks` in blocks cut at safe places, without holding them all.
 
@@ -62,15 +62,15 @@ def blocks(chunks: Iterable[str], size: int = BLOCK, safe: re.Pattern[str] = SAF
         yield "".join(held)
 
 
-def source_blocks(sources: Iterable[str | PathLike[str]], size: int = BLOCK,
-                  safe: re.Pattern[str] = SAFE) -> Iterator[str]:
+def blocks_of_sources(sources: Iterable[str | PathLike[str]], size: int = BLOCK,
+                  safe: re.Pattern[str] = SAFE_CUT) -> Iterator[str]:
     """Yield texts (str) and files' texts (paths) in blocks cut at safe places.
 
     Raises UserError for lone surrogates in a text, and as `read_chunks` does.
     """
     for source in sources:
         if not isinstance(source, str):
-            yield from blocks(read_chunks(source), size, safe)
+            yield from blocks_of_chunks(read_chunks(source), size, safe)
             continue
         try:
             source.encode()
@@ -79,7 +79,7 @@ def source_blocks(sources: Iterable[str | PathLike[str]], size: int = BLOCK,
                 f"a text has a lone surrogate, {source[error.start]!r}, at position {error.start}, "
                 'which no UTF-8 spells; replace them: text.encode("utf-8", "replace").decode()'
             ) from error
-        yield from blocks_of(source, size, safe)
+        yield from blocks_of_text(source, size, safe)
 
 
 def _last_cut(text: str, safe: re.Pattern[str]) -> int:
@@ -91,60 +91,3 @@ def _last_cut(text: str, safe: re.Pattern[str]) -> int:
         if cuts or begin == 0:
             return cuts[-1] if cuts else 0
         span *= 4
-
-
-def read_chunks(path: str | PathLike[str], errors: str = "strict", size: int = BLOCK
-                ) -> Iterator[str]:
-    """Yield the text of a UTF-8 file in chunks; line ends stay as they are.
-
-    `errors` is what to do with bytes that are no UTF-8: strict, replace, ignore, backslashreplace
-    (Python's error handlers). Raises UserError where the file cannot be read, for an unknown
-    policy, and under "strict" for such bytes, naming the offset of the first.
-    """
-    if errors not in ("strict", "replace", "ignore", "backslashreplace"):
-        raise UserError(f"unknown policy {errors!r} for bytes that are no UTF-8; known are strict, "
-                        f"replace, ignore and backslashreplace")
-    decoder = codecs.getincrementaldecoder("utf-8")(errors)
-    before = 0
-    try:
-        with open(path, "rb") as file:
-            while data := file.read(size):
-                pending = len(decoder.getstate()[0])
-                try:
-                    yield decoder.decode(data)
-                except UnicodeDecodeError as error:
-                    raise _not_utf8(path, before - pending + error.start, error) from error
-                before += len(data)
-        try:
-            yield decoder.decode(b"", final=True)
-        except UnicodeDecodeError as error:
-            raise _not_utf8(path, before - len(error.object) + error.start, error) from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; "
-                        f"give the path of a text file") from error
-
-
-def _not_utf8(path: str | PathLike[str], offset: int, error: UnicodeDecodeError) -> UserError:
-    return UserError(f"{path} is not UTF-8 text: byte 0x{error.object[error.start]:02x} at offset "
-                     f"{offset}; convert it, for instance with iconv -t UTF-8, or choose what "
-                     f'to do with such bytes: errors="replace", "ignore" or "backslashreplace"')
-
-
-class StreamDecoder:
-    r"""Tokens' bytes to text as they come: a character is given out when its last byte is there.
-
-    >>> decoder = StreamDecoder()
-    >>> decoder.push(b"\xc3"), decoder.push(b"\xa9!"), decoder.finish()
-    ('', 'é!', '')
-    """
-
-    def __init__(self, errors: str = "replace") -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors)
-
-    def push(self, piece: bytes) -> str:
-        """Return the characters that these bytes complete."""
-        return self._decoder.decode(piece)
-
-    def finish(self) -> str:
-        """Return what is left, an unfinished character by the policy for errors."""
-        return self._decoder.decode(b"", final=True)

@@ -5,22 +5,20 @@
      "normalizer": ..., "pre_tokenizer": ..., "post_processor": ..., "decoder": ...,
      "model": {"type": "BPE", "vocab": {"a": 5, ...}, "merges": ["a b", ...], ...}}
 
-The parts are the business of `huggingface_parts`, writing that of `huggingface_write`. `truncation`
-and `padding` say how batches are cut and filled up, not what a text's ids are: they are read over,
-and null in what is written.
+`huggingface_parts` reads and writes the parts, `huggingface_write` writes the file. `truncation`
+and `padding` say how batches are cut and filled up, and change no ids: they are passed over when
+read, and written as null.
 
 Two things are stricter here than in Hugging Face's library. An added token has the id that the
-file gives it, or the file is refused (the library renumbers it, with a warning). And the text of
-a special token that is not let through as one is spelled out in ordinary tokens: the model may
-not answer with the special id, though its vocabulary holds it.
+file gives it, or the file is refused (the library renumbers it, with a warning). And where the text
+of a special token is to be ordinary text, ordinary tokens spell it: the model may not answer with
+the special id, though its vocabulary holds it.
 
 Source: the serialisation code of tokenizers 0.23.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Collection, Iterable
 from itertools import accumulate, chain
 from pathlib import Path
@@ -29,17 +27,18 @@ from typing import Any
 from ...host.errors import UserError
 from ..algorithms.bpe import BPE
 from ..algorithms.char_bpe import CharBPE
-from ..algorithms.spelled import Model, Spelled
+from ..algorithms.model import Model
+from ..algorithms.spelled import Spelled
 from ..algorithms.unigram import Unigram
 from ..algorithms.wordpiece import WordPiece
 from ..characters.alphabet import CHAR_TO_BYTE, to_bytes
-from ..cut import pretokenizers as pretokenize
+from ..cut import pretokenizers
 from ..special import AddedToken, AddedTokens
 from ..tokenizer import Tokenizer, check_ids
-from .huggingface_parts import Setting, read_part, read_settings, shown
+from .huggingface_parts import Setting, read_part, read_settings
+from .json_files import parse_json, shortened
 
 SECTIONS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _BYTES = frozenset(CHAR_TO_BYTE)
 _TOP = [Setting("version", "version", "str", "1.0"),
         Setting("truncation", "truncation", "object?", None),
@@ -66,10 +65,10 @@ _ADDED = [Setting("id", "id", "count"), Setting("content", "content", "str"),
 def load(path: str | Path) -> Tokenizer:
     """Return the tokenizer that the tokenizer.json at `path` defines.
 
-    Raises UserError where it cannot be read, is none, or asks for what is not known here.
+    Raises UserError where it cannot be read, is none, or asks for unknown parts.
     """
     try:
-        return from_json(parse(Path(path).read_bytes()))
+        return from_json(parse_json(Path(path).read_bytes()))
     except OSError as error:
         reason = error.strerror or str(error)
     except (UserError, RecursionError) as error:
@@ -77,38 +76,11 @@ def load(path: str | Path) -> Tokenizer:
     raise UserError(f"{path} cannot be used as a tokenizer.json: {reason}")
 
 
-def parse(data: bytes) -> Any:
-    """Return the value of a JSON text. UserError where it is none or names a key twice."""
-    try:
-        text = data.decode()
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
-        if _SURROGATE.search(text):  # half of a pair, most likely not alone
-            json.dumps(value, ensure_ascii=False).encode()
-        return value
-    except UnicodeEncodeError as error:
-        raise UserError("it has a lone surrogate in a string, which no text may have") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"it is no JSON that can be read: {error}") from error
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"an object names {shown(twice)} twice")
-    return found
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON's")
-
-
 def from_json(file: Any) -> Tokenizer:
     """Return the tokenizer that the value of a tokenizer.json defines; UserError as in `load`."""
     top = read_settings(file, "the file", _TOP)
     if top["version"] != "1.0":
-        raise UserError(f"its version is {shown(top['version'])}; only 1.0 is known")
+        raise UserError(f"its version is {shortened(top['version'])}; only 1.0 is known")
     parts = {section: read_part(top[section], section) for section in SECTIONS}
     tokens = [AddedToken(**read_settings(token, f"added token {place}", _ADDED))
               for place, token in enumerate(top["added_tokens"])]
@@ -132,11 +104,11 @@ def _vocab(model: dict[str, Any]) -> dict[str, int]:
             if not (isinstance(piece, list) and len(piece) == 2 and isinstance(piece[0], str)
                     and type(piece[1]) in (int, float)):
                 raise UserError(f"its model's piece {place} must be a list of a token and its "
-                                f"score, got {shown(piece)}")
+                                f"score, got {shortened(piece)}")
         vocab = {token: place for place, (token, _) in enumerate(listed)}
         if len(vocab) < len(listed):
             place = next(i for i, (token, _) in enumerate(listed) if vocab[token] != i)
-            raise UserError(f"its model lists the piece {shown(listed[place][0])} twice, as "
+            raise UserError(f"its model lists the piece {shortened(listed[place][0])} twice, as "
                             f"{place} and {vocab[listed[place][0]]}; take one of them out")
     else:
         raise UserError("its model has no vocab")
@@ -154,26 +126,26 @@ def check_added(tokens: list[AddedToken], vocab: dict[str, int]) -> None:
     for token in tokens:
         holder = by_id.get(token.id, token.content)
         if vocab.get(token.content, token.id) != token.id:
-            raise UserError(f"the added token {shown(token.content)} has the id {token.id}, but "
-                            f"{vocab[token.content]} in the model's vocab")
+            raise UserError(f"the added token {shortened(token.content)} has the id {token.id}, "
+                            f"but {vocab[token.content]} in the model's vocab")
         if holder != token.content:
-            raise UserError(f"the added token {shown(token.content)} has the id {token.id}, which "
-                            f"is {shown(holder)} in the model's vocab")
+            raise UserError(f"the added token {shortened(token.content)} has the id {token.id}, "
+                            f"which is {shortened(holder)} in the model's vocab")
 
 
 def _is_byte_level(parts: dict[str, Any]) -> bool:
     """Return whether the model sees bytes; UserError where a part after ByteLevel would."""
     steps = list(steps_of(parts["pre_tokenizer"]))
-    places = [i for i, step in enumerate(steps) if isinstance(step, pretokenize.ByteLevel)]
+    places = [i for i, step in enumerate(steps) if isinstance(step, pretokenizers.ByteLevel)]
     if places and places != [len(steps) - 1]:
         raise UserError("its pre_tokenizer has a ByteLevel that is not the last; what comes after "
                         "it would see bytes instead of text, which is not known here")
     return bool(places)
 
 
-def steps_of(part: pretokenize.PreTokenizer | None) -> Iterable[pretokenize.PreTokenizer]:
+def steps_of(part: pretokenizers.PreTokenizer | None) -> Iterable[pretokenizers.PreTokenizer]:
     """Yield the pre-tokenizers that `part` consists of, sequences within sequences too."""
-    if isinstance(part, pretokenize.Sequence):
+    if isinstance(part, pretokenizers.Sequence):
         for step in part.pre_tokenizers:
             yield from steps_of(step)
     elif part:
@@ -183,15 +155,15 @@ def steps_of(part: pretokenize.PreTokenizer | None) -> Iterable[pretokenize.PreT
 def _read_model(
     model: dict[str, Any], special: dict[str, int], byte_level: bool
 ) -> tuple[Model, dict[str, int]]:
-    """Return the model and the tokens that it does not hold, for no text becomes them."""
+    """Return the model, and the tokens that it does not hold because no text becomes them."""
     kind = model.get("type", _guess(model))
-    where = f"its model {shown(kind)}"
+    where = f"its model {shortened(kind)}"
     if kind == "BPE":
         return _read_bpe(read_settings(model, where, _BPE), special, byte_level)
     if kind == "WordPiece":
         found = read_settings(model, where, WORDPIECE)
         hidden = special.keys() & found["vocab"].keys() - {found["unk_token"]}
-        found["vocab"], unused = apart(found["vocab"], hidden)
+        found["vocab"], unused = split_off(found["vocab"], hidden)
         words = WordPiece(**found)
         return (Spelled(words) if byte_level else words), unused
     if kind == "Unigram":
@@ -201,12 +173,12 @@ def _read_model(
         unigram = Unigram(pieces, found["unk_id"], byte_fallback=found["byte_fallback"],
                           unmatched=unmatched)
         return (Spelled(unigram) if byte_level else unigram), {}
-    raise UserError(f"its model is of the type {shown(kind)}, which is not known here; known are "
-                    "BPE, WordPiece and Unigram")
+    raise UserError(f"its model is of the type {shortened(kind)}, which is not known here; known "
+                    "are BPE, WordPiece and Unigram")
 
 
 def _guess(model: dict[str, Any]) -> str | None:
-    """Return the type of a model that does not tell it, as old files do not."""
+    """Return the type of a model that names none, as those of old files."""
     if "merges" in model:
         return "BPE"
     return "WordPiece" if "max_input_chars_per_word" in model else None
@@ -223,7 +195,7 @@ def _read_bpe(
     if hidden:  # but not what merges make, or are made of
         hidden -= {token for left, right in merges for token in (left, right, left + right)
                    if token in hidden}
-    found["vocab"], unused = apart(found["vocab"], hidden)
+    found["vocab"], unused = split_off(found["vocab"], hidden)
     for name in ("continuing_subword_prefix", "end_of_word_suffix"):
         found[name] = found[name] or ""
     plain = not (found["continuing_subword_prefix"] or found["end_of_word_suffix"])
@@ -237,16 +209,16 @@ def _read_bpe(
 def _byte_level(
     vocab: dict[str, int], merges: list[tuple[str, str]], ignore_merges: bool
 ) -> tuple[BPE, dict[str, int]]:
-    """Return the model over bytes, and the tokens that no bytes spell: no text becomes them."""
+    """Return the model over bytes, and the tokens that no bytes spell and no text becomes."""
     others = {token for token in vocab if not set(token) <= _BYTES}
-    vocab, unused = apart(vocab, others)
+    vocab, unused = split_off(vocab, others)
     if others:
         merges = [pair for pair in merges if others.isdisjoint(pair)]
     spelled = _unprintable(list(vocab))
     try:
         pairs = [(spelled[left], spelled[right]) for left, right in merges]
     except KeyError as error:
-        raise UserError(f"a merge names {shown(error.args[0])}, which is no token") from error
+        raise UserError(f"a merge names {shortened(error.args[0])}, which is no token") from error
     tokens = {spelled[token]: id for token, id in vocab.items()}
     return BPE(tokens, pairs, ignore_merges=ignore_merges), unused
 
@@ -260,7 +232,9 @@ def _unprintable(tokens: list[str]) -> dict[str, bytes]:
     return {token: data[end - len(token):end] for token, end in zip(tokens, ends, strict=True)}
 
 
-def apart(vocab: dict[str, int], tokens: Collection[str]) -> tuple[dict[str, int], dict[str, int]]:
+def split_off(
+    vocab: dict[str, int], tokens: Collection[str]
+) -> tuple[dict[str, int], dict[str, int]]:
     """Return the vocab without some tokens, and these."""
     if not tokens:
         return vocab, {}
@@ -277,11 +251,11 @@ def _merges(listed: list[Any]) -> list[tuple[str, str]]:
         place, wrong = next((i, m) for i, m in enumerate(listed) if not (
             isinstance(m, list) and len(m) == 2))
         raise UserError(f"its merge {place} must be two tokens with a space between, or a list of "
-                        f"two tokens, as all others are; got {shown(wrong)}")
+                        f"two tokens, as all others are; got {shortened(wrong)}")
     merges = [(left, right) for left, right in listed]
     if set(map(type, chain.from_iterable(merges))) - {str}:
         place = next(i for i, m in enumerate(merges) if {type(token) for token in m} != {str})
-        raise UserError(f"its merge {place} must be two strings, got {shown(merges[place])}")
+        raise UserError(f"its merge {place} must be two strings, got {shortened(merges[place])}")
     if len(set(merges)) < len(merges):
         merges = list(dict.fromkeys(reversed(merges)))[::-1]
     return merges

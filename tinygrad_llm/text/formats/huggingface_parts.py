@@ -1,12 +1,12 @@
-"""What tokenizer.json calls the parts of a tokenizer: one table, read both ways.
+"""The names that tokenizer.json gives to the parts of a tokenizer: one table, read both ways.
 
 A part is a JSON object with a "type" and its settings:
 
-    {"type": "Digits", "individual_digits": true}      pretokenize.Digits(individual_digits=True)
+    {"type": "Digits", "individual_digits": true}      pretokenizers.Digits(individual_digits=True)
 
-Every type that is known stands in PARTS with its settings; `read_part` makes the object here of the
-one in the file, `write_part` the one in the file of the object here. What a file asks for beyond
-the table is refused by name: ids that are nearly right are worse than none.
+PARTS has every known type with its settings. `read_part` makes the object here from the one in the
+file, `write_part` the one in the file from the object here. Anything that a file has beyond the
+table is refused by name: ids that are nearly right are worse than none.
 
 Source: the serialisation code of tokenizers 0.23.
 """
@@ -22,10 +22,10 @@ import regex
 
 from ...host.errors import UserError
 from .. import decoders, template
-from ..cut import pretokenizers as pretokenize
+from ..cut import pretokenizers
 from ..cut.patterns import CL100K
-from ..normalize import normalizers as normalize
-from ..normalize import precompiled
+from ..normalize import normalizers, precompiled
+from .json_files import shortened
 
 REQUIRED: Any = object()
 
@@ -72,7 +72,7 @@ def read_settings(json: Any, where: str, settings: Iterable[Setting]) -> dict[st
     Raises UserError where one is missing, of another kind or not known.
     """
     if not isinstance(json, dict):
-        raise UserError(f"{where} must be an object, got {shown(json)}")
+        raise UserError(f"{where} must be an object, got {shortened(json)}")
     found, known = {}, {"type"}
     for setting in settings:
         known.add(setting.key)
@@ -81,7 +81,7 @@ def read_settings(json: Any, where: str, settings: Iterable[Setting]) -> dict[st
             raise UserError(f"{where} lacks {setting.key!r}")
         expected, fits = KINDS[setting.kind]
         if setting.key in json and not fits(value):
-            raise UserError(f"{where}: {setting.key!r} must be {expected}, got {shown(value)}")
+            raise UserError(f"{where}: {setting.key!r} must be {expected}, got {shortened(value)}")
         try:
             found[setting.name] = setting.read(value)
         except (ValueError, RecursionError) as error:
@@ -90,14 +90,6 @@ def read_settings(json: Any, where: str, settings: Iterable[Setting]) -> dict[st
         if key not in known:
             raise UserError(f"{where} has {key!r}, which is not known here, and may change ids")
     return found
-
-
-def shown(value: Any) -> str:
-    """Return `value` as a message may hold it: not too long, whatever it is."""
-    if isinstance(value, list | dict):
-        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
-    text = repr(value)
-    return text if len(text) <= 80 else text[:80] + "..."
 
 
 def _pattern(json: dict[str, str]) -> tuple[str, bool]:
@@ -119,7 +111,7 @@ def _template_parts(json: list[Any]) -> tuple[template.TemplatePart, ...]:
         if not (isinstance(item, dict) and len(item) == 1
                 and item.keys() <= {"Sequence", "SpecialToken"}):
             raise UserError('each part must be {"Sequence": ...} or {"SpecialToken": ...}, got '
-                            f"{shown(item)}")
+                            f"{shortened(item)}")
         ((kind, settings),) = item.items()
         found = read_settings(settings, f"its {kind}", [
             Setting("id", "name", "str"), Setting("type_id", "type_id", "count")])
@@ -156,7 +148,7 @@ def _same(*names: str, kind: str = "bool") -> list[Setting]:
 
 
 def _metaspace(json: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return the settings of Metaspace, in today's or in older files' words."""
+    """Return the settings of Metaspace, under today's names or those of older files."""
     found = read_settings(json, where, [
         Setting("replacement", "replacement", "str"), Setting("str_rep", "str_rep", "str?", None),
         Setting("add_prefix_space", "add_prefix_space", "bool?", None),
@@ -182,29 +174,29 @@ Known = dict[str, tuple[Any, list[Setting]]]
 
 PARTS: dict[str, Known] = {
     "normalizer": {
-        **{name: (getattr(normalize, name), []) for name in
+        **{name: (getattr(normalizers, name), []) for name in
            ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt", "ByteLevel")},
-        "Strip": (normalize.Strip, [
+        "Strip": (normalizers.Strip, [
             Setting("strip_left", "left"), Setting("strip_right", "right")]),
-        "Prepend": (normalize.Prepend, _same("prepend", kind="str")),
-        "Replace": (normalize.Replace, _same("content", kind="str")),
+        "Prepend": (normalizers.Prepend, _same("prepend", kind="str")),
+        "Replace": (normalizers.Replace, _same("content", kind="str")),
         "Precompiled": (precompiled.Precompiled, [Setting(
             "precompiled_charsmap", "charsmap", "str", read=_charsmap, write=_write_charsmap)]),
-        "BertNormalizer": (normalize.BertNormalizer, [
+        "BertNormalizer": (normalizers.BertNormalizer, [
             *_same("clean_text", "handle_chinese_chars"), *_same("strip_accents", kind="bool?"),
             *_same("lowercase")]),
     },
     "pre_tokenizer": {
-        "ByteLevel": (pretokenize.ByteLevel, _BYTE_LEVEL),
-        "Split": (pretokenize.Split, _SPLIT),
-        "Whitespace": (pretokenize.Whitespace, []),
-        "WhitespaceSplit": (pretokenize.WhitespaceSplit, []),
-        "BertPreTokenizer": (pretokenize.BertPreTokenizer, []),
-        "Metaspace": (pretokenize.Metaspace, _METASPACE),
-        "Punctuation": (pretokenize.Punctuation,
+        "ByteLevel": (pretokenizers.ByteLevel, _BYTE_LEVEL),
+        "Split": (pretokenizers.Split, _SPLIT),
+        "Whitespace": (pretokenizers.Whitespace, []),
+        "WhitespaceSplit": (pretokenizers.WhitespaceSplit, []),
+        "BertPreTokenizer": (pretokenizers.BertPreTokenizer, []),
+        "Metaspace": (pretokenizers.Metaspace, _METASPACE),
+        "Punctuation": (pretokenizers.Punctuation,
                         [Setting("behavior", "behavior", "str", "Isolated")]),
-        "Digits": (pretokenize.Digits, _same("individual_digits")),
-        "CharDelimiterSplit": (pretokenize.CharDelimiterSplit, _same("delimiter", kind="str")),
+        "Digits": (pretokenizers.Digits, _same("individual_digits")),
+        "CharDelimiterSplit": (pretokenizers.CharDelimiterSplit, _same("delimiter", kind="str")),
     },
     "post_processor": {
         "ByteLevel": (template.ByteLevel, _BYTE_LEVEL),
@@ -230,8 +222,8 @@ PARTS: dict[str, Known] = {
     },
 }
 SEQUENCES: dict[str, tuple[Any, str, str]] = {  # class, key in the file, name here
-    "normalizer": (normalize.Sequence, "normalizers", "normalizers"),
-    "pre_tokenizer": (pretokenize.Sequence, "pretokenizers", "pre_tokenizers"),
+    "normalizer": (normalizers.Sequence, "normalizers", "normalizers"),
+    "pre_tokenizer": (pretokenizers.Sequence, "pretokenizers", "pre_tokenizers"),
     "post_processor": (template.Sequence, "processors", "processors"),
     "decoder": (decoders.Sequence, "decoders", "decoders"),
 }
@@ -240,14 +232,14 @@ SEQUENCES: dict[str, tuple[Any, str, str]] = {  # class, key in the file, name h
 def read_part(json: Any, section: str) -> Any:
     """Return the part that a section of the file describes, None where it has null.
 
-    Raises UserError for what is not known here.
+    Raises UserError for unknown types and settings.
     """
     if json is None:
         return None
     kind = json.get("type") if isinstance(json, dict) else None
     if not isinstance(kind, str):
         raise UserError(f'its {section} must be an object with a "type", or null, got '
-                        f"{shown(json)}")
+                        f"{shortened(json)}")
     where = f"its {section} {kind}"
     if kind == "Sequence":
         sequence, key, _ = SEQUENCES[section]
@@ -257,26 +249,33 @@ def read_part(json: Any, section: str) -> Any:
         return sequence(tuple(read_part(part, section) for part in found[key]))
     if kind not in PARTS[section]:
         known = ", ".join([*PARTS[section], "Sequence"])
-        raise UserError(f"its {section} is of the type {shown(kind)}, which is not known here; "
+        raise UserError(f"its {section} is of the type {shortened(kind)}, which is not known here; "
                         f"known are {known}")
     make, settings = PARTS[section][kind]
-    if kind == "Metaspace":
-        return make(**_metaspace(json, where))
-    if section == "decoder" and kind == "ByteLevel":  # its settings change nothing
-        settings = [Setting(key, key, "bool", True)
-                    for key in ("add_prefix_space", "trim_offsets", "use_regex")]
-        read_settings(json, where, settings)
-        return make()
-    if kind in ("Split", "Replace"):
-        found = read_settings(json, where, [
-            Setting("pattern", "pattern", "pattern", read=_pattern), *settings])
-        pattern, is_regex = found.pop("pattern")
-        return make(pattern, is_regex=is_regex, **found)
-    found = read_settings(json, where, settings)
+    found = _read_arguments(json, section, kind, settings)
     try:
         return make(**found)
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def _read_arguments(json: dict[str, Any], section: str, kind: str, settings: list[Setting]
+                    ) -> dict[str, Any]:
+    """Return the settings of a part, by the names of the arguments here."""
+    where = f"its {section} {kind}"
+    if kind == "Metaspace":
+        return _metaspace(json, where)
+    if section == "decoder" and kind == "ByteLevel":  # its settings change nothing
+        read_settings(json, where, [
+            Setting(key, key, "bool", True)
+            for key in ("add_prefix_space", "trim_offsets", "use_regex")])
+        return {}
+    if kind in ("Split", "Replace"):
+        found = read_settings(json, where, [
+            Setting("pattern", "pattern", "pattern", read=_pattern), *settings])
+        found["pattern"], found["is_regex"] = found["pattern"]
+        return found
+    return read_settings(json, where, settings)
 
 
 def write_part(part: Any, section: str) -> Any:
@@ -298,17 +297,17 @@ def write_part(part: Any, section: str) -> Any:
             if section == "decoder" and kind == "ByteLevel":
                 json |= {"add_prefix_space": True, "trim_offsets": True, "use_regex": True}
             return json
-    if isinstance(part, pretokenize.Pattern):
+    if isinstance(part, pretokenizers.Pattern):
         return write_part(_split_of(part), section)
     raise UserError(f"tokenizer.json has no name for the {section} {part!r}")
 
 
-def _split_of(own: pretokenize.Pattern) -> pretokenize.Split:
+def _split_of(own: pretokenizers.Pattern) -> pretokenizers.Split:
     """Return the Split that cuts where `own` does: Oniguruma reads {1,3}+ as more than {1,3}."""
     pattern = own.pattern
     if pattern == CL100K:
         pattern = CL100K.replace("{1,3}+", "{1,3}")
     elif regex.search(r"\{\d*,?\d*\}\+", pattern):
-        raise UserError(f"the pattern {shown(pattern)} has a possessive {{..}}+, which "
+        raise UserError(f"the pattern {shortened(pattern)} has a possessive {{..}}+, which "
                         "tokenizer.json would read differently; take the + out")
-    return pretokenize.Split(pattern, is_regex=True, behavior="Isolated")
+    return pretokenizers.Split(pattern, is_regex=True, behavior="Isolated")

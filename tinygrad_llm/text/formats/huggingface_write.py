@@ -1,9 +1,9 @@
 """A Tokenizer written as tokenizer.json, so that other libraries load it and give the same ids.
 
-What the format cannot say is refused by name. A vocabulary without merges, as tiktoken's files have
-it, gets one merge a token where that does the same (see `merges`), else all that it implies, as in
-the published files of Llama 3. Those that make one token then follow each other, where by the ranks
-they would be equals: it takes unusual text to tell.
+Parts that the format cannot hold are refused by name. A vocabulary without merges, as tiktoken's
+files have it, gets one merge a token where that leads to the same ids (see `merges`), else all
+merges that it implies, as in the published files of Llama 3. The merges that make one token then
+follow each other, where by the ranks they would be equals: only unusual text has other ids.
 """
 
 from __future__ import annotations
@@ -22,18 +22,22 @@ from ..algorithms.spelled import Spelled
 from ..algorithms.unigram import Unigram
 from ..algorithms.wordpiece import WordPiece
 from ..characters.alphabet import printable
-from ..cut import pretokenizers as pretokenize
+from ..cut import pretokenizers
 from ..special import AddedToken
 from ..tokenizer import Tokenizer
 from .huggingface import WORDPIECE, check_added, steps_of
 from .huggingface_parts import write_part
 from .merges import Merge, merges_of
 
+_BPE_DEFAULTS = {"type": "BPE", "dropout": None, "unk_token": None,
+                 "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
+                 "byte_fallback": False, "ignore_merges": False}
+
 
 def save(tokenizer: Tokenizer, path: str | Path) -> None:
     """Write the tokenizer to `path` as a tokenizer.json, in one step.
 
-    Raises UserError where it has what the format cannot say.
+    Raises UserError where it has parts that the format cannot hold.
     """
     text = json.dumps(to_json(tokenizer), ensure_ascii=False, indent=1)
     write_in_one_step(path, [text.encode()])
@@ -43,7 +47,7 @@ def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
     """Return the value of the tokenizer.json that defines `tokenizer`; UserError as in `save`."""
     model = _write_model(tokenizer)
     tokens = sorted(tokenizer.added.tokens, key=lambda token: token.id)
-    _hold(model, tokens)
+    _hold_ids(model, tokens)
     pre_tokenizer = tokenizer.pre_tokenizer
     if isinstance(tokenizer.model, BPE | Spelled):
         pre_tokenizer = _with_bytes(pre_tokenizer)
@@ -55,13 +59,13 @@ def to_json(tokenizer: Tokenizer) -> dict[str, Any]:
             "model": model}
 
 
-def _with_bytes(part: pretokenize.PreTokenizer | None) -> pretokenize.PreTokenizer:
+def _with_bytes(part: pretokenizers.PreTokenizer | None) -> pretokenizers.PreTokenizer:
     """Return the pre-tokenizer with the ByteLevel at its end that a byte-level model needs."""
     steps = list(steps_of(part))
-    if steps and isinstance(steps[-1], pretokenize.ByteLevel) and part:
+    if steps and isinstance(steps[-1], pretokenizers.ByteLevel) and part:
         return part
-    last = pretokenize.ByteLevel(add_prefix_space=False, use_regex=False)
-    return pretokenize.Sequence([*steps, last])
+    last = pretokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pretokenizers.Sequence([*steps, last])
 
 
 def _write_model(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -74,26 +78,20 @@ def _write_model(tokenizer: Tokenizer) -> dict[str, Any]:
     if isinstance(model, WordPiece):
         names = [setting.name for setting in WORDPIECE[1:]]
         return {"type": "WordPiece", **{n: getattr(model, n) for n in names}, "vocab": vocab}
-    json: dict[str, Any] = {
-        "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-        "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
-        "ignore_merges": False}
     if isinstance(model, BPE):
-        merges = _merges(model)
-        json |= {"ignore_merges": model.ignore_merges,
-                 "unk_token": None if model.unknown is None else tokenizer.token(model.unknown),
-                 "merges": [[printable(left), printable(right)] for left, right in merges]}
+        settings = {"unk_token": None if model.unknown is None else tokenizer.token(model.unknown),
+                    "ignore_merges": model.ignore_merges}
+        merges = [[printable(left), printable(right)] for left, right in _merges(model)]
     elif isinstance(model, CharBPE):
-        for name in ("continuing_subword_prefix", "end_of_word_suffix"):
-            json[name] = getattr(model, name) or None
-        json |= {name: getattr(model, name)
-                 for name in ("unk_token", "fuse_unk", "byte_fallback", "ignore_merges")}
+        settings = {name: getattr(model, name)
+                    for name in ("unk_token", "fuse_unk", "byte_fallback", "ignore_merges")}
+        settings |= {name: getattr(model, name) or None
+                     for name in ("continuing_subword_prefix", "end_of_word_suffix")}
         ranked = sorted(zip(model.ranks, model.merges, strict=True), key=lambda pair: pair[0])
-        json["merges"] = [list(merge) for _, merge in ranked]
+        merges = [list(merge) for _, merge in ranked]
     else:
         raise UserError(f"tokenizer.json has no name for the model {type(model).__name__}")
-    merges_last = json.pop("merges")
-    return {**json, "vocab": vocab, "merges": merges_last}
+    return {**_BPE_DEFAULTS, **settings, "vocab": vocab, "merges": merges}
 
 
 def _merges(model: BPE) -> Iterable[Merge]:
@@ -128,10 +126,10 @@ def _is_byte(token: str) -> bool:
     return len(token) == 6 and token.startswith("<0x") and token.endswith(">")
 
 
-def _hold(model: dict[str, Any], tokens: list[AddedToken]) -> None:
+def _hold_ids(model: dict[str, Any], tokens: list[AddedToken]) -> None:
     """Put added tokens into the vocab of a model's JSON where the library would renumber them.
 
-    It gives those that the vocab lacks the ids from its size on, whatever the file says.
+    It gives those that the vocab lacks the ids from its size on, not the file's.
     """
     vocab = model["vocab"]
     known = vocab if isinstance(vocab, dict) else {

@@ -11,20 +11,21 @@ in the text, begins as the row of its bytes. Then, until there are enough tokens
 Of pairs counted alike the one with the smallest (id of a, id of b) is best. The 256 bytes have ids
 0 to 255 in GPT-2's order (`alphabet.BYTE_ORDER`), merged tokens the next ones as they are made.
 
-No merge makes a token that exists. Once a stretch of a word is one token, no merge ever crossed its
-borders, so what the merges did inside does not depend on what is outside (in a run aaaa, paired
-from the left, a border that is not crossed has an even number of a's before it): wherever the same
-stretch keeps its borders, the same merge has joined it. So n merges make n new tokens.
+No merge makes a token that exists. Where a stretch of a word is one token, no merge has crossed its
+borders, so the merges inside do not depend on the text outside (in a run aaaa, paired from the
+left, a border that is not crossed has an even number of a's before it): wherever the same stretch
+keeps its borders, the same merge has joined it. So n merges make n new tokens.
 
-`train_plain` is the definition. `train_fast` returns the same merges, but its time goes with the
-number of joints between bytes, each of which closes once at most, not with merges times text:
+`learn_merges_plainly` is the definition. `learn_merges` returns the same merges, but its time grows
+with the number of joints between bytes, each of which closes once at most, not with merges times
+text:
 
 1. A pair keeps the list of its places, so a merge touches these and nothing else.
 2. A merge (a, b) -> c takes places away from the pairs around it, and all pairs that gain places
-   have c in them. So the count of a pair at its birth bounds it for ever. It is not kept up to
-   date: the pair waits in a heap under that bound, and is counted when it comes to the top. Where
-   places were lost it goes back under its new count; where not, no pair can be more frequent.
-   Most pairs never come to the top, and those rarer than `min_frequency` at birth need no place.
+   have c in them. So the count that a pair begins with bounds all its later counts. It is not kept
+   up to date: the pair waits in a heap under that bound, and is counted when it comes to the top.
+   Where places were lost it goes back under its new count; where not, no pair is more frequent.
+   Most pairs never come to the top, and those that begin rarer than `min_frequency` are left out.
 3. The bytes of all words lie in one row and never move. A token is noted at its first byte, in
    `first`, and at its last, in `last`: its neighbours are one step away, and b begins len(a) after
    a.
@@ -67,19 +68,19 @@ _MANY = 64  # places from which on NumPy pays: a merge costs it some 60 us, the 
 _AT_ONCE = 1 << 21  # bytes of words whose pairs are sorted at once
 
 
-def train_plain(counts: Mapping[str, int] | Mapping[bytes, int], vocab_size: int, *,
+def learn_merges_plainly(counts: Mapping[str, int] | Mapping[bytes, int], vocab_size: int, *,
                 min_frequency: int = 2, max_token_length: int | None = None) -> list[Merge]:
     """Return the merges of the words that come so often, in order: the definition, to be read.
 
     There are vocab_size - 256 of them, or fewer where no pair is left that comes `min_frequency`
     times and is at most `max_token_length` bytes long.
 
-    >>> train_plain({"low": 5, "lower": 2, "newest": 6, "widest": 3}, 260)
+    >>> learn_merges_plainly({"low": 5, "lower": 2, "newest": 6, "widest": 3}, 260)
     [(b'e', b's'), (b'es', b't'), (b'l', b'o'), (b'lo', b'w')]
     """
     least, longest = check_sizes(vocab_size, min_frequency, max_token_length)
     tokens = [bytes([byte]) for byte in BYTE_ORDER]
-    words = [([BYTE_ORDER.index(byte) for byte in word], n) for word, n in _encoded(counts)]
+    words = [([BYTE_ORDER.index(byte) for byte in word], n) for word, n in _words_as_bytes(counts)]
     merges: list[Merge] = []
     while len(tokens) < vocab_size:
         pairs: Counter[tuple[int, int]] = Counter()
@@ -90,16 +91,16 @@ def train_plain(counts: Mapping[str, int] | Mapping[bytes, int], vocab_size: int
         best = min(pairs, key=lambda pair: (-pairs[pair], pair), default=None)
         if best is None or pairs[best] < least:
             break
-        words = [(joined(ids, best, len(tokens)), n) for ids, n in words]
+        words = [(replace_pair(ids, best, len(tokens)), n) for ids, n in words]
         merges.append((tokens[best[0]], tokens[best[1]]))
         tokens.append(tokens[best[0]] + tokens[best[1]])
     return merges
 
 
-def joined(ids: Sequence[int], pair: tuple[int, int], new: int) -> list[int]:
+def replace_pair(ids: Sequence[int], pair: tuple[int, int], new: int) -> list[int]:
     """Return `ids` with every `pair`, found from left to right, replaced by `new`.
 
-    >>> joined([7, 7, 7, 5], (7, 7), 300)
+    >>> replace_pair([7, 7, 7, 5], (7, 7), 300)
     [300, 7, 5]
     """
     result: list[int] = []
@@ -111,20 +112,20 @@ def joined(ids: Sequence[int], pair: tuple[int, int], new: int) -> list[int]:
     return result
 
 
-def train_fast(counts: Mapping[str, int] | Mapping[bytes, int], vocab_size: int, *,
+def learn_merges(counts: Mapping[str, int] | Mapping[bytes, int], vocab_size: int, *,
                min_frequency: int = 2, max_token_length: int | None = None,
                progress: bool = False) -> list[Merge]:
-    """Return the merges that `train_plain` returns, sooner."""
+    """Return the merges that `learn_merges_plainly` returns, in less time."""
     least, longest = check_sizes(vocab_size, min_frequency, max_token_length)
-    row = _Row(_encoded(counts), vocab_size, least, longest)
+    row = _TokenRow(_words_as_bytes(counts), vocab_size, least, longest)
     tokens = [bytes([byte]) for byte in BYTE_ORDER]
     merges: list[Merge] = []
     waiting: dict[int, Places] = {}
     heap: list[int] = []  # of pair - (count << _PAIR_BITS): the highest count, the least pair
-    born = row.pairs_of_bytes()
+    new_pairs = row.pairs_of_bytes()
     with tqdm(total=vocab_size - BYTES, desc="merges", disable=None if progress else True) as bar:
         while len(tokens) < vocab_size:
-            for pair, places, count in born:
+            for pair, places, count in new_pairs:
                 waiting[pair] = places
                 heappush(heap, pair - (count << _PAIR_BITS))
             if not heap:
@@ -132,22 +133,22 @@ def train_fast(counts: Mapping[str, int] | Mapping[bytes, int], vocab_size: int,
             pair = heappop(heap) & (1 << _PAIR_BITS) - 1
             a, b = pair >> _BITS, pair & (1 << _BITS) - 1
             places = waiting.pop(pair)
-            live = row.still(a, b, places)
+            live = row.live_places(a, b, places)
             if len(live) < len(places):
-                born = row.if_frequent(pair, live)  # back into the heap
+                new_pairs = row.if_frequent(pair, live)  # back into the heap
                 continue
             merges.append((tokens[a], tokens[b]))
-            born = row.join(a, b, len(tokens), live)
+            new_pairs = row.join(a, b, len(tokens), live)
             tokens.append(tokens[a] + tokens[b])
             bar.update()
     return merges
 
 
-Born: TypeAlias = Iterator[tuple[int, Places, int]]
+NewPairs: TypeAlias = Iterator[tuple[int, Places, int]]
 """Pairs, with their places and the sum of their words' counts."""
 
 
-class _Row:
+class _TokenRow:
     """All words as one row of tokens, each word's bytes between two edges.
 
     `first[i]` is the token that begins at byte i and `last[i]` the one that ends there, `weight[i]`
@@ -174,23 +175,23 @@ class _Row:
         self.lengths = np.ones(vocab_size, np.int64)
         self.least, self.longest = least, longest
 
-    def pairs_of_bytes(self) -> Born:
-        """Yield the pairs that the words begin with, of many words a part at a time."""
+    def pairs_of_bytes(self) -> NewPairs:
+        """Yield the pairs that the words begin with; if there are many, a part at a time."""
         left, right = self.firsts[:-1], self.firsts[1:]
         parts = 1 + len(left) // _AT_ONCE if self.longest >= 2 else 0
         for part in range(parts):
             places = np.flatnonzero((left >= 0) & (right >= 0) & (left % parts == part))
             yield from self._grouped(left[places].astype(np.int64) << _BITS | right[places], places)
 
-    def still(self, a: int, b: int, places: Places) -> Places:
+    def live_places(self, a: int, b: int, places: Places) -> Places:
         """Return those of the places where b still follows a."""
         step = self.length[a]
         if isinstance(places, list):
             first = self.first
             return [i for i in places if first[i] == a and first[i + step] == b]
-        return _kept(places[(self.firsts[places] == a) & (self.firsts[places + step] == b)])
+        return _list_if_few(places[(self.firsts[places] == a) & (self.firsts[places + step] == b)])
 
-    def if_frequent(self, pair: int, places: Places) -> Born:
+    def if_frequent(self, pair: int, places: Places) -> NewPairs:
         """Yield the pair with its count, unless that is too small ever to be merged."""
         weight = self.weight
         count = (sum([weight[i] for i in places]) if isinstance(places, list)
@@ -198,7 +199,7 @@ class _Row:
         if count >= self.least:
             yield pair, places, count
 
-    def join(self, a: int, b: int, c: int, places: Places) -> Born:
+    def join(self, a: int, b: int, c: int, places: Places) -> NewPairs:
         """Make c of every a and b at the places; yield the pairs that have c in them."""
         self.length.append(self.length[a] + self.length[b])
         self.lengths[c] = self.length[c]
@@ -206,7 +207,7 @@ class _Row:
             return self._join_few(a, b, c, places)
         return self._join_many(a, b, c, places)
 
-    def _join_few(self, a: int, b: int, c: int, places: list[int]) -> Born:
+    def _join_few(self, a: int, b: int, c: int, places: list[int]) -> NewPairs:
         first, last, length = self.first, self.last, self.length
         to_b, to_next = length[a], length[c]
         before: defaultdict[int, list[int]] = defaultdict(list)  # left neighbour -> places of c
@@ -224,7 +225,7 @@ class _Row:
             if y != _EDGE and length[y] <= room:
                 yield from self.if_frequent(c << _BITS | y, at)
 
-    def _join_many(self, a: int, b: int, c: int, places: NDArray[np.intp]) -> Born:
+    def _join_many(self, a: int, b: int, c: int, places: NDArray[np.intp]) -> NewPairs:
         first, last, lengths = self.firsts, self.lasts, self.lengths
         to_b, to_next = self.length[a], self.length[c]
         if a == b:
@@ -238,7 +239,7 @@ class _Row:
         kept = (y != _EDGE) & (lengths[y] <= room) & (y != c)  # (c, c) was among the former
         yield from self._grouped(c << _BITS | y[kept], places[kept])
 
-    def _grouped(self, pairs: NDArray[np.int64], places: NDArray[np.intp]) -> Born:
+    def _grouped(self, pairs: NDArray[np.int64], places: NDArray[np.intp]) -> NewPairs:
         """Yield each of the distinct `pairs`, of shape (N,) as their places."""
         if not len(pairs):
             return
@@ -251,11 +252,11 @@ class _Row:
         begins, ends, counts = begins[frequent], ends[frequent], counts[frequent]
         for pair, begin, end, count in zip(pairs[begins].tolist(), begins.tolist(), ends.tolist(),
                                            counts.tolist(), strict=True):
-            yield pair, _kept(places[begin:end]), count
+            yield pair, _list_if_few(places[begin:end]), count
 
 
-def _kept(places: NDArray[np.intp]) -> Places:
-    """Return the places as the faster of the two ways to join them has them."""
+def _list_if_few(places: NDArray[np.intp]) -> Places:
+    """Return the places as a list if they are few, as the faster way to join them needs them."""
     if len(places) > _MANY:
         return places
     few: list[int] = places.tolist()
@@ -273,7 +274,7 @@ def _every_other(places: NDArray[np.intp], step: int) -> NDArray[np.intp]:
 
 def check_sizes(vocab_size: int, min_frequency: int, max_token_length: int | None
                 ) -> tuple[int, int]:
-    """Return the least count and the greatest length of a token that are meant.
+    """Return the least count and the greatest length of a token.
 
     Raises UserError for numbers that make no sense.
     """
@@ -289,7 +290,7 @@ def check_sizes(vocab_size: int, min_frequency: int, max_token_length: int | Non
     return max(1, min_frequency), _NO_LIMIT if max_token_length is None else max_token_length
 
 
-def _encoded(counts: Mapping[str, int] | Mapping[bytes, int]) -> list[tuple[bytes, int]]:
+def _words_as_bytes(counts: Mapping[str, int] | Mapping[bytes, int]) -> list[tuple[bytes, int]]:
     """Return the words as bytes, with their counts.
 
     Raises ValueError for counts below 1 or too large to add up, UserError for lone surrogates.

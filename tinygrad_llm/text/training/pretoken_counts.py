@@ -1,22 +1,21 @@
-r"""How often does each pre-token come in texts and files, however large they are?
+r"""How often each pre-token comes in texts and files of any size.
 
 Training needs no text, only the counts of its distinct pre-tokens, and counts add up:
 
 $$ \mathrm{count}(x y) = \mathrm{count}(x) + \mathrm{count}(y) $$
 
-wherever no pre-token crosses from x into y. So texts are cut where that is certain (`stream`),
+wherever no pre-token crosses from x into y. So texts are cut where that is certain (`cut.blocks`),
 gathered into batches, and batches counted one by one in this process, or several at a time in
-others. What a batch is does not depend on how many processes there are, and sums are taken in the
-batches' order.
+others. The batches are the same for any number of processes, and sums are taken in their order.
 
 A batch is counted without making a string of each pre-token: a pre-token of up to 7 bytes is one
 64-bit number, its bytes and its length, and equal numbers stand side by side once sorted.
 
 Only distinct pre-tokens stay in memory. Web text has ever new ones, most of which come once; so
 where they are more than MOST, or longer than LONGEST together, the rarest are dropped, down to half
-of either. What is dropped may come again and is then counted from 0. So a count is exact, or too
-small by the sum, over the times that this was done, of what the most frequent one dropped had, at
-most: words that training would join last, if ever.
+of either. One that was dropped may come again, and is then counted from 0. So a count is exact or
+too small; with m the largest count among those dropped at one time, it lacks at most the sum of m
+over all times. Training would join such rare words last, if ever.
 
 Source: Manku and Motwani, "Approximate frequency counts over data streams", VLDB 2002, section 4.2.
 """
@@ -40,7 +39,7 @@ from tqdm import tqdm
 from ...host.errors import UserError
 from ...host.machine import usable_cores
 from ...host.processes import Processes
-from ..cut.blocks import blocks_of, source_blocks
+from ..cut.blocks import blocks_of_sources, blocks_of_text
 from ..cut.boundaries import byte_offsets, is_known, starts
 from ..cut.patterns import GPT2, splitter
 
@@ -83,7 +82,7 @@ def count_pretokens(sources: Iterable[Source] | Source, pattern: str = GPT2, *,
     with tqdm(desc="counting", unit="char", unit_scale=True, disable=None if progress else True
               ) as bar:
         batches = _batches(_texts(sources, pattern))
-        for size, part in _counted(batches, pattern, workers or usable_cores()):
+        for size, part in _counts_of_batches(batches, pattern, workers or usable_cores()):
             for piece, times in part.items():
                 before = counts.get(piece, 0)
                 counts[piece] = before + times
@@ -119,18 +118,18 @@ def count_batch(texts: list[str], pattern: str) -> Mapping[str, int]:
         elif len(text) < _SMALL:
             counts.update(splitter(pattern).split(text))
         else:
-            counts.update(_count(text, pattern))
-    counts.update(_count(_BETWEEN.join(together), pattern))
+            counts.update(_count_known(text, pattern))
+    counts.update(_count_known(_BETWEEN.join(together), pattern))
     if len(together) > 1:
         counts[_BETWEEN] -= len(together) - 1
     return +counts  # without those that come 0 times
 
 
-def _count(text: str, pattern: str) -> dict[str, int]:
+def _count_known(text: str, pattern: str) -> dict[str, int]:
     """Return the counts of the pre-tokens of a known pattern."""
     numbers = [np.empty(0, np.uint64)]
     counts: Counter[bytes] = Counter()
-    for block in blocks_of(text):
+    for block in blocks_of_text(text):
         data = block.encode()
         begins = starts(block, pattern)
         if len(data) > len(block):
@@ -164,8 +163,8 @@ def _as_numbers(data: bytes, begins: NDArray[np.intp], lengths: NDArray[np.intp]
 def _texts(sources: Iterable[Source], pattern: str) -> Iterator[str]:
     """Yield the sources' texts, long ones in parts that can be counted apart."""
     if is_known(pattern):
-        return source_blocks(sources, BATCH)
-    return ("".join(source_blocks([source])) for source in sources)
+        return blocks_of_sources(sources, BATCH)
+    return ("".join(blocks_of_sources([source])) for source in sources)
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -186,7 +185,7 @@ Counted: TypeAlias = Iterator[tuple[int, Mapping[str, int]]]
 """The number of characters of each batch, and the counts of its pre-tokens."""
 
 
-def _counted(batches: Iterator[list[str]], pattern: str, workers: int) -> Counted:
+def _counts_of_batches(batches: Iterator[list[str]], pattern: str, workers: int) -> Counted:
     """Yield the batches' counts, in order, using other processes after the first ALONE."""
     spent = 0
     while workers == 1 or spent < ALONE:
@@ -195,28 +194,28 @@ def _counted(batches: Iterator[list[str]], pattern: str, workers: int) -> Counte
         size = sum(map(len, batch))
         spent += size
         yield size, count_batch(batch, pattern)
-    yield from _spread(batches, pattern, workers)
+    yield from _counts_from_processes(batches, pattern, workers)
 
 
-def _spread(batches: Iterable[list[str]], pattern: str, workers: int) -> Counted:
-    """Yield what _counted yields, from `workers` processes; two batches wait for each at most."""
+def _counts_from_processes(batches: Iterable[list[str]], pattern: str, workers: int) -> Counted:
+    """Yield the batches' counts from `workers` processes; at most two batches wait for each."""
     pool = Processes(workers)
     under_way: deque[tuple[list[str], Future[Mapping[str, int]] | None]] = deque()
     try:
         for batch in batches:
             if len(under_way) == 2 * workers:
-                yield _result(*under_way.popleft(), pattern)
+                yield _size_and_counts(*under_way.popleft(), pattern)
             try:
                 under_way.append((batch, pool.submit(count_batch, batch, pattern)))
             except BrokenProcessPool:
                 under_way.append((batch, None))
         while under_way:
-            yield _result(*under_way.popleft(), pattern)
+            yield _size_and_counts(*under_way.popleft(), pattern)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _result(batch: list[str], future: Future[Mapping[str, int]] | None, pattern: str
+def _size_and_counts(batch: list[str], future: Future[Mapping[str, int]] | None, pattern: str
             ) -> tuple[int, Mapping[str, int]]:
     """Return a batch's size and counts; where its process could not live, they are made here."""
     try:

@@ -22,20 +22,20 @@ from tqdm import tqdm
 from ...host.errors import UserError
 from .. import decoders
 from ..algorithms.unigram import Unigram
-from ..cut.blocks import source_blocks
+from ..cut.blocks import blocks_of_sources
 from ..cut.pretokenizers import Split
 from ..normalize.normalizers import Replace
 from ..special import AddedToken, AddedTokens
 from ..tokenizer import Tokenizer
 from .pretoken_counts import Source
-from .unigram_pieces import train_pieces
+from .unigram_pieces import learn_pieces
 
 SPACE = "\u2581"
 UNKNOWN = "<unk>"
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 WORDS = f"{SPACE}?[^{SPACE}\n]+|{SPACE}+(?={SPACE})|{SPACE}+|\n+"
 COVERAGE = 0.9995  # SentencePiece's character_coverage
-_AFTER_WORDS = re.compile(r"[^\W_](?=[ \n])")  # where a word ends, whatever is around
+_SAFE_CUT = re.compile(r"[^\W_](?=[ \n])")  # a word ends there in any text
 _NEVER = -1000.0  # log-probability of the tokens that spell bytes: text never becomes them itself
 
 
@@ -45,20 +45,14 @@ def train_unigram(sources: Iterable[Source], vocab_size: int, *, max_piece_lengt
     """Return a tokenizer of `vocab_size` tokens that is trained on texts (str) and files (paths).
 
     byte_fallback: spell characters that are no piece in bytes; else they become <unk>. For the
-    other arguments see `unigram_train.train_pieces`. Raises UserError where there is no text, it
+    other arguments see `unigram_pieces.learn_pieces`. Raises UserError where there is no text, it
     cannot be read, the characters leave no room, or "\u2581" is to be a special token.
     """
-    if SPACE in special_tokens:
-        raise UserError(f"{SPACE!r} cannot be a special token: pieces spell a space by it; take it "
-                        "out")
-    head = dict.fromkeys([UNKNOWN, *special_tokens, *(BYTES if byte_fallback else ())])
-    if vocab_size <= len(head):
-        raise UserError(f"vocab_size must be more than {len(head)}, those of {UNKNOWN}, the "
-                        f"special tokens and the bytes, got {vocab_size}")
+    head = _first_tokens(special_tokens, byte_fallback, vocab_size)
     words = count_words(sources)
     if not words:
         raise UserError("there is no text to train on: all sources are empty")
-    pieces = train_pieces(words, vocab_size - len(head), max_piece_length=max_piece_length,
+    pieces = learn_pieces(words, vocab_size - len(head), max_piece_length=max_piece_length,
                           character_coverage=character_coverage,
                           progress=progress and sys.stderr.isatty())
     scores = [(token, _NEVER if token in BYTES else 0.0) for token in head]
@@ -75,10 +69,23 @@ def train_unigram(sources: Iterable[Source], vocab_size: int, *, max_piece_lengt
                           if token not in BYTES))
 
 
+def _first_tokens(special_tokens: Sequence[str], byte_fallback: bool, vocab_size: int
+                  ) -> dict[str, None]:
+    """Return the tokens before the pieces, in order; UserError where they leave no room."""
+    if SPACE in special_tokens:
+        raise UserError(f"{SPACE!r} cannot be a special token: pieces spell a space by it; take it "
+                        "out")
+    head = dict.fromkeys([UNKNOWN, *special_tokens, *(BYTES if byte_fallback else ())])
+    if vocab_size <= len(head):
+        raise UserError(f"vocab_size must be more than {len(head)}, those of {UNKNOWN}, the "
+                        f"special tokens and the bytes, got {vocab_size}")
+    return head
+
+
 def count_words(sources: Iterable[Source]) -> Counter[str]:
     """Return how often each word comes in the sources, spaces spelled as in pieces."""
     word = re.compile(WORDS)
     counts: Counter[str] = Counter()
-    for block in source_blocks(sources, safe=_AFTER_WORDS):
+    for block in blocks_of_sources(sources, safe=_SAFE_CUT):
         counts.update(word.findall(block.replace(" ", SPACE)))
     return counts

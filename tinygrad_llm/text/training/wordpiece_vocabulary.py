@@ -41,9 +41,9 @@ a, id of b). Scores are float64, $c_{ab}$ divided by the product of $c_a$ and $c
 tokens have the first ids, then come the characters by code point, those that begin first, then the
 merged tokens as they are made. Two ways to one string ("ab" + "##c", "a" + "##bc") make one token.
 
-`train_plain` is this definition. `train_fast` returns the same vocabulary: a pair keeps a list of
-the words it came by in, and only the counts and scores that a merge changes are computed anew.
-`train_wordpiece` (in its own file) goes from texts to a tokenizer.
+`learn_vocabulary_plainly` is this definition. `learn_vocabulary` returns the same vocabulary: a
+pair keeps a list of the words it came by in, and only the counts and scores that a merge changes
+are computed anew. `train_wordpiece` (in its own file) goes from texts to a tokenizer.
 
 Sources: Schuster and Nakajima, "Japanese and Korean voice search", ICASSP 2012, section 3 (merge
 what raises the likelihood the most); Devlin et al., "BERT", NAACL 2019 (the spelling). The trainer
@@ -62,7 +62,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ...host.errors import UserError
-from .bpe_merges import LARGEST_VOCABULARY, joined
+from .bpe_merges import LARGEST_VOCABULARY, replace_pair
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"
@@ -71,7 +71,7 @@ Pair = tuple[int, int]
 Words = list[tuple[list[int], int]]  # the ids of each word's tokens, and its count
 
 
-def train_plain(
+def learn_vocabulary_plainly(
     counts: Mapping[str, int],
     vocab_size: int,
     *,
@@ -86,15 +86,16 @@ def train_plain(
     threshold that falls to 2, see above. Of the characters the `limit_alphabet` most frequent
     count; a word with another is [UNK], and left out.
     """
-    vocab, words = _start(counts, vocab_size, min_frequency, limit_alphabet, special_tokens, prefix)
+    _check_sizes(vocab_size, min_frequency, limit_alphabet)
+    vocab, words = _alphabet_and_words(counts, vocab_size, limit_alphabet, special_tokens, prefix)
     for least in _thresholds(words, vocab_size, min_frequency):
-        while len(vocab) < vocab_size and (best := _best(words, least)):
-            new = _named(vocab, list(vocab), best, prefix)
-            words = [(joined(ids, best, new), n) for ids, n in words]
+        while len(vocab) < vocab_size and (best := _best_pair(words, least)):
+            new = _id_of_merged(vocab, list(vocab), best, prefix)
+            words = [(replace_pair(ids, best, new), n) for ids, n in words]
     return vocab
 
 
-def _best(words: Words, least: int) -> Pair | None:
+def _best_pair(words: Words, least: int) -> Pair | None:
     """Return the pair to merge, None where all come fewer than `least` times."""
     tokens: Counter[int] = Counter()
     pairs: Counter[Pair] = Counter()
@@ -112,7 +113,7 @@ def _best(words: Words, least: int) -> Pair | None:
 
 
 def _thresholds(words: Words, vocab_size: int, min_frequency: int | None) -> list[int]:
-    """Return how often a pair must come, one after another as none is left that does."""
+    """Return the least counts of a pair to merge: the next one holds when no pair is left."""
     if min_frequency is not None:
         return [min_frequency]
     falling = [max(2, sum(n for _, n in words) // vocab_size)]
@@ -121,26 +122,25 @@ def _thresholds(words: Words, vocab_size: int, min_frequency: int | None) -> lis
     return falling
 
 
-def _named(vocab: dict[str, int], tokens: Sequence[str], pair: Pair, prefix: str) -> int:
+def _id_of_merged(vocab: dict[str, int], tokens: Sequence[str], pair: Pair, prefix: str) -> int:
     """Return the id of the token that merging `pair` makes, a new one where it is new."""
     string = tokens[pair[0]] + tokens[pair[1]].removeprefix(prefix)
     return vocab.setdefault(string, len(vocab))
 
 
-def _start(
-    counts: Mapping[str, int],
-    vocab_size: int,
-    min_frequency: int | None,
-    limit_alphabet: int | None,
-    special_tokens: Sequence[str],
-    prefix: str,
-) -> tuple[dict[str, int], Words]:
-    """Return the vocabulary before any merge, and the words in its tokens, sorted."""
+def _check_sizes(vocab_size: int, min_frequency: int | None, limit_alphabet: int | None) -> None:
     if vocab_size > LARGEST_VOCABULARY:
         raise UserError(f"vocab_size must be at most {LARGEST_VOCABULARY}, got {vocab_size}")
     for name, given in (("min_frequency", min_frequency), ("limit_alphabet", limit_alphabet)):
         if given is not None and given < 1:
             raise UserError(f"{name} must be at least 1, got {given}; leave it out for the default")
+
+
+def _alphabet_and_words(
+    counts: Mapping[str, int], vocab_size: int, limit_alphabet: int | None,
+    special_tokens: Sequence[str], prefix: str,
+) -> tuple[dict[str, int], Words]:
+    """Return the vocabulary before any merge, and the words in its tokens, sorted."""
     characters: Counter[str] = Counter()
     for word, n in counts.items():
         for character in word:
@@ -160,7 +160,7 @@ def _start(
     return vocab, list(zip(split, (counts[word] for word in words), strict=True))
 
 
-def train_fast(
+def learn_vocabulary(
     counts: Mapping[str, int],
     vocab_size: int,
     *,
@@ -170,15 +170,16 @@ def train_fast(
     prefix: str = PREFIX,
     progress: bool = False,
 ) -> dict[str, int]:
-    """Return what `train_plain` returns; `progress` shows a bar."""
-    vocab, words = _start(counts, vocab_size, min_frequency, limit_alphabet, special_tokens, prefix)
+    """Return the vocabulary of `learn_vocabulary_plainly`, sooner; `progress` shows a bar."""
+    _check_sizes(vocab_size, min_frequency, limit_alphabet)
+    vocab, words = _alphabet_and_words(counts, vocab_size, limit_alphabet, special_tokens, prefix)
     tokens = list(vocab)
     pairs = _Pairs(words, vocab_size)
     with tqdm(total=vocab_size, initial=len(vocab), disable=not progress, unit="token") as bar:
         for least in _thresholds(words, vocab_size, min_frequency):
             pairs.ask_for(least)
             while len(vocab) < vocab_size and (best := pairs.best()):
-                new = _named(vocab, tokens, best, prefix)
+                new = _id_of_merged(vocab, tokens, best, prefix)
                 if new == len(tokens):
                     tokens = list(vocab)
                     bar.update()
@@ -230,7 +231,7 @@ class _Pairs:
         found, self.found[slot] = self.found[slot], []
         for w in found:
             ids, n = self.words[w]
-            after = joined(ids, pair, new)
+            after = replace_pair(ids, pair, new)
             if len(after) < len(ids):
                 self.words[w] = after, n
                 self._note(w, ids, after, n, changes)

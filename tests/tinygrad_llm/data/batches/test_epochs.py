@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.data.batches.epochs import ShardBatches, feistel, permuted, round_keys
+from tinygrad_llm.data.batches.epochs import EpochBatches, feistel, permuted, round_keys
 from tinygrad_llm.data.tokens.shard_writer import ShardWriter
 from tinygrad_llm.data.tokens.shards import open_shards
 from tinygrad_llm.host.errors import UserError
@@ -83,7 +83,7 @@ def windows_of(count: int, context: int, extra: int = 0) -> np.ndarray:
        st.integers(0, 8))
 def test_every_window_once_an_epoch(count: int, batch: int, context: int, readers: int, seed: int,
                                     extra: int) -> None:
-    batches = ShardBatches(windows_of(count, context, extra), batch, context, seed)
+    batches = EpochBatches(windows_of(count, context, extra), batch, context, seed)
     assert batches.windows == count
     steps = -(-3 * count // (batch * readers))
     dealt = np.concatenate([batches.windows_at(step, reader, readers)
@@ -98,9 +98,9 @@ def test_every_window_once_an_epoch(count: int, batch: int, context: int, reader
 def test_readers_share_a_step_between_them(count: int, batch: int, readers: int, seed: int,
                                            step: int) -> None:
     tokens = windows_of(count, 3)
-    apart = [ShardBatches(tokens, batch, 3, seed).at(step, reader, readers)
+    apart = [EpochBatches(tokens, batch, 3, seed).at(step, reader, readers)
              for reader in range(readers)]
-    x, y = ShardBatches(tokens, batch * readers, 3, seed).at(step)
+    x, y = EpochBatches(tokens, batch * readers, 3, seed).at(step)
     assert np.array_equal(np.concatenate([one[0] for one in apart]), x)
     assert np.array_equal(np.concatenate([one[1] for one in apart]), y)
     if batch * readers <= count and count % (batch * readers) == 0:
@@ -112,7 +112,7 @@ def test_readers_share_a_step_between_them(count: int, batch: int, readers: int,
 def test_windows_are_rows_of_the_text(n: int, batch: int, context: int, seed: int,
                                       step: int) -> None:
     context = min(context, n - 1)
-    x, y = ShardBatches(np.arange(n), batch, context, seed).at(step)
+    x, y = EpochBatches(np.arange(n), batch, context, seed).at(step)
     assert x.dtype == y.dtype == np.int32 and x.shape == y.shape == (batch, context)
     assert x.flags.c_contiguous and y.flags.c_contiguous
     assert np.array_equal(y, x + 1) and (x[:, 0] % context == 0).all() and y.max() < n
@@ -123,7 +123,7 @@ def test_boundaries_follow_the_documents(tmp_path: Path) -> None:
     with ShardWriter(tmp_path, 10, 4, end_of_text=9) as writer:
         for length in (1, 6, 0, 2, 5):
             writer.add([1] * length)
-    batches = ShardBatches(open_shards(tmp_path), 3, 6, seed=0)
+    batches = EpochBatches(open_shards(tmp_path), 3, 6, seed=0)
     assert batches.windows == 3
     for step in range(4):
         x, _ = batches.at(step)
@@ -132,14 +132,14 @@ def test_boundaries_follow_the_documents(tmp_path: Path) -> None:
         new = np.diff(segments, axis=1) == 1
         assert np.array_equal(new, x[:, :-1] == 9) and (segments[:, 0] == 0).all()
     with pytest.raises(ValueError, match="only ShardedTokens"):
-        ShardBatches(np.arange(9), 3, 2, seed=0).boundaries(0)
+        EpochBatches(np.arange(9), 3, 2, seed=0).boundaries(0)
 
 
 def test_shards_and_arrays_give_the_same_batches(tmp_path: Path) -> None:
     ids = np.random.default_rng(0).integers(0, 1000, 3001)
     with ShardWriter(tmp_path, 1000, 256) as writer:
         writer.add(ids)
-    mapped, plain = ShardBatches(open_shards(tmp_path), 4, 7, 3), ShardBatches(ids, 4, 7, 3)
+    mapped, plain = EpochBatches(open_shards(tmp_path), 4, 7, 3), EpochBatches(ids, 4, 7, 3)
     for step in (0, 1, 106, 107, 10**12):
         for one, other in zip(mapped.at(step), plain.at(step), strict=True):
             assert np.array_equal(one, other)
@@ -147,18 +147,18 @@ def test_shards_and_arrays_give_the_same_batches(tmp_path: Path) -> None:
 
 def test_too_few_tokens_are_refused() -> None:
     with pytest.raises(UserError, match="3 tokens are too few: .*--context 3 .* need 4"):
-        ShardBatches(np.arange(3), 1, 3, 0)
+        EpochBatches(np.arange(3), 1, 3, 0)
 
 
 @pytest.mark.parametrize(("batch", "context", "seed"), [(0, 1, 0), (1, 0, 0), (1, 1, -1),
                                                         (1, 1, 2**64)])
 def test_impossible_settings_are_refused(batch: int, context: int, seed: int) -> None:
     with pytest.raises(ValueError, match="must be"):
-        ShardBatches(np.arange(9), batch, context, seed)
+        EpochBatches(np.arange(9), batch, context, seed)
 
 
 @pytest.mark.parametrize(("step", "reader", "readers"), [(-1, 0, 1), (2**64, 0, 1), (0, 1, 1),
                                                          (0, -1, 2), (0, 0, 0)])
 def test_impossible_places_are_refused(step: int, reader: int, readers: int) -> None:
     with pytest.raises(ValueError, match=r"must be in \[0, "):
-        ShardBatches(np.arange(9), 2, 2, 0).at(step, reader, readers)
+        EpochBatches(np.arange(9), 2, 2, 0).at(step, reader, readers)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.data.read.html_text import DEEPEST, declared_charset, is_too_deep, main_text
+from tinygrad_llm.data.read.html_text import DEEPEST_PAGE, declared_charset, is_too_deep, main_text
 
 pytest.importorskip("selectolax")
 
@@ -70,8 +70,8 @@ def test_hostile_pages_take_little_time(piece: str) -> None:
 
 def test_too_deep_is_refused() -> None:
     with pytest.raises(ValueError, match="deep"):
-        main_text("</div>" * DEEPEST + "<div>" * (DEEPEST + 1))
-    assert not is_too_deep("<div></div><br><p><li>" * DEEPEST)
+        main_text("</div>" * DEEPEST_PAGE + "<div>" * (DEEPEST_PAGE + 1))
+    assert not is_too_deep("<div></div><br><p><li>" * DEEPEST_PAGE)
     assert main_text("<i>" * 2000 + "x") == "x"
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tinygrad_llm.data.select import decontaminate
 from tinygrad_llm.data.select.decontaminate import Decontaminator
-from tinygrad_llm.data.select.word_runs import words
+from tinygrad_llm.data.select.word_runs import normalized_words
 from tinygrad_llm.host.errors import UserError
 
 LETTERS = [f"word{i}" for i in range(200)]
@@ -91,7 +91,7 @@ def test_a_number_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
        st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 30), max_size=40))
 def test_numbers_are_found_where_they_are(there: set[int], asked: list[int]) -> None:
     asked += sorted(there)[::3]
-    numbers = decontaminate._Numbers(np.array(sorted(there), np.uint64))
+    numbers = decontaminate._NumberSet(np.array(sorted(there), np.uint64))
     places = numbers.where(np.array(asked, np.uint64))
     assert places.tolist() == [i for i, number in enumerate(asked) if number in there]
 
@@ -103,7 +103,7 @@ def test_it_can_be_sent_to_processes() -> None:
 
 def test_documents_of_other_scripts() -> None:
     chinese = "我们认为这些真理是不言而喻的人人生而平等"
-    assert len(words(chinese)) == 20
+    assert len(normalized_words(chinese)) == 20
     assert Decontaminator(texts=[chinese]).overlap(f"他说, {chinese[3:17]}。") is not None
 
 

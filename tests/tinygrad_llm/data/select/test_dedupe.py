@@ -11,20 +11,20 @@ from tinygrad_llm.data.select import dedupe
 from tinygrad_llm.data.select.dedupe import (
     PERMUTATIONS,
     bands,
-    digest,
     exact_duplicates,
     find_duplicates,
-    minima,
+    minhash,
     near_duplicates,
     signature,
     similarity,
+    text_digest,
 )
-from tinygrad_llm.data.select.word_runs import run_hashes, word_hashes, words
+from tinygrad_llm.data.select.word_runs import normalized_words, run_hashes, word_hashes
 from tinygrad_llm.host.errors import UserError
 
 
 def digests_of(texts: list[str]) -> NDArray[np.uint8]:
-    return np.frombuffer(b"".join(map(digest, texts)), np.uint8).reshape(-1, 16)
+    return np.frombuffer(b"".join(map(text_digest, texts)), np.uint8).reshape(-1, 16)
 
 
 def signatures_of(texts: list[str]) -> NDArray[np.uint32]:
@@ -50,7 +50,7 @@ def test_similarity_is_jaccards_within_binomial_bounds(share: float) -> None:
     estimates = []
     for _ in range(300):
         drawn = rng.integers(0, 2**32, 2 * size - common, np.uint32)
-        estimates.append(similarity(minima(drawn[:size]), minima(drawn[-size:])))
+        estimates.append(similarity(minhash(drawn[:size]), minhash(drawn[-size:])))
     deviation = (exact * (1 - exact) / PERMUTATIONS) ** 0.5
     assert abs(np.mean(estimates) - exact) <= 4.5 * deviation / len(estimates) ** 0.5
     assert abs(np.std(estimates) - deviation) <= 0.2 * deviation
@@ -58,20 +58,20 @@ def test_similarity_is_jaccards_within_binomial_bounds(share: float) -> None:
 
 
 def test_minima_are_those_of_the_definition() -> None:
-    factors, offsets = dedupe._orders()
+    factors, offsets = dedupe._minhash_orders()
     assert (factors % 2 == 1).all() and len(np.unique(factors)) == PERMUTATIONS
     shingles = np.random.default_rng(1).integers(0, 2**32, 2 * dedupe.BLOCK + 3, np.uint32)
     least = [min((a * x + b) % 2**32 for x in shingles.tolist())
              for a, b in zip(factors[:5, 0].tolist(), offsets[:5, 0].tolist(), strict=True)]
-    assert minima(shingles)[:5].tolist() == least
-    assert minima(shingles[::-1].copy()).tolist() == minima(shingles).tolist()
+    assert minhash(shingles)[:5].tolist() == least
+    assert minhash(shingles[::-1].copy()).tolist() == minhash(shingles).tolist()
 
 
 def test_a_signature_is_one_of_five_word_shingles() -> None:
     text = "One two, three four FIVE six seven."
-    runs = run_hashes(word_hashes(words(text)), 5) >> np.uint64(32)
+    runs = run_hashes(word_hashes(normalized_words(text)), 5) >> np.uint64(32)
     assert len(runs) == 3
-    assert signature(text).tolist() == minima(runs.astype(np.uint32)).tolist()
+    assert signature(text).tolist() == minhash(runs.astype(np.uint32)).tolist()
 
 
 @given(st.floats(0.05, 1))
@@ -166,7 +166,8 @@ def test_in_turn_where_all_are_candidates_is_the_plain_rule(seed: int, count: in
         signatures[i] = np.where(rng.random(PERMUTATIONS) < 0.1, signatures[i], like)
     keys = np.zeros((count, 2), np.uint64)
     repeats = [-1] * count
-    for leader, other in dedupe.in_turn(np.arange(count), keys, dedupe._matcher(signatures, 0.8)):
+    similar = dedupe._matcher(signatures, 0.8)
+    for leader, other in dedupe.match_in_turn(np.arange(count), keys, similar):
         repeats[other] = leader
     assert repeats == greedy(signatures, 0.8)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.data.select.pii import MASKS, mask
+from tinygrad_llm.data.select.pii import MASKS, mask_pii
 
 
 @pytest.mark.parametrize("text", [
@@ -15,7 +15,7 @@ from tinygrad_llm.data.select.pii import MASKS, mask
 @pytest.mark.parametrize(
     "around", ["{}", "Mail: {}.", "<{}>", "({}),", "mailto:{}?subject=x", '"{}"'])
 def test_mail(text: str, around: str) -> None:
-    assert mask(around.format(text)) == (around.format("<EMAIL>"), {"email": 1})
+    assert mask_pii(around.format(text)) == (around.format("<EMAIL>"), {"email": 1})
 
 
 @pytest.mark.parametrize("text", [
@@ -27,7 +27,7 @@ def test_mail(text: str, around: str) -> None:
 @pytest.mark.parametrize(
     "around", ["{}", "Call {} now", "Tel.: {}.", "[{}]", "{}, or mail", "tel:{}"])
 def test_phones(text: str, around: str) -> None:
-    assert mask(around.format(text)) == (around.format("<PHONE>"), {"phone": 1})
+    assert mask_pii(around.format(text)) == (around.format("<PHONE>"), {"phone": 1})
 
 
 @pytest.mark.parametrize("text", [
@@ -38,7 +38,7 @@ def test_phones(text: str, around: str) -> None:
 def test_ips(text: str, around: str) -> None:
     count = around.count("{}")
     expected = (around.format(*["<IP>"] * count), {"ip": count})
-    assert mask(around.format(*[text] * count)) == expected
+    assert mask_pii(around.format(*[text] * count)) == expected
 
 
 @pytest.mark.parametrize("text", [
@@ -59,33 +59,34 @@ def test_ips(text: str, around: str) -> None:
 ])  # fmt: skip
 def test_what_only_looks_alike_stays(text: str) -> None:
     for around in ("{}", "so {} it is", "({})"):
-        assert mask(around.format(text)) == (around.format(text), {})
+        assert mask_pii(around.format(text)) == (around.format(text), {})
 
 
 def test_several_kinds_are_counted() -> None:
     text = "a@b.com c@d.org\n+44 20 7946 0958; 8.8.8.8 8.8.4.4"
-    assert mask(text) == ("<EMAIL> <EMAIL>\n<PHONE>; <IP> <IP>", Counter(email=2, phone=1, ip=2))
+    assert mask_pii(text) == ("<EMAIL> <EMAIL>\n<PHONE>; <IP> <IP>",
+                              Counter(email=2, phone=1, ip=2))
 
 
 def test_addresses_that_overlap_are_masked_once() -> None:
-    assert mask("a@b.com@c.de") == ("<EMAIL>@c.de", {"email": 1})
-    assert mask("1.2.3.4.8.8.8.8 2001:db8::8.8.8.8") == ("1.2.3.4.8.8.8.8 <IP>", {"ip": 1})
+    assert mask_pii("a@b.com@c.de") == ("<EMAIL>@c.de", {"email": 1})
+    assert mask_pii("1.2.3.4.8.8.8.8 2001:db8::8.8.8.8") == ("1.2.3.4.8.8.8.8 <IP>", {"ip": 1})
 
 
 def test_masks_are_the_callers() -> None:
     text = "a@b.com 8.8.8.8"
-    assert mask(text, {"email": ""}) == (" 8.8.8.8", {"email": 1})
-    assert mask(text, {"ip": r"\1"}) == (r"a@b.com \1", {"ip": 1})
-    assert mask(text, {}) == (text, {})
+    assert mask_pii(text, {"email": ""}) == (" 8.8.8.8", {"email": 1})
+    assert mask_pii(text, {"ip": r"\1"}) == (r"a@b.com \1", {"ip": 1})
+    assert mask_pii(text, {}) == (text, {})
     with pytest.raises(ValueError, match="mail"):
-        mask(text, {"mail": "x"})
+        mask_pii(text, {"mail": "x"})
 
 
 @given(st.lists(st.sampled_from(
     ["a", "@", ".com", "1", "23", "4567", " ", "-", ".", ":", "::", "+", "(", ")", "ff", "8.8.8.8",
      "<IP>", "x", "0", "+44 20 7946 0958", "a@b.com", "\n", "/", "é"]), max_size=25).map("".join))
 def test_masking_is_idempotent_and_keeps_the_rest(text: str) -> None:
-    masked, counts = mask(text)
+    masked, counts = mask_pii(text)
     assert sum(counts.values()) <= sum(masked.count(word) for word in MASKS.values())
     rest = masked
     for word in MASKS.values():
@@ -105,5 +106,5 @@ def test_masking_is_idempotent_and_keeps_the_rest(text: str) -> None:
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     text = (piece * 100_000)[:100_000]
     start = time.process_time()
-    mask(text)
+    mask_pii(text)
     assert time.process_time() - start < 1

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tinygrad_llm.data.select import repair as module
-from tinygrad_llm.data.select.repair import repair
+from tinygrad_llm.data.select import repair
+from tinygrad_llm.data.select.repair import repair_text
 from tinygrad_llm.host.errors import UserError
 
 if importlib.util.find_spec("ftfy") is None:  # importing it is repair's business
@@ -37,7 +37,7 @@ messy_text = st.lists(st.one_of(st.sampled_from(PIECES), st.characters(exclude_c
     ("\ufeffa\ud83d\ude00 \ud800", "a\U0001f600 \ufffd"),
 ])  # fmt: skip
 def test_what_is_repaired(text: str, repaired: str) -> None:
-    assert repair(text) == repaired
+    assert repair_text(text) == repaired
 
 
 @pytest.mark.parametrize("text", [
@@ -46,7 +46,7 @@ def test_what_is_repaired(text: str, repaired: str) -> None:
     "price: 5 € or £3", "x → y ≠ z", "mañana — ¿qué?", "soft\u00adhyphen", "👨\u200d👩\u200d👧",
 ])  # fmt: skip
 def test_what_stays(text: str) -> None:
-    assert repair(text) == text
+    assert repair_text(text) == text
 
 
 @given(messy_text)
@@ -54,12 +54,12 @@ def test_what_stays(text: str) -> None:
 @example("\x1b[\x1b[0m0m")
 @example("a\x1c\n \x85\n\n\n\n\n")
 def test_repair_is_idempotent(text: str) -> None:
-    assert repair(repair(text)) == repair(text)
+    assert repair_text(repair_text(text)) == repair_text(text)
 
 
 @given(messy_text)
 def test_what_a_repaired_text_is(text: str) -> None:
-    repaired = repair(text)
+    repaired = repair_text(text)
     assert unicodedata.is_normalized("NFC", repaired)
     repaired.encode("utf-8")
     for char in repaired:
@@ -74,9 +74,9 @@ ascii_text = st.lists(st.sampled_from([piece for piece in PIECES if piece.isasci
 
 @given(ascii_text)
 def test_the_short_way_for_ascii_is_exact(text: str) -> None:
-    slow = module._repair_once(module._repair_once(text))
-    assert repair(text) == slow
-    assert module._fix_encoding()(text) == text
+    slow = repair._repair_once(repair._repair_once(text))
+    assert repair_text(text) == slow
+    assert repair._fix_encoding()(text) == text
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_hostile_text_takes_linear_time(piece: str) -> None:
 
     text = (piece * 100_000)[:100_000]
     start = time.process_time()
-    repair(text)
+    repair_text(text)
     assert time.process_time() - start < 5
 
 
@@ -100,14 +100,14 @@ def test_ftfy_is_imported_past_a_codec_that_takes_every_name(
 
     greedy = sys.modules.get("future_typing.codec", Greedy)
     monkeypatch.setitem(sys.modules, "future_typing.codec", greedy)  # type: ignore[arg-type]
-    repair("é")
+    repair_text("é")
     codecs.unregister(sys.modules["ftfy.bad_codecs"].search_function)
     for name in [name for name in sys.modules if name.split(".")[0] == "ftfy"]:
         monkeypatch.delitem(sys.modules, name)
     codecs.register(greedy.search_function)
-    module._fix_encoding.cache_clear()
+    repair._fix_encoding.cache_clear()
     try:
-        assert repair("schÃ¶n") == "schön"
+        assert repair_text("schÃ¶n") == "schön"
         assert codecs.lookup("another name that no codec has")  # it is back
     finally:
         codecs.unregister(greedy.search_function)
@@ -115,7 +115,7 @@ def test_ftfy_is_imported_past_a_codec_that_takes_every_name(
 
 def test_a_missing_ftfy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ftfy", None)
-    module._fix_encoding.cache_clear()
-    assert repair("plain  ") == "plain"
+    repair._fix_encoding.cache_clear()
+    assert repair_text("plain  ") == "plain"
     with pytest.raises(UserError, match=r"tinygrad_llm\[data\]"):
-        repair("é")
+        repair_text("é")

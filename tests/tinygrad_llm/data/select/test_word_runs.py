@@ -6,8 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tinygrad_llm.data.select import word_runs as module
-from tinygrad_llm.data.select.word_runs import run_hashes, word_hashes, words, words_of_any
+from tinygrad_llm.data.select import word_runs
+from tinygrad_llm.data.select.word_runs import (
+    normalized_words,
+    normalized_words_of_any,
+    run_hashes,
+    word_hashes,
+)
 
 ascii_text = st.text(st.characters(max_codepoint=127))
 any_text = st.text(st.characters(exclude_categories=()))
@@ -15,16 +20,16 @@ any_text = st.text(st.characters(exclude_categories=()))
 
 @given(ascii_text)
 def test_the_quick_way_finds_the_words_of_the_plain_one(text: str) -> None:
-    assert words(text) == words_of_any(text)
+    assert normalized_words(text) == normalized_words_of_any(text)
 
 
 @given(any_text)
 @example("C:\u0327")  # without the sign they are one letter
 def test_words_are_neither_empty_nor_upper_case_nor_signs(text: str) -> None:
-    found = words(text)
+    found = normalized_words(text)
     assert b"" not in found
     plain = " ".join(word.decode("utf-8", "surrogatepass") for word in found)
-    assert words(plain) == found
+    assert normalized_words(plain) == found
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -43,7 +48,7 @@ def test_words_are_neither_empty_nor_upper_case_nor_signs(text: str) -> None:
     ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
 ])
 def test_what_words_are(text: str, expected: list[str]) -> None:
-    assert [word.decode() for word in words(text)] == expected
+    assert [word.decode() for word in normalized_words(text)] == expected
 
 
 @given(st.lists(st.sampled_from([b"a", b"b", b"c"]), max_size=30), st.integers(1, 6))
@@ -63,9 +68,9 @@ def test_the_bits_of_runs_are_even() -> None:
 
 def test_a_full_memo_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     before = word_hashes([b"a", b"b"]).tolist()
-    monkeypatch.setattr(module, "LARGEST_MEMO", 1)
+    monkeypatch.setattr(word_runs, "LARGEST_MEMO", 1)
     assert word_hashes([b"a", b"b"]).tolist() == before
-    assert len(module._memo) == 2
+    assert len(word_runs._memo) == 2
 
 
 def test_numbers_are_alike_in_every_process() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text.algorithms import bpe, neighbours
-from tinygrad_llm.text.algorithms.bpe import BPE, merge, merge_long
+from tinygrad_llm.text.algorithms.bpe import BPE, merge_plainly, merge_with_heap
 from tinygrad_llm.text.algorithms.piece_table import PieceTable
 from tinygrad_llm.text.cut.patterns import GPT2, LLAMA3, O200K, splitter
 
@@ -62,7 +62,7 @@ RANKS = st.dictionaries(st.tuples(st.integers(0, 5), st.integers(0, 5)), st.inte
 def test_the_heap_merges_the_same(ids: list[int], drawn: dict[tuple[int, int], int]) -> None:
     ranks = {pair: rank for rank, pair in enumerate(sorted(drawn, key=lambda p: (drawn[p], p)))}
     made = [rank % 6 for rank in range(len(ranks))]
-    assert merge_long(list(ids), ranks, made) == merge(list(ids), ranks, made)
+    assert merge_with_heap(list(ids), ranks, made) == merge_plainly(list(ids), ranks, made)
 
 
 @given(TEXT, st.sampled_from([GPT2, LLAMA3, O200K, r"\w+|\W"]), st.booleans())

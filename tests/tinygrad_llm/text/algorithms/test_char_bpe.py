@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.text.algorithms.char_bpe import CharBPE, merge, merge_plainly
+from tinygrad_llm.text.algorithms.char_bpe import CharBPE, merge_plainly, merge_with_heap
 
 LETTERS = "ab▁>"
 small = st.integers(0, 5)
@@ -35,7 +35,7 @@ def models(draw: st.DrawFn) -> CharBPE:
 def test_merge_is_its_definition(
     ids: list[int], pairs: dict[tuple[int, int], tuple[int, int]]
 ) -> None:
-    merged = merge(ids, pairs)
+    merged = merge_with_heap(ids, pairs)
     assert merged == merge_plainly(ids, pairs)
     assert sum(count for _, count in merged) == len(ids)
 
@@ -43,7 +43,7 @@ def test_merge_is_its_definition(
 def test_the_leftmost_of_equal_ranks_goes_first() -> None:
     pairs = {(0, 0): (1, 1), (1, 0): (0, 2), (0, 1): (0, 2)}
     assert merge_plainly([0, 0, 0], pairs) == [(2, 3)]
-    assert merge_plainly([1, 0, 1], pairs) == [(2, 2), (1, 1)] == merge([1, 0, 1], pairs)
+    assert merge_plainly([1, 0, 1], pairs) == [(2, 2), (1, 1)] == merge_with_heap([1, 0, 1], pairs)
 
 
 @given(models(), words)

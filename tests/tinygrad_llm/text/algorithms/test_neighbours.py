@@ -1,4 +1,4 @@
-"""Pre-tokens encoded together are what merging each gives, whatever the ranks are."""
+"""Pre-tokens encoded together have the ids that merging each gives, for any ranks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tinygrad_llm.text.algorithms import neighbours
 from tinygrad_llm.text.algorithms.bpe import BPE
 from tinygrad_llm.text.algorithms.neighbours import Neighbours
-from tinygrad_llm.text.training.bpe_merges import train_plain
+from tinygrad_llm.text.training.bpe_merges import learn_merges_plainly
 
 LETTERS = b"ab\xc3\xa9"
 PIECES = st.lists(st.lists(st.sampled_from(LETTERS), min_size=1, max_size=30).map(bytes),
@@ -70,7 +70,7 @@ def test_any_merges(data: st.DataObject, pieces: list[bytes]) -> None:
 @given(PIECES)
 def test_a_trained_model_leaves_nothing_to_merging(pieces: list[bytes]) -> None:
     counts = {"abaabéébab": 5, "aaaaaab": 4, "éabbbbéa": 3, "babbéaé": 2}
-    merges = train_plain(counts, 286)
+    merges = learn_merges_plainly(counts, 286)
     vocab = {bytes([b]): b for b in range(256)}
     for pair in merges:
         vocab.setdefault(b"".join(pair), len(vocab))

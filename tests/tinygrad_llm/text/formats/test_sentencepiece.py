@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text.algorithms.bpe import BPE as ByteBPE
+from tinygrad_llm.text.formats import sentencepiece
 from tinygrad_llm.text.formats.sentencepiece import (
     BPE,
     BYTE,
@@ -20,11 +21,9 @@ from tinygrad_llm.text.formats.sentencepiece import (
     USER_DEFINED,
     WORD,
     SentencePieceModel,
-    load_sentencepiece,
     model_bytes,
     model_of,
     parse_model,
-    save_sentencepiece,
     tokenizer_of,
 )
 from tinygrad_llm.text.special import AddedToken, AddedTokens
@@ -48,7 +47,7 @@ def saved(tmp_path: Path, data: bytes) -> Path:
 @pytest.mark.parametrize("model_type", [UNIGRAM, BPE])
 def test_a_tokenizer(model_type: int, tmp_path: Path) -> None:
     model = SentencePieceModel(PIECES, model_type)
-    tokenizer = load_sentencepiece(saved(tmp_path, model_bytes(model)))
+    tokenizer = sentencepiece.load(saved(tmp_path, model_bytes(model)))
     assert tokenizer.encode("ab  ab<x>ba zz") == [7, 7, 8, 5, 4, 3, 0]
     assert tokenizer.decode([7, 7, 8, 5, 4, 3, 0]) == "ab ab<x>ba  ⁇ "
     ids, offsets = tokenizer.encode_with_offsets("ab  ab!")
@@ -89,8 +88,8 @@ def test_saving_undoes_loading(tmp_path: Path) -> None:
         SentencePieceModel([*PIECES, *BYTES], byte_fallback=True, add_dummy_prefix=False),
         SentencePieceModel(PIECES, BPE, treat_whitespace_as_suffix=True),
     ):
-        save_sentencepiece(tokenizer_of(model), tmp_path / "again.model")
-        assert model_of(load_sentencepiece(tmp_path / "again.model")) == model
+        sentencepiece.save(tokenizer_of(model), tmp_path / "again.model")
+        assert model_of(sentencepiece.load(tmp_path / "again.model")) == model
 
 
 def test_defaults_are_the_formats() -> None:
@@ -146,7 +145,7 @@ def hostile() -> dict[str, tuple[bytes, str]]:
 def test_hostile_files_are_refused(name: str, tmp_path: Path) -> None:
     data, message = hostile()[name]
     with pytest.raises(UserError, match=f"m.model cannot be read .*{message}"):
-        load_sentencepiece(saved(tmp_path, data))
+        sentencepiece.load(saved(tmp_path, data))
 
 
 @given(st.binary(max_size=40), st.data())
@@ -164,10 +163,10 @@ def test_damage_is_refused_or_read(noise: bytes, data: st.DataObject) -> None:
 
 def test_other_bad_input(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"absent\.model cannot be read .* No such file"):
-        load_sentencepiece(tmp_path / "absent.model")
+        sentencepiece.load(tmp_path / "absent.model")
     bytewise = Tokenizer(ByteBPE({bytes([byte]): byte for byte in range(256)}, []))
     with pytest.raises(UserError, match="only a tokenizer that was read from"):
-        save_sentencepiece(bytewise, tmp_path / "m.model")
+        sentencepiece.save(bytewise, tmp_path / "m.model")
     assert not (tmp_path / "m.model").exists()
 
 

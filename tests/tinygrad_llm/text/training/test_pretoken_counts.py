@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text.cut.patterns import PATTERNS, splitter
-from tinygrad_llm.text.training import pretoken_counts as count_words
+from tinygrad_llm.text.training import pretoken_counts
 from tinygrad_llm.text.training.pretoken_counts import count_batch, count_pretokens
 
 OWN = r"\w+|[^\w]"
@@ -41,7 +41,8 @@ def test_texts_are_counted_each_by_itself(texts: list[str], pattern: str) -> Non
 
 @given(st.lists(any_text | st.just(LONG), max_size=5), patterns, st.integers(1, 100))
 def test_batches_do_not_matter(texts: list[str], pattern: str, batch: int) -> None:
-    with patch.object(count_words, "BATCH", batch), patch.object(count_words, "_SMALL", batch):
+    with (patch.object(pretoken_counts, "BATCH", batch),
+          patch.object(pretoken_counts, "_SMALL", batch)):
         assert count_pretokens(iter(texts), pattern, workers=1) == by_definition(texts, pattern)
 
 
@@ -50,7 +51,7 @@ def test_files_count_as_their_text_does(tmp_path: Path, pattern: str) -> None:
     path = tmp_path / "text"
     text = LONG * 3 + "\r\n" + "é" * 1000
     path.write_bytes(text.encode())
-    with patch.object(count_words, "BATCH", 1000):
+    with patch.object(pretoken_counts, "BATCH", 1000):
         counts = count_pretokens([path, "and a text", path], pattern)
         assert counts == by_definition([text, "and a text", text], pattern)
         assert count_pretokens(path, pattern) == by_definition([text], pattern)  # not only in lists
@@ -64,7 +65,7 @@ def test_other_processes_count_the_same(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_bytes(LONG.encode() * 9)
     sources = [LONG[:1234], path, LONG, "7", "8"]
-    with patch.object(count_words, "BATCH", 3000), patch.object(count_words, "ALONE", 3000):
+    with patch.object(pretoken_counts, "BATCH", 3000), patch.object(pretoken_counts, "ALONE", 3000):
         alone, both = (count_pretokens(sources, workers=n) for n in (1, 2))
     assert list(alone.items()) == list(both.items())  # their order, too
 
@@ -86,8 +87,8 @@ def test_without_other_processes_this_one_counts(begins_broken: bool) -> None:
         def shutdown(self, **_: Any) -> None:
             pass
 
-    with (patch.object(count_words, "BATCH", 1000), patch.object(count_words, "ALONE", 0),
-          patch.object(count_words, "Processes", Broken)):
+    with (patch.object(pretoken_counts, "BATCH", 1000), patch.object(pretoken_counts, "ALONE", 0),
+          patch.object(pretoken_counts, "Processes", Broken)):
         assert count_pretokens([LONG, LONG], workers=3) == by_definition([LONG] * 2,
                                                                           PATTERNS["gpt2"])
 
@@ -100,10 +101,10 @@ def test_batches_wait_for_processes_not_in_memory() -> None:
         for given_out in range(1, 100):  # noqa: B007
             yield "some text " * 100
 
-    with patch.object(count_words, "BATCH", 1000):
-        batches = count_words._batches(many_texts())
-        with patch.object(count_words, "ALONE", 0):
-            counted = count_words._counted(batches, OWN, 2)
+    with patch.object(pretoken_counts, "BATCH", 1000):
+        batches = pretoken_counts._batches(many_texts())
+        with patch.object(pretoken_counts, "ALONE", 0):
+            counted = pretoken_counts._counts_of_batches(batches, OWN, 2)
             size, counts = next(counted)
             counted.close()
     assert size == 1000 and counts["some"] == 100
@@ -130,25 +131,25 @@ def test_a_batch_of_nothing_has_no_counts() -> None:
 
 
 def test_the_rarest_are_dropped_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(count_words, "BATCH", 64)
-    monkeypatch.setattr(count_words, "MOST", 100)
+    monkeypatch.setattr(pretoken_counts, "BATCH", 64)
+    monkeypatch.setattr(pretoken_counts, "MOST", 100)
     text = "".join(f" often w{i}x" for i in range(2000))
     counts = count_pretokens([text])
     assert counts[" often"] == 2000 and len(counts) <= 110
     assert counts[" w"] == 2000
-    monkeypatch.setattr(count_words, "ALONE", 0)
+    monkeypatch.setattr(pretoken_counts, "ALONE", 0)
     assert count_pretokens([text], workers=2) == counts
-    monkeypatch.setattr(count_words, "MOST", 1 << 20)
-    monkeypatch.setattr(count_words, "LONGEST", 60)
+    monkeypatch.setattr(pretoken_counts, "MOST", 1 << 20)
+    monkeypatch.setattr(pretoken_counts, "LONGEST", 60)
     assert sum(map(len, count_pretokens([text]))) <= 60 + 64
 
 
 @given(st.dictionaries(st.text("ab", min_size=1, max_size=9), st.integers(1, 5), min_size=1))
 def test_what_stays_is_the_most_frequent(counts: dict[str, int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(count_words, "MOST", 10)
-        patch.setattr(count_words, "LONGEST", 30)
-        kept = count_words._without_rarest(counts)
+        patch.setattr(pretoken_counts, "MOST", 10)
+        patch.setattr(pretoken_counts, "LONGEST", 30)
+        kept = pretoken_counts._without_rarest(counts)
     assert len(kept) <= 5 and (sum(map(len, kept)) <= 15 or len(kept) == 1)
     dropped = {piece: n for piece, n in counts.items() if piece not in kept}
     assert kept | dropped == counts

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.text.cut import blocks as stream
+from tinygrad_llm.text.cut import blocks
 from tinygrad_llm.text.tokenizer import Tokenizer
 from tinygrad_llm.text.training.unigram import SPACE, count_words, train_unigram
 
@@ -52,7 +52,7 @@ def test_files_are_counted_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "text.txt"
     path.write_text(TEXT)
     whole = count_words([TEXT])
-    monkeypatch.setattr(stream.source_blocks, "__defaults__", (16, stream.SAFE))
+    monkeypatch.setattr(blocks.blocks_of_sources, "__defaults__", (16, blocks.SAFE_CUT))
     assert count_words([path]) == count_words([TEXT]) == whole
     assert whole["▁"] == 9 and whole["\n\n"] == 9 and whole["the"] == 9 and whole["▁the"] == 18
 

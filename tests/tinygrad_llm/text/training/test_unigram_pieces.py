@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text.algorithms.unigram import Unigram
-from tinygrad_llm.text.training.unigram_pieces import Lattices, digamma, maximised, train_pieces
+from tinygrad_llm.text.training.unigram_pieces import Lattices, digamma, learn_pieces, m_step
 
 counted = st.dictionaries(
     st.text("abc", min_size=1, max_size=7), st.integers(1, 5), min_size=1, max_size=6
@@ -98,9 +98,9 @@ def test_em_never_lowers_the_likelihood(words: dict[str, int], longest: int) -> 
     for _ in range(4):
         counts, likelihood = lattices.expected_counts(scores)
         likelihoods.append(likelihood)
-        if counts.min() < 0.5:  # `maximised` raises such counts, and is no M step then
+        if counts.min() < 0.5:  # `m_step` raises such counts, and is no M step then
             break
-        scores = maximised(counts, bayesian=False)
+        scores = m_step(counts, bayesian=False)
     assert all(b >= a - 1e-9 * abs(a) for a, b in itertools.pairwise(likelihoods))
 
 
@@ -122,16 +122,16 @@ def test_pruning_renumbers(
 
 
 def test_a_vocabulary_has_its_size_and_all_characters() -> None:
-    pieces = train_pieces(WORDS, 40)
+    pieces = learn_pieces(WORDS, 40)
     assert len(pieces) == len(dict(pieces)) == 40
     assert {character for word in WORDS for character in word} <= dict(pieces).keys()
     assert [score for _, score in pieces] == sorted((s for _, s in pieces), reverse=True)
     assert {"▁the", "▁cat"} <= dict(pieces).keys()
-    assert pieces == train_pieces(dict(reversed(WORDS.items())), 40)  # whatever the order
+    assert pieces == learn_pieces(dict(reversed(WORDS.items())), 40)  # whatever the order
 
 
 def test_learnt_pieces_beat_characters() -> None:
-    few, many = (Unigram(train_pieces(WORDS, size), None) for size in (20, 60))
+    few, many = (Unigram(learn_pieces(WORDS, size), None) for size in (20, 60))
     lengths = [sum(len(model.encode_piece(word)) * n for word, n in WORDS.items())
                for model in (few, many)]  # fmt: skip
     characters = sum(len(word) * n for word, n in WORDS.items())
@@ -139,24 +139,24 @@ def test_learnt_pieces_beat_characters() -> None:
 
 
 def test_probabilities_sum_to_one() -> None:
-    scores = [score for _, score in train_pieces(WORDS, 40, bayesian=False)]
+    scores = [score for _, score in learn_pieces(WORDS, 40, bayesian=False)]
     assert sum(map(math.exp, scores)) == pytest.approx(1)
-    bayesian = [score for _, score in train_pieces(WORDS, 40)]
+    bayesian = [score for _, score in learn_pieces(WORDS, 40)]
     assert sum(map(math.exp, bayesian)) < 1
 
 
 def test_fewer_pieces_where_the_words_have_no_more() -> None:
-    assert dict(train_pieces({"ab": 1}, 100)).keys() == {"a", "b"}
-    assert dict(train_pieces({"ab": 2}, 100)).keys() == {"a", "b", "ab"}
-    assert max(len(piece) for piece, _ in train_pieces(WORDS, 100, max_piece_length=3)) == 3
+    assert dict(learn_pieces({"ab": 1}, 100)).keys() == {"a", "b"}
+    assert dict(learn_pieces({"ab": 2}, 100)).keys() == {"a", "b", "ab"}
+    assert max(len(piece) for piece, _ in learn_pieces(WORDS, 100, max_piece_length=3)) == 3
 
 
 def test_rare_characters_may_be_left_out() -> None:
     words = {"aab": 50, "axb": 1, "yy": 1}
-    assert {"x", "y"} <= dict(train_pieces(words, 10)).keys()
-    covered = dict(train_pieces(words, 10, character_coverage=0.98)).keys()
+    assert {"x", "y"} <= dict(learn_pieces(words, 10)).keys()
+    covered = dict(learn_pieces(words, 10, character_coverage=0.98)).keys()
     assert {"a", "b", "aab"} <= covered and not any("x" in p or "y" in p for p in covered)
-    assert "\ud800" not in dict(train_pieces({"a\ud800b": 2}, 10))
+    assert "\ud800" not in dict(learn_pieces({"a\ud800b": 2}, 10))
 
 
 @pytest.mark.parametrize(
@@ -171,9 +171,9 @@ def test_rare_characters_may_be_left_out() -> None:
 )
 def test_bad_input_is_refused(words: dict[str, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        train_pieces(words, 2)
+        learn_pieces(words, 2)
     with pytest.raises(UserError, match="max_piece_length must be"):
-        train_pieces({"a": 1}, 2, max_piece_length=0)
+        learn_pieces({"a": 1}, 2, max_piece_length=0)
 
 
 def test_digamma() -> None:

@@ -1,0 +1,23 @@
+"""The one exception that is meant for the person at the keyboard."""
+
+import pickle
+
+import pytest
+
+from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.host.processes import Processes
+
+
+def fail(sentence: str) -> None:
+    raise UserError(sentence)
+
+
+def test_it_is_a_value_error_and_its_message_is_complete() -> None:
+    with pytest.raises(ValueError, match="^give --out a folder$") as caught:
+        fail("give --out a folder")
+    assert str(pickle.loads(pickle.dumps(caught.value))) == "give --out a folder"
+
+
+def test_it_comes_through_from_another_process() -> None:
+    with Processes(1) as pool, pytest.raises(UserError, match="^a file has changed$"):
+        pool.submit(fail, "a file has changed").result()

@@ -1,0 +1,20 @@
+"""Fresh parameters: float32 leaves, drawn from the generator that is given."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygrad_llm.nn.init import normal, ones, zeros
+
+
+def test_they_are_leaves_in_float32() -> None:
+    for p in (normal(np.random.default_rng(0), (3, 2), 0.5), zeros((3, 2)), ones((3, 2))):
+        assert p.shape == (3, 2) and p.dtype == np.float32 and p.requires_grad
+    assert (zeros((4,)).data == 0).all() and (ones((4,)).data == 1).all()
+
+
+def test_normal_has_its_deviation_and_its_generator() -> None:
+    p = normal(np.random.default_rng(0), (400, 100), 0.02)
+    assert abs(p.data.std() / 0.02 - 1) < 0.02 and abs(p.data.mean()) < 1e-3
+    same, other = (normal(np.random.default_rng(seed), (400, 100), 0.02) for seed in (0, 1))
+    assert np.array_equal(p.data, same.data) and not np.array_equal(p.data, other.data)
