@@ -2,7 +2,8 @@ r"""Rows of a table, looked up by number.
 
 $$Y_{nc} = W_{i_n c} = \sum_v E_{nv} W_{vc}, \qquad E_{nv} = [i_n = v]$$
 
-so a lookup is the product with a one-hot matrix E that is never made. Kept: the numbers i only.
+so a lookup is the product with a one-hot matrix E that is never made. Kept: the numbers i, and W
+for its shape.
 
 By the product rule $\bar W = E^\top G$: row v receives the sum of the gradients of all places where
 v was looked up, and a row that was not looked up receives zero. The numbers are discrete and have

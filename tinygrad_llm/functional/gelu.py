@@ -14,8 +14,9 @@ u' = \sqrt{2/\pi}\,(1 + 3 \cdot 0.044715\,x^2)$$
 
 Each element stands by itself, so $\bar x = g\,\frac{dy}{dx}$. Kept: only the slope
 $\frac{dy}{dx}$, which costs little while $\Phi$ or s is at hand; the backward pass is then one
-product. Trap: far out $x^3$ and $e^{-2u}$ overflow, where s has long been 0 or 1; so u is computed
-from x clipped to [-10, 10], and beyond that y and the slope are those of the ends of the range.
+product. Trap: far out powers and $e^{-2u}$ overflow, where s has long been 0 or 1. So s and the
+slope are computed from z, x clipped to [-10, 10] (the density from x clipped to [-40, 40]), and
+x s from x clipped at -10: there s is not 0 but $10^{-38}$, which a large x would lift again.
 
 Source: Hendrycks, Gimpel, "Gaussian Error Linear Units (GELUs)", arXiv:1606.08415, section 2.
 """
@@ -58,7 +59,7 @@ def gelu(x: Array, /, *, approximate: str = "tanh") -> Any:
     u = ROOT * (z + CUBIC * z * z * z)
     s = 1 / (1 + xp.exp(-2 * u))
     du = ROOT * (1 + 3 * CUBIC * z * z)
-    y = xp.maximum(x, -FAR) * s  # further out s is 0 in truth, and not the 1e-38 of -10
+    y = xp.maximum(x, -FAR) * s
     return y, s + z * s * (1 - s) * 2 * du
 
 

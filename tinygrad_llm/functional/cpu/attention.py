@@ -1,15 +1,18 @@
 r"""Twin of `attention`: by blocks of queries that leave out most keys that are not seen.
 
-Rows of D numbers are divided by the sums of the exponentials, never rows of S: with
-$e_{ij} = e^{s_{ij} - t_i}$, $t_i = \max_l s_{il}$ and $z_i = \sum_j e_{ij}$ it is
-$o_i = \sum_j \tilde e_{ij} v_j / z_i$, and with $g_i / z_i$ in place of $g_i$, e stands for p in
-all of the derivation. $\bar V$ and $\bar K$ are sums over blocks.
+Rows of D numbers are divided by the sums of the exponentials, never rows of S. With
+$e_{ij} = e^{s_{ij} - t_i}$, $t_i = \max_l s_{il}$, $z_i = \sum_j e_{ij}$ and $\tilde e = m \odot e$
 
-About S / 2 probabilities a query are kept, or are computed again: row i of e is a function of
-$q_i$, K and one number, $t_i$. That takes one more product beside five, and one more exponential,
-so it is done where they would be more than the query and its key are: S > 4 D. Each $e_{ij}$ is
-then the same, bit for bit. Trap: one may keep $t_i + \ln z_i$ alone, but where scores are large,
-that sum swallows the logarithm and p is off by a factor.
+$$o_i = \frac{1}{z_i} \sum_j \tilde e_{ij}\,v_j,$$
+
+and with $g_i / z_i$ in place of $g_i$, e stands for p in all of the derivation. $\bar v$ and
+$\bar k$ are sums over blocks.
+
+The forward pass keeps e, about S / 2 numbers a query, or the backward pass computes it again, bit
+for bit: row i is a function of $q_i$, k and one number, $t_i$. That is one more product beside
+five, and one more exponential, so e is kept where it takes no more memory than the query and its
+key, 2 D numbers: up to S = 4 D. Trap: one may keep $t_i + \ln z_i$ alone, but where scores are
+large, that sum swallows the logarithm and p is off by a factor.
 
 Sources: Dao, Fu, Ermon, Rudra, Ré, "FlashAttention", arXiv:2205.14135, algorithm 4; Dao,
 "FlashAttention-2", arXiv:2307.08691, section 3.2, for work that is divided by queries. Here whole
