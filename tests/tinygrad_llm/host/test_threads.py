@@ -276,23 +276,23 @@ def test_blocks_lie_in_one_another() -> None:
 def test_pieces_see_what_is_switched_for_the_caller() -> None:
     arrive = meet("a", "b")
     x = Tensor([1.0, 2.0], requires_grad=True)
-    name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="nobody")
+    name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="default")
 
     def state(i: int) -> tuple[Any, ...]:
         arrive()
         return STATE.recording, STATE.depth, STATE.watch, name.get(), (x * x).requires_grad
 
     with workers(2):
-        assert each(2, state) == [(True, 0, None, "nobody", True)] * 2
-        token = name.set("somebody")
+        assert each(2, state) == [(True, 0, None, "default", True)] * 2
+        token = name.set("set")
         with no_grad(), at_depth(2):
-            assert each(2, state) == [(False, 2, None, "somebody", False)] * 2
+            assert each(2, state) == [(False, 2, None, "set", False)] * 2
         name.reset(token)
         with detect_anomaly():
-            assert each(2, state) == [(True, 0, STATE.watch, "nobody", True)] * 2
+            assert each(2, state) == [(True, 0, STATE.watch, "default", True)] * 2
         helpers = getattr(host_threads._current_pool(), "helpers")  # noqa: B009  (it is None for one thread)
         assert helpers.submit(lambda: vars(STATE)).result() == {}, "nothing is kept alive"
-        assert each(2, state) == [(True, 0, None, "nobody", True)] * 2
+        assert each(2, state) == [(True, 0, None, "default", True)] * 2
 
 
 def test_what_a_piece_switches_is_not_seen_by_others() -> None:

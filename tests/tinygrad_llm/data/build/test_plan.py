@@ -63,8 +63,8 @@ def test_changed_input_is_noticed_by_its_content(folder: Path, tmp_path: Path) -
     ({"vocab_size": 256}, "vocab-size must be"), ({"sources": ()}, "sources must be"),
     ({"rules": "strict"}, "strict"), ({"pattern": "gpt5"}, "gpt5"),
     ({"decontaminate": ("absent.txt",)}, "absent.txt"), ({"tokenizer": "absent.json"}, "absent")])
-def test_mistakes_are_told_before_any_work(folder: Path, tmp_path: Path, change: dict[str, Any],
-                                           message: str) -> None:
+def test_mistakes_are_reported_before_any_work(folder: Path, tmp_path: Path, change: dict[str, Any],
+                                               message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(settings(folder, **change), tmp_path / "built", workers=1, progress=False)
     assert not (tmp_path / "built").exists()
