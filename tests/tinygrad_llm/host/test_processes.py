@@ -116,13 +116,13 @@ def test_pressing_ctrl_c_again_and_again_ends_it_once(tmp_path: Path) -> None:
 import os, signal, threading, time
 from tinygrad_llm.host.processes import Processes
 def press():
-    time.sleep(0.5)
     for _ in range(6):
-        os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.05)
-threading.Thread(target=press).start()
+        os.kill(os.getpid(), signal.SIGINT)
 try:
     with Processes(2) as pool:
+        list(pool.map(time.sleep, [0.2, 0.2]))  # both have started
+        threading.Thread(target=press).start()
         futures = [pool.submit(time.sleep, 1) for _ in range(9)]
         for future in futures:
             future.result()
