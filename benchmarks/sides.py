@@ -62,17 +62,17 @@ def our_update(config: Config) -> tuple[Step, Mapping[str, np.ndarray]]:
     """Return our update, and the weights by name; to be called inside `host.threads.workers`."""
     from tinygrad_llm.models import GPT, GPTConfig
     from tinygrad_llm.nn import parameters
-    from tinygrad_llm.optim import AdamW
-    from tinygrad_llm.train.step import train_step
+    from tinygrad_llm.optim import AdamW, Arena
+    from tinygrad_llm.train import next_token, train_step
 
     model = GPT(GPTConfig(**asdict(config.sizes)))
     settings = dict(SETTINGS)
     lr = settings.pop("lr")
-    optimizer = AdamW(parameters(model), **settings)
-    ids, targets = config.data()
+    optimizer = AdamW(Arena(parameters(model)), **settings)
+    batch = config.data()
 
     def step() -> float:
-        return train_step(model, optimizer, ids, targets, lr=lr, clip=CLIP, key=None)[0]
+        return train_step(model, optimizer, next_token, batch, lr=lr, clip=CLIP, key=None)[0]
 
     return step, {name: p.data for name, p in optimizer.parameters.items()}
 

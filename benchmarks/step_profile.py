@@ -147,7 +147,7 @@ def places() -> Iterator[tuple[Any, str, str, str]]:
     from tinygrad_llm.host import threads as host_threads
     from tinygrad_llm.models import GPT
     from tinygrad_llm.optim import AdamW
-    from tinygrad_llm.train import ordered_sum, slices, step
+    from tinygrad_llm.train import ordered_sum, step
 
     for op in dict.fromkeys(registry.values()):
         category = OTHER_CATEGORIES.get(op.name, "elementwise")
@@ -159,7 +159,7 @@ def places() -> Iterator[tuple[Any, str, str, str]]:
             for rule in filter(None, op.rules):
                 yield rule, "function", category, f"{op.name}, backward"
     yield GPT, "loss", "engine", "recording"
-    yield slices, "pull_back", "engine", "sweep"
+    yield step, "pull_back", "engine", "sweep"
     yield autograd.backward, "accumulate", "elementwise", "gradients of values used twice"
     yield ordered_sum.OrderedSum, "_put", "slices", "sum of gradients"
     yield step, "global_norm", "optimizer", "norm"

@@ -39,7 +39,7 @@ MIN_FREQUENCY = 2
 
 @dataclass(frozen=True)
 class Side:
-    """A function to time, and the merges in its result, in printable characters."""
+    """A function to time, and one that reads merges, in printable characters, from its result."""
 
     train: Callable[[], Any]
     merges: Callable[[Any], Merges]

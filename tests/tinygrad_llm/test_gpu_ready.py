@@ -17,10 +17,10 @@ from strict_cupy import no_sync, sync_log
 from autograd import plain_ops, to_host
 from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.nn import load_parameters, parameters
-from tinygrad_llm.optim import AdamW, clip_by_global_norm
+from tinygrad_llm.optim import AdamW, Arena, clip_by_global_norm
 from tinygrad_llm.sample import Sampling
 from tinygrad_llm.sample.logits import keep_top_k, keep_top_p, scale_by_temperature, softmax
-from tinygrad_llm.train.step import train_step
+from tinygrad_llm.train import next_token, train_step
 
 CONFIGS = {
     "small table": GPTConfig(vocab_size=11, context=6, layers=2, heads=2, width=8, dropout=0.1),
@@ -34,7 +34,7 @@ def made(config: GPTConfig, move: Move) -> tuple[GPT, AdamW]:
     model = GPT(config, seed=3)
     for p in parameters(model).values():
         p.data = move(p.data)
-    return model, AdamW(parameters(model))
+    return model, AdamW(Arena(parameters(model)))
 
 
 def batch(config: GPTConfig, move: Move, seed: int = 0) -> tuple[Any, Any]:
@@ -46,8 +46,8 @@ def batch(config: GPTConfig, move: Move, seed: int = 0) -> tuple[Any, Any]:
 def trained(config: GPTConfig, move: Move) -> dict[str, Any]:
     """Return everything that three steps leave behind."""
     model, optimizer = made(config, move)
-    results = [train_step(model, optimizer, *batch(config, move, seed), lr=0.01, clip=0.5,
-                          key=seed) for seed in range(3)]
+    results = [train_step(model, optimizer, next_token, batch(config, move, seed), lr=0.01,
+                          clip=0.5, key=seed) for seed in range(3)]
     left = {f"p.{name}": p.data for name, p in parameters(model).items()}
     left |= {f"m.{name}": m for name, m in optimizer.m.items()}
     left |= {f"v.{name}": v for name, v in optimizer.v.items()}
@@ -81,8 +81,9 @@ def test_where_a_step_waits() -> None:
     config = CONFIGS["small table"]
     model, optimizer = made(config, strict_cupy.asarray)
     with sync_log() as waits:
-        train_step(model, optimizer, *batch(config, strict_cupy.asarray), lr=0.01, clip=0.5, key=1)
-    assert Counter(waits) == {"float() in loss_and_gradients.<locals>.forward_and_backward": 1,
+        train_step(model, optimizer, next_token, batch(config, strict_cupy.asarray), lr=0.01,
+                   clip=0.5, key=1)
+    assert Counter(waits) == {"float() in finite": 1,
                               "float() in _squared.<locals>.<lambda>": len(optimizer.parameters)}
 
 
@@ -141,11 +142,12 @@ from tinygrad_llm.cli import main
 from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.optim import AdamW
-from tinygrad_llm.train.step import train_step
+from tinygrad_llm.train import next_token, train_step
 
 model = GPT(GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4))
 ids = np.array([[0, 1, 2, 3, 4]])
-train_step(model, AdamW(parameters(model)), ids[:, :-1], ids[:, 1:], lr=0.1, clip=1.0, key=None)
+batch = ids[:, :-1], ids[:, 1:]
+train_step(model, AdamW(parameters(model)), next_token, batch, lr=0.1, clip=1.0, key=None)
 assert "cupy" not in sys.modules
 print("trained")
 """

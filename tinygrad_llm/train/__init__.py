@@ -2,7 +2,8 @@
 
 from .config import PRESETS, TrainConfig, make_config
 from .loop import load_model, resume_run, start_run, train
+from .objective import Objective, next_token
 from .step import train_step
 
-__all__ = ["PRESETS", "TrainConfig", "load_model", "make_config", "resume_run", "start_run",
-           "train", "train_step"]
+__all__ = ["PRESETS", "Objective", "TrainConfig", "load_model", "make_config", "next_token",
+           "resume_run", "start_run", "train", "train_step"]

@@ -34,13 +34,14 @@ from ..host.files import write_in_one_step
 from ..host.threads import workers
 from ..models import GPT
 from ..nn import parameters
-from ..optim import AdamW, cosine_with_warmup
+from ..optim import AdamW, Arena, cosine_with_warmup
 from ..sample import Sampling, generate
 from ..sample.prompt import prompt_ids, stream_text
 from ..text.tokenizer import Tokenizer
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig, make_config, read_settings, to_toml, with_new_names
 from .log import MetricsLog, plot_loss, read_metrics
+from .objective import Objective, next_token
 from .slices import default_slices, mean_loss
 from .step import Diverged, train_step
 
@@ -58,6 +59,7 @@ class Run:
     model: GPT
     optimizer: AdamW
     step: int
+    objective: Objective = next_token
 
 
 def start_run(config: TrainConfig, folder: Path) -> Run:
@@ -157,8 +159,8 @@ def _batches(config: TrainConfig, tokens: Tokens, use: int) -> Batches | EpochBa
 
 def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
     model = GPT(config.model(data.tokenizer.vocab_size), seed=fold_in(config.seed, _WEIGHTS))
-    optimizer = AdamW(parameters(model), beta1=config.beta1, beta2=config.beta2, eps=config.eps,
-                      weight_decay=config.weight_decay)
+    optimizer = AdamW(Arena(parameters(model)), beta1=config.beta1, beta2=config.beta2,
+                      eps=config.eps, weight_decay=config.weight_decay)
     return Run(folder, config, data, model, optimizer, step=0)
 
 
@@ -209,7 +211,7 @@ def _step(run: Run, batches: Batches | EpochBatches, lr: float) -> tuple[float, 
     config = run.config
     key = fold_in(fold_in(config.seed, _DROPOUT), run.step) if config.dropout else None
     try:
-        result = train_step(run.model, run.optimizer, *batches.at(run.step), lr=lr,
+        result = train_step(run.model, run.optimizer, run.objective, batches.at(run.step), lr=lr,
                             clip=config.clip, key=key, slices=config.slices)
     except Diverged as error:
         raise UserError(
@@ -248,7 +250,7 @@ def validation_loss(run: Run, count: int) -> float:
     config = run.config
     assert run.data.validation is not None
     batches = _batches(config, run.data.validation, _VALIDATION_BATCHES)
-    return mean_loss(run.model, batches.at, count, config.slices)
+    return mean_loss(run.model, run.objective, batches.at, count, config.slices)
 
 
 def sample_text(run: Run) -> str:

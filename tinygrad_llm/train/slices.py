@@ -1,30 +1,86 @@
-r"""The loss and the gradient of a batch, in slices that several threads can take.
+r"""A batch in slices that several threads can take.
 
-A batch of B sequences is cut into S slices of neighbouring sequences. With $n_s$ the targets of
-slice s that count and $n$ their sum, the means of the slices add up to the mean of the batch:
+A batch of B rows is cut into S slices of neighbouring rows. With $n_s$ the terms that count in
+slice s (in pretraining, the targets) and $n$ their sum, the means of the slices add up to the mean
+of the batch, and so do their gradients:
 
 $$\ell = \sum_{s=1}^{S} \frac{n_s}{n}\,\ell_s, \qquad
 \bar\theta = \sum_{s=1}^{S} \frac{n_s}{n}\,\bar\theta_s .$$
 
-Each slice runs forward and backward by itself, on one thread, and the parts of a gradient are added
-in the order of the slices: the bits of the result depend on S and not on the number of threads.
+Each slice runs by itself, on one thread, and the gradients are added in the order of the slices:
+the bits of the result depend on S and not on the number of threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
-from math import isfinite
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import Any
 
-from autograd import Tensor, fold_in, namespace, no_grad
+import numpy as np
+
+from autograd import Tensor, namespace, no_grad
 from autograd.backend import Array
-from autograd.backward import pull_back
+from autograd.tree import flatten, mapped
 
 from ..host.threads import each
-from ..models import GPT
-from .ordered_sum import OrderedSum
+from ..nn import subkey
+from .objective import Objective
+from .ordered_sum import OrderedSum, Part
 
-IGNORED = -100  # the target that counts for nothing, as in `softmax_cross_entropy`
+
+@dataclass(frozen=True)
+class Slice:
+    """Neighbouring rows of a batch, a key of their own, and n_s / n, their share of the terms."""
+
+    batch: Any
+    key: int | None
+    share: float
+
+
+def cut(batch: Any, count: Callable[[Any], float], slices: int | None = None,
+        key: int | None = None) -> list[Slice]:
+    """Return the slices of a batch, without those in which nothing counts.
+
+    `slices` of them, 1 to B; by default as many as suit the batch's size. On a GPU, which has no
+    use for slices, the batch stays whole and is not counted: the host would have to wait for that.
+    Raises ValueError for another number, and for arrays whose first axes differ.
+    """
+    arrays, _ = flatten(batch)
+    length = _rows(arrays)
+    if namespace(*arrays) is not np:
+        return [Slice(batch, subkey(key, 0), share=1.0)]
+    slices = slices or default_slices(length, max(a.size for a in arrays) // max(1, length))
+    parts = [_taken(batch, rows) for rows in slice_bounds(length, slices)]
+    counts = [count(part) for part in parts]
+    return [Slice(part, subkey(key, s), share=n / sum(counts))
+            for s, (part, n) in enumerate(zip(parts, counts, strict=True)) if n]
+
+
+def _rows(arrays: Sequence[Any]) -> int:
+    """Return how long the first axis of all arrays is."""
+    shapes = [tuple(getattr(a, "shape", ())) for a in arrays]
+    if not all(shapes) or len({shape[0] for shape in shapes}) != 1:
+        raise ValueError(f"a batch is cut along the first axis of its arrays, all of one length; "
+                         f"got {', '.join(map(str, shapes)) or 'no array'}")
+    return int(shapes[0][0])
+
+
+def _taken(batch: Any, rows: slice) -> Any:
+    return mapped(lambda array: array[rows], batch)
+
+
+def slice_bounds(length: int, slices: int) -> list[slice]:
+    """Return where each slice lies in a batch; their sizes differ by one at most.
+
+    Raises ValueError unless there are 1 to `length` slices.
+    """
+    if not 1 <= slices <= length:
+        raise ValueError(f"a batch of {length} rows can be cut into 1 to {length} slices, got "
+                         f"{slices}")
+    bounds = [length * s // slices for s in range(slices + 1)]
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
 def default_slices(batch: int, context: int) -> int:
@@ -39,68 +95,40 @@ def default_slices(batch: int, context: int) -> int:
     return 1 << (wanted.bit_length() - 1)
 
 
-def loss_and_gradients(model: GPT, parameters: Sequence[Tensor], inputs: Array, targets: Array, *,
-                       key: int | None, slices: int, into: Sequence[Array]) -> float:
-    """Return the loss of a batch (B, T) in nats, and put its gradients into the arrays `into`.
+Add = Callable[[int, Part], None]
+"""Adds a part to the gradient of the parameter number i."""
 
-    The `grad` of a parameter becomes its array, or None where the loss does not depend on it. A key
-    turns dropout on. A hook on a parameter sees the slices' parts one by one. Where a slice's loss
-    is not finite, neither is the result, and all `grad` are None. Raises ValueError unless there
-    are 1 to B slices.
+
+def sum_over_slices(parts: Sequence[Slice], body: Callable[[Slice, Add], float],
+                    parameters: Mapping[str, Tensor], into: Mapping[str, Array]) -> float:
+    """Run `body(part, add)` for all parts, on all workers; return the sum of share times result.
+
+    What the bodies add is summed in the arrays `into`, and these become the parameters' `grad`;
+    None for a parameter that no body adds to. Where a body fails, no parameter has a gradient. A
+    hook on a parameter sees the slices' gradients one by one.
     """
-    cuts = slice_bounds(len(inputs), slices)
-    shares = token_shares(targets, cuts)
-    for p in parameters:
-        p.grad = None  # their arrays are about to be written; a failure must not leave halves
-    sums = OrderedSum(into, slices)
+    for p in parameters.values():
+        p.grad = None  # the arrays are about to be written
+    sums = OrderedSum([into[name] for name in parameters], len(parts))
 
-    def forward_and_backward(s: int) -> float:
-        own_key = None if key is None else fold_in(key, s)
+    def weighted(s: int) -> float:
         with sums.slice(s) as add:
-            loss = model.loss(inputs[cuts[s]], targets[cuts[s]], own_key)
-            value = float(loss)
-            if isfinite(value):
-                share = namespace(loss.data).full_like(loss.data, shares[s])
-                pull_back([loss], [share], parameters, deliver=add)
-        return value * shares[s] if shares[s] else 0.0
+            return parts[s].share * body(parts[s], add)
 
-    loss = sum(each(slices, forward_and_backward), 0.0)
+    total = sum(each(len(parts), weighted), 0.0)
     sums.finish()
-    for p, total, added in zip(parameters, into, sums.added, strict=True):
-        p.grad = total if added and isfinite(loss) else None
-    return loss
+    for (name, p), added in zip(parameters.items(), sums.added, strict=True):
+        p.grad = into[name] if added else None
+    return total
 
 
-def mean_loss(model: GPT, batch_at: Callable[[int], tuple[Array, Array]], count: int,
-              slices: int) -> float:
-    """Return the mean loss of `count` batches (B, T), in nats a token, without dropout."""
+def mean_loss(model: Any, objective: Objective, batch_at: Callable[[int], Any], batches: int,
+              slices: int | None = None) -> float:
+    """Return the mean loss of `batches` batches, without dropout and without recording."""
 
-    def piece(i: int) -> float:
-        inputs, targets = batch_at(i // slices)
-        cuts = slice_bounds(len(inputs), slices)
-        cut = cuts[i % slices]
+    def losses(i: int) -> list[float]:
         with no_grad():
-            loss = float(model.loss(inputs[cut], targets[cut]))
-        return loss * token_shares(targets, cuts)[i % slices]
+            return [part.share * float(objective.loss(model, part.batch, None))
+                    for part in cut(batch_at(i), objective.count, slices)]
 
-    return sum(each(count * slices, piece)) / count
-
-
-def slice_bounds(batch: int, slices: int) -> list[slice]:
-    """Return where each slice lies in a batch; their sizes differ by one at most.
-
-    Raises ValueError unless there are 1 to `batch` slices.
-    """
-    if not 1 <= slices <= batch:
-        raise ValueError(f"a batch of {batch} sequences can be cut into 1 to {batch} slices, got "
-                         f"{slices}")
-    bounds = [batch * s // slices for s in range(slices + 1)]
-    return [slice(start, stop) for start, stop in pairwise(bounds)]
-
-
-def token_shares(targets: Array, cuts: Sequence[slice]) -> list[float]:
-    """Return for each slice its share of the targets that count."""
-    if len(cuts) == 1:
-        return [1.0]
-    counts = [int((targets[cut] != IGNORED).sum()) for cut in cuts]
-    return [count / max(1, sum(counts)) for count in counts]
+    return sum(chain.from_iterable(each(batches, losses)), 0.0) / batches

@@ -1,43 +1,45 @@
-"""One update of the weights: these calls in a row, and nothing else."""
+"""One update of the weights: forward, backward, clip, update."""
 
 from __future__ import annotations
 
 from math import isfinite
+from typing import Any
 
-import numpy as np
-
-from autograd.backend import Array
+from autograd.backward import pull_back
 
 from ..host.errors import UserError
-from ..models import GPT
 from ..optim import AdamW, clip_scale, global_norm
-from .slices import default_slices, loss_and_gradients
+from .objective import Objective
+from .slices import Add, Slice, cut, sum_over_slices
 
 
 class Diverged(UserError):
     """The loss or the gradient stopped being finite; the weights were not touched."""
 
 
-def train_step(model: GPT, optimizer: AdamW, inputs: Array, targets: Array, *, lr: float,
+def train_step(model: Any, optimizer: AdamW, objective: Objective, batch: Any, *, lr: float,
                clip: float, key: int | None, slices: int | None = None) -> tuple[float, float]:
-    """Do one update with a batch (B, T); return the loss in nats and the gradient's norm.
+    """Do one update with a batch, a tree of arrays; return its loss and the gradient's norm.
 
     A key turns dropout on. The batch is cut into `slices`, by default as many as suit its size, for
-    the threads of `workers`; on a GPU it stays whole. Raises Diverged, before the update,
-    where loss or norm is not finite.
+    the threads of `workers`. Raises Diverged, before the update, where the loss or the norm is not
+    finite; in the second case the gradients stay, to be looked at.
     """
-    if type(inputs) is not np.ndarray:
-        slices = 1
-    parameters = list(optimizer.parameters.values())
-    loss = loss_and_gradients(model, parameters, inputs, targets, key=key,
-                              slices=slices or default_slices(*inputs.shape),
-                              into=[optimizer.gradients[name] for name in optimizer.parameters])
-    if not isfinite(loss):
-        raise Diverged(f"the loss is {loss}")
-    norm = global_norm(parameters)
-    if not isfinite(norm):
-        for p in parameters:
-            p.grad = None
-        raise Diverged(f"the gradient's norm is {norm}")
+    def forward_and_backward(part: Slice, add: Add) -> float:
+        loss = objective.loss(model, part.batch, part.key)
+        value = finite("loss", loss)
+        pull_back([loss], [part.share], [*optimizer.parameters.values()], deliver=add)
+        return value
+
+    parts = cut(batch, objective.count, slices, key)
+    loss = sum_over_slices(parts, forward_and_backward, optimizer.parameters, optimizer.gradients)
+    norm = finite("gradient's norm", global_norm(optimizer.parameters.values()))
     optimizer.update(lr, clip_scale(norm, clip))  # clipping costs no pass of its own
     return loss, norm
+
+
+def finite(name: str, value: Any) -> float:
+    """Return a number, or a Tensor of one, as a float. Raises Diverged where it is not finite."""
+    if not isfinite(number := float(value)):
+        raise Diverged(f"the {name} is {number}")
+    return number

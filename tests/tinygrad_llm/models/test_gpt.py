@@ -12,7 +12,7 @@ from autograd import Tensor, grad, pull_back, vjp
 from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.nn import parameters, with_parameters
 from tinygrad_llm.optim import AdamW
-from tinygrad_llm.train import train_step
+from tinygrad_llm.train import next_token, train_step
 
 CONFIG = GPTConfig(vocab_size=7, context=5, layers=2, heads=2, width=8)
 rng = np.random.default_rng(0)
@@ -165,7 +165,8 @@ def test_one_batch_is_learnt_by_heart() -> None:
     optimizer = AdamW(parameters(model), weight_decay=0.0)
     loss = math.inf
     for _ in range(200):
-        loss, _ = train_step(model, optimizer, ids[:, :-1], ids[:, 1:], lr=3e-3, clip=1.0, key=None)
+        loss, _ = train_step(model, optimizer, next_token, (ids[:, :-1], ids[:, 1:]), lr=3e-3,
+                             clip=1.0, key=None)
     assert loss < 0.01
 
 
@@ -174,7 +175,7 @@ def test_the_same_seed_gives_the_same_bits() -> None:
         model = GPT(GPTConfig(7, 5, 2, 2, 8, dropout=0.2), seed=seed)
         optimizer = AdamW(parameters(model))
         for step in range(4):
-            train_step(model, optimizer, IDS, TARGETS, lr=1e-2, clip=1.0, key=step)
+            train_step(model, optimizer, next_token, (IDS, TARGETS), lr=1e-2, clip=1.0, key=step)
         return [p.data.tobytes() for p in parameters(model).values()]
 
     assert trained(1) == trained(1)

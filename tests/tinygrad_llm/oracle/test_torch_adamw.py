@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autograd import Tensor
-from tinygrad_llm.optim import AdamW, clip_by_global_norm
+from tinygrad_llm.optim import AdamW, Arena, clip_by_global_norm
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.oracle
@@ -43,11 +43,13 @@ def torch_adamw(tensors: list[Any], lr: float, betas: tuple[float, float], eps: 
 @pytest.mark.parametrize(("beta1", "beta2", "eps", "weight_decay"), [
     (0.9, 0.95, 1e-8, 0.1), (0.9, 0.999, 0.3, 0.5), (0.0, 0.5, 1e-3, 0.0),
 ])
-def test_twenty_steps(beta1: float, beta2: float, eps: float, weight_decay: float) -> None:
+@pytest.mark.parametrize("layout", [dict, Arena])
+def test_twenty_steps(layout: Any, beta1: float, beta2: float, eps: float,
+                      weight_decay: float) -> None:
     rng = np.random.default_rng(1)
     both = pairs(rng)
-    ours = AdamW({name: p for name, (p, _) in both.items()}, beta1=beta1, beta2=beta2, eps=eps,
-                 weight_decay=weight_decay)
+    ours = AdamW(layout({name: p for name, (p, _) in both.items()}), beta1=beta1, beta2=beta2,
+                 eps=eps, weight_decay=weight_decay)
     theirs = torch_adamw([t for _, t in both.values()], 1.0, (beta1, beta2), eps, weight_decay)
     for step in range(20):
         lr = 0.05 * (1 + step % 7)

@@ -12,7 +12,7 @@ from autograd import Tensor
 from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.optim import AdamW
-from tinygrad_llm.train.step import train_step
+from tinygrad_llm.train import next_token, train_step
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.oracle
@@ -155,7 +155,8 @@ def test_ten_training_steps_stay_together(name: str, fused: bool) -> None:
     clipped = 0
     for step in range(10):
         ids, targets = batch_of(config, seed=step)
-        loss, norm = train_step(ours, optimizer, ids, targets, lr=3e-3, clip=1.0, key=None)
+        loss, norm = train_step(ours, optimizer, next_token, (ids, targets), lr=3e-3, clip=1.0,
+                                key=None)
         their_loss, their_norm = rival_torch.train_step(
             theirs, their_optimizer, torch.from_numpy(ids), torch.from_numpy(targets), clip=1.0)
         assert loss == pytest.approx(their_loss, rel=1e-7)

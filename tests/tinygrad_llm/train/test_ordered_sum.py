@@ -25,6 +25,7 @@ def test_parts_are_added_in_their_order_whenever_they_come(order: Sequence[int])
     sums = OrderedSum([np.empty(1, dtype=np.float32)])
     for number in order:
         sums.add(number, 0, parts[number])
+    assert sums.waiting_bytes == 0
     sums.finish()
     assert sums.totals[0] == expected and sums.added == [5]
     assert parts[0] == np.float32(1e8), "no part was written into"

@@ -80,9 +80,9 @@ def test_the_steps_are_those_of_the_epochs(data: Path, tmp_path: Path,
     seen = []
     step = train_step
 
-    def watched(model: Any, optimizer: Any, x: Any, y: Any, **others: Any) -> Any:
-        seen.append((x, y))
-        return step(model, optimizer, x, y, **others)
+    def watched(model: Any, optimizer: Any, objective: Any, batch: Any, **others: Any) -> Any:
+        seen.append(batch)
+        return step(model, optimizer, objective, batch, **others)
 
     monkeypatch.setattr(loop, "train_step", watched)
     train(run, silent)

@@ -1,207 +1,225 @@
-"""A batch in slices: the same mean and gradient, and the same bits on any number of threads."""
+"""A batch in slices: where it is cut, how slices are weighed, and the sums over them."""
 
 from __future__ import annotations
 
+import math
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
+import strict_cupy
+from hypothesis import given
+from hypothesis import strategies as st
 
-from autograd import Tensor
-from tinygrad_llm.host import threads
+from autograd import Tensor, fold_in
 from tinygrad_llm.host.threads import workers
-from tinygrad_llm.models import GPT, GPTConfig
-from tinygrad_llm.nn import parameters, with_parameters
-from tinygrad_llm.optim import AdamW
-from tinygrad_llm.train import ordered_sum, train_step
+from tinygrad_llm.train import Objective
 from tinygrad_llm.train.slices import (
+    Slice,
+    cut,
     default_slices,
-    loss_and_gradients,
     mean_loss,
     slice_bounds,
-    token_shares,
+    sum_over_slices,
 )
 
-CONFIG = GPTConfig(vocab_size=11, context=16, layers=2, heads=2, width=8, dropout=0.1)
-RNG = np.random.default_rng(0)
-IDS, TARGETS = RNG.integers(0, 11, (2, 6, 16))
-TARGETS[0, :5] = TARGETS[4] = -100
+BATCH = np.arange(7.0), np.arange(14).reshape(7, 2)
 
 
-def model_in_float64() -> GPT:
-    model = GPT(CONFIG, seed=1)
-    return with_parameters(model, {
-        name: Tensor(p.data.astype(np.float64), requires_grad=True)
-        for name, p in parameters(model).items()})
+def whole(slices: int, batch: Any = BATCH, count: Any = lambda batch: len(batch[0])) -> list[Slice]:
+    return cut(batch, count, slices)
 
 
-def gradients(model: GPT, slices: int, key: int | None = None) -> tuple[float, list[Any]]:
-    ps = list(parameters(model).values())
-    into = [np.full_like(p.data, np.nan) for p in ps]
-    loss = loss_and_gradients(model, ps, IDS, TARGETS, key=key, slices=slices, into=into)
-    assert all(p.grad is array for p, array in zip(ps, into, strict=True))
-    return loss, into
+# where a batch is cut
 
 
-@pytest.mark.parametrize("slices", [1, 2, 3, 4, 5, 6])
-def test_slices_add_up_to_the_batch(slices: int) -> None:
-    model = model_in_float64()
-    whole = model.loss(IDS, TARGETS)
-    whole.backward()
-    expected = [p.grad for p in parameters(model).values()]
+@given(st.integers(1, 40), st.data())
+def test_bounds_cover_the_batch_in_sizes_that_differ_by_one(length: int, data: st.DataObject
+                                                            ) -> None:
+    slices = data.draw(st.integers(1, length))
+    bounds = slice_bounds(length, slices)
+    assert [i for rows in bounds for i in range(length)[rows]] == list(range(length))
+    sizes = [rows.stop - rows.start for rows in bounds]
+    assert len(sizes) == slices and min(sizes) >= 1 and max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("slices", [-1, 0, 8])
+def test_impossible_numbers_of_slices(slices: int) -> None:
+    with pytest.raises(ValueError, match="a batch of 7 rows can be cut into 1 to 7 slices, got"):
+        slice_bounds(7, slices)
+
+
+@dataclass
+class Pair:
+    ids: np.ndarray
+    weights: np.ndarray
+    note: str = "stays"
+
+
+@pytest.mark.parametrize("make", [
+    lambda x, y: (x, y), lambda x, y: [x, {"y": y}], lambda x, y: {"b": x, "a": (y, None)}, Pair,
+], ids=["tuple", "list", "dict", "dataclass"])
+def test_every_array_of_a_tree_is_cut_at_the_same_rows(make: Any) -> None:
+    x, y = BATCH
+    parts = cut(make(x, y), lambda batch: 1, 3)
+    assert len(parts) == 3
+    for part, rows in zip(parts, (slice(0, 2), slice(2, 4), slice(4, 7)), strict=True):
+        expected = make(x[rows], y[rows])
+        assert type(part.batch) is type(expected)
+        assert str(part.batch) == str(expected)
+
+
+@pytest.mark.parametrize("batch, words", [
+    ((np.ones(3), np.ones((2, 3))), r"all of one length; got \(3,\), \(2, 3\)"),
+    ((np.ones(3), 2.0), r"got \(3,\), \(\)"), (np.float64(1.0), r"got \(\)"), ((), "got no array"),
+])
+def test_batches_that_cannot_be_cut(batch: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        cut(batch, lambda batch: 1, 1)
+
+
+def test_a_batch_without_rows() -> None:
+    with pytest.raises(ValueError, match="a batch of 0 rows can be cut into 1 to 0 slices"):
+        cut(np.ones((0, 3)), lambda batch: 1)
+
+
+def test_by_default_the_number_suits_the_largest_array() -> None:
+    sizes = {(12, 64): 2, (16, 256): 4, (64, 256): 16, (2, 256): 2, (1, 1024): 1, (12, 1024): 8,
+             (2, 8): 1, (100, 1024): 16, (1, 1): 1, (0, 5): 1}
+    assert {size: default_slices(*size) for size in sizes} == sizes
+    assert len(cut((np.ones(16), np.ones((16, 256))), lambda batch: 1)) == 4
+    assert len(cut(np.ones((2, 8)), lambda batch: 1)) == 1
+
+
+def test_a_batch_on_a_gpu_stays_whole_and_uncounted() -> None:
+    batch = strict_cupy.asarray(np.ones((12, 64))), strict_cupy.asarray(np.ones(12))
+
+    def count(batch: Any) -> float:
+        raise AssertionError("the host would wait for this")
+
+    (part,) = cut(batch, count, 3, key=5)
+    assert part.batch is batch and part.share == 1 and part.key == fold_in(5, 0)
+
+
+# how slices are weighed
+
+
+def test_a_share_is_the_part_of_the_terms() -> None:
+    counts = np.array([1, 0, 2, 2, 0, 0, 3])
+    parts = cut({"counts": counts}, lambda batch: int(batch["counts"].sum()), 3, key=9)
+    assert [part.share for part in parts] == [1 / 8, 4 / 8, 3 / 8]
+    assert [part.key for part in parts] == [fold_in(9, s) for s in range(3)]
+    assert {part.key for part in cut(BATCH, lambda batch: 1, 3)} == {None}
+
+
+def test_weights_may_be_fractions() -> None:
+    parts = cut(np.array([0.5, 0.25, 0.25]), np.sum, 2)
+    assert [part.share for part in parts] == [0.5, 0.5]
+
+
+def test_slices_in_which_nothing_counts_are_left_out() -> None:
+    counts = np.array([0, 0, 3, 0, 1, 0])
+    parts = cut(counts, np.sum, 3, key=9)
+    assert [part.share for part in parts] == [3 / 4, 1 / 4]
+    assert [part.key for part in parts] == [fold_in(9, 1), fold_in(9, 2)], "keys stay with places"
+    assert cut(np.zeros(4), np.sum, 2) == []
+
+
+# sums over slices
+
+
+def leaves(count: int = 3) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
+    parameters = {f"p{i}": Tensor(np.ones(1), requires_grad=True) for i in range(count)}
+    return parameters, {name: np.full(1, np.nan) for name in parameters}
+
+
+def test_results_are_weighted_and_gradients_added() -> None:
+    parameters, into = leaves(2)
+    parts = cut(np.array([1.0, 2.0, 5.0]), np.sum, 3)
+
+    def body(part: Slice, add: Any) -> float:
+        add(1, part.batch * 10)
+        return float(part.batch[0])
+
     with workers(2):
-        loss, got = gradients(model, slices)
-    assert loss == pytest.approx(float(whole), rel=1e-13)
-    for g, e in zip(got, expected, strict=True):
-        np.testing.assert_allclose(g, e, rtol=1e-10, atol=1e-14)
+        total = sum_over_slices(parts, body, parameters, into)
+    assert total == 1 / 8 * 1 + 2 / 8 * 2 + 5 / 8 * 5
+    assert parameters["p1"].grad is into["p1"] and into["p1"] == 80
+    assert parameters["p0"].grad is None, "nothing was added to it"
 
 
-@pytest.mark.parametrize("slices", [1, 2, 3, 6])
-def test_the_bits_do_not_depend_on_the_threads(slices: int) -> None:
-    def trained(threads: int | None) -> list[bytes]:
-        model = GPT(CONFIG, seed=1)
-        optimizer = AdamW(parameters(model))
-        if threads is None:
-            steps = [train_step(model, optimizer, IDS, TARGETS, lr=0.01, clip=0.5, key=i,
-                                slices=slices) for i in range(4)]
-        else:
-            with workers(threads):
-                steps = [train_step(model, optimizer, IDS, TARGETS, lr=0.01, clip=0.5, key=i,
-                                    slices=slices) for i in range(4)]
-        return [repr(steps).encode(), *(p.data.tobytes() for p in parameters(model).values())]
-
-    one = trained(1)
-    assert trained(2) == one
-    assert trained(4) == one
-
-
-def test_dropout_differs_between_slices() -> None:
-    model = model_in_float64()
-    same = np.tile(IDS[:1], (2, 1)), np.tile(TARGETS[1:2], (2, 1))
-    ps = list(parameters(model).values())
-    alone = [float(model.loss(same[0][:1], same[1][:1], key)) for key in range(2)]
-    loss = loss_and_gradients(model, ps, *same, key=5, slices=2,
-                              into=[np.empty_like(p.data) for p in ps])
-    assert loss not in alone
-
-
-def test_no_target_that_counts() -> None:
-    model = model_in_float64()
-    ps = list(parameters(model).values())
-    loss = loss_and_gradients(model, ps, IDS, np.full_like(TARGETS, -100), key=None, slices=2,
-                              into=[np.empty_like(p.data) for p in ps])
-    assert loss == 0 and all((p.grad == 0).all() for p in ps)
-
-
-def test_a_parameter_that_the_loss_does_not_depend_on_has_no_gradient() -> None:
-    model, idle = model_in_float64(), Tensor(np.ones(3), requires_grad=True)
-    ps = [idle, *parameters(model).values()]
-    loss_and_gradients(model, ps, IDS, TARGETS, key=None, slices=2,
-                       into=[np.empty_like(p.data) for p in ps])
-    assert idle.grad is None and all(p.grad is not None for p in ps[1:])
-
-
-class Lookup:
-    """A model in which a slice touches only the parameters that its tokens name."""
-
-    def __init__(self) -> None:
-        self.p = [Tensor(np.ones(2), requires_grad=True) for _ in range(3)]
-
-    def loss(self, ids: Any, targets: Any, key: int | None = None) -> Any:
-        return sum((self.p[int(i)].sum() for i in ids[:, 0]), 0.0)
+def test_no_slice_at_all() -> None:
+    parameters, into = leaves()
+    total = sum_over_slices([], lambda part, add: math.nan, parameters, into)
+    assert total == 0 and type(total) is float
+    assert all(p.grad is None for p in parameters.values())
 
 
 def test_parameters_that_only_some_slices_touch() -> None:
-    model = Lookup()
-    ids = np.array([[0], [2], [2], [0]])
+    parameters, into = leaves()
+
+    def body(part: Slice, add: Any) -> float:
+        add(int(part.batch[0]), np.ones(1) * part.share)
+        return 0.0
+
     with workers(2):
-        loss_and_gradients(model, model.p, ids, ids, key=None, slices=4,  # type: ignore[arg-type]
-                           into=[np.empty(2) for _ in model.p])
-    assert model.p[0].grad.tolist() == model.p[2].grad.tolist() == [0.5, 0.5]
-    assert model.p[1].grad is None
+        sum_over_slices(cut(np.array([0, 2, 2, 0]), len, 4), body, parameters, into)
+    assert parameters["p0"].grad == parameters["p2"].grad == 0.5
+    assert parameters["p1"].grad is None
 
 
-def test_an_error_in_a_slice_reaches_the_caller() -> None:
-    model = model_in_float64()
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_failure_reaches_the_caller_and_leaves_no_gradients(threads: int) -> None:
+    parameters, into = leaves()
+    for p in parameters.values():
+        p.grad = np.ones(1)
+
+    def body(part: Slice, add: Any) -> float:
+        add(0, np.ones(1))
+        if part.batch[0] == 2:
+            raise IndexError("of slice 2")
+        add(1, np.ones(1))
+        return 0.0
+
     before = threading.active_count()
-    with pytest.raises(IndexError, match="must lie in"), workers(2):
-        train_step(model, AdamW(parameters(model)), IDS, TARGETS + 11, lr=0.1, clip=1.0, key=None,
-                   slices=3)
+    with pytest.raises(IndexError, match="of slice 2"), workers(threads):
+        sum_over_slices(cut(np.arange(5), len, 5), body, parameters, into)
+    assert all(p.grad is None for p in parameters.values())
     assert threading.active_count() == before
 
 
-def test_the_mean_loss_is_that_of_the_batches() -> None:
-    model = model_in_float64()
-    batches = [(IDS, TARGETS), (TARGETS % 11, IDS)]
-    expected = np.mean([float(model.loss(*batch)) for batch in batches])
-    for slices in (1, 4):
-        with workers(2):
-            got = mean_loss(model, lambda i: batches[i], 2, slices)
-        assert got == pytest.approx(expected, rel=1e-13)
+# the mean over batches
 
 
-def test_cuts() -> None:
-    assert [s.stop - s.start for s in slice_bounds(7, 3)] == [2, 2, 3]
-    for slices in (0, 8):
-        with pytest.raises(ValueError, match="can be cut into 1 to 7 slices, got"):
-            slice_bounds(7, slices)
-    assert token_shares(TARGETS, slice_bounds(6, 2)) == [43 / 75, 32 / 75]
+class Scale:
+    w = Tensor(np.array(2.0), requires_grad=True)
+
+    def loss(self, batch: Any) -> Any:
+        x, weights = batch
+        return self.w * float((x * weights).sum() / weights.sum())
 
 
-def test_default_slices() -> None:
-    sizes = {(12, 64): 2, (16, 256): 4, (64, 256): 16, (2, 256): 2, (1, 1024): 1, (12, 1024): 8,
-             (2, 8): 1, (100, 1024): 16, (1, 1): 1}
-    assert {size: default_slices(*size) for size in sizes} == sizes
+WEIGHTED = Objective(lambda model, batch, key: model.loss(batch), lambda batch: batch[1].sum())
 
 
-def test_the_bits_of_products_in_several_blocks_do_not_depend_on_the_threads(
-        monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_TERM_BYTES", 1 << 17)
-    config = GPTConfig(vocab_size=300, context=64, layers=2, heads=2, width=192)
-    ids, targets = np.random.default_rng(0).integers(0, 300, (2, 8, 64))
-
-    def bits(threads: int) -> list[bytes]:
-        model = GPT(config)
-        ps = list(parameters(model).values())
-        into = [np.empty_like(p.data) for p in ps]
-        with workers(threads):
-            loss = loss_and_gradients(model, ps, ids, targets, key=None, slices=4, into=into)
-        return [repr(loss).encode(), *(array.tobytes() for array in into)]
-
-    one = bits(1)
-    for count in (2, 4, 2, 4):
-        assert bits(count) == one
+@pytest.mark.parametrize("slices", [None, 1, 4])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_mean_loss_is_that_of_the_batches(slices: int | None, threads: int) -> None:
+    rng = np.random.default_rng(0)
+    batches = [(rng.normal(size=4), rng.integers(1, 5, size=4)) for _ in range(3)]
+    expected = np.mean([2 * np.average(x, weights=weights) for x, weights in batches])
+    with workers(threads):
+        got = mean_loss(Scale(), WEIGHTED, lambda i: batches[i], 3, slices)
+    assert got == pytest.approx(expected, rel=1e-13)
 
 
-def test_a_failure_leaves_no_gradients() -> None:
-    model = model_in_float64()
-    ps = list(parameters(model).values())
-    gradients(model, 2)
-    with pytest.raises(IndexError):
-        loss_and_gradients(model, ps, IDS, TARGETS + 11, key=None, slices=2,
-                           into=[np.empty_like(p.data) for p in ps])
-    assert all(p.grad is None for p in ps)
+def test_a_mean_loss_records_nothing_and_has_no_key() -> None:
+    def loss(model: Any, batch: Any, key: int | None) -> Any:
+        result = Scale().loss(batch)
+        assert key is None and result.node is None
+        return result
 
-
-def test_who_is_far_ahead_waits_and_is_not_left_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ordered_sum, "_AHEAD", -1)
-    model = model_in_float64()
-    with workers(1):
-        expected = gradients(model, 6)
-    with workers(4):
-        for _ in range(5):
-            loss, got = gradients(model, 6)
-            assert loss == expected[0]
-            assert all((a == b).all() for a, b in zip(got, expected[1], strict=True))
-        ps = list(parameters(model).values())
-        wrong = TARGETS.copy()
-        wrong[1] = 11  # one slice fails, in the midst of the others
-        with pytest.raises(IndexError):
-            loss_and_gradients(model, ps, IDS, wrong, key=None, slices=6,
-                               into=[np.empty_like(p.data) for p in ps])
-        lookup = Lookup()  # no slice gives a part of every parameter
-        ids = np.array([[0], [2], [2], [0]])
-        loss_and_gradients(lookup, lookup.p, ids, ids, key=None, slices=4,  # type: ignore[arg-type]
-                           into=[np.empty(2) for _ in lookup.p])
-        assert lookup.p[0].grad.tolist() == [0.5, 0.5]
+    batch = np.ones(4), np.array([1, 1, 0, 0])
+    assert mean_loss(None, Objective(loss, WEIGHTED.count), lambda i: batch, 2, slices=2) == 2

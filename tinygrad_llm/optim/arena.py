@@ -1,0 +1,132 @@
+"""Where parameters lie in memory, and their gradients and averages beside them.
+
+A model has some fifty to some hundred parameters. `Arena(parameters)` lays them side by side, in a
+few long arrays, and their gradients in others of the same layout:
+
+    data       | wte.weight          | h.0.attn.qkv.weight    | h.0.attn.out.weight | ...
+    gradients  | wte.weight          | h.0.attn.qkv.weight    | h.0.attn.out.weight | ...
+
+So a step of an optimizer is one walk over memory, and whatever treats all elements alike (an
+optimizer, a scaling, a partition among machines) needs to know about arrays only, not about names.
+An optimizer asks for arrays of its own with `zeros`. Those that are given plain parameters use
+`Scattered`, which leaves each of them where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, TypeVar
+
+from autograd import Tensor, namespace
+from autograd.backend import Array
+from autograd.tensor import values
+
+Label = TypeVar("Label")
+
+
+class Arena:
+    """Parameters side by side, matrices apart from the rest: `data` of each becomes a view.
+
+    `gradients` has such views too, by name: a gradient that is written there and put into `grad` is
+    not copied. A parameter that is later given another array is taken in again at the next step.
+    Raises ValueError where one Tensor has two names.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
+        self.parameters = _named_once(parameters)
+        alike: dict[Any, list[str]] = {}
+        for name, p in self.parameters.items():
+            alike.setdefault((namespace(p.data), p.dtype, p.ndim >= 2), []).append(name)
+        self.groups = list(alike.values())
+        self.data, self.gradients = self.zeros(), self.zeros()
+        for name in self.parameters:
+            self._take_in([name])  # one by one: no second copy of the model
+
+    def zeros(self) -> Buffers:
+        """Return another array of zeros for each parameter, in the same layout."""
+        return Buffers(self.parameters, self.groups)
+
+    def stretches(self, label: Callable[[str], Label | None],
+                  *buffers: Buffers) -> Iterator[tuple[Label, list[Array]]]:
+        """Yield for neighbours with the same label that label, and their part of all arrays.
+
+        Of `data`, `gradients` and the `buffers`, in this order. Parameters whose label is None are
+        left out. Raises ValueError where a parameter was given data of another shape.
+        """
+        self._take_in([n for n, p in self.parameters.items() if p.data is not self.data[n]])
+        kinds = self.data, self.gradients, *buffers
+        for group, names in enumerate(self.groups):
+            start = 0
+            for same, run in groupby(names, lambda name: self._with_gradient(name, label)):
+                stop = start + sum(self.parameters[name].size for name in run)
+                if same is not None:
+                    yield same, [kind.flat[group][start:stop] for kind in kinds]
+                start = stop
+
+    def _with_gradient(self, name: str, label: Callable[[str], Label | None]) -> Label | None:
+        """Bring a parameter's gradient into its place; return the label."""
+        gradient = self.parameters[name].grad
+        if gradient is not None and gradient is not self.gradients[name]:
+            self.gradients[name][...] = values(gradient)
+        return label(name)
+
+    def _take_in(self, names: Iterable[str]) -> None:
+        """Copy the parameters' data to its place."""
+        found = {name: self.parameters[name].data for name in names}
+        for name, data in found.items():
+            _check_shape(name, data, self.data[name])
+        # Copies first: two parameters may have exchanged their arrays.
+        for name, data in {name: data.copy() for name, data in found.items()}.items():
+            self.data[name][...] = data
+            self.parameters[name].data = self.data[name]
+
+
+class Buffers(dict[str, Array]):
+    """An array for each parameter, by name: views of the arrays `flat`, one for each group."""
+
+    def __init__(self, parameters: Mapping[str, Tensor], groups: Iterable[Sequence[str]]) -> None:
+        self.flat: list[Array] = []
+        for names in groups:
+            first, size = parameters[names[0]].data, sum(parameters[name].size for name in names)
+            flat, start = namespace(first).zeros(size, dtype=first.dtype), 0
+            for name in names:
+                p = parameters[name]
+                self[name] = flat[start : start + p.size].reshape(p.shape)
+                start += p.size
+            self.flat.append(flat)
+
+
+class Scattered:
+    """Parameters that stay where they are, each a stretch of its own; otherwise as `Arena`."""
+
+    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
+        self.parameters = _named_once(parameters)
+        self.gradients = self.zeros()
+
+    def zeros(self) -> Buffers:
+        """Return an array of zeros for each parameter."""
+        return Buffers(self.parameters, [[name] for name in self.parameters])
+
+    def stretches(self, label: Callable[[str], Label | None],
+                  *buffers: Buffers) -> Iterator[tuple[Label, list[Array]]]:
+        """Yield each parameter's label, and its data, its gradient and its part of the buffers."""
+        for name, p in self.parameters.items():
+            _check_shape(name, p.data, self.gradients[name])
+        for name, p in self.parameters.items():
+            arrays = [p.data, values(p.grad), *(buffer[name] for buffer in buffers)]
+            if (same := label(name)) is not None:
+                yield same, [a if p.ndim else a.reshape(1) for a in arrays]
+
+
+def _named_once(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if len({id(p) for p in parameters.values()}) < len(parameters):
+        raise ValueError("a Tensor has two names, under which it would be updated twice; name tied "
+                         "weights once, as nn.parameters does")
+    return dict(parameters)
+
+
+def _check_shape(name: str, data: Array, place: Array) -> None:
+    if data.shape != place.shape:
+        raise ValueError(f"{name} had the shape {place.shape} and was given data of shape "
+                         f"{data.shape}; make a new optimizer")

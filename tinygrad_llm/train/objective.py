@@ -1,0 +1,47 @@
+"""What training makes smaller: a loss function, and how many terms of a batch it is the mean of.
+
+A batch is a tree of arrays (a tuple, a dictionary, a dataclass) whose first axes are equally long:
+its rows. A step cuts it there into slices, and the means of slices add up to the mean of the batch
+only if it is known how many terms each one has; see `slices`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from autograd import Tensor
+
+IGNORED = -100  # the target that counts for nothing, as in `softmax_cross_entropy`
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss function for any model and batch, with its count.
+
+    `loss(model, batch, key)` returns the mean of the batch's terms; a key turns dropout on.
+    `count(batch)` returns how many terms that are, or their total weight, from the arrays alone:
+    before the forward pass. A slice that counts 0 is left out, so `loss` need not be finite there
+    (only on a GPU, where batches are not counted, it must be).
+    """
+
+    loss: Callable[[Any, Any, int | None], Tensor]
+    count: Callable[[Any], float]
+
+
+def next_token_loss(model: Any, batch: Any, key: int | None = None) -> Tensor:
+    """Return the mean cross-entropy, in nats a token, of a batch of ids and targets (B, T)."""
+    ids, targets = batch
+    loss: Tensor = model.loss(ids, targets, key)
+    return loss
+
+
+def targets_that_count(batch: Any) -> int:
+    """Return how many targets are not IGNORED."""
+    _, targets = batch
+    return int((targets != IGNORED).sum())
+
+
+next_token = Objective(next_token_loss, targets_that_count)
+"""Pretraining: each token is predicted from those before it."""
