@@ -39,6 +39,7 @@ OF_NO_MODULE = frozenset([  # test files of more than one module: what they chec
     "autograd/memory",
     "autograd/testing/mutate/main",
     "tinygrad_llm/functional/blocks",
+    "tinygrad_llm/functional/cpu/twins",
     "tinygrad_llm/functional/edges",
     "tinygrad_llm/functional/extremes",
     "tinygrad_llm/gpu_ready",
