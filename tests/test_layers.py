@@ -63,7 +63,7 @@ ORDER = {
                                 "publish", "report", "run"],
     "tinygrad_llm.sample": ["logits", "generate", "gpt_writer", "prompt"],
     "tinygrad_llm.train": ["config", "checkpoint", "log", "objective", "ordered_sum", "slices",
-                           "step", "loop"],
+                           "step", "run", "loop"],
     "tinygrad_llm.cli": ["train", "sample", "data", "tokenizer", "doctor"],
 }
 

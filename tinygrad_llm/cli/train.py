@@ -56,8 +56,8 @@ def _boolean(text: str) -> bool:
 def train(args: argparse.Namespace) -> int:
     """Start a run or go on with one."""
     from ..train.config import make_config, read_settings
-    from ..train.loop import resume_run, start_run
     from ..train.loop import train as run_to_the_end
+    from ..train.run import resume_run, start_run
 
     threads = _threads(args.threads)
     given = read_settings(args.config) if args.config else {}

@@ -99,7 +99,7 @@ def test_resuming_equals_not_stopping(data: Path, tmp_path: Path) -> None:
     resumed = resume_run(tmp_path / "halves", {"steps": 6})
     assert resumed.step == 3
     # The schedule of the first half ended at 3: only what is read can be compared.
-    batches = [loop._batches(run.config, run.data.train, 1).at(5) for run in (whole, resumed)]
+    batches = [run.batches(run.data.train, 1).at(5) for run in (whole, resumed)]
     assert all(map(np.array_equal, *batches))
     train(resumed, silent)
     assert all(np.isfinite(p.data).all() for p in parameters(resumed.model).values())

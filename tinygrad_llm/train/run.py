@@ -1,0 +1,154 @@
+"""A run and its folder: start one, go on with one, load its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from autograd import fold_in
+
+from ..data import Batches, read_corpus
+from ..data.batches.epochs import EpochBatches
+from ..data.prepared import (
+    Prepared,
+    Tokens,
+    is_prepared,
+    open_prepared,
+    open_tokenizer,
+    prepare,
+)
+from ..data.tokens.shards import ShardedTokens
+from ..host.errors import UserError
+from ..host.files import write_in_one_step
+from ..models import GPT
+from ..nn import parameters
+from ..optim import AdamW, Arena
+from ..text.tokenizer import Tokenizer
+from .checkpoint import load_checkpoint
+from .config import TrainConfig, make_config, read_settings, to_toml, with_new_names
+from .objective import Objective, next_token
+from .slices import default_slices
+
+# The uses of the run's seed, each with a key of its own.
+WEIGHTS, TRAIN_BATCHES, VALIDATION_BATCHES, DROPOUT, SAMPLES = range(5)
+
+
+@dataclass
+class Run:
+    """A run that is ready for its next step."""
+
+    folder: Path
+    config: TrainConfig
+    data: Prepared
+    model: GPT
+    optimizer: AdamW
+    step: int = 0
+    objective: Objective = next_token
+
+    def key(self, use: int) -> int:
+        """Return the key of one use of the seed."""
+        return fold_in(self.config.seed, use)
+
+    def batches(self, tokens: Tokens, use: int) -> Batches | EpochBatches:
+        """Return the batches of one use of the seed: of shards, every window once an epoch."""
+        settings = (self.config.batch, self.config.context, self.key(use))
+        if isinstance(tokens, ShardedTokens):
+            return EpochBatches(tokens, *settings)
+        return Batches(tokens, *settings)
+
+
+def start_run(config: TrainConfig, folder: Path) -> Run:
+    """Prepare the data and the folder of a new run.
+
+    Raises UserError where the folder already holds a run, or the data cannot be used; the folder
+    then is as it was.
+    """
+    config = _with_slices(config)
+    if folder.is_file():
+        raise UserError(f"--out {folder} is a file; name a folder")
+    if holds_run(folder):
+        raise UserError(f"{folder} already holds a run; go on with it with --resume, or name "
+                        f"another folder with --out")
+    try:
+        data = _open_data(config, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        data.copy_tokenizer(folder / "tokenizer.json")
+        write_in_one_step(folder / "config.toml", [to_toml(config).encode()])
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}; name another folder with "
+                        f"--out") from error
+    return _new_run(config, folder, data)
+
+
+def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
+    """Open a run where its checkpoint left it, with the settings in `given` changed.
+
+    Raises UserError where there is no run, or `given` changes what the weights depend on.
+    """
+    if not holds_run(folder):
+        raise UserError(f"there is no run to resume in {folder}; start one without --resume")
+    saved = make_config(read_settings(folder / "config.toml"))
+    given = with_new_names(given)
+    if given.get("batch", saved.batch) != saved.batch:
+        given = {"slices": 0, **given}  # the number suited the former batch
+    config = _with_slices(replace(saved, **given))
+    for name in ("preset", "data", "seed", "layers", "heads", "width", "context", "dropout",
+                 "bias"):
+        if getattr(config, name) != getattr(saved, name):
+            raise UserError(
+                f"the run in {folder} has {name} = {getattr(saved, name)!r}, which cannot become "
+                f"{getattr(config, name)!r} when resuming; start another run with --out"
+            )
+    run = _new_run(config, folder, _open_data(config, folder))
+    if (folder / "checkpoint" / "state.json").exists():
+        run.step = load_checkpoint(folder / "checkpoint", run.model, run.optimizer)
+    write_in_one_step(folder / "config.toml", [to_toml(config).encode()])
+    return run
+
+
+def load_model(folder: Path) -> tuple[GPT, Tokenizer, TrainConfig]:
+    """Return the model of a run's last checkpoint, with its tokenizer and settings.
+
+    Raises UserError where there is none, or it is damaged.
+    """
+    if not holds_run(folder):
+        raise UserError(f"there is no run in {folder}; train one with "
+                        f"'tinygrad-llm train --out {folder}', or check --run")
+    config = make_config(read_settings(folder / "config.toml"))
+    tokenizer = open_tokenizer(folder / "tokenizer.json")
+    model = GPT(config.model(tokenizer.vocab_size))
+    load_checkpoint(folder / "checkpoint", model)
+    return model, tokenizer, config
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run was started in `folder`."""
+    return (folder / "config.toml").exists() or (folder / "checkpoint").exists()
+
+
+def _with_slices(config: TrainConfig) -> TrainConfig:
+    """Settle the number of slices, so that it is written down with the other settings."""
+    return replace(config, slices=config.slices or default_slices(config.batch, config.context))
+
+
+def _open_data(config: TrainConfig, folder: Path) -> Prepared:
+    for place in (config.data, folder / "data"):
+        if is_prepared(place):
+            return _without_short_validation(open_prepared(place), config.context)
+    return prepare(read_corpus(config.data), folder / "data", config.context)
+
+
+def _without_short_validation(data: Prepared, context: int) -> Prepared:
+    """Leave out a validation part of shards that is shorter than one window."""
+    short = isinstance(data.validation, ShardedTokens) and len(data.validation) < context + 1
+    return replace(data, validation=None) if short else data
+
+
+def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
+    """Return a run before its first step."""
+    model = GPT(config.model(data.tokenizer.vocab_size), seed=fold_in(config.seed, WEIGHTS))
+    optimizer = AdamW(Arena(parameters(model)), beta1=config.beta1, beta2=config.beta2,
+                      eps=config.eps, weight_decay=config.weight_decay)
+    return Run(folder, config, data, model, optimizer)
