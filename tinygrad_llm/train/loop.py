@@ -42,9 +42,9 @@ def train(run: Run, say: Say = tqdm.write, threads: int | None = None) -> bool:
     try:
         with _interrupt_flag() as interrupted, _progress_bar(run) as bar, workers(threads):
             _do_steps(run, log, say, bar, interrupted)
-            finished = run.step >= run.config.steps
-            if finished and run.config.final_eval_batches:
-                _evaluate(run, run.config.final_eval_batches, log, say)
+            finished = run.step >= run.config.run.steps
+            if finished and run.config.run.final_eval_batches:
+                _evaluate(run, run.config.run.final_eval_batches, log, say)
             _save(run)
     finally:
         log.close()
@@ -56,29 +56,36 @@ def train(run: Run, say: Say = tqdm.write, threads: int | None = None) -> bool:
 def _do_steps(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any],
               interrupted: Callable[[], bool]) -> None:
     """Train until the last step, or until Ctrl-C is pressed."""
-    config, batches = run.config, run.batches(run.data.train, TRAIN_BATCHES)
-    pace = Pace(config.batch * config.context)
-    while run.step < config.steps and not interrupted():
-        lr = cosine_with_warmup(run.step, peak=config.learning_rate, warmup=config.warmup,
-                                final=config.min_learning_rate, steps=config.steps)
+    settings, batches = run.config.run, run.batches(run.data.train, TRAIN_BATCHES)
+    pace = Pace(run.config.data.batch * run.config.context)
+    while run.step < settings.steps and not interrupted():
+        lr = _learning_rate(run)
         loss, norm = _step(run, batches.at(run.step), lr)
         pace.step()
         bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
         bar.update()
-        if run.step % config.log_every == 0 or run.step in (1, config.steps):
+        if run.step % settings.log_every == 0 or run.step in (1, settings.steps):
             log.write(step=run.step, loss=loss, lr=lr, grad_norm=norm,
                       tokens_per_s=pace.tokens_per_second())
         with pace.stopped():
             _evaluate_sample_save(run, log, say)
 
 
+def _learning_rate(run: Run) -> float:
+    """Return the learning rate of the next step."""
+    settings = run.config.optimizer
+    return cosine_with_warmup(run.step, peak=settings.learning_rate, warmup=settings.warmup,
+                              final=settings.min_learning_rate, steps=run.config.run.steps)
+
+
 def _step(run: Run, batch: Any, lr: float) -> tuple[float, float]:
     """Do the next step; return its loss and the gradient's norm."""
     config = run.config
-    key = fold_in(run.key(DROPOUT), run.step) if config.dropout else None
+    key = fold_in(run.key(DROPOUT), run.step) if config.model.get("dropout") else None
     try:
         result = train_step(run.model, run.optimizer, run.objective, batch, lr=lr,
-                            clip=config.clip, key=key, slices=config.slices)
+                            clip=config.optimizer.clip, key=key,
+                            slices=config.run.slices)
     except Diverged as error:
         raise UserError(
             f"step {run.step + 1}: {error}; stopped before the update. Try a smaller "
@@ -91,16 +98,16 @@ def _step(run: Run, batch: Any, lr: float) -> tuple[float, float]:
 
 def _evaluate_sample_save(run: Run, log: MetricsLog, say: Say) -> None:
     """Do what is due after this step, unless it is the last, after which all is done anyway."""
-    config = run.config
+    settings = run.config.run
 
     def due(every: int) -> bool:
-        return every > 0 and run.step % every == 0 and run.step < config.steps
+        return every > 0 and run.step % every == 0 and run.step < settings.steps
 
-    if due(config.eval_every):
-        _evaluate(run, config.eval_batches, log, say)
-    if due(config.sample_every):
+    if due(settings.eval_every):
+        _evaluate(run, settings.eval_batches, log, say)
+    if due(settings.sample_every):
         say(f"--- a sample after {run.step} steps ---\n{sample_text(run)}\n---")
-    if due(config.checkpoint_every):
+    if due(settings.checkpoint_every):
         _save(run)
 
 
@@ -121,20 +128,20 @@ def validation_loss(run: Run, count: int) -> float:
     """Return the mean loss, in nats a token, over the first `count` validation batches."""
     assert run.data.validation is not None
     batches = run.batches(run.data.validation, VALIDATION_BATCHES)
-    return mean_loss(run.model, run.objective, batches.at, count, run.config.slices)
+    return mean_loss(run.model, run.objective, batches.at, count, run.config.run.slices)
 
 
 def sample_text(run: Run) -> str:
     """Return a sample of text from the model as it is now."""
     tokenizer = run.data.tokenizer
     rng = np.random.Generator(np.random.Philox(fold_in(run.key(SAMPLES), run.step)))
-    ids = generate(run.model, prompt_ids(tokenizer), run.config.sample_tokens,
+    ids = generate(run.model, prompt_ids(tokenizer), run.config.run.sample_tokens,
                    Sampling(temperature=0.8), rng)
     return "".join(stream_text(tokenizer, ids)).strip("\n")
 
 
 def _progress_bar(run: Run) -> tqdm[Any]:
-    return tqdm(total=run.config.steps, initial=run.step, unit="step", desc="training",
+    return tqdm(total=run.config.run.steps, initial=run.step, unit="step", desc="training",
                 dynamic_ncols=True, mininterval=0.1 if sys.stderr.isatty() else 10)
 
 

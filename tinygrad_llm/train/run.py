@@ -22,12 +22,11 @@ from ..data.prepared import (
 from ..data.tokens.shards import ShardedTokens
 from ..host.errors import UserError
 from ..host.files import write_in_one_step
-from ..models import GPT
-from ..nn import parameters
+from ..models import LanguageModel, architecture
 from ..optim import AdamW, Arena
 from ..text.tokenizer import Tokenizer
 from .checkpoint import load_checkpoint
-from .config import TrainConfig, make_config, read_settings, to_toml, with_new_names
+from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
 from .objective import Objective, next_token
 from .slices import default_slices
 
@@ -42,21 +41,21 @@ class Run:
     folder: Path
     config: TrainConfig
     data: Prepared
-    model: GPT
+    model: LanguageModel
     optimizer: AdamW
     step: int = 0
     objective: Objective = next_token
 
     def key(self, use: int) -> int:
         """Return the key of one use of the seed."""
-        return fold_in(self.config.seed, use)
+        return fold_in(self.config.run.seed, use)
 
     def batches(self, tokens: Tokens, use: int) -> Batches | EpochBatches:
         """Return the batches of one use of the seed: of shards, every window once an epoch."""
-        settings = (self.config.batch, self.config.context, self.key(use))
+        sizes = self.config.data.batch, self.config.context
         if isinstance(tokens, ShardedTokens):
-            return EpochBatches(tokens, *settings)
-        return Batches(tokens, *settings)
+            return EpochBatches(tokens, *sizes, self.key(use))
+        return Batches(tokens, *sizes, self.key(use))
 
 
 def start_run(config: TrainConfig, folder: Path) -> Run:
@@ -90,17 +89,7 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
     if not holds_run(folder):
         raise UserError(f"there is no run to resume in {folder}; start one without --resume")
     saved = make_config(read_settings(folder / "config.toml"))
-    given = with_new_names(given)
-    if given.get("batch", saved.batch) != saved.batch:
-        given = {"slices": 0, **given}  # the number suited the former batch
-    config = _with_slices(replace(saved, **given))
-    for name in ("preset", "data", "seed", "layers", "heads", "width", "context", "dropout",
-                 "bias"):
-        if getattr(config, name) != getattr(saved, name):
-            raise UserError(
-                f"the run in {folder} has {name} = {getattr(saved, name)!r}, which cannot become "
-                f"{getattr(config, name)!r} when resuming; start another run with --out"
-            )
+    config = _with_slices(_changed(saved, without_tables(given), folder))
     run = _new_run(config, folder, _open_data(config, folder))
     if (folder / "checkpoint" / "state.json").exists():
         run.step = load_checkpoint(folder / "checkpoint", run.model, run.optimizer)
@@ -108,7 +97,20 @@ def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
     return run
 
 
-def load_model(folder: Path) -> tuple[GPT, Tokenizer, TrainConfig]:
+def _changed(saved: TrainConfig, given: Mapping[str, Any], folder: Path) -> TrainConfig:
+    """Return the saved configuration with other settings, if they can be changed in a run."""
+    values = saved.flat()
+    fixed = {*saved.model, "preset", "data", "seed"}
+    for name, value in given.items():
+        if name in fixed and value != values[name]:
+            raise UserError(f"the run in {folder} has {name} = {values[name]!r}, which cannot "
+                            f"become {value!r} when resuming; start another run with --out")
+    if given.get("batch", saved.data.batch) != saved.data.batch:
+        given = {"slices": 0, **given}  # the number suited the former batch
+    return make_config({**values, **given})
+
+
+def load_model(folder: Path) -> tuple[LanguageModel, Tokenizer, TrainConfig]:
     """Return the model of a run's last checkpoint, with its tokenizer and settings.
 
     Raises UserError where there is none, or it is damaged.
@@ -118,7 +120,7 @@ def load_model(folder: Path) -> tuple[GPT, Tokenizer, TrainConfig]:
                         f"'tinygrad-llm train --out {folder}', or check --run")
     config = make_config(read_settings(folder / "config.toml"))
     tokenizer = open_tokenizer(folder / "tokenizer.json")
-    model = GPT(config.model(tokenizer.vocab_size))
+    model = config.new_model(tokenizer.vocab_size)
     load_checkpoint(folder / "checkpoint", model)
     return model, tokenizer, config
 
@@ -130,14 +132,15 @@ def holds_run(folder: Path) -> bool:
 
 def _with_slices(config: TrainConfig) -> TrainConfig:
     """Settle the number of slices, so that it is written down with the other settings."""
-    return replace(config, slices=config.slices or default_slices(config.batch, config.context))
+    slices = config.run.slices or default_slices(config.data.batch, config.context)
+    return replace(config, run=replace(config.run, slices=slices))
 
 
 def _open_data(config: TrainConfig, folder: Path) -> Prepared:
-    for place in (config.data, folder / "data"):
+    for place in (config.data.data, folder / "data"):
         if is_prepared(place):
             return _without_short_validation(open_prepared(place), config.context)
-    return prepare(read_corpus(config.data), folder / "data", config.context)
+    return prepare(read_corpus(config.data.data), folder / "data", config.context)
 
 
 def _without_short_validation(data: Prepared, context: int) -> Prepared:
@@ -148,7 +151,8 @@ def _without_short_validation(data: Prepared, context: int) -> Prepared:
 
 def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
     """Return a run before its first step."""
-    model = GPT(config.model(data.tokenizer.vocab_size), seed=fold_in(config.seed, WEIGHTS))
-    optimizer = AdamW(Arena(parameters(model)), beta1=config.beta1, beta2=config.beta2,
-                      eps=config.eps, weight_decay=config.weight_decay)
+    model = config.new_model(data.tokenizer.vocab_size, fold_in(config.run.seed, WEIGHTS))
+    arena, chosen = Arena(architecture(config.arch).weights(model)), config.optimizer
+    optimizer = AdamW(arena, beta1=chosen.beta1, beta2=chosen.beta2, eps=chosen.eps,
+                      weight_decay=chosen.weight_decay)
     return Run(folder, config, data, model, optimizer)
