@@ -57,13 +57,12 @@ class Op(ABC):
 
     def _read_signature(self, function: Callable[..., Any]) -> None:
         """Find which parameters are arrays and which are options."""
-        kinds = inspect.Parameter
-        parameters = list(inspect.signature(function).parameters.values())
-        found = {p.kind for p in parameters}
-        if kinds.VAR_KEYWORD in found or found >= {kinds.POSITIONAL_ONLY, kinds.VAR_POSITIONAL}:
+        kinds, signature = inspect.Parameter, inspect.signature(function)
+        parameters = list(signature.parameters.values())
+        used = {p.kind for p in parameters}
+        if kinds.VAR_KEYWORD in used or used >= {kinds.POSITIONAL_ONLY, kinds.VAR_POSITIONAL}:
             raise TypeError(f"{self.name}: an op's arrays are its positional-only parameters or "
-                            f"its *args, not both, and its options have names; got "
-                            f"{inspect.signature(function)}")
+                            f"its *args, not both, and its options have names; got {signature}")
         self.variadic = next((p.name for p in parameters if p.kind is kinds.VAR_POSITIONAL), "")
         arrays = [p for p in parameters if p.kind is kinds.POSITIONAL_ONLY] or [
             p for p in parameters

@@ -1,4 +1,4 @@
-"""What is measured: sizes of models, batches, and the settings of an update.
+"""The sizes of models, the batches, and the settings of an update that are measured.
 
 `tiny` is nanoGPT's published configuration for a CPU, `baby` its character-level one for a GPU with
 a smaller batch, `gpt2` the smallest GPT-2 with a quarter of its context, `gpt2-1024` the same with
@@ -17,7 +17,7 @@ CLIP = 1.0
 
 @dataclass(frozen=True)
 class Sizes:
-    """What `GPTConfig` calls the same."""
+    """Sizes under the names that `GPTConfig` has for them."""
 
     vocab_size: int
     context: int

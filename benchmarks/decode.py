@@ -1,4 +1,4 @@
-r"""How many tokens a second does a model write, beside Hugging Face transformers?
+r"""The tokens that a model writes in a second, beside Hugging Face transformers.
 
     python -m benchmarks.decode --config tiny
 

@@ -1,4 +1,4 @@
-r"""What does the engine cost beside the array work: small ops, large arrays, long tapes.
+r"""The cost of the engine beside the array work: small ops, large arrays, long tapes.
 
     python -m benchmarks.engine
     python -m benchmarks.engine --hips ~/hips/bin/python --out benchmarks/results/engine.jsonl

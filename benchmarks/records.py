@@ -1,4 +1,4 @@
-"""What was measured, a JSON line for each record."""
+"""Records of measurements, a JSON line each."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The sides of a comparison: each trains in a process of its own, and works when told to.
+"""The sides of a comparison: each trains in a process of its own, and works when asked to.
 
     with Side("torch", "tiny", threads=2, weights=path) as side:
         side.turn(lead=4, run=5)    # milliseconds of 5 updates after 4 others, and the loss
         side.peak_mb()              # of the whole process, which then ends
 
 Why a process each. A process that trains only that side shows that side's peak memory. And they
-would change each other: our side tells the C library to keep freed memory, which would also speed
+would change each other: our side has the C library keep freed memory, which would also speed
 PyTorch up, and each library's pool of threads spins or sleeps by rules of its own.
 
 `ours` is started first and writes its initial weights to a file, from which the others start, so
@@ -13,8 +13,8 @@ that all losses must agree. The side `sgemm` trains nothing: its turn is NumPy's
 the shape of the MLP's first layer, again and again for some 3e9 operations, which gives the speed
 that this BLAS reaches on that many threads.
 
-Traps. ru_maxrss of a fresh process starts at the size of the one it was forked from, so whoever
-starts sides stays small: it imports neither models nor rivals. The peak of `compile` and `jax`
+Traps. ru_maxrss of a fresh process starts at the size of the one it was forked from, so the process
+that starts sides stays small: it imports neither models nor rivals. The peak of `compile` and `jax`
 includes their compiler, which runs in the same process. A library may print: the answers go through
 a copy of the standard output, and what is printed goes to the error output.
 """
@@ -45,7 +45,7 @@ Step = Callable[[], float]
 """Do one update and return the loss."""
 
 Facts = dict[str, Any]
-"""What a side tells about itself, for the record."""
+"""Facts that a side reports about itself, for the record."""
 
 RIVALS = {"torch": "PyTorch eager", "compile": "torch.compile", "jax": "JAX jit"}
 NEEDS = {"torch": "torch", "compile": "torch", "jax": "jax"}
@@ -59,7 +59,7 @@ def installed(rival: str) -> bool:
 # ---- in the process of a side --------------------------------------------------------------------
 
 def our_update(config: Config) -> tuple[Step, Mapping[str, np.ndarray]]:
-    """Return our update, and the weights by name; to be called inside `parallel.workers`."""
+    """Return our update, and the weights by name; to be called inside `host.threads.workers`."""
     from tinygrad_llm.models import GPT, GPTConfig
     from tinygrad_llm.nn import parameters
     from tinygrad_llm.optim import AdamW, Arena
@@ -163,12 +163,12 @@ def own_peak_mb() -> float | None:
 
 
 def work(side: str, config: Config, threads: int, weights: Path) -> None:
-    """Do one update, then some whenever a line comes: it tells how many uncounted and counted."""
+    """Do one update, then, for each line that comes, as many uncounted and counted as it says."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def answer(**told: Any) -> None:
-        print(json.dumps({**told, "cpu": time.process_time()}), file=answers, flush=True)
+    def answer(**values: Any) -> None:
+        print(json.dumps({**values, "cpu": time.process_time()}), file=answers, flush=True)
 
     with ExitStack() as stack:
         step, facts = SIDES[side](config, threads, weights, stack)
@@ -189,7 +189,7 @@ def work(side: str, config: Config, threads: int, weights: Path) -> None:
 # ---- in the process that measures ----------------------------------------------------------------
 
 class Side:
-    """A side's process. `facts` is what it told about itself, with the loss of a first update."""
+    """A side's process. `facts` is its report about itself, with the loss of a first update."""
 
     def __init__(self, name: str, config: str, *, threads: int, weights: Path) -> None:
         self.name = name
@@ -223,7 +223,7 @@ class Side:
 
     def _ask(self, line: str) -> dict[str, Any]:
         assert self.process.stdin
-        with suppress(BrokenPipeError):  # it has ended: told when its answer does not come
+        with suppress(BrokenPipeError):  # it has ended: the missing answer will say so
             print(line, file=self.process.stdin, flush=True)
         return self._answer()
 

@@ -18,8 +18,8 @@ to exactly one category at any moment, so the categories add up to the step:
 On one thread, on which the slices run one after another; otherwise there is nothing to add up to.
 What the timers themselves cost is measured on an empty function and subtracted from the category in
 which it fell, and steps without timers take turns with the profiled ones to show what is left of
-it. Told is the mean over the middle half of the steps, ordered by their time: medians of parts do
-not add up to the median of the whole.
+it. The result is the mean over the middle half of the steps, ordered by their time: medians of
+parts do not add up to the median of the whole.
 
 Traps. `a @ b` of two arrays cannot be replaced; so the operations of the products that were seen
 are counted and compared with those of the model, and where some are missing the table says so. The
@@ -52,7 +52,7 @@ ENGINE = ("engine", "around them")
 
 
 class Timers:
-    """Which place the clock runs for, and what has been counted so far."""
+    """The place that the clock runs for, and the counts so far."""
 
     def __init__(self) -> None:
         self.clear()

@@ -1,4 +1,4 @@
-"""The README's table of training speed, out of what was measured.
+"""The tables of training speed in docs/speed.md, out of the records.
 
     python -m benchmarks.table benchmarks/results/train_cpu.jsonl
 
@@ -49,7 +49,7 @@ def markdown(records: Iterable[Record]) -> str:
 
 
 def of_one_machine(records: list[Record]) -> str:
-    """Return one table, and a line below it that tells what it was measured on."""
+    """Return one table, and a line below it on the machine that it was measured on."""
     rivals = [rival for rival in RIVALS if any(r["rival"] == rival for r in records)]
     heads = ["configuration", "ours", "share of sgemm", *(RIVALS[rival] for rival in rivals),
              "peak memory (MiB): " + " / ".join(["ours", *(RIVALS[rival] for rival in rivals)])]

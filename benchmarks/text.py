@@ -1,4 +1,4 @@
-r"""How many megabytes a second do tokenizers encode and decode, and does `data build` work off?
+r"""The megabytes a second that tokenizers encode and decode, and that `data build` works through.
 
     python -m benchmarks.text --turns 3 --out benchmarks/results/text.jsonl
 

@@ -1,4 +1,4 @@
-r"""How long does it take from text to the merges of byte-level BPE, beside Hugging Face tokenizers?
+r"""The time from text to the merges of byte-level BPE, beside Hugging Face tokenizers.
 
     python -m benchmarks.text_train --merges 8000
 
@@ -39,7 +39,7 @@ MIN_FREQUENCY = 2
 
 @dataclass(frozen=True)
 class Side:
-    """What is timed, and the merges, in printable characters, in what it returns."""
+    """A function to time, and one that reads merges, in printable characters, from its result."""
 
     train: Callable[[], Any]
     merges: Callable[[Any], Merges]
@@ -101,7 +101,7 @@ def print_added_memory(side: str, merges: int, times: int) -> None:
 
 
 def _status(name: str) -> int:
-    """Return a size, in bytes, that Linux tells of this process."""
+    """Return a size, in bytes, that Linux reports of this process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{name}:"))
 

@@ -1,4 +1,4 @@
-r"""How long does a training step take on the CPU, beside the same model elsewhere?
+r"""The time of a training step on the CPU, beside the same model elsewhere.
 
     python -m benchmarks.train_cpu --config tiny                      # beside PyTorch eager
     python -m benchmarks.train_cpu --all --vs torch,compile,jax
@@ -6,10 +6,9 @@ r"""How long does a training step take on the CPU, beside the same model elsewhe
 
 A step is forward, backward, clipping to norm 1 and AdamW, in float32. Ours and the rivals' take
 turns, a few steps each, so that all see the same noise of the machine. Each is a process of its own
-(see `benchmarks/sides.py`), which is also the one whose peak memory is told; they are in memory
-together. All start from the same weights. Their first losses must agree to 1e-4, and those of every
-turn to 0.01, as rounding errors grow: so they do the same updates. Compiling and warming up are not
-counted.
+(see `benchmarks/sides.py`), whose peak memory is reported, too; they are in memory together. All
+start from the same weights. Their first losses must agree to 1e-4, and those of every turn to 0.01,
+as rounding errors grow: so they do the same updates. Compiling and warming up are not counted.
 
 Turns have a trap. The threads of a library spin after their last task, OpenBLAS's for about a
 tenth of a second, and would take the cores from the other side: without a rest between the turns
@@ -202,7 +201,7 @@ def arguments() -> argparse.Namespace:
                         help=f"rivals, separated by commas: {', '.join(RIVALS)}; or none; default: "
                              f"torch where it is installed")
     parser.add_argument("--profile", action="store_true",
-                        help="tell instead where our step spends its time, on one thread")
+                        help="show instead where our step spends its time, on one thread")
     parser.add_argument("--steps", type=positive,
                         help="counted steps of each side, at least; turns are not cut")
     parser.add_argument("--warmup", type=natural, help="turns of each side before those")

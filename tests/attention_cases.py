@@ -10,12 +10,12 @@ import numpy as np
 from hypothesis import strategies as st
 
 from autograd.testing.opcase import Inputs
-from autograd.testing.strategies import values
+from autograd.testing.strategies import reals
 from tinygrad_llm.functional.dropout import keep_mask
 
 
 @st.composite
-def attending(draw: Any, numbers: Any = values) -> Inputs:
+def attending(draw: Any, numbers: Any = reals) -> Inputs:
     """Draw queries, keys and values, and options: each may be absent."""
     batch, time, more = draw(st.integers(0, 2)), draw(st.integers(0, 4)), draw(st.integers(0, 3))
     groups, repeats, depth = (draw(st.integers(1, 2)) for _ in range(3))
@@ -100,6 +100,6 @@ def several_blocks(time: int, keys: int, heads: int, groups: int, depth: int,
     return (q, k, v), options, g, gradients
 
 
-EDGES = (several_blocks(70, 70, 6, 6, 1, dropout=0.25, key=7),
-         several_blocks(70, 70, 6, 3, 18, dropout=0.25, key=7),  # few keys: p is kept
-         several_blocks(130, 150, 4, 2, 2, window=20, length=48, soft_cap=1.5))
+EDGES = (several_blocks(70, 90, 8, 4, 1, dropout=0.25, key=7),
+         several_blocks(70, 70, 4, 4, 18, dropout=0.25, key=7),  # few keys: p is kept
+         several_blocks(130, 150, 8, 4, 2, window=20, length=48, soft_cap=1.5))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import autograd.testing.cases
 import tinygrad_llm.functional  # noqa: F401, enters the fused ops into the registry
 from autograd.testing.opcase import Inputs, OpCase, floating
-from autograd.testing.strategies import one, shapes, values
+from autograd.testing.strategies import one, reals, shapes
 from tinygrad_llm.functional.dropout import keep_mask
 
 __all__ = ["CASES", "floating"]
@@ -26,24 +26,24 @@ __all__ = ["CASES", "floating"]
 def affine(draw: Any) -> Inputs:
     lead = draw(shapes(dims=2))
     i, o = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    b = draw(st.one_of(st.none(), values((o,))))
-    return (draw(values((*lead, i))), draw(values((o, i))), b), {}
+    b = draw(st.one_of(st.none(), reals((o,))))
+    return (draw(reals((*lead, i))), draw(reals((o, i))), b), {}
 
 
 @st.composite
 def looking_up(draw: Any) -> Inputs:
     v, c = draw(st.sampled_from([(4, 3), (1, 2), (1030, 1)])), 2
     ids = draw(hnp.arrays(np.int64, shapes(dims=2), elements=st.integers(0, v[0] - 1)))
-    table = draw(values((v[0], c))) if v[0] < 9 else draw(values((v[0], 1)))
+    table = draw(reals((v[0], c))) if v[0] < 9 else draw(reals((v[0], 1)))
     return (ids, table), {}
 
 
 @st.composite
 def normalising(draw: Any) -> Inputs:
     lead, c = draw(shapes(dims=2)), draw(st.integers(1, 5))
-    x = draw(values((*lead, c), -3, 3))
-    b = draw(st.one_of(st.none(), values((c,))))
-    return (x, draw(values((c,))), b), {"eps": draw(st.sampled_from([0.01, 0.5]))}
+    x = draw(reals((*lead, c), -3, 3))
+    b = draw(st.one_of(st.none(), reals((c,))))
+    return (x, draw(reals((c,))), b), {"eps": draw(st.sampled_from([0.01, 0.5]))}
 
 
 def numpy_layer_norm(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, eps: float) -> np.ndarray:
@@ -61,7 +61,7 @@ def numpy_gelu(x: np.ndarray, approximate: str) -> np.ndarray:
 def classifying(draw: Any) -> Inputs:
     lead, v = draw(shapes(dims=2)), draw(st.integers(1, 4))
     targets = draw(hnp.arrays(np.int64, lead, elements=st.sampled_from([*range(v), -100])))
-    return (draw(values((*lead, v), -3, 3)), targets), {}
+    return (draw(reals((*lead, v), -3, 3)), targets), {}
 
 
 def numpy_cross_entropy(z: np.ndarray, targets: np.ndarray, ignore_index: int = -100) -> float:
@@ -75,7 +75,7 @@ def predicting(draw: Any) -> Inputs:
     lead, v, c = draw(shapes(dims=2)), draw(st.integers(1, 4)), draw(st.integers(1, 3))
     ignored = draw(st.sampled_from([-100, 7]))
     targets = draw(hnp.arrays(np.int64, lead, elements=st.sampled_from([*range(v), ignored])))
-    return (draw(values((*lead, c), -2, 2)), draw(values((v, c), -2, 2)), targets), {
+    return (draw(reals((*lead, c), -2, 2)), draw(reals((v, c), -2, 2)), targets), {
         "ignore_index": ignored}
 
 
@@ -84,7 +84,7 @@ def splitting(draw: Any) -> Inputs:
     lead, depth = draw(shapes(dims=2)), draw(st.integers(1, 2))
     first, count, after = draw(st.integers(0, 2)), draw(st.integers(1, 2)), draw(st.integers(0, 3))
     width = (first + count) * depth + after
-    return (draw(values((*lead, width))),), {"first": first, "count": count, "depth": depth}
+    return (draw(reals((*lead, width))),), {"first": first, "count": count, "depth": depth}
 
 
 def numpy_split_heads(x: np.ndarray, first: int, count: int, depth: int) -> np.ndarray:
@@ -102,9 +102,9 @@ CASES: dict[str, OpCase] = {
     "embedding": OpCase(looking_up(), lambda ids, w: w[ids]),
     "tinygrad_llm.functional.layer_norm.layer_norm": OpCase(normalising(), numpy_layer_norm),
     "tinygrad_llm.functional.gelu.gelu": OpCase(
-        one(values(shapes(), -3, 3), approximate=st.sampled_from(["tanh", "none"])),
+        one(reals(shapes(), -3, 3), approximate=st.sampled_from(["tanh", "none"])),
         numpy_gelu, order=3),
-    "dropout": OpCase(one(values(shapes()), p=st.sampled_from([0.0, 0.3]), key=st.integers(0, 9)),
+    "dropout": OpCase(one(reals(shapes()), p=st.sampled_from([0.0, 0.3]), key=st.integers(0, 9)),
                       dropped),
     "attention": OpCase(attention_cases.attending(), attention_cases.in_loops,
                         edges=attention_cases.EDGES),
@@ -127,4 +127,70 @@ CASES: dict[str, OpCase] = {
 }
 
 
-EQUIVALENT: dict[tuple[str, str], str] = {}
+# Mutants of the rules that give the same gradients, each with the reason: see
+# `python -m autograd.testing.mutate --help`.
+
+_CE, _MASK = "softmax_cross_entropy", "p = p * keep_mask(p.shape, dropout, key, values(p))"
+_ROWS = "z = xp.where(used, logits.reshape(len(t), logits.shape[-1]), 0)"
+_ONE_HOT = "dz[xp.arange(len(t)), t] -= 1"
+_RIGHT = "right = z[xp.arange(len(targets)), xp.where(used, targets, 0)]"
+_LOSSES = "losses = autograd.where(used, autograd.logsumexp(z, -1) - right, 0.0)"
+_SEEN = "seen = visible(values(q), k.shape[2], offset, window, documents)"
+_SIZES = "(batch, groups, _, time, depth), keys = (q.shape, k.shape[3])"
+_HEADS = "(_, _, heads, depth), groups = (q.shape, k.shape[2])"
+_FLAT = "x.reshape(*x.shape[:2], 1, prod(x.shape[2:4]), x.shape[4])"
+_SPLIT = "return autograd.reshape(picked, (*x.shape[:-1], count, depth))"
+_WRITE = "dx[..., :start], dx[..., stop:], part[...] = (0, 0, g)"
+
+_MUTANTS: list[Any] = [
+    ("the arrays have the same lengths in these axes", *[
+        (unit, before, before.replace(*change)) for unit, before, *changes in (
+            ("attention", "g = by_group(g, k.shape[1])", *[("k.", f"{x}.") for x in "qvo"]),
+            ("attention numpy", _SIZES, ("q.shape", "o.shape"), ("k.shape", "v.shape")),
+            ("attention reference", _HEADS, ("k.shape", "v.shape")),
+            ("attention reference", _SEEN, ("(q)", "(s)"), ("k.shape", "v.shape")),
+            ("attention reference", _MASK, ("p.shape", "s.shape")),
+            ("attention_blocks.add_product", _FLAT, ("*x.", "*total."), ("*x.", "*b."),
+             ("prod(x.", "prod(b.")),
+            ("split_heads reference", _SPLIT, ("x.", "picked.")),
+            (_CE, _ROWS, *[("(t)", f"({x})") for x in ("s", "used", "m")]),
+            (_CE, _ONE_HOT, *[("(t)", f"({x})") for x in ("s", "used", "m")]),
+            (f"{_CE} reference", _RIGHT, *[("(targets)", f"({x})") for x in ("z", "used")]),
+        ) for change in changes]),
+    ("they have the same dtype, and of q and g the same shape; nothing else of them is used",
+     ("attention numpy", "room, second = scratch(qn, keys, 2)",
+      "room, second = scratch(gn, keys, 2)"),
+     ("attention reference", _MASK, _MASK.replace("values(p)", "values(s)"))),
+    ("a mask of dropout 0 keeps everything and scales by 1",
+     ("attention reference", "dropout and key is not None", "key is not None")),
+    ("the limit chooses between two ways to compute the same sum", *[
+        ("embedding numpy", "len(w) <= SMALL_TABLE", other) for other in (
+            "len(w) < SMALL_TABLE", "len(w) >= SMALL_TABLE", "len(ids) <= SMALL_TABLE",
+            "len(saved) <= SMALL_TABLE", "len(g) <= SMALL_TABLE")]),
+    ("it says when to add, not what to add", *[
+        ("embedding numpy", "return (None, Deferred(w, write, sparse=True))", other)
+        for other in ("return (None, Deferred(w, write))",
+                      "return (None, Deferred(w, write, sparse=False))")]),
+    ("the part is written last, over what was there",
+     ("split_heads numpy", _WRITE, _WRITE.replace(":start", ":stop"))),
+    ("the engine itself sums a gradient over the axes along which its argument was broadcast",
+     ("linear", "return (dx, g.T @ rows, g.sum(0) if has_bias else None)",
+      "return (dx, g.T @ rows, g if has_bias else None)"),
+     ("linear numpy", "db = np.ones(len(g), g.dtype) @ g if has_bias else None",
+      "db = g if has_bias else None")),
+    ("the row is multiplied by 0 next, and may hold anything finite",
+     (_CE, _ROWS, _ROWS.replace(", 0)", ", 1)"))),
+    ("reshape takes any negative length as the one to be inferred",
+     (f"{_CE} reference", "z = autograd.reshape(logits, (-1, logits.shape[-1]))",
+      "z = autograd.reshape(logits, (-2, logits.shape[-1]))")),
+    ("z has two axes, of which -1 is number 1",
+     (f"{_CE} reference", _LOSSES, _LOSSES.replace("(z, -1)", "(z, 1)"))),
+    ("what is added for an unused target is a constant",
+     (f"{_CE} reference", _LOSSES, _LOSSES.replace("0.0", "1.0"))),
+    ("where no target is used the sum has gradient 0, and 0 / 0 is only ever multiplied by it",
+     (f"{_CE} reference", "autograd.sum(losses) / xp.maximum(used.sum(), 1).astype(z.dtype)",
+      "autograd.sum(losses) / used.sum().astype(z.dtype)")),
+]
+EQUIVALENT: dict[tuple[str, str], str] = {
+    (unit, f"{before}  ->  {after}"): reason
+    for reason, *made in _MUTANTS for unit, before, after in made}

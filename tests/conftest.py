@@ -17,7 +17,7 @@ load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 def pytest_configure(config: pytest.Config) -> None:
     """Let tests pass where BLAS cannot be held to one thread, as Apple's, and heed Ctrl-C.
 
-    Whoever starts a job in the background may have it ignored, for all that the job starts too.
+    A shell that starts a job in the background may have the job and its children ignore it.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

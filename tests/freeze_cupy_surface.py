@@ -2,7 +2,7 @@
 
     python tests/freeze_cupy_surface.py     # where CuPy is installed; a GPU is not needed
 
-Names and parameters are read off the imported module. What no signature tells (which dtypes
+Names and parameters are read off the imported module. What no signature says (which dtypes
 `ufunc.at` takes, which ufuncs can reduce) is found by calling: CuPy refuses with TypeError or
 NotImplementedError before it asks for a device, so any other outcome counts as accepted.
 """
@@ -72,7 +72,7 @@ def members() -> list[tuple[str, Any]]:
 
 
 def is_type(x: Any) -> bool:
-    """Whether x is a class that tells about dtypes, such as `float32` and `finfo`."""
+    """Whether x is a class about dtypes, such as `float32` and `finfo`."""
     return inspect.isclass(x) and (issubclass(x, np.generic) or x in (np.dtype, np.finfo, np.iinfo))
 
 

@@ -200,7 +200,7 @@ def _key(index: Any) -> Any:
 
 @contextmanager
 def _bounds(index: Any) -> Iterator[None]:
-    """Tell an index out of bounds in an array, which CuPy does not notice, from one in numbers."""
+    """Refuse an index out of bounds in an array, which CuPy would wrap around in silence."""
     try:
         yield
     except IndexError as error:

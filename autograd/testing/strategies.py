@@ -26,7 +26,7 @@ except ImportError as error:
                       "pip install \"tinygrad_llm[test]\"") from error
 
 from ..primitive import Op, registry
-from ..tensor import values as _values
+from ..tensor import values
 from .expression import SMOOTH, Expression
 from .opcase import Inputs
 
@@ -105,7 +105,7 @@ def _draws(x: Any) -> bool:
     return isinstance(x, st.SearchStrategy)
 
 
-def values(shape: Any, low: float = -2.0, high: float = 2.0) -> st.SearchStrategy[np.ndarray]:
+def reals(shape: Any, low: float = -2.0, high: float = 2.0) -> st.SearchStrategy[np.ndarray]:
     """Arrays of float64 between low and high that may be written into."""
     return arrays(shape, low, high, layouts=LAYOUTS)
 
@@ -139,7 +139,7 @@ def pair(draw: Any, left: tuple[float, float] = (-2, 2),
          right: tuple[float, float] = (-2, 2)) -> Inputs:
     """Two arrays whose shapes broadcast together."""
     a, b = draw(broadcastable_shapes(2))
-    return (draw(values(a, *left)), draw(values(b, *right))), {}
+    return (draw(reals(a, *left)), draw(reals(b, *right))), {}
 
 
 @st.composite
@@ -149,8 +149,8 @@ def uneven_pair(draw: Any) -> Inputs:
     return (draw(spaced(a)), draw(spaced(b, offset=0.1))), {}
 
 
-anything = one(values(shapes()))
-positive = one(values(shapes(), 0.3, 3.0))
+anything = one(reals(shapes()))
+positive = one(reals(shapes(), 0.3, 3.0))
 
 
 @st.composite
@@ -170,7 +170,7 @@ def generic_inputs(draw: Any, op: Any) -> Inputs:
     try:
         with np.errstate(all="ignore"):
             y = op(*args)
-            finite = all(np.isfinite(_values(part)).all() for part in
+            finite = all(np.isfinite(values(part)).all() for part in
                          (y if isinstance(y, (list, tuple)) else [y]))
     except (TypeError, ValueError, IndexError):
         reject()
@@ -197,7 +197,7 @@ def expressions(draw: Any, ops: Sequence[Op | str] = SMOOTH, max_ops: int = 6) -
     known = [registry[op] if isinstance(op, str) else op for op in ops
              if not isinstance(op, str) or op in registry]
     found = draw(st.integers(1, 3).flatmap(lambda n: broadcastable_shapes(n, least=1, dims=2)))
-    made = Expression([draw(values(shape)) for shape in found])
+    made = Expression([draw(reals(shape)) for shape in found])
     newest_first = st.sampled_from([0, 0, 0, 1, 2])  # so that chains become long
     steps = st.tuples(st.sampled_from(known), newest_first, st.integers(0, 5),
                       st.sampled_from([None, 0, -1]))

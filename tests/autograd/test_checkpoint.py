@@ -1,3 +1,5 @@
+"""Checkpointed calls: the same gradients for less memory, to any order."""
+
 from __future__ import annotations
 
 import gc
@@ -134,7 +136,7 @@ def test_a_closure_tensor_returned_twice() -> None:
     assert float(w.grad) == 3 and float(x.grad) == 1
 
 
-def test_a_function_that_computes_something_else_again_is_told() -> None:
+def test_a_function_that_computes_something_else_again_is_refused() -> None:
     results = [2, 1]
     x = Tensor(1.0, requires_grad=True)
     y = checkpoint(lambda x: [x * 2] * results.pop(0))(x)

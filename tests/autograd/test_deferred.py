@@ -1,4 +1,4 @@
-"""Gradients that are written where they belong instead of being made: every way they can take."""
+"""Gradients that are written where they belong instead of being made: all the ways they may go."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from autograd import Tensor, checkpoint, fused, grad
 from autograd.backward import pull_back
-from autograd.deferred import Deferred
+from autograd.deferred import Deferred, accumulate
 
 made: list[str] = []
 
@@ -43,6 +43,49 @@ def scaled() -> Iterator[Any]:
 
 def leaf() -> Tensor:
     return Tensor(np.array([1.0, -2.0]), requires_grad=True)
+
+
+def twos(log: list[bool] | None = None) -> Deferred:
+    """A gradient of twos; `log` receives whether each write adds."""
+    def write(total: Any, add: bool) -> None:
+        if log is not None:
+            log.append(add)
+        if add:
+            total += 2
+        else:
+            total[...] = 2
+
+    return Deferred(np.zeros((2, 3), np.float32), write)
+
+
+def test_it_knows_its_shape_and_makes_its_array() -> None:
+    g = twos()
+    assert g.shape == (2, 3) and g.dtype == np.float32 and not g.sparse
+    made = g.array()
+    assert made.tolist() == [[2] * 3] * 2 and made.dtype == np.float32
+    assert g.array() is not made
+
+
+@pytest.mark.parametrize("owned", [False, True])
+def test_sums_of_arrays_and_deferred_ones(owned: bool) -> None:
+    ones = np.ones((2, 3), np.float32)
+    log: list[bool] = []
+    total = accumulate(ones, twos(log), owned)
+    assert (total == 3).all() and log == [True]
+    assert (total is ones) == owned and (ones == (3 if owned else 1)).all()
+    log.clear()
+    total = accumulate(twos(log), np.ones((2, 3), np.float32), False)
+    assert (total == 3).all() and log == [False]
+    log.clear()
+    assert (accumulate(twos(log), twos(log), False) == 4).all() and log == [False, True]
+
+
+def test_sums_of_arrays_are_written_only_into_what_is_owned() -> None:
+    a, b = np.ones(2), np.ones(2)
+    assert accumulate(a, b, False).tolist() == [2, 2] and a.tolist() == [1, 1]
+    assert accumulate(a, b, True) is a and a.tolist() == [2, 2]
+    number = np.array(1.0)
+    assert accumulate(number, np.array(2.0), True) == 3 and number == 1
 
 
 def test_as_the_only_gradient(scaled: Any) -> None:
@@ -103,7 +146,7 @@ def test_recorded_passes_use_the_reference(scaled: Any) -> None:
     assert x.grad.tolist() == [18, -36] and made == ["set"]
 
 
-def test_delivered_part_by_part_and_in_full_to_who_has_a_hook(scaled: Any) -> None:
+def test_delivered_part_by_part_but_in_full_where_there_is_a_hook(scaled: Any) -> None:
     x, y, z = leaf(), leaf(), leaf()
     z.register_hook(lambda g: g)
     parts: list[tuple[int, Any]] = []
@@ -122,14 +165,6 @@ def test_delivered_part_by_part_and_in_full_to_who_has_a_hook(scaled: Any) -> No
         x.data, y.data, z.data)
     for s, e in zip(sums, expected, strict=True):
         assert s.tolist() == e.tolist()
-
-
-def test_a_result_that_is_itself_asked_for_is_delivered() -> None:
-    x = leaf()
-    y = x * 2.0
-    parts: dict[int, Any] = {}
-    pull_back([y, x], [np.ones(2), np.ones(2)], [x, y], deliver=parts.setdefault)
-    assert parts[1].tolist() == [1, 1]
 
 
 def test_an_embedding_of_a_large_table() -> None:

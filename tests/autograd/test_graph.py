@@ -73,17 +73,17 @@ def test_release_frees_what_was_used_as_the_sweep_goes() -> None:
     assert b.kept is RELEASED and c.kept is RELEASED and c.parents == ()
 
 
-def test_owned_is_told_only_for_sums_made_here() -> None:
+def test_owned_is_said_only_of_sums_made_here() -> None:
     a = leaf()
     root = weighted([1, 1, 1], [a, a, a])
-    told: list[bool] = []
+    reported: list[bool] = []
 
     def add(x: float, y: float, owned: bool) -> float:
-        told.append(owned)
+        reported.append(owned)
         return x + y
 
     sweep(newest_first([root]), {root: 1.0}, lambda n, g, needed: [g] * 3, add, {a})
-    assert told == [False, True]
+    assert reported == [False, True]
 
 
 def test_a_long_chain_needs_no_recursion() -> None:

@@ -1,3 +1,5 @@
+"""Hooks, wherever a gradient comes by: in plain, recorded and partial passes, in checkpoints."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a rule does not name is not kept, and what is used up is freed at once."""
+"""Memory across the engine: only what a rule names is kept; what is used up is freed at once."""
 
 from __future__ import annotations
 
@@ -115,3 +115,23 @@ def test_a_hundred_thousand_ops() -> None:
         y = tanh((y * 1.0001 + 0.0001) * 0.999)
     y.sum().backward()
     assert np.isfinite(x.grad).all() and (x.grad > 0).all()
+
+
+def test_a_used_graph_is_freed_with_its_names() -> None:
+    y = tanh(leaf() * 2)
+    tensor = weakref.ref(y)
+    loss = y.sum()
+    loss.backward()
+    del y, loss
+    assert tensor() is None
+
+
+def test_a_rule_keeps_only_what_it_names() -> None:
+    x = leaf()
+    a = x + 1
+    dropped = weakref.ref(a)
+    y = tanh(a)  # its rule names y, not x
+    del a
+    assert dropped() is None
+    y.sum().backward()
+    assert np.allclose(x.grad, 1 - np.tanh(x.data + 1) ** 2)

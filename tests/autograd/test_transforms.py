@@ -1,3 +1,5 @@
+"""Transforms of functions: every one, nested, of containers, and what they refuse."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -20,7 +22,6 @@ from autograd import (
     jacobian,
     jvp,
     no_grad,
-    pull_back,
     tanh,
     value_and_grad,
     vjp,
@@ -124,13 +125,6 @@ def test_results_share_no_memory() -> None:
     assert slope.tolist() == [2, 2, 2]
 
 
-def test_pull_back_checks_its_cotangents() -> None:
-    x = Tensor(np.ones(3), requires_grad=True)
-    with pytest.raises(ValueError, match=r"pull_back: .* of the result, \(3,\); got \(2, 3\)"):
-        pull_back([x * 2], [np.ones((2, 3))], [x])
-    assert pull_back([(x * 2).sum()], [None], [x])[0].tolist() == [2, 2, 2]
-
-
 def test_a_tensor_given_by_keyword_is_recorded_too() -> None:
     w = Tensor(3.0, requires_grad=True)
     slope = grad(lambda x, w: x * x * w)(2.0, w=w)
@@ -149,18 +143,6 @@ def test_a_gradient_penalty_reaches_the_parameters() -> None:
     t = math.tanh(0.5 * 0.3 - 0.7)
     expected = 2 * s * s * w.data + (w.data @ w.data) * 2 * s * (-2 * t * s) * x.data
     assert np.allclose(w.grad, expected, rtol=1e-12)
-
-
-def test_pull_back_of_several_results() -> None:
-    x = Tensor(np.array([1.0, 2]), requires_grad=True)
-    h = x * 3
-    ys = [h.sum(), exp(h), h]
-    gs = [2.0, np.array([1.0, 0]), np.array([0.0, 1])]
-    dx, dh, none = pull_back(ys, [np.asarray(g) for g in gs], [x, h, Tensor(1.0)], retain=True)
-    twice = pull_back([h, h], [np.array([1.0, 0])] * 2, [x])[0]
-    assert twice.tolist() == [6, 0]
-    expected = np.array([2 + math.exp(3), 2 + 1])
-    assert np.allclose(dh, expected) and np.allclose(dx, 3 * expected) and none is None
 
 
 @pytest.mark.parametrize("call, error, words", [

@@ -18,7 +18,7 @@ VERBS: dict[str, tuple[AddArguments, str]] = {  # and its line in the help
     "sample": (sample.add_arguments, "let a trained model write"),
     "data": (data.add_arguments, "look at text, or make clean tokens of it"),
     "tokenizer": (tokenizer.add_arguments, "train, use, look at and convert tokenizers"),
-    "doctor": (doctor.add_arguments, "tell what is installed and what is missing"),
+    "doctor": (doctor.add_arguments, "say what is installed and what is missing"),
 }
 
 
@@ -46,8 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _VerbParser(argparse.ArgumentParser):
-    """A verb's parser. It gets its arguments when it is chosen, so that only then is imported
-    what they are made of."""
+    """A verb's parser. It gets its arguments when it is chosen, so that their imports wait."""
 
     def __init__(self, add_arguments: AddArguments | None = None, **options: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)

@@ -6,11 +6,15 @@ import argparse
 import errno
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..host.errors import UserError
 
-Verbs = Any  # what add_subparsers returns has no public name
+if TYPE_CHECKING:
+    from ..data.build.plan import BuildSettings
+
+Verbs = Any  # the types of add_subparsers and add_argument_group have no public name
+Group = Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      "  tinygrad-llm data show built\n  tinygrad-llm data check built")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_build(verbs)
-    show_parser = verbs.add_parser("show", help="tell what a text or a built folder holds")
+    show_parser = verbs.add_parser("show", help="describe a text or a built folder")
     show_parser.add_argument("data", nargs="?", default="shakespeare", metavar="DATA", help=(
         "a built folder, a text file, a folder of them, or 'shakespeare' (shakespeare)"))
     show_parser.add_argument("--text", type=Path, metavar="FILE",
@@ -45,33 +49,8 @@ def _add_build(verbs: Verbs) -> None:
         "files, folders or patterns of .txt .md .html .jsonl .csv .tsv .parquet, also in .zip "
         ".tar.gz .gz .zst; '-' for standard input, or 'shakespeare'"))
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
-    tokens = parser.add_argument_group("tokens")
-    tokens.add_argument("--tokenizer", metavar="PATH",
-                        help="a tokenizer's file or folder (default: one is trained)")
-    tokens.add_argument("--vocab-size", type=int, metavar="N",
-                        help="ids of the tokenizer that is trained (8192)")
-    tokens.add_argument("--pattern", metavar="NAME", help=(
-        "what it splits text by: gpt2, cl100k, o200k, llama3, qwen2, or a regular expression "
-        "(gpt2)"))
-    tokens.add_argument("--shard-tokens", type=int, metavar="N", help="tokens in a file (2**25)")
-    what = parser.add_argument_group("what is kept")
-    what.add_argument("--rules", metavar="NAME",
-                      help="quality rules: gopher, c4, both as gopher,c4, light or none (light)")
-    what.add_argument("--languages", metavar="CODES", help="as en,de (all)")
-    what.add_argument("--keep-pii", action="store_const", const=True,
-                      help="leave mail addresses, phone and IP numbers as they are")
-    near = what.add_mutually_exclusive_group()
-    near.add_argument("--near-duplicates", type=float, metavar="X",
-                      help="similarity from which on a document is left out (0.8)")
-    near.add_argument("--no-near-duplicates", action="store_true",
-                      help="leave out exact duplicates only")
-    what.add_argument("--decontaminate", nargs="+", metavar="FILE",
-                      help="leave out documents that share 13 words in a row with these files")
-    what.add_argument("--validation-share", type=float, metavar="X",
-                      help="share of the documents to validate on (0.01)")
-    what.add_argument("--seed", type=int, metavar="N", help="draws those documents (0)")
-    what.add_argument("--text-key", metavar="KEY",
-                      help="the field of .jsonl, .csv and .parquet files that holds the text")
+    _add_token_arguments(parser.add_argument_group("tokens"))
+    _add_selection_arguments(parser.add_argument_group("what is kept"))
     how = parser.add_argument_group("how it is done; none of these changes the result")
     how.add_argument("--workers", type=int, metavar="N", help="processes (all cores)")
     how.add_argument("--overwrite", action="store_true",
@@ -81,10 +60,62 @@ def _add_build(verbs: Verbs) -> None:
     parser.set_defaults(verb=build)
 
 
+def _add_token_arguments(group: Group) -> None:
+    group.add_argument("--tokenizer", metavar="PATH",
+                       help="a tokenizer's file or folder (default: one is trained)")
+    group.add_argument("--vocab-size", type=int, metavar="N",
+                       help="ids of the tokenizer that is trained (8192)")
+    group.add_argument("--pattern", metavar="NAME", help=(
+        "what it splits text by: gpt2, cl100k, o200k, llama3, qwen2, or a regular expression "
+        "(gpt2)"))
+    group.add_argument("--shard-tokens", type=int, metavar="N", help="tokens in a file (2**25)")
+
+
+def _add_selection_arguments(group: Group) -> None:
+    group.add_argument("--rules", metavar="NAME",
+                       help="quality rules: gopher, c4, both as gopher,c4, light or none (light)")
+    group.add_argument("--languages", metavar="CODES", help="as en,de (all)")
+    group.add_argument("--keep-pii", action="store_const", const=True,
+                       help="leave mail addresses, phone and IP numbers as they are")
+    near = group.add_mutually_exclusive_group()
+    near.add_argument("--near-duplicates", type=float, metavar="X",
+                      help="similarity from which on a document is left out (0.8)")
+    near.add_argument("--no-near-duplicates", action="store_true",
+                      help="leave out exact duplicates only")
+    group.add_argument("--decontaminate", nargs="+", metavar="FILE",
+                       help="leave out documents that share 13 words in a row with these files")
+    group.add_argument("--validation-share", type=float, metavar="X",
+                       help="share of the documents to validate on (0.01)")
+    group.add_argument("--seed", type=int, metavar="N", help="draws those documents (0)")
+    group.add_argument("--text-key", metavar="KEY",
+                       help="the field of .jsonl, .csv and .parquet files that holds the text")
+
+
 def build(args: argparse.Namespace) -> int:
-    """Build a folder of tokens, and tell what became of the documents."""
-    from ..data.build.plan import BuildSettings
+    """Build a folder of tokens, and say what became of the documents."""
     from ..data.build.run import build as build_folder
+
+    try:
+        report = build_folder(_build_settings(args), args.out, workers=args.workers,
+                              overwrite=args.overwrite, keep_work=args.keep_work)
+    except KeyboardInterrupt:
+        print(f"\nstopped; what is done stays in {args.out / 'work'}, and the same command goes "
+              "on from there", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UserError(f"no space is left on the disk of {args.out}; make room there, and give "
+                        "the same command again to go on") from error
+    print(summary(report))
+    print(f"\n{args.out} is ready; {args.out / 'report.html'} has more\n"
+          f"train on it: tinygrad-llm train --data {args.out}")
+    return 0
+
+
+def _build_settings(args: argparse.Namespace) -> BuildSettings:
+    """Return the settings that the arguments ask for. Raises UserError for those that clash."""
+    from ..data.build.plan import BuildSettings
 
     given = {name: getattr(args, name) for name in (
         "tokenizer", "vocab_size", "pattern", "shard_tokens", "rules", "keep_pii",
@@ -97,24 +128,8 @@ def build(args: argparse.Namespace) -> int:
         given["near_duplicates"] = None
     if args.languages is not None:
         given["languages"] = tuple(sorted(filter(None, args.languages.lower().split(","))))
-    settings = BuildSettings(sources=tuple(args.sources),
-                             decontaminate=tuple(args.decontaminate or ()), **given)
-    try:
-        report = build_folder(settings, args.out, workers=args.workers, overwrite=args.overwrite,
-                              keep_work=args.keep_work)
-    except KeyboardInterrupt:
-        print(f"\nstopped; what is done stays in {args.out / 'work'}, and the same command goes "
-              "on from there", file=sys.stderr)
-        return 130
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise UserError(f"no space is left on the disk of {args.out}; make room there, and give "
-                        "the same command again to go on") from error
-    print(summary(report))
-    print(f"\n{args.out} is ready; {args.out / 'report.html'} tells more\n"
-          f"train on it: tinygrad-llm train --data {args.out}")
-    return 0
+    return BuildSettings(sources=tuple(args.sources),
+                         decontaminate=tuple(args.decontaminate or ()), **given)
 
 
 def summary(report: dict[str, Any]) -> str:
@@ -137,8 +152,8 @@ def summary(report: dict[str, Any]) -> str:
     lines += [(f"not read: {code}", entry["count"], entry["why"])
               for code, entry in report["unreadable"].items()]
     wide = max(len(name) for name, _, _ in lines)
-    told = [f"{name:{wide}} {number:>14,}  {more}".rstrip() for name, number, more in lines]
-    return "\n".join([*told, f"{'bytes a token':{wide}} {tokens['bytes_per_token']:>14.2f}  "
+    rows = [f"{name:{wide}} {number:>14,}  {more}".rstrip() for name, number, more in lines]
+    return "\n".join([*rows, f"{'bytes a token':{wide}} {tokens['bytes_per_token']:>14.2f}  "
                              f"{tokens['vocab_size']:,} ids"])
 
 
@@ -177,7 +192,7 @@ def _show_built(folder: Path) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Tell every fault of a built folder; return 1 where there is one."""
+    """Print every fault of a built folder; return 1 where there is one."""
     from ..data.build.result import faults
 
     found = faults(args.folder)

@@ -78,7 +78,7 @@ def open_prepared(folder: str | Path) -> Prepared:
     """Open a folder that `prepare` or a build has written. Raises UserError where it is damaged."""
     folder = Path(folder)
     if is_built(folder) and (found := faults(folder, thorough=False)):
-        raise UserError(f"{found[0]}; 'tinygrad-llm data check {folder}' tells all that is wrong")
+        raise UserError(f"{found[0]}; 'tinygrad-llm data check {folder}' lists all faults")
     tokenizer = open_tokenizer(folder / "tokenizer.json")
     if holds_shards(folder / "train"):
         parts = [_open_part(folder / part, tokenizer) for part in ("train", "val")

@@ -43,7 +43,7 @@ def backward(g: Array, saved: Any) -> tuple[None, Any]:
     ids, w = saved
     xp = namespace(g)
     dw = xp.zeros_like(w)
-    xp.add.at(dw, ids.reshape(-1), g.reshape(ids.size, w.shape[1]))
+    xp.add.at(dw, ids, g)
     return None, dw
 
 

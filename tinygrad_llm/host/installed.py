@@ -1,4 +1,4 @@
-"""What `tinygrad-llm doctor` tells: enough to answer most questions about a setup."""
+"""The report of `tinygrad-llm doctor`: enough to answer most questions about a setup."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _threads() -> str:
     except ValueError as error:
         return str(error)
     if not _blas_info():
-        return "training uses 1 thread, as BLAS cannot be told to use one for each"
+        return "training uses 1 thread, as BLAS cannot be held to one for each"
     set_by = f", set by {THREADS_VARIABLE}" if os.environ.get(THREADS_VARIABLE) else ""
     return f"training uses {threads} thread{'s' * (threads > 1)}{set_by}"
 
@@ -67,7 +67,7 @@ def _freed_memory() -> str:
     library, version = platform.libc_ver()
     if keep_freed_memory():
         return f"{library} {version} keeps it for the next array"
-    return "goes back to the system after each step: glibc alone can be told to keep it"
+    return "goes back to the system after each step: only glibc can be made to keep it"
 
 
 def _blas_info() -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What this machine offers: its cores, and a C library that can be told to keep freed memory."""
+"""The machine: its cores, and a C library that can be made to keep freed memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _container_cores() -> float:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Have the C library keep freed memory for the next array; return whether it could be told.
+    """Have the C library keep freed memory for the next array; return whether it does.
 
     A training step allocates and frees the same sizes again and again. glibc gives every block over
     128 KiB back to the system and asks for it anew, and the system hands out pages one fault at a

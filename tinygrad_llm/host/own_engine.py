@@ -1,4 +1,4 @@
-"""Is the `autograd` that Python imports ours? Another package on PyPI has the same import name."""
+"""The check that the imported `autograd` is ours: another package on PyPI has the same name."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Work on several cores, with results whose bits do not depend on how many there were.
 
     with workers(threads):                  # BLAS is held to one thread each
-        each(count, body)                   # body(0), body(1), ... on whoever is free
+        each(count, body)                   # body(0), body(1), ... on the next free thread
         over_rows(body, x)                  # body(slice), over blocks of rows that fit a cache
         matmul(a, b)                        # a product in blocks
 
@@ -46,7 +46,7 @@ _TERM_BYTES = 1 << 22  # of a product that is added to something larger, at a ti
 
 
 class _Local(threading.local):
-    """What this thread is about."""
+    """The state of one thread."""
 
     pool: Pool | None = None
     """Of the innermost block that it has opened; `_current_pool` skips blocks that are closed."""
@@ -66,14 +66,14 @@ class Pool:
                         if threads > 1 else None)
 
     def each(self, count: int, body: Callable[[int], T]) -> list[T]:
-        """Return [body(0), body(1), ...]; whoever is free takes the next.
+        """Return [body(0), body(1), ...]; the next free thread takes the next piece.
 
         The first piece that fails is raised, an interrupt before any. None is begun after that, and
         those under way are waited for.
         """
         results: list[Any] = [None] * count
         failed: list[tuple[bool, int, BaseException]] = []
-        turns, switches = counter(), dict(vars(STATE))
+        turns = counter()
 
         def take_pieces() -> None:
             while not failed and (i := next(turns)) < count:
@@ -84,10 +84,7 @@ class Pool:
 
         jobs: list[Future[None]] = []
         try:
-            if self.helpers is not None and self.process == os.getpid():  # a fork has no threads
-                for _ in range(min(self.threads, count) - 1):
-                    jobs.append(self.helpers.submit(copy_context().run, _help, take_pieces,
-                                                    switches))
+            self._call_helpers(min(self.threads, count) - 1, take_pieces, jobs)
             _LOCAL.in_piece = True
             take_pieces()
             _wait_for(jobs)
@@ -96,12 +93,17 @@ class Pool:
             _wait_for(jobs)
         finally:
             _LOCAL.in_piece = False
-        try:
-            if failed:
-                raise min(failed)[2]
-            return results
-        finally:
-            failed.clear()  # the error's frames refer to the list: no circle
+        _raise_first(failed)
+        return results
+
+    def _call_helpers(self, number: int, take_pieces: Callable[[], None],
+                      jobs: list[Future[None]]) -> None:
+        """Have helpers take pieces; each job is noted at once, as an interrupt may come next."""
+        if self.helpers is None or self.process != os.getpid():  # a fork has no threads
+            return
+        switches = dict(vars(STATE))
+        for _ in range(number):
+            jobs.append(self.helpers.submit(copy_context().run, _help, take_pieces, switches))
 
     def close(self) -> None:
         """End the threads."""
@@ -125,6 +127,15 @@ def _help(take_pieces: Callable[[], None], switches: dict[str, Any]) -> None:
         vars(STATE).clear()
 
 
+def _raise_first(failed: list[tuple[bool, int, BaseException]]) -> None:
+    """Raise the error of the first piece that failed, if any; the order puts interrupts first."""
+    try:
+        if failed:
+            raise min(failed)[2]
+    finally:
+        failed.clear()  # the error's frames refer to the list: no circle
+
+
 def _wait_for(jobs: list[Future[None]]) -> None:
     for job in jobs:
         if not job.cancel():  # where all is done before it began, it need not begin
@@ -145,8 +156,8 @@ def workers(threads: int | None = None) -> Iterator[int]:
     """Inside the block, the current thread's work is spread over `threads` cores.
 
     Without a number: TINYGRAD_LLM_THREADS, or all cores that this process may use. Gives the
-    number. BLAS is held to one thread meanwhile, and then set as it was before; where it is one
-    that cannot be held, which is told once, everything runs on one thread and BLAS uses its own.
+    number. BLAS is held to one thread meanwhile, and then set as it was before. Where it cannot be
+    held, a warning says so once, everything runs on one thread and BLAS uses its own.
     Leaving the block, also by an exception, ends the threads. A process that is forked inside the
     block goes on with one thread, and a block that is opened in a piece has one. Raises ValueError
     for a number below 1.
@@ -194,8 +205,8 @@ def each(count: int, body: Callable[[int], T]) -> list[T]:
 def over_rows(body: Callable[[slice], T], x: Array, cost: int = 1) -> list[T]:
     """Return `body(rows)` for blocks of rows of x that together are all of them.
 
-    x of shape (N, ...) tells how long a row is: a block of it fits a core's cache. `cost` is the
-    work for a row, 1 for a few passes over it. A GPU has no use for blocks: there it is one.
+    x, of shape (N, ...), gives the length of a row; a block of rows fits a core's cache. `cost` is
+    the work for a row, 1 for a few passes over it. On a GPU, there is one block.
     """
     size = len(x)
     if type(x) is not np.ndarray or x.nbytes <= BLOCK_BYTES:

@@ -33,8 +33,8 @@ def encode_batch(tokenizer: Tokenizer, texts: Iterable[str], *, special: Special
     """Return `tokenizer.encode` of each text, in order.
 
     workers: processes to use; by default all cores where the texts are long enough to pay for
-    starting them, else none; none where the tokenizer has parts that the caller's script
-    defines, which they would not know. Raises UserError as `encode` does, naming the text by its
+    starting them, else none. A tokenizer with parts that the caller's script defines uses none:
+    they would not know these parts. Raises UserError as `encode` does, naming the text by its
     number.
     """
     texts = list(texts)
@@ -91,9 +91,9 @@ def encode_file(tokenizer: Tokenizer, path: str | Path, *, special: Special = "r
 
     Where the tokenizer cuts text by one of the known patterns, and changes none of it before, parts
     are blocks of about 64,000 characters and memory does not grow with the file. Any other
-    tokenizer may look at the text as a whole, and gets it as a whole.
+    tokenizer may need the whole text, and gets it.
 
-    errors: what to do with bytes that are no UTF-8, "strict", "replace", "ignore" or
+    errors: the policy for bytes that are no UTF-8, "strict", "replace", "ignore" or
     "backslashreplace". Raises UserError as `encode` and `read_chunks` do.
     """
     chunks = read_chunks(path, errors)
@@ -102,7 +102,7 @@ def encode_file(tokenizer: Tokenizer, path: str | Path, *, special: Special = "r
 
 
 def _can_be_cut(tokenizer: Tokenizer) -> bool:
-    """Whether the ids of blocks, cut at safe places, are those of the whole text."""
+    """Return whether the ids of blocks, cut at safe places, are those of the whole text."""
     pattern = tokenizer.pattern
     if pattern is None or not is_known(pattern) or tokenizer.normalizer is not None:
         return False

@@ -33,7 +33,7 @@ class CharTokenizer(Tokenizer):
         """Return the tokenizer whose characters are those of `text`."""
         return cls(sorted(set(text)))
 
-    if TYPE_CHECKING:  # bound by formats/__init__.py, as Tokenizer's is
+    if TYPE_CHECKING:  # bound by formats/kinds.py, as Tokenizer's is
         @staticmethod
         def load(path: str | Path) -> CharTokenizer:
             """Return the character tokenizer in the file `path`; UserError where it is none."""

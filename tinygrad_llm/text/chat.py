@@ -1,4 +1,4 @@
-r"""Conversations to ids: who says what in control tokens, what is said in ordinary ones.
+r"""Conversations to ids: control tokens say who speaks, ordinary ones what is said.
 
 A chat format sets control tokens around the messages. ChatML, for instance:
 
@@ -9,8 +9,8 @@ would speak as the system. Here control tokens are ids taken by name, and messag
 by default a message with a special token's text is refused, with special="text" it is text.
 
 The text between two control tokens, a role's name, a message and line breaks, is encoded in one
-go, so that innocent messages have the ids that the format's published template leads to, whose
-pre-tokenizer sees "\n" and what follows together.
+go. So innocent messages have the same ids as under the format's published template, where the
+pre-tokenizer sees "\n" and the text after it together.
 
 The mask says which tokens an assistant is trained on: those of its own messages and the control
 token that ends them. A token that begins before the message does, as "\n\n" may, is not among them.
@@ -21,7 +21,7 @@ Llama 3 and Gemma 3 in their tokenizer_config.json.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,12 +42,12 @@ class Control(str):
 
 
 class Said(str):
-    """What a message says, as opposed to what the format puts around it; `trained` if an answer."""
+    """The text of a message, as opposed to the format's own; `trained` if it is an answer."""
 
     trained: bool
 
     def __new__(cls, content: str, trained: bool) -> Said:
-        """Return `content` so marked."""
+        """Return `content`, marked as the text of a message."""
         said = super().__new__(cls, content)
         said.trained = trained
         return said
@@ -55,12 +55,12 @@ class Said(str):
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """What a format puts around a conversation and its messages, control tokens and text.
+    """The control tokens and the text that stand around a conversation and its messages.
 
-    begin: comes first. before: what comes before a message of each role, after: behind it.
-    trims: messages lose the white space at their ends. system_in_user: a system message stands at
-    the beginning of the first user message, with an empty line between. alternates: user and
-    assistant take turns.
+    begin: comes first. before: comes before a message, by its role, after: behind it. trims:
+    messages lose the white space at their ends. system_in_user: a system message stands at the
+    beginning of the first user message, with an empty line between. alternates: user and assistant
+    take turns.
     """
 
     before: Mapping[str, tuple[str, ...]]
@@ -98,17 +98,13 @@ def control_tokens(format: str) -> list[str]:
 
 
 def encode_chat(
-    tokenizer: Tokenizer,
-    messages: Sequence[Message],
-    format: str,
-    *,
-    special: str = "refuse",
+    tokenizer: Tokenizer, messages: Sequence[Message], format: str, *, special: str = "refuse",
     reply: bool = False,
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Return the N ids of a conversation and which of them an assistant is trained on, both (N,).
 
-    special: what to do with the text of special tokens in a message, "refuse" or encode as "text".
-    reply: end with what comes before an assistant's message, for a model to go on.
+    special: "refuse" the text of a special token in a message, or encode it as "text". reply: end
+    with the beginning of an assistant's message, for a model to go on.
 
     Raises UserError for messages that are none, roles that the format lacks, a tokenizer without
     its control tokens, and under "refuse" for special tokens' texts, naming the message.
@@ -134,33 +130,26 @@ def encode_chat(
         _refuse_special(tokenizer, messages)
     ids: list[int] = []
     mask: list[bool] = []
-    stretch: list[str] = []  # text since the last control token
-    answered = False  # whether that text ends with an answer
-    for part in [*parts, None]:
-        if part is not None and not isinstance(part, Control):
-            stretch.append(part)
-            answered = isinstance(part, Said) and part.trained
-            continue
+    for stretch, control in _stretches(parts):
         for id, trained in _encode_stretch(tokenizer, stretch, special):
             if id in controls.values():
                 raise UserError(f"the tokenizer makes the control token {tokenizer.token(id)!r} of "
                                 f"ordinary text, {''.join(stretch)[:50]!r}; it is not fit for chat")
             ids.append(id)
             mask.append(trained)
-        if part is not None:
-            ids.append(controls[part])
-            mask.append(answered)
-        stretch, answered = [], False
+        if control is not None:
+            ids.append(controls[control])
+            mask.append(_answer(stretch) is not None)
     return np.array(ids, np.int32), np.array(mask, bool)
 
 
 def render_chat(messages: Sequence[Message], format: str, *, reply: bool = False) -> str:
-    """Return the conversation as the published template writes it: to be looked at, not encoded."""
+    """Return the conversation as the published template writes it: to read, not to encode."""
     return "".join(_parts(messages, format, reply))
 
 
 def _parts(messages: Sequence[Message], format: str, reply: bool) -> list[str]:
-    """Return the conversation as control tokens, text of the format, and what is said."""
+    """Return the conversation as control tokens, text of the format, and text of messages."""
     chat = _format(format)
     turns = _turns(messages, format, chat)
     parts = list(chat.begin)
@@ -170,7 +159,7 @@ def _parts(messages: Sequence[Message], format: str, reply: bool) -> list[str]:
 
 
 def _turns(messages: Sequence[Message], format: str, chat: ChatFormat) -> list[list[str]]:
-    """Return each message as its role and the parts of what it says, checked."""
+    """Return each message as its role and the parts of its text, checked."""
     turns: list[list[str]] = []
     system: list[str] = []
     for place, message in enumerate(messages):
@@ -217,14 +206,30 @@ def _refuse_special(tokenizer: Tokenizer, messages: Sequence[Message]) -> None:
                     f'{start}; pass special="text" to encode it as plain text, or take it out')
 
 
+def _stretches(parts: Sequence[str]) -> Iterator[tuple[list[str], Control | None]]:
+    """Yield the texts up to each control token, with that token; None at the end."""
+    stretch: list[str] = []
+    for part in parts:
+        if isinstance(part, Control):
+            yield stretch, part
+            stretch = []
+        else:
+            stretch.append(part)
+    yield stretch, None
+
+
+def _answer(stretch: Sequence[str]) -> Said | None:
+    """Return the answer that the texts end with, None where they end otherwise."""
+    last = stretch[-1] if stretch else None
+    return last if isinstance(last, Said) and last.trained else None
+
+
 def _encode_stretch(
     tokenizer: Tokenizer, stretch: Sequence[str], special: str
 ) -> list[tuple[int, bool]]:
     """Return the ids of the joined texts, and which lie in an answer."""
     text = "".join(stretch)
-    answer = len(text)
-    if stretch and isinstance(stretch[-1], Said) and stretch[-1].trained:
-        answer -= len(stretch[-1])
+    answer = len(text) - len(_answer(stretch) or "")
     ids, offsets = tokenizer.encode_with_offsets(text, special=special)
     return [(id, start >= answer) for id, (start, _) in zip(ids, offsets.tolist(), strict=True)]
 

@@ -1,13 +1,13 @@
 r"""Decoders: from the tokens of a file's spelling back to text.
 
 A decoder takes the list of tokens and returns a list of strings, a chain of them hands the list on,
-and the strings joined at the end are the text. What each does is what the decoder of its name does
-in tokenizer.json.
+and the strings joined at the end are the text. Each does the same as the decoder of its name in
+tokenizer.json.
 
 Tokens may be bytes that are no UTF-8: half a character, cut off by a limit on the length. With
 `lossy` (the default) a decoder puts U+FFFD there, as those of tokenizer.json do. Without it, such
 bytes go through the chain as the lone surrogates U+DC80 to U+DCFF (Python's "surrogateescape"),
-and the exact bytes come out at the end. `decode` and `decode_bytes` do the one and the other:
+and the exact bytes come out at the end. `decode` is the first, `decode_bytes` the second:
 
 >>> decode(ByteLevel(), ["ĠÃ", "©", "Ã"])
 ' é�'
@@ -39,14 +39,14 @@ _BYTE_TOKEN = regex.compile(r"<0x([0-9A-Fa-f]{2}|\+[0-9A-Fa-f])>")
 
 
 class Decoder(Protocol):
-    """What all decoders have in common."""
+    """The interface of all decoders."""
 
     def __call__(self, tokens: list[str], lossy: bool = True) -> list[str]:
-        """Return the strings that `tokens` become; `lossy` says what becomes of invalid UTF-8."""
+        """Return the strings that `tokens` become; invalid UTF-8 is U+FFFD if `lossy`."""
 
 
 def decode(decoder: Decoder, tokens: list[str], errors: str = "replace") -> str:
-    """Return the text of `tokens`; `errors` says what becomes of bytes that are no UTF-8.
+    """Return the text of `tokens`; `errors` is the policy for bytes that are no UTF-8.
 
     "replace" puts U+FFFD as the decoder does by its definition; all else is as in `bytes.decode`:
     "strict" (UnicodeDecodeError), "ignore", "backslashreplace", "surrogateescape".
@@ -62,7 +62,7 @@ def decode_bytes(decoder: Decoder, tokens: list[str]) -> bytes:
 
 
 def _change_distinct(change: Callable[[str], str], tokens: list[str]) -> list[str]:
-    """Return what `change` makes of the tokens, of equal ones once: most come again and again."""
+    """Return the tokens changed; most come again and again, so equal ones are changed once."""
     changed = {token: change(token) for token in set(tokens)}
     return [changed[token] for token in tokens]
 
@@ -87,14 +87,14 @@ class ByteLevel:
 def _bytes_of(token: str) -> bytes:
     if CHAR_TO_BYTE.keys() >= set(token):
         return unprintable(token)
-    return token.encode("utf-8", "surrogateescape")  # the decoder before may have left some
+    return token.encode("utf-8", "surrogateescape")  # the decoder before may have left escapes
 
 
 _UNSPELLED = regex.compile(f"[^{regex.escape(''.join(CHAR_TO_BYTE))}]")
 
 
 class ByteTable:
-    """What `ByteLevel` makes of many ids, gathered by NumPy.
+    """The bytes that `ByteLevel` makes of many ids, gathered by NumPy.
 
     The bytes of all tokens lie end to end in one array. Those of ids i, j, ... are, with n_i and
     e_i the length of a token and its end in that array, and E_i the end in the result,
@@ -131,9 +131,9 @@ class ByteTable:
         self._remembered: dict[int, bytes] = {}
 
     def _rows(self, ids: NDArray[Any]) -> NDArray[Any]:
-        """Return where each of these ids is in the tables: at itself, unless most would be holes.
+        """Return each id's row in the tables: the id itself, unless most rows would be holes.
 
-        Raises KeyError with an id that is outside, or searched for in vain.
+        Raises KeyError with an id that is outside, or has no row.
         """
         outside = (ids < 0) | (ids >= self._size)
         if outside.any():
@@ -146,7 +146,7 @@ class ByteTable:
         return rows
 
     def _bytes_of_one(self, id: int) -> bytes:
-        """Return the bytes of one token, remembered: NumPy would take ten times as long for it."""
+        """Return the bytes of one token from a memory: NumPy would take ten times as long."""
         if (found := self._remembered.get(id)) is None:
             (row,) = self._rows(np.array([id]))
             end, size = int(self._ends[row]), int(self._sizes[row])
@@ -209,8 +209,8 @@ def _read_run(run: bytearray, lossy: bool) -> list[str]:
 class WordPiece:
     """Puts a space before each token but the first, or drops the `prefix` of one that continues.
 
-    `cleanup` takes out the spaces before punctuation and contractions that stand within one token
-    (and the space just put before it).
+    `cleanup` takes out spaces before punctuation and contractions, within one token and the space
+    put before it.
     """
 
     prefix: str = "##"

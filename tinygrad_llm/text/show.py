@@ -73,7 +73,7 @@ def _token_html(tokenizer: Tokenizer, shown: str, ids: Sequence[int], i: int) ->
 
 
 def _merge_table(model: BPE) -> dict[str, object]:
-    """Return what the page's script needs: token spellings, and (left, right, rank, joined)."""
+    """Return the data of the page's script: token spellings, and (left, right, rank, joined)."""
     return {"tokens": {id: token for token, id in model.vocab.items()},
             "whole": model.ignore_merges,
             "merges": [[left, right, rank, model.made[rank]]
@@ -81,7 +81,7 @@ def _merge_table(model: BPE) -> dict[str, object]:
 
 
 def _script_safe(text: str) -> str:
-    """Return JSON that may stand in a script element, whatever strings it holds."""
+    """Return JSON, of any strings, that may stand in a script element."""
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 

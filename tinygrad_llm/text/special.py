@@ -1,27 +1,27 @@
 """Added tokens: strings that become one id each, before any model sees the text.
 
 A control token such as <|endoftext|> must never be cut into pieces, so it is looked for before the
-text is split. Two searches do it, both leftmost, and longest among those that begin there. The
-first runs over the raw text, for tokens with normalized=False. The second runs over what lies
-between, once normalised, for the normalised contents of the others. These are the rules of
-Hugging Face's tokenizers (added_vocabulary.rs), followed to the letter, so that files written for
-that library give the same ids here.
+text is split. Two searches find the leftmost token, and the longest of those that begin there. The
+first runs over the raw text, for tokens with normalized=False. The second runs over the stretches
+between, once normalised, for the normalised contents of the others. These are the exact rules of
+Hugging Face's tokenizers (added_vocabulary.rs), so that files written for that library give the
+same ids here.
 
-A **special** token steers the model: whoever may write one can end a document, or speak as the
-assistant. So a text that contains one is refused unless the caller decides, as in tiktoken:
+A **special** token steers the model: a text that may contain one can end a document, or speak as
+the assistant. So such a text is refused unless the caller decides, as in tiktoken:
 
     special="refuse"    raise, naming the token
     special="text"      leave its characters in the text, to be encoded like any others
     special="allow"     every special token becomes its id
     special={"<|a|>"}   these become their ids, any other raises
 
-Added tokens that are not special are ordinary vocabulary, and are found whatever `special` is.
+Added tokens that are not special are ordinary vocabulary, and are found under each rule.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import regex
@@ -75,21 +75,10 @@ class AddedTokens:
         normalize: Callable[[str], str] | None = None,
     ) -> None:
         self.tokens = tuple(dict.fromkeys(tokens))  # a token listed twice counts once
-        self.by_content: dict[str, AddedToken] = {}
-        for token in self.tokens:
-            if not token.content:
-                raise UserError(f"the added token with id {token.id} is empty; take it out")
-            if any("\ud800" <= char <= "\udfff" for char in token.content):
-                raise UserError(f"the added token {token.content!r} has a lone surrogate, which no "
-                                "text has; take it out")
-            if token.content in self.by_content:
-                raise UserError(f"the added token {token.content!r} is listed twice, with "
-                                f"{_difference(self.by_content[token.content], token)}; take one "
-                                "of them out")
-            self.by_content[token.content] = token
+        self.by_content = _by_content(self.tokens)
         self.special = {token.content: token.id for token in self.tokens if token.special}
         self._every = frozenset(self.special)
-        # Where two contents normalise alike the special token has it, or the first; in HF chance.
+        # Of contents that normalise alike the special token's counts, or the first; HF has no rule.
         order = sorted(self.tokens, key=lambda token: not token.special)
         self._raw = Trie((t.content, t) for t in order if not t.normalized)
         self._normalized = Trie(
@@ -116,7 +105,7 @@ class AddedTokens:
         if isinstance(special, str):
             if special not in RULES:
                 rules = ", ".join(map(repr, RULES))
-                raise UserError(f"special={special!r} is none of {rules}, {NAMES}")
+                raise UserError(f"special={special!r} is none of {rules}, {NAMES_RULE}")
             return None if special == "text" else self._every if special == "allow" else NONE
         allowed = frozenset(special)
         unknown = sorted(repr(name) for name in allowed if name not in self.special)
@@ -128,6 +117,22 @@ class AddedTokens:
         return allowed
 
 
+def _by_content(tokens: Iterable[AddedToken]) -> dict[str, AddedToken]:
+    """Return the tokens by their contents; UserError as in `AddedTokens`."""
+    found: dict[str, AddedToken] = {}
+    for token in tokens:
+        if not token.content:
+            raise UserError(f"the added token with id {token.id} is empty; take it out")
+        if any("\ud800" <= char <= "\udfff" for char in token.content):
+            raise UserError(f"the added token {token.content!r} has a lone surrogate, which no "
+                            "text has; take it out")
+        if token.content in found:
+            raise UserError(f"the added token {token.content!r} is listed twice, with "
+                            f"{_difference(found[token.content], token)}; take one of them out")
+        found[token.content] = token
+    return found
+
+
 def _difference(a: AddedToken, b: AddedToken) -> str:
     """Return the settings that differ, such as "id 7 and 8"."""
     values = {field.name: (getattr(a, field.name), getattr(b, field.name)) for field in fields(a)}
@@ -135,7 +140,7 @@ def _difference(a: AddedToken, b: AddedToken) -> str:
 
 
 def end_of_text(special: Mapping[str, int]) -> int | None:
-    """Return which of the special tokens' ids ends a text, None where they have none we know.
+    """Return the id of the special token that ends a text, None where no name is a known one.
 
     >>> end_of_text({"<s>": 1, "</s>": 2})
     2
@@ -144,14 +149,14 @@ def end_of_text(special: Mapping[str, int]) -> int | None:
 
 
 NONE: frozenset[str] = frozenset()
-NAMES = 'a collection of special tokens\' names, such as {"<|endoftext|>"}'
+NAMES_RULE = 'a collection of special tokens\' names, such as {"<|endoftext|>"}'
 
 
 class Trie:
     """Finds the longest of many strings at a place, in time linear in its length.
 
-    Node i is a dict from a character to the number of the next node; `values[i]` is what the
-    string that ends there stands for. The first of two equal strings counts.
+    Node i is a dict from a character to the number of the next node; `values[i]` is the token of
+    the string that ends there. The first of two equal strings counts.
     """
 
     def __init__(self, strings: Iterable[tuple[str, AddedToken]]) -> None:
@@ -171,7 +176,7 @@ class Trie:
         self.begins = re.compile(f"[{firsts}]") if firsts else None
 
     def longest(self, text: str, start: int) -> tuple[AddedToken | None, int]:
-        """Return what the longest string at `start` in `text` stands for, or None, and its end."""
+        """Return the token of the longest string at `start` in `text`, or None, and its end."""
         node, found, end = 0, None, start
         for place in range(start, len(text)):
             node = self.nodes[node].get(text[place], 0)
@@ -182,11 +187,10 @@ class Trie:
         return found, end
 
 
-def _split(text: str, trie: Trie, allowed: frozenset[str] | None, where: str) -> list[Piece]:
-    pieces: list[Piece] = []
-    done = 0  # the end of the last token
-    place = 0  # where to look on
-    white = 0  # the end of the last whitespace taken, scanned once however many tokens are in it
+def _matches(text: str, trie: Trie, allowed: frozenset[str] | None, where: str
+             ) -> Iterator[tuple[AddedToken, int, int]]:
+    """Yield the tokens that count, with their places; UserError for one that is not allowed."""
+    place = 0
     while trie.begins and (begin := trie.begins.search(text, place)):
         start = begin.start()
         token, end = trie.longest(text, start)
@@ -197,6 +201,15 @@ def _split(text: str, trie: Trie, allowed: frozenset[str] | None, where: str) ->
             continue
         if token.special and allowed is not None and token.content not in allowed:
             raise UserError(_refusal(token, start, where, allowed))
+        yield token, start, end
+
+
+def _split(text: str, trie: Trie, allowed: frozenset[str] | None, where: str) -> list[Piece]:
+    """Return the tokens that count, with the white space that they take, and the text between."""
+    pieces: list[Piece] = []
+    done = 0  # the end of the last token
+    white = 0  # the end of the last white space taken, scanned once for all tokens in it
+    for token, start, end in _matches(text, trie, allowed, where):
         if token.lstrip:
             while start > done and SPACES.fullmatch(text, start - 1, start):
                 start -= 1

@@ -10,7 +10,7 @@ LONGEST_BEGINNING = 64  # tokens that make no text
 
 
 class ByteStream:
-    r"""Tokens' bytes to text as they come: a character is given out when its last byte is there.
+    r"""The text of bytes as they come: a character is given out when its last byte is there.
 
     >>> decoder = ByteStream()
     >>> decoder.push(b"\xc3"), decoder.push(b"\xa9!"), decoder.finish()
@@ -25,20 +25,20 @@ class ByteStream:
         return self._decoder.decode(piece)
 
     def finish(self) -> str:
-        """Return what is left, an unfinished character by the policy for errors."""
+        """Return the rest: an unfinished character, by the policy for errors."""
         return self._decoder.decode(b"", final=True)
 
 
 class TokenStream:
     """The text of ids as they come: a character is given out when its last byte is there.
 
-    Byte-level tokens are bytes, and their characters are put together as they come. What another
-    decoder makes of a token depends on those before it, so there those that completed the last
-    characters are decoded with it. Where these make no text of their own, as "▁" and <s> do which
-    may be dropped from the beginning of a text, some that do come before them.
+    Byte-level tokens are bytes, and a `ByteStream` puts their characters together. Under any other
+    decoder the text of a token depends on the tokens before it. So a token is decoded together with
+    the tokens that completed the last characters. Where these have no text of their own (a decoder
+    may drop "▁" or <s> from the beginning of a text), the last ones that had some come before them.
 
-    What is given out stays: where a later one makes a run of bytes as <0x41> invalid, decoding all
-    at once has U+FFFD for the characters before it, too (see `decoders.ByteFallback`).
+    Text that was given out stays: where a later token makes a run of bytes such as <0x41> invalid,
+    decoding all at once has U+FFFD for the characters before it, too (see `decoders.ByteFallback`).
 
     decode: the tokenizer's. decode_bytes: the same, of a byte-level tokenizer; else None.
     """
@@ -68,14 +68,14 @@ class TokenStream:
         elif self._anchor:
             latest = self._anchor + latest
             given = self._decode(latest)
-        else:  # all that came still counts: it may be what the beginning of a text loses
+        else:  # no token had text yet: the beginning of a text may lose that of all of them
             latest, given = self._recent[-LONGEST_BEGINNING:], text
             self._anchor = latest if text else []
         self._recent, self._before, self._given = [*latest], len(latest), given
         return new
 
     def finish(self) -> str:
-        """Return what is left, an unfinished character as U+FFFD."""
+        """Return the rest: an unfinished character as U+FFFD."""
         if self._decode_bytes:
             return self._bytes.finish()
         return self._decode(self._recent)[len(self._given):]

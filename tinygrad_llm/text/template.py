@@ -1,7 +1,7 @@
 """Post-processors: the ids that a tokenizer puts around a text, such as [CLS] and [SEP].
 
-A post-processor does two things, each as Hugging Face's tokenizers does it. `layout` tells what
-stands around one text or two:
+A post-processor does two things, each as Hugging Face's tokenizers does it. `layout` returns the
+ids around one text or two:
 
     BERT     [CLS] A [SEP]                  [CLS] A [SEP] B [SEP]
     RoBERTa  <s> A </s>                     <s> A </s> </s> B </s>
@@ -30,16 +30,16 @@ _SPACES = WHITE_SPACE + BYTE_TO_CHAR[ord(" ")]
 
 
 class PostProcessor:
-    """What all post-processors share: without more, texts follow one another as they are."""
+    """The base of all post-processors: by itself it leaves texts one after the other."""
 
     def layout(self, pair: bool = False) -> list[Part]:
-        """Return what one text becomes, or two."""
+        """Return the layout of one text, or of two."""
         return ["A", "B"] if pair else ["A"]
 
     def trim(
         self, tokens: collections.abc.Sequence[str], offsets: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Return the offsets (N, 2) of N tokens, without what does not count."""
+        """Return the offsets (N, 2) of N tokens, without the spaces that do not count."""
         return offsets
 
 
@@ -47,8 +47,8 @@ class PostProcessor:
 class ByteLevel(PostProcessor):
     """Trims offsets, if `trim_offsets`.
 
-    With add_prefix_space a single space that the first token begins with is taken for one that the
-    pre-tokenizer put there, which covers nothing anyway. `use_regex` says nothing here.
+    With add_prefix_space, a single space at the beginning of the first token counts as the
+    pre-tokenizer's, which covers nothing anyway. `use_regex` has no effect here.
     """
 
     add_prefix_space: bool = True

@@ -48,8 +48,9 @@ ERRORS = ("strict", "replace", "ignore", "backslashreplace")
 class Tokenizer:
     """Turns text into ids and ids into text; see the module for the parts.
 
-    unused: tokens with ids that no text becomes, known to decoding only. Raises UserError where two
-    tokens have one id, an id is no whole number below 2**31, or the template has one of no token.
+    unused: tokens with ids that no text becomes; only decoding knows them. Raises UserError where
+    two tokens have one id, an id is no whole number below 2**31, or the template has one of no
+    token.
 
     >>> from tinygrad_llm.text.algorithms.bpe import BPE
     >>> vocab = {bytes([b]): b for b in range(256)} | {b"an": 256}
@@ -59,14 +60,9 @@ class Tokenizer:
     """
 
     def __init__(
-        self,
-        model: Model,
-        *,
-        normalizer: Normalizer | None = None,
-        pre_tokenizer: PreTokenizer | None = None,
-        decoder: decoders.Decoder | None = None,
-        template: PostProcessor | None = None,
-        added: AddedTokens | None = None,
+        self, model: Model, *, normalizer: Normalizer | None = None,
+        pre_tokenizer: PreTokenizer | None = None, decoder: decoders.Decoder | None = None,
+        template: PostProcessor | None = None, added: AddedTokens | None = None,
         unused: Mapping[str, int] | None = None,
     ) -> None:
         self.model, self.normalizer, self.pre_tokenizer = model, normalizer, pre_tokenizer
@@ -93,7 +89,7 @@ class Tokenizer:
     ) -> list[int]:
         """Return the ids of `text`; with `template`, what the definition puts around them too.
 
-        special: what becomes of special tokens' texts in `text`: "refuse" raises UserError, "text"
+        special: the rule for special tokens' texts in `text`. "refuse" raises UserError, "text"
         encodes them as any other text, "allow" gives them their ids, a collection of names does
         so for these and refuses the others. Raises UserError for what the model has no token for,
         such as lone surrogates.
@@ -104,7 +100,7 @@ class Tokenizer:
     def encode_to_array(
         self, text: str, *, special: Special = "refuse", template: bool = False
     ) -> NDArray[np.int32]:
-        """Return what `encode` returns, int32 of shape (N,)."""
+        """Return the ids that `encode` returns, int32 of shape (N,)."""
         ids = _concatenated(list(self._encoded_parts(text, special)))
         return self._laid_out(template, ids) if template else ids
 
@@ -134,10 +130,11 @@ class Tokenizer:
     def encode_with_offsets(
         self, text: str, *, special: Special = "refuse", template: bool = False
     ) -> tuple[list[int], NDArray[np.int64]]:
-        """Return what `encode` returns, and (start, end) in `text` of what each id covers (N, 2).
+        """Return the ids that `encode` returns, and the span (start, end) in `text` of each (N, 2).
 
         A token that covers part of a character covers it whole, so spans may overlap. A template's
-        own tokens cover [0, 0). The template may trim spaces (`trim_offsets`), as in HF.
+        own tokens cover [0, 0). The template may trim spaces (`trim_offsets`), as in Hugging
+        Face's tokenizers.
         """
         ids: list[int] = []
         spans = [np.zeros((0, 2), np.int64)]
@@ -181,9 +178,9 @@ class Tokenizer:
             refuse_lone_surrogates(text)
 
     def _keeps_beginning(self, text: str) -> bool:
-        """Return whether what normalising makes of `text` begins with what began it.
+        """Return whether normalising keeps the beginning of `text` where it is.
 
-        Told truly only where the pre-tokenizer asks whether its piece is the first.
+        The answer is True where the pre-tokenizer makes no use of it.
         """
         if not self.normalizer or not asks_for_first(self.pre_tokenizer):
             return True
@@ -192,7 +189,7 @@ class Tokenizer:
     def _ids_of_stretch(self, stretch: str, first: bool) -> NDArray[np.int32]:
         """Return the ids of normalised text without added tokens, int32 of shape (N,).
 
-        `first` tells whether the whole text begins with it.
+        first: whether the whole text begins with it.
         """
         if self._encode_whole:
             return self._encode_whole(stretch)
@@ -260,7 +257,7 @@ class Tokenizer:
         return decoders.decode(self.decoder, tokens, errors) if self.decoder else " ".join(tokens)
 
     def stream_decoder(self) -> TokenStream:
-        """Return what gives the text of ids as they come, whole characters only."""
+        """Return a stream that takes ids as they come and gives their text, in whole characters."""
         is_byte_level = isinstance(self.decoder, decoders.ByteLevel)
         return TokenStream(self.decode, self.decode_bytes if is_byte_level else None)
 
@@ -342,7 +339,7 @@ class Tokenizer:
         """The special tokens and their ids."""
         return dict(self.added.special)
 
-    if TYPE_CHECKING:  # bound by formats/__init__.py, which builds tokenizers and stands above
+    if TYPE_CHECKING:  # bound by formats/kinds.py, which builds tokenizers and stands above
         def save(self, path: str | Path, format: str | None = None) -> None:
             """Write this tokenizer to `path`, in one step; see `formats.save_tokenizer`."""
 
@@ -358,7 +355,7 @@ def _as_integers(ids: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
         try:
             return np.frombuffer(array("q", ids), np.int64)  # in 2/3 of np.asarray's time
         except (TypeError, OverflowError):
-            pass  # told below
+            pass  # reported below
     try:
         found = np.asarray(ids)
     except ValueError as error:  # NumPy's own speaks of "an inhomogeneous shape"

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import anything, one, shapes, spaced, values
+from ..strategies import anything, one, reals, shapes, spaced
 from .exponential import numpy_sigmoid
 
 kinked = one(spaced(shapes()))
@@ -17,16 +17,16 @@ kinked = one(spaced(shapes()))
 
 @st.composite
 def along(draw: Any) -> Inputs:
-    x = draw(values(st.sampled_from([(3, 2), (2, 3, 2), (3,), (1, 3), (2, 1), ()])))
+    x = draw(reals(st.sampled_from([(3, 2), (2, 3, 2), (3,), (1, 3), (2, 1), ()])))
     axes = [None, 0, -1, tuple(range(x.ndim)), (0, -1)[: x.ndim]] if x.ndim else [None]
     return (x,), {"axis": draw(st.sampled_from(axes)) if x.ndim != 1 else 0}
 
 
 @st.composite
 def normalising(draw: Any, bias: bool) -> Inputs:
-    x = draw(values(shapes(least=0, min_dims=1), -3, 3).filter(lambda x: x.shape[-1]))
-    w = draw(st.one_of(st.none(), values(x.shape[-1:])))
-    b = (draw(st.one_of(st.none(), values(x.shape[-1:]))),) if bias else ()
+    x = draw(reals(shapes(least=0, min_dims=1), -3, 3).filter(lambda x: x.shape[-1]))
+    w = draw(st.one_of(st.none(), reals(x.shape[-1:])))
+    b = (draw(st.one_of(st.none(), reals(x.shape[-1:]))),) if bias else ()
     return (x, w, *b), {"eps": draw(st.sampled_from([0.01, 0.5]))}
 
 
@@ -35,7 +35,7 @@ def halving(draw: Any) -> Inputs:
     shape = draw(shapes(min_dims=1))
     axis = draw(st.integers(-len(shape), len(shape) - 1))
     double = tuple(2 * n if i == axis % len(shape) else n for i, n in enumerate(shape))
-    return (draw(values(double)),), {"axis": axis}
+    return (draw(reals(double)),), {"axis": axis}
 
 
 def numpy_softmax(x: np.ndarray, axis: Any) -> np.ndarray:
@@ -75,7 +75,7 @@ def numpy_elu(x: np.ndarray, alpha: float = 1.0) -> np.ndarray:
 CASES: dict[str, OpCase] = {
     "softmax": OpCase(along(), numpy_softmax, order=3),
     "log_softmax": OpCase(along(), lambda x, axis: np.log(numpy_softmax(x, axis)), order=3),
-    "standardize": OpCase(one(values((2, 3, 2)), axis=st.sampled_from([-1, 0, (0, 2), None]),
+    "standardize": OpCase(one(reals((2, 3, 2)), axis=st.sampled_from([-1, 0, (0, 2), None]),
                               eps=st.sampled_from([0.1, 0.5])), numpy_standardize),
     "layer_norm": OpCase(normalising(bias=True), numpy_layer_norm),
     "rms_norm": OpCase(normalising(bias=False), numpy_rms_norm),
@@ -83,7 +83,7 @@ CASES: dict[str, OpCase] = {
     "softplus": OpCase(anything, lambda x: np.log(1 + np.exp(x)), order=3),
     "log_sigmoid": OpCase(anything, lambda x: np.log(numpy_sigmoid(x)), order=3),
     "silu": OpCase(anything, lambda x: x * numpy_sigmoid(x), order=3),
-    "gelu": OpCase(one(values(shapes(), -3, 3), approximate=st.sampled_from(["none", "tanh"])),
+    "gelu": OpCase(one(reals(shapes(), -3, 3), approximate=st.sampled_from(["none", "tanh"])),
                    numpy_gelu, order=3),
     "mish": OpCase(anything, lambda x: x * np.tanh(np.log(1 + np.exp(x)))),
     "relu": OpCase(kinked, lambda x: x * (x > 0)),

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import anything, one, pair, positive, shapes, values
+from ..strategies import anything, one, pair, positive, reals, shapes
 from .piecewise import at, with_number
 
 
@@ -17,10 +17,10 @@ from .piecewise import at, with_number
 def dividing(draw: Any) -> Inputs:
     """Numerators and denominators of both signs whose quotient is not near a whole number."""
     shape = draw(shapes())
-    b = draw(values(draw(st.sampled_from([shape, shape[-1:]])), 0.6, 1.6))
+    b = draw(reals(draw(st.sampled_from([shape, shape[-1:]])), 0.6, 1.6))
     b = b * draw(st.sampled_from([1, -1, 1.0, -1.0]))
     quotient = draw(hnp.arrays(float, shape, elements=st.integers(-3, 3)))
-    a = (quotient + draw(values(shape, 0.1, 0.9))) * b
+    a = (quotient + draw(reals(shape, 0.1, 0.9))) * b
     kind = draw(st.sampled_from(["arrays", "integers", "number"]))
     if kind != "arrays":
         a, b = quotient + 0.3, np.int8(2) if kind == "integers" else 1.0
@@ -29,7 +29,7 @@ def dividing(draw: Any) -> Inputs:
 
 @st.composite
 def scaling(draw: Any) -> Inputs:
-    x = draw(values(shapes()))
+    x = draw(reals(shapes()))
     n = draw(st.one_of(st.integers(-3, 3), hnp.arrays(np.int32, x.shape[-1:],
                                                       elements=st.integers(-3, 3))))
     return (x, n), {}
@@ -39,7 +39,7 @@ def either_sign(x: np.ndarray) -> np.ndarray:
     return np.asarray(x * (-1.0) ** np.arange(x.size).reshape(x.shape))
 
 
-nonzero = one(values(shapes(), 0.4, 2).map(either_sign))
+nonzero = one(reals(shapes(), 0.4, 2).map(either_sign))
 signs: st.SearchStrategy[Inputs] = pair((0.3, 2), (0.3, 2)).map(
     lambda case: ((either_sign(case[0][0]), either_sign(-case[0][1])), {}))
 powers: st.SearchStrategy[Inputs] = st.one_of(

@@ -9,19 +9,19 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import anything, one, shapes, values
+from ..strategies import anything, one, reals, shapes
 
 
 @st.composite
 def repeating(draw: Any) -> Inputs:
     small, big = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3)).input_shapes
-    return (draw(values(small)),), {"shape": np.broadcast_shapes(small, big)}
+    return (draw(reals(small)),), {"shape": np.broadcast_shapes(small, big)}
 
 
 @st.composite
 def unrepeating(draw: Any) -> Inputs:
     (x,), options = draw(repeating())
-    big = draw(values(options["shape"]))
+    big = draw(reals(options["shape"]))
     return (big,), {"shape": x.shape}
 
 
@@ -35,7 +35,7 @@ def numpy_sum_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 CASES: dict[str, OpCase] = {
     "identity": OpCase(anything, lambda x: x),
-    "astype": OpCase(one(values(shapes()), dtype=np.float64), lambda x, dtype: x.astype(dtype)),
+    "astype": OpCase(one(reals(shapes()), dtype=np.float64), lambda x, dtype: x.astype(dtype)),
     "broadcast_to": OpCase(repeating(), np.broadcast_to),
     "sum_to": OpCase(unrepeating(), numpy_sum_to),
 }

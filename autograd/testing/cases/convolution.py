@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import spaced, values
+from ..strategies import reals, spaced
 
 number = st.integers(1, 2)
 
@@ -18,7 +18,7 @@ number = st.integers(1, 2)
 def two_vectors(draw: Any, numbers: bool = False) -> Inputs:
     length: Any = st.tuples(st.integers(1, 5))
     length = st.one_of(st.just(()), length) if numbers else length
-    return (draw(values(draw(length))), draw(values(draw(length)))), {
+    return (draw(reals(draw(length))), draw(reals(draw(length)))), {
         "mode": draw(st.sampled_from(["full", "same", "valid"]))}
 
 
@@ -28,7 +28,7 @@ def sliding(draw: Any, dims: int = 2) -> Inputs:
     size = tuple(d * (k - 1) + 1 + draw(st.integers(0, 2))
                  for k, d in zip(kernel, dilation, strict=True))
     lead = draw(st.sampled_from([(), (2,), (1, 2), (0,)]))
-    return (draw(values((*lead, *size))),), {
+    return (draw(reals((*lead, *size))),), {
         "kernel": kernel, "stride": stride, "dilation": dilation}
 
 
@@ -45,7 +45,7 @@ def folding(draw: Any) -> Inputs:
     (x,), options = draw(sliding())
     shape = numpy_windows(x, **options).shape
     del options["kernel"]
-    return (draw(values(shape)),), {"size": x.shape[-2:], **options}
+    return (draw(reals(shape)),), {"size": x.shape[-2:], **options}
 
 
 def numpy_fold(x: np.ndarray, size: Any, stride: Any, dilation: Any) -> np.ndarray:
@@ -68,9 +68,9 @@ def convolving(draw: Any, dims: int) -> Inputs:
         options |= {"padding": "same", "stride": 1}
     kernel = tuple(draw(st.integers(1, 3)) for _ in range(dims))
     size = tuple(2 * (k - 1) + 1 + draw(st.integers(0, 1)) for k in kernel)
-    b = draw(st.one_of(st.none(), values((groups * outs,))))
-    w = draw(values((groups * outs, each, *kernel)))
-    return (draw(values((count, groups * each, *size))), w, b), options
+    b = draw(st.one_of(st.none(), reals((groups * outs,))))
+    w = draw(reals((groups * outs, each, *kernel)))
+    return (draw(reals((count, groups * each, *size))), w, b), options
 
 
 def numpy_conv(x: np.ndarray, w: np.ndarray, b: Any, stride: Any, padding: Any, dilation: Any,
@@ -123,6 +123,6 @@ CASES: dict[str, OpCase] = {
     "conv2d": OpCase(convolving(2), numpy_conv),
     "max_pool2d": OpCase(pooling(spaced, dilated=True),
                          lambda x, **o: numpy_pool(x, **o, value=-np.inf, reduce=np.max)),
-    "avg_pool2d": OpCase(pooling(values, dilated=False),
+    "avg_pool2d": OpCase(pooling(reals, dilated=False),
                          lambda x, **o: numpy_pool(x, **o, value=0.0, reduce=np.mean)),
 }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..opcase import OpCase
-from ..strategies import anything, one, pair, positive, shapes, values
+from ..strategies import anything, one, pair, positive, reals, shapes
 from .piecewise import at, inf, with_number
 
 
@@ -29,8 +29,8 @@ CASES: dict[str, OpCase] = {
     "log": OpCase(positive, np.log, order=3),
     "log2": OpCase(positive, np.log2, order=3),
     "log10": OpCase(positive, np.log10, order=3),
-    "log1p": OpCase(one(values(shapes(), -0.6, 2)), np.log1p, order=3),
-    "sigmoid": OpCase(one(values(shapes(), -5, 5)), numpy_sigmoid, order=3, edges=(
+    "log1p": OpCase(one(reals(shapes(), -0.6, 2)), np.log1p, order=3),
+    "sigmoid": OpCase(one(reals(shapes(), -5, 5)), numpy_sigmoid, order=3, edges=(
         at([-800, 0, 40, 800], g=[1.0] * 4, expect=[[0, 0.25, np.exp(-40), 0]]),)),
     "logaddexp": OpCase(with_number(pair()), np.logaddexp, order=3, edges=infinities),
     "logaddexp2": OpCase(with_number(pair()), np.logaddexp2, order=3, edges=infinities),

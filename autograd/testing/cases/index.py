@@ -10,13 +10,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import shapes, spaced, values
+from ..strategies import reals, shapes, spaced
 
 
 @st.composite
 def indexing(draw: Any, masks: bool = True) -> tuple[np.ndarray, Any]:
     """An array and an index of any kind: basic, arrays with repetitions, masks, mixtures."""
-    x = draw(values(shapes(least=1, min_dims=1)))
+    x = draw(reals(shapes(least=1, min_dims=1)))
     n = x.shape[0]
     rows = st.lists(st.integers(-n, n - 1), max_size=4).map(lambda r: np.array(r, dtype=int))
     forms: list[Any] = [
@@ -41,13 +41,13 @@ def indexing(draw: Any, masks: bool = True) -> tuple[np.ndarray, Any]:
 def adding_in(draw: Any, masks: bool = True) -> Inputs:
     x, index = draw(indexing(masks))
     shape = x[index].shape
-    return (x, index, draw(values(draw(st.sampled_from([shape, shape[1:], ()]))))), {}
+    return (x, index, draw(reals(draw(st.sampled_from([shape, shape[1:], ()]))))), {}
 
 
 @st.composite
 def scattering(draw: Any) -> Inputs:
     x, index = draw(indexing(masks=False))
-    return (draw(values(x[index].shape)), index), {"shape": x.shape}
+    return (draw(reals(x[index].shape)), index), {"shape": x.shape}
 
 
 @st.composite
@@ -80,7 +80,7 @@ def numpy_scatter_set(x: np.ndarray, index: Any, v: np.ndarray) -> np.ndarray:
 
 @st.composite
 def taking(draw: Any) -> Inputs:
-    x = draw(values(shapes(least=1, min_dims=1)))
+    x = draw(reals(shapes(least=1, min_dims=1)))
     axis = draw(st.one_of(st.none(), st.integers(-x.ndim, x.ndim - 1)))
     n = x.size if axis is None else x.shape[axis]
     mode = draw(st.sampled_from(["raise", "clip", "wrap"]))
@@ -91,7 +91,7 @@ def taking(draw: Any) -> Inputs:
 
 @st.composite
 def taking_along(draw: Any) -> Inputs:
-    x = draw(values(shapes(least=1, min_dims=1)))
+    x = draw(reals(shapes(least=1, min_dims=1)))
     axis = draw(st.one_of(st.none(), st.integers(-x.ndim, x.ndim - 1)))
     n, count = x.size if axis is None else x.shape[axis], draw(st.integers(0, 3))
     shape = (count,) if axis is None else tuple(
@@ -102,7 +102,7 @@ def taking_along(draw: Any) -> Inputs:
 @st.composite
 def putting_along(draw: Any) -> Inputs:
     (x, indices), options = draw(taking_along())
-    return (x, indices, draw(values(draw(st.sampled_from([indices.shape, ()]))))), options
+    return (x, indices, draw(reals(draw(st.sampled_from([indices.shape, ()]))))), options
 
 
 def numpy_put_along_axis(x: np.ndarray, indices: np.ndarray, v: np.ndarray, axis: Any) -> Any:
@@ -113,7 +113,7 @@ def numpy_put_along_axis(x: np.ndarray, indices: np.ndarray, v: np.ndarray, axis
 
 @st.composite
 def compressing(draw: Any) -> Inputs:
-    x = draw(values(shapes(min_dims=1)))
+    x = draw(reals(shapes(min_dims=1)))
     axis = draw(st.one_of(st.none(), st.integers(-x.ndim, x.ndim - 1)))
     n = x.size if axis is None else x.shape[axis]
     return (tuple(draw(st.lists(st.booleans(), max_size=n))), x), {"axis": axis}
@@ -121,7 +121,7 @@ def compressing(draw: Any) -> Inputs:
 
 @st.composite
 def extracting(draw: Any) -> Inputs:
-    x = draw(values(shapes(min_dims=1)))
+    x = draw(reals(shapes(min_dims=1)))
     return (tuple(draw(hnp.arrays(bool, x.size)).tolist()), x), {}
 
 
@@ -130,20 +130,20 @@ def selecting(draw: Any) -> Inputs:
     shape, count = draw(shapes()), draw(st.integers(1, 3))
     conditions = tuple(draw(hnp.arrays(bool, shape)) for _ in range(count))
     choices = tuple(draw(hnp.arrays(np.int8, shape)) for _ in range(count))
-    return (conditions, choices, draw(values(draw(st.sampled_from([shape, ()]))))), {}
+    return (conditions, choices, draw(reals(draw(st.sampled_from([shape, ()]))))), {}
 
 
 @st.composite
 def choosing(draw: Any) -> Inputs:
     shape, count = draw(shapes(dims=2)), draw(st.integers(1, 3))
     indices = draw(hnp.arrays(np.int64, shape, elements=st.integers(0, count - 1)))
-    return (indices, draw(values((count, *draw(st.sampled_from([shape, shape[1:]])))))), {}
+    return (indices, draw(reals((count, *draw(st.sampled_from([shape, shape[1:]])))))), {}
 
 
 @st.composite
 def filling(draw: Any) -> Inputs:
-    x = draw(values(shapes()))
-    return (x, draw(hnp.arrays(bool, x.shape)), draw(values(()))), {}
+    x = draw(reals(shapes()))
+    return (x, draw(hnp.arrays(bool, x.shape)), draw(reals(()))), {}
 
 
 @st.composite

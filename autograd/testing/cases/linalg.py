@@ -15,7 +15,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import values
+from ..strategies import reals
 from .reduce import reduction
 
 STACKS = st.sampled_from([(), (), (2,), (1, 2), (0,), (2, 1)])
@@ -26,7 +26,7 @@ SIDES = st.integers(0, 3)
 def regular(draw: Any, stack: tuple[int, ...] | None = None) -> np.ndarray:
     """Square matrices, no singular ones near."""
     lead, n = draw(STACKS) if stack is None else stack, draw(SIDES)
-    x = draw(values((*lead, n, n), -0.7, 0.7))
+    x = draw(reals((*lead, n, n), -0.7, 0.7))
     x[..., range(n), range(n)] += draw(st.permutations([2.0, -1.5, 1.7]))[:n]
     return x
 
@@ -42,7 +42,7 @@ def solving(draw: Any) -> Inputs:
     n, lead = a.shape[-1], a.shape[:-2]
     k = draw(SIDES)
     shape = draw(st.sampled_from([(n,), (n, k), (*lead, n, k), (1, n, k), (2, *lead, n, k)]))
-    return (a, draw(values(shape))), {}
+    return (a, draw(reals(shape))), {}
 
 
 def steady(decompose: Callable[[np.ndarray], Any], a: np.ndarray) -> bool:
@@ -65,7 +65,7 @@ def steady(decompose: Callable[[np.ndarray], Any], a: np.ndarray) -> bool:
 def symmetric(draw: Any, positive: bool = False, **options: Any) -> Inputs:
     """Matrices of which one triangle counts, with eigenvalues far apart; the other is noise."""
     lead, n = draw(STACKS), draw(SIDES)
-    x = draw(values((*lead, n, n), -0.4, 0.4))
+    x = draw(reals((*lead, n, n), -0.4, 0.4))
     x[..., range(n), range(n)] += draw(st.permutations([0.0, 1.5, 3.0]))[:n]
     if positive:
         x[..., range(n), range(n)] += 2
@@ -80,7 +80,7 @@ def rectangular(draw: Any, decompose: Callable[[np.ndarray], Any] | None = None,
                 **options: Any) -> Inputs:
     """Matrices of any shape and full rank, with singular values far apart."""
     lead, m, n = draw(STACKS), draw(SIDES), draw(SIDES)
-    x = draw(values((*lead, m, n), -0.4, 0.4))
+    x = draw(reals((*lead, m, n), -0.4, 0.4))
     k = min(m, n)
     x[..., range(k), range(k)] += draw(st.permutations([1.0, 2.2, 3.6]))[:k]
     if decompose:
@@ -128,7 +128,7 @@ def tall_or_not(draw: Any, *modes: str) -> Inputs:
 
 @st.composite
 def norming(draw: Any) -> Inputs:
-    x = draw(values(draw(st.sampled_from([(3,), (2, 3), (3, 2), (2, 2, 3), (1, 2)]))))
+    x = draw(reals(draw(st.sampled_from([(3,), (2, 3), (3, 2), (2, 2, 3), (1, 2)]))))
     x[...] = np.where(np.abs(x) < 0.05, 0.05, x)
     vector = x.ndim == 1 or draw(st.booleans())
     if vector:
@@ -199,12 +199,12 @@ def chaining(draw: Any) -> Inputs:
         [(2, 3), (3, 1), (1, 3)], [(1, 3), (3, 2), (2, 1), (1, 2)], [(2, 0), (0, 1), (1, 3)],
         [(3,), (3, 2), (2, 3), (3,)],
     ]))
-    return ([draw(values(shape)) for shape in shapes],), {}
+    return ([draw(reals(shape)) for shape in shapes],), {}
 
 
 @st.composite
 def ranking(draw: Any) -> Inputs:
-    x = draw(values(draw(st.sampled_from([(3,), (2, 3), (3, 2), (2, 2, 2), (3, 3)]))))
+    x = draw(reals(draw(st.sampled_from([(3,), (2, 3), (3, 2), (2, 2, 2), (3, 3)]))))
     if draw(st.booleans()):
         x[..., -1] = 0
     return (x,), draw(st.sampled_from([{}, {"tol": 0.5}, {"rtol": 0.1}]))
@@ -219,7 +219,7 @@ def tensor_inverting(draw: Any) -> Inputs:
 
 @st.composite
 def regular_of(draw: Any, n: int) -> np.ndarray:
-    return draw(values((n, n), -0.4, 0.4)) + 2 * np.eye(n)
+    return draw(reals((n, n), -0.4, 0.4)) + 2 * np.eye(n)
 
 
 @st.composite
@@ -231,7 +231,7 @@ def tensor_solving(draw: Any) -> Inputs:
     a = draw(regular_of(int(np.prod(of_b))))
     if axes == (0,):
         a = a.T
-    return (a.reshape(shape), draw(values(of_b))), {"axes": axes}
+    return (a.reshape(shape), draw(reals(of_b))), {"axes": axes}
 
 
 CASES: dict[str, OpCase] = {

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import shapes, values
+from ..strategies import reals, shapes
 
 REDUCTIONS = st.sampled_from(["mean", "sum", "none"])
 
@@ -21,7 +21,7 @@ def compared(draw: Any, left: tuple[float, float] = (-2, 2), right: tuple[float,
     """An input and a target of one shape."""
     shape = draw(shapes(least=1))
     drawn = {k: draw(v) for k, v in options.items()}
-    return (draw(values(shape, *left)), draw(values(shape, *right))), {
+    return (draw(reals(shape, *left)), draw(reals(shape, *right))), {
         **drawn, "reduction": drawn.get("reduction") or draw(REDUCTIONS)}
 
 
@@ -29,7 +29,7 @@ def compared(draw: Any, left: tuple[float, float] = (-2, 2), right: tuple[float,
 def apart(draw: Any, **options: Any) -> Inputs:
     """An input and a target whose difference is 0.03 or more from 0 and all multiples of 0.5."""
     (_, t), drawn = draw(compared(**options))
-    d = draw(values(t.shape))
+    d = draw(reals(t.shape))
     nearest = np.round(2 * d) / 2
     d = np.where(np.abs(d - nearest) < 0.03, nearest + 0.03, d)
     return (np.asarray(t + d), t), drawn
@@ -51,7 +51,7 @@ def classifying(draw: Any, **options: Any) -> Inputs:
     ignore = draw(st.sampled_from([-100, 7, 0]))
     elements = st.sampled_from([*range(classes), ignore])
     drawn = {k: draw(v) for k, v in options.items()}
-    return (draw(values(shape)), draw(hnp.arrays(np.int64, lead, elements=elements))), {
+    return (draw(reals(shape)), draw(hnp.arrays(np.int64, lead, elements=elements))), {
         "axis": axis, "ignore_index": ignore, "reduction": draw(REDUCTIONS), **drawn}
 
 
@@ -60,7 +60,7 @@ def cross_entropies(draw: Any) -> Inputs:
     smoothing = st.sampled_from([0.3, 0.0, 1.0])
     (z, t), drawn = draw(classifying(label_smoothing=smoothing))
     if draw(st.booleans()):
-        t = draw(values(z.shape, 0.1, 2.0))
+        t = draw(reals(z.shape, 0.1, 2.0))
     return (z, t), drawn
 
 
@@ -78,7 +78,7 @@ def similar(draw: Any) -> Inputs:
     """Two arrays, of more than one element along the axis: for one, the cosine is 1 or -1."""
     shape = draw(shapes(least=2, min_dims=1))
     axis = draw(st.integers(-len(shape), len(shape) - 1))
-    a, b = draw(values(shape, 0.2, 2)), draw(values(shape, -2, -0.2))
+    a, b = draw(reals(shape, 0.2, 2)), draw(reals(shape, -2, -0.2))
     first = [slice(None)] * len(shape)
     first[axis] = slice(0, 1)
     b[tuple(first)] *= -1

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import one, pair, shapes, spaced, uneven_pair, values
+from ..strategies import one, pair, reals, shapes, spaced, uneven_pair
 
 
 @st.composite
@@ -45,13 +45,13 @@ def stepping(draw: Any) -> Inputs:
     x = draw(spaced(shapes()))
     if draw(st.booleans()):
         x = np.rint(x).astype(np.int8)
-    return (x, draw(values(draw(st.sampled_from([x.shape, x.shape[-1:], ()]))))), {}
+    return (x, draw(reals(draw(st.sampled_from([x.shape, x.shape[-1:], ()]))))), {}
 
 
 @st.composite
 def with_extremes(draw: Any, *extremes: float) -> np.ndarray:
     """An array with some elements replaced by NaN, infinities and the like."""
-    x = draw(values(shapes()))
+    x = draw(reals(shapes()))
     which = draw(hnp.arrays(np.int8, x.shape, elements=st.integers(0, 2 * len(extremes))))
     return np.select([which == i for i in range(len(extremes))], [*extremes], x)
 
@@ -121,7 +121,7 @@ CASES: dict[str, OpCase] = {
     "modf": OpCase(one(spaced(shapes())), np.modf),
     "_fraction": OpCase(one(spaced(shapes())), lambda x: np.modf(x)[0]),
     "_whole": OpCase(one(spaced(shapes())), lambda x: np.modf(x)[1]),
-    "nan_to_num": OpCase(one(values(shapes())), np.nan_to_num, edges=(
+    "nan_to_num": OpCase(one(reals(shapes())), np.nan_to_num, edges=(
         at([nan, inf, -inf, 2.0], g=[1.0, 2.0, 3.0, 4.0], expect=[[0, 0, 0, 4]]),)),
     "equal": OpCase(comparison, np.equal),
     "not_equal": OpCase(comparison, np.not_equal),

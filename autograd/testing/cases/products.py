@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import one, pair, shapes, spaced, values
+from ..strategies import one, pair, reals, shapes, spaced
 
 MATMUL_SHAPES = [
     ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 4)), ((2, 1, 3), (3, 2)),
@@ -30,13 +30,13 @@ EINSUMS = [
 @st.composite
 def multiplying(draw: Any) -> Inputs:
     a, b = draw(st.sampled_from(MATMUL_SHAPES))
-    return (draw(values(a)), draw(values(b))), {}
+    return (draw(reals(a)), draw(reals(b))), {}
 
 
 @st.composite
 def contracting(draw: Any) -> Inputs:
     subscripts, *operands = draw(st.sampled_from(EINSUMS))
-    return (subscripts, *[draw(values(shape)) for shape in operands]), {}
+    return (subscripts, *[draw(reals(shape)) for shape in operands]), {}
 
 
 @st.composite
@@ -61,24 +61,24 @@ DOT_SHAPES = [
 @st.composite
 def dotting(draw: Any) -> Inputs:
     a, b = draw(st.sampled_from(DOT_SHAPES))
-    return (draw(values(a)), draw(values(b))), {}
+    return (draw(reals(a)), draw(reals(b))), {}
 
 
 @st.composite
 def two(draw: Any, a: Any, b: Any) -> Inputs:
-    return (draw(values(a)), draw(values(b))), {}
+    return (draw(reals(a)), draw(reals(b))), {}
 
 
 @st.composite
 def last_axes(draw: Any) -> Inputs:
     a, b = draw(st.sampled_from(DOT_SHAPES))
-    return (draw(values(a)), draw(values((*b[:-2], b[-1], b[-2]) if len(b) > 1 else b))), {}
+    return (draw(reals(a)), draw(reals((*b[:-2], b[-1], b[-2]) if len(b) > 1 else b))), {}
 
 
 @st.composite
 def flattening(draw: Any) -> Inputs:
     a = draw(shapes())
-    return (draw(values(a)), draw(values(a[::-1]))), {}
+    return (draw(reals(a)), draw(reals(a[::-1]))), {}
 
 
 @st.composite
@@ -92,7 +92,7 @@ def pairing(draw: Any) -> Inputs:
         others = [back.index(k) - len(b) for k in range(axes)]
         a, b = tuple(a[i] for i in order), tuple(b[i] for i in back)
         axes = (mine[0], others[0]) if axes == 1 else (mine, others)
-    return (draw(values(a)), draw(values(b))), {"axes": axes}
+    return (draw(reals(a)), draw(reals(b))), {"axes": axes}
 
 
 @st.composite
@@ -100,8 +100,8 @@ def with_vectors(draw: Any, matrix_first: bool) -> Inputs:
     """A stack of matrices and one of vectors, which broadcast."""
     (a, b), _ = draw(pair())
     m, n = draw(st.integers(0, 3)), draw(st.integers(0, 3))
-    matrices = draw(values((*a.shape, m, n)))
-    vectors = draw(values((*b.shape, n if matrix_first else m)))
+    matrices = draw(reals((*a.shape, m, n)))
+    vectors = draw(reals((*b.shape, n if matrix_first else m)))
     return ((matrices, vectors) if matrix_first else (vectors, matrices)), {}
 
 
@@ -110,7 +110,7 @@ def along_an_axis(draw: Any) -> Inputs:
     (a, b), _ = draw(pair())
     n, axis = draw(st.integers(0, 3)), draw(st.integers(-1 - min(a.ndim, b.ndim), -1))
     shape = [(*x.shape[: x.ndim + 1 + axis], n, *x.shape[x.ndim + 1 + axis :]) for x in (a, b)]
-    return tuple(draw(values(s)) for s in shape), {"axis": axis}
+    return tuple(draw(reals(s)) for s in shape), {"axis": axis}
 
 
 @st.composite
@@ -125,7 +125,7 @@ def crossing(draw: Any) -> Inputs:
     for x, axis, k in zip((a, b), axes, n, strict=True):
         shape = list(x.shape)
         shape.insert(axis % (x.ndim + 1), k)
-        xs.append(draw(values(tuple(shape))))
+        xs.append(draw(reals(tuple(shape))))
     if both:
         return tuple(xs), {"axis": axes[0]}
     ndim = max(x.ndim for x in xs)
@@ -175,7 +175,7 @@ CASES: dict[str, OpCase] = {
     "kron": OpCase(two(shapes(dims=2), shapes(dims=2)), np.kron),
     "cross": OpCase(crossing(), numpy_cross),
     "polyval": OpCase(two(shapes(dims=1, min_dims=1), shapes(dims=2)), np.polyval, order=3),
-    "vander": OpCase(one(values(shapes(dims=1, min_dims=1)), N=st.integers(0, 4),
+    "vander": OpCase(one(reals(shapes(dims=1, min_dims=1)), N=st.integers(0, 4),
                          increasing=st.booleans()), np.vander, order=3),
     "cov": OpCase(observing(), np.cov),
     "corrcoef": OpCase(observing(ddof=False), np.corrcoef),

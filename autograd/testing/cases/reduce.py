@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import shapes, spaced, values
+from ..strategies import reals, shapes, spaced
 from .piecewise import at, inf, nan
 
 
@@ -23,7 +23,7 @@ def axes_of(draw: Any, ndim: int) -> Any:
 
 
 @st.composite
-def reduction(draw: Any, of: Callable[..., Any] = values, least: int = 1, **options: Any) -> Inputs:
+def reduction(draw: Any, of: Callable[..., Any] = reals, least: int = 1, **options: Any) -> Inputs:
     """An array, and an axis in every form that NumPy takes."""
     x = draw(of(shapes(least)))
     return (x,), {"axis": draw(axes_of(x.ndim)), "keepdims": draw(st.booleans()),
@@ -31,7 +31,7 @@ def reduction(draw: Any, of: Callable[..., Any] = values, least: int = 1, **opti
 
 
 @st.composite
-def along(draw: Any, of: Callable[..., Any] = values, least: int = 0, keepdims: bool = False,
+def along(draw: Any, of: Callable[..., Any] = reals, least: int = 0, keepdims: bool = False,
           min_dims: int = 0) -> Inputs:
     """An array, and one axis, or None for all."""
     x = draw(of(shapes(least, min_dims=min_dims)))
@@ -43,7 +43,7 @@ def along(draw: Any, of: Callable[..., Any] = values, least: int = 0, keepdims: 
 @st.composite
 def with_zeros(draw: Any, shape: Any) -> np.ndarray:
     """An array between -2 and 2 in which one element may be exactly 0."""
-    x = draw(values(shape))
+    x = draw(reals(shape))
     if x.size and draw(st.booleans()):
         x.flat[draw(st.integers(0, x.size - 1))] = 0.0
     return x
@@ -74,7 +74,7 @@ def weighing(draw: Any) -> Inputs:
     shape = x.shape
     if axis is not None and draw(st.booleans()):
         shape = tuple(x.shape[i] for i in (axis if isinstance(axis, tuple) else (axis,)))
-    weights = draw(st.one_of(st.none(), values(shape, 0.3, 2)))
+    weights = draw(st.one_of(st.none(), reals(shape, 0.3, 2)))
     return (x, axis, weights), {"keepdims": options["keepdims"]}
 
 
@@ -89,7 +89,7 @@ def starting(draw: Any) -> Inputs:
 @st.composite
 def recurring(draw: Any) -> Inputs:
     shape = draw(shapes(min_dims=1))
-    return (draw(with_zeros(shape)), draw(values(shape))), {
+    return (draw(with_zeros(shape)), draw(reals(shape))), {
         "axis": draw(st.integers(-len(shape), len(shape) - 1))}
 
 

@@ -8,35 +8,35 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import one, pair, shapes, values
+from ..strategies import one, pair, reals, shapes
 
 matrices = shapes(min_dims=2)
 
 
 @st.composite
 def reshaping(draw: Any) -> Inputs:
-    x = draw(values(shapes()))
+    x = draw(reals(shapes()))
     target = draw(st.sampled_from([(-1,), (x.size,), x.shape[::-1], (1, *x.shape)]))
     return (x,), {"shape": target if x.size or -1 not in target else (0,)}
 
 
 @st.composite
 def permuting(draw: Any) -> Inputs:
-    x = draw(values(st.one_of(st.just((1, 2, 3)), st.just((2, 1, 3)), shapes())))
+    x = draw(reals(st.one_of(st.just((1, 2, 3)), st.just((2, 1, 3)), shapes())))
     axes = draw(axes_of(x.ndim, x.ndim))
     return (x,), {"axes": draw(st.sampled_from([None, axes, axes]))}
 
 
 @st.composite
 def with_axes(draw: Any, *names: str, extra: int = 0) -> Inputs:
-    x = draw(values(shapes(min_dims=1)))
+    x = draw(reals(shapes(min_dims=1)))
     n = x.ndim + extra
     return (x,), {name: draw(st.integers(-n, n - 1)) for name in names}
 
 
 @st.composite
 def squeezing(draw: Any) -> Inputs:
-    x = draw(values(shapes()))
+    x = draw(reals(shapes()))
     ones = [i for i, n in enumerate(x.shape) if n == 1]
     return (x,), {"axis": draw(st.sampled_from([None, *ones, tuple(ones)]))}
 
@@ -45,7 +45,7 @@ def squeezing(draw: Any) -> Inputs:
 def several(draw: Any, of: Any = None, least: int = 1) -> Inputs:
     """Arrays of different shapes."""
     count = draw(st.integers(least, 3))
-    return tuple(draw(values(shapes() if of is None else of)) for _ in range(count)), {}
+    return tuple(draw(reals(shapes() if of is None else of)) for _ in range(count)), {}
 
 
 @st.composite
@@ -58,7 +58,7 @@ def axes_of(draw: Any, ndim: int, count: int | None = None) -> Any:
 
 @st.composite
 def moving(draw: Any) -> Inputs:
-    x = draw(values(shapes(min_dims=1)))
+    x = draw(reals(shapes(min_dims=1)))
     source = draw(axes_of(x.ndim))
     options = {"source": source, "destination": draw(axes_of(x.ndim, len(source)))}
     if len(source) == 1:
@@ -68,21 +68,21 @@ def moving(draw: Any) -> Inputs:
 
 @st.composite
 def rolling_axis(draw: Any) -> Inputs:
-    x = draw(values(shapes(min_dims=1)))
+    x = draw(reals(shapes(min_dims=1)))
     return (x,), {"axis": draw(st.integers(-x.ndim, x.ndim - 1)),
                   "start": draw(st.integers(-x.ndim, x.ndim))}
 
 
 @st.composite
 def flipping(draw: Any) -> Inputs:
-    x = draw(values(shapes()))
+    x = draw(reals(shapes()))
     axes = draw(axes_of(x.ndim))
     return (x,), {"axis": draw(st.sampled_from([None, axes, *axes[:1]]))}
 
 
 @st.composite
 def rolling(draw: Any) -> Inputs:
-    x = draw(values(shapes()))
+    x = draw(reals(shapes()))
     axes = draw(axes_of(x.ndim))
     shifts = tuple(draw(st.integers(-4, 4)) for _ in axes)
     options: list[dict[str, Any]] = [{"shift": 2, "axis": None}]
@@ -94,20 +94,20 @@ def rolling(draw: Any) -> Inputs:
 
 @st.composite
 def turning(draw: Any) -> Inputs:
-    x = draw(values(matrices))
+    x = draw(reals(matrices))
     return (x,), {"k": draw(st.integers(-5, 5)), "axes": draw(axes_of(x.ndim, 2))}
 
 
 @st.composite
 def tiling(draw: Any) -> Inputs:
     count = st.integers(0, 3)
-    return (draw(values(shapes(dims=2))),), {
+    return (draw(reals(shapes(dims=2))),), {
         "reps": draw(st.one_of(count, st.lists(count, max_size=3).map(tuple)))}
 
 
 @st.composite
 def repeating(draw: Any) -> Inputs:
-    x = draw(values(shapes()))
+    x = draw(reals(shapes()))
     axis = draw(st.one_of(st.none(), st.integers(-x.ndim, x.ndim - 1))) if x.ndim else None
     n, count = x.size if axis is None else x.shape[axis], st.integers(0, 3)
     each = st.lists(count, min_size=n, max_size=n)
@@ -122,14 +122,14 @@ def fitting(draw: Any) -> Inputs:
     parts = []
     for _ in range(draw(st.integers(1, 3))):
         own = tuple(1 if draw(st.booleans()) else n for n in shape)
-        parts.append(draw(values(own[draw(st.integers(0, len(own))):])))
+        parts.append(draw(reals(own[draw(st.integers(0, len(own))):])))
     return tuple(parts), {}
 
 
 @st.composite
 def gridding(draw: Any) -> Inputs:
     count = draw(st.integers(1, 3))
-    return tuple(draw(values(shapes(dims=1))) for _ in range(count)), {
+    return tuple(draw(reals(shapes(dims=1))) for _ in range(count)), {
         "indexing": draw(st.sampled_from(["xy", "ij"])), "sparse": draw(st.booleans())}
 
 
@@ -140,7 +140,7 @@ def joining(draw: Any) -> Inputs:
     lengths = draw(st.lists(st.integers(0, 2), min_size=2, max_size=3))
     parts = [shape if axis is None else
              (*shape[: axis % len(shape)], n, *shape[axis % len(shape) + 1 :]) for n in lengths]
-    return tuple(draw(values(s)) for s in parts), {"axis": axis}
+    return tuple(draw(reals(s)) for s in parts), {"axis": axis}
 
 
 @st.composite
@@ -148,7 +148,7 @@ def stacking(draw: Any) -> Inputs:
     shape = draw(shapes(dims=2))
     count = draw(st.integers(1, 3))
     axis = draw(st.integers(-len(shape) - 1, len(shape)))
-    return ([draw(values(shape)) for _ in range(count)],), {"axis": axis}
+    return ([draw(reals(shape)) for _ in range(count)],), {"axis": axis}
 
 
 @st.composite
@@ -158,11 +158,11 @@ def beside(draw: Any, axis: int, vectors: bool = True) -> Inputs:
     shape = list(draw(shapes(min_dims=3)))
     lengths = draw(st.lists(st.integers(0, 3), min_size=1, max_size=3))
     if kind == 0:
-        return ([draw(values(())) for _ in lengths],), {}
+        return ([draw(reals(())) for _ in lengths],), {}
     if kind == 1:
-        return ([draw(values((n if axis == 1 and not vectors else 2,))) for n in lengths],), {}
+        return ([draw(reals((n if axis == 1 and not vectors else 2,))) for n in lengths],), {}
     shape = shape[: max(kind, axis + 1)]
-    return ([draw(values(tuple(n if i == axis else m for i, m in enumerate(shape))))
+    return ([draw(reals(tuple(n if i == axis else m for i, m in enumerate(shape))))
              for n in lengths],), {}
 
 
@@ -171,7 +171,7 @@ def blocks(draw: Any) -> Inputs:
     (a, b), (c, d) = draw(st.sampled_from([
         (((2, 3), (2, 1)), ((1, 3), (1, 1))), (((2,), (3,)), ((1,), (4,))),
         (((), ()), ((1,), (1,))), (((2, 1, 3), (2, 1, 2)), ((2, 2, 3), (2, 2, 2)))]))
-    a, b, c, d = (draw(values(s)) for s in (a, b, c, d))
+    a, b, c, d = (draw(reals(s)) for s in (a, b, c, d))
     return (draw(st.sampled_from([[[a, b]], [[a], [a]], [c, c], a, [[c, d], [c, d]]])),), {}
 
 
@@ -191,21 +191,21 @@ def appending(draw: Any) -> Inputs:
 
 @st.composite
 def inserting(draw: Any) -> Inputs:
-    x = draw(values(shapes(min_dims=1)))
+    x = draw(reals(shapes(min_dims=1)))
     axis = draw(st.integers(-x.ndim, x.ndim - 1))
     n = x.shape[axis]
     places = draw(st.lists(st.integers(-n, n), min_size=1, max_size=3))
     rest = [m for i, m in enumerate(x.shape) if i != axis % x.ndim]
     if draw(st.booleans()):
-        return (x, places[0], draw(values(draw(st.sampled_from([(), (*rest,), (2, *rest)]))))), {
+        return (x, places[0], draw(reals(draw(st.sampled_from([(), (*rest,), (2, *rest)]))))), {
             "axis": axis}
     rest.insert(axis % x.ndim, len(places))
-    return (x, tuple(places), draw(values(draw(st.sampled_from([(), (*rest,)]))))), {"axis": axis}
+    return (x, tuple(places), draw(reals(draw(st.sampled_from([(), (*rest,)]))))), {"axis": axis}
 
 
 @st.composite
 def deleting(draw: Any) -> Inputs:
-    x = draw(values(shapes(min_dims=1)))
+    x = draw(reals(shapes(min_dims=1)))
     axis = draw(st.one_of(st.none(), st.integers(-x.ndim, x.ndim - 1)))
     n = x.size if axis is None else x.shape[axis]
     places = draw(st.lists(st.integers(-n, n - 1), max_size=3)) if n else []
@@ -214,7 +214,7 @@ def deleting(draw: Any) -> Inputs:
 
 @st.composite
 def splitting(draw: Any, equal: bool = True, at: int | None = None) -> Inputs:
-    x = draw(values(shapes(min_dims=1 if at is None else at + 1)))
+    x = draw(reals(shapes(min_dims=1 if at is None else at + 1)))
     axis = draw(st.integers(-x.ndim, x.ndim - 1)) if at is None else at
     n = x.shape[axis]
     cuts = draw(st.lists(st.integers(-n, n + 1), max_size=3))
@@ -225,13 +225,13 @@ def splitting(draw: Any, equal: bool = True, at: int | None = None) -> Inputs:
 
 @st.composite
 def unstacking(draw: Any) -> Inputs:
-    x = draw(values(shapes(least=1, min_dims=1)))
+    x = draw(reals(shapes(least=1, min_dims=1)))
     return (x,), {"axis": draw(st.integers(-x.ndim, x.ndim - 1))}
 
 
 @st.composite
 def padding(draw: Any) -> Inputs:
-    x = draw(values(shapes(least=1, min_dims=1)))
+    x = draw(reals(shapes(least=1, min_dims=1)))
     mode = draw(st.sampled_from(["constant", "edge", "reflect", "symmetric", "wrap"]))
     width = st.integers(0, 4)
     forms = st.one_of(width, st.tuples(width, width),
@@ -245,10 +245,10 @@ def padding(draw: Any) -> Inputs:
 
 @st.composite
 def differencing(draw: Any) -> Inputs:
-    x = draw(values(shapes(least=1, min_dims=1)))
+    x = draw(reals(shapes(least=1, min_dims=1)))
     axis = draw(st.integers(-x.ndim, x.ndim - 1))
     shape = tuple(2 if i == axis % x.ndim else n for i, n in enumerate(x.shape))
-    end = st.one_of(st.none(), values(()), values(shape))
+    end = st.one_of(st.none(), reals(()), reals(shape))
     prepend, append = draw(end), draw(end)
     alone = prepend is None and append is None
     return (x, draw(st.integers(0 if alone else 1, 3)), axis, prepend, append), {}
@@ -261,9 +261,9 @@ def numpy_diff(x: np.ndarray, n: int, axis: int, prepend: Any = None, append: An
 
 @st.composite
 def integrating(draw: Any) -> Inputs:
-    y = draw(values(shapes(least=1, min_dims=1)))
+    y = draw(reals(shapes(least=1, min_dims=1)))
     axis = draw(st.integers(-y.ndim, y.ndim - 1))
-    x = draw(st.one_of(values((y.shape[axis],)), values(y.shape), st.none()))
+    x = draw(st.one_of(reals((y.shape[axis],)), reals(y.shape), st.none()))
     return (y, x), {"axis": axis, **({"dx": 0.5} if x is None else {})}
 
 
@@ -278,19 +278,19 @@ def numpy_trapezoid(y: np.ndarray, x: Any, axis: int, dx: float = 1.0) -> Any:
 @st.composite
 def sloping(draw: Any) -> Inputs:
     shape = draw(shapes(least=1, dims=2, min_dims=1))
-    f = draw(values(tuple(n + 2 for n in shape)))
+    f = draw(reals(tuple(n + 2 for n in shape)))
     axes = draw(axes_of(f.ndim).filter(bool))
     kinds = draw(st.sampled_from(["none", "one", "steps", "coordinates"]))
-    spacings: list[Any] = [] if kinds == "none" else [draw(values((), 0.5, 2.0)) for _ in axes]
+    spacings: list[Any] = [] if kinds == "none" else [draw(reals((), 0.5, 2.0)) for _ in axes]
     if kinds == "coordinates":
-        spacings = [np.cumsum(draw(values((f.shape[a],), 0.5, 2.0))) for a in axes]
+        spacings = [np.cumsum(draw(reals((f.shape[a],), 0.5, 2.0))) for a in axes]
     return (f, *(spacings[:1] if kinds == "one" else spacings)), {
         "axis": axes, "edge_order": draw(st.sampled_from([1, 2]))}
 
 
 @st.composite
 def diagonals(draw: Any) -> Inputs:
-    x = draw(values(matrices))
+    x = draw(reals(matrices))
     axis1, axis2 = draw(axes_of(x.ndim, 2))
     return (x,), {"offset": draw(st.integers(-2, 2)), "axis1": axis1, "axis2": axis2}
 
@@ -299,7 +299,7 @@ def diagonals(draw: Any) -> Inputs:
 def filling_diagonals(draw: Any) -> Inputs:
     (x,), options = draw(diagonals())
     n = np.diagonal(x, **options).shape
-    return (draw(values(n)),), {"shape": x.shape, **options}
+    return (draw(reals(n)),), {"shape": x.shape, **options}
 
 
 def numpy_on_diagonal(x: np.ndarray, shape: Any, offset: int, axis1: int, axis2: int) -> np.ndarray:
@@ -313,16 +313,16 @@ def numpy_on_diagonal(x: np.ndarray, shape: Any, offset: int, axis1: int, axis2:
     return y
 
 
-nested: st.SearchStrategy[Inputs] = st.tuples(values(()), values(()), values(()), values(())).map(
+nested: st.SearchStrategy[Inputs] = st.tuples(reals(()), reals(()), reals(()), reals(())).map(
     lambda v: (([[v[0], v[1]], [v[2], v[3]]],), {}))
 offsets = st.integers(-2, 2)
 
 CASES: dict[str, OpCase] = {
     "reshape": OpCase(reshaping(), np.reshape),
-    "ravel": OpCase(one(values(shapes())), np.ravel),
+    "ravel": OpCase(one(reals(shapes())), np.ravel),
     "transpose": OpCase(permuting(), np.transpose),
     "swapaxes": OpCase(with_axes("axis1", "axis2"), np.swapaxes),
-    "matrix_transpose": OpCase(one(values(matrices)), np.matrix_transpose),
+    "matrix_transpose": OpCase(one(reals(matrices)), np.matrix_transpose),
     "moveaxis": OpCase(moving(), np.moveaxis),
     "rollaxis": OpCase(rolling_axis(), np.rollaxis),
     "expand_dims": OpCase(with_axes("axis", extra=1), np.expand_dims),
@@ -331,8 +331,8 @@ CASES: dict[str, OpCase] = {
     "atleast_2d": OpCase(several(), np.atleast_2d),
     "atleast_3d": OpCase(several(), np.atleast_3d),
     "flip": OpCase(flipping(), np.flip),
-    "fliplr": OpCase(one(values(matrices)), np.fliplr),
-    "flipud": OpCase(one(values(shapes(min_dims=1))), np.flipud),
+    "fliplr": OpCase(one(reals(matrices)), np.fliplr),
+    "flipud": OpCase(one(reals(shapes(min_dims=1))), np.flipud),
     "roll": OpCase(rolling(), np.roll),
     "rot90": OpCase(turning(), np.rot90),
     "tile": OpCase(tiling(), np.tile),
@@ -358,21 +358,21 @@ CASES: dict[str, OpCase] = {
     "dsplit": OpCase(splitting(at=2), np.dsplit),
     "unstack": OpCase(unstacking(), np.unstack),
     "pad": OpCase(padding(), np.pad),
-    "_pad": OpCase(one(values((2, 3)), widths=st.just(((1, 0), (0, 2))), value=st.just(0.5)),
+    "_pad": OpCase(one(reals((2, 3)), widths=st.just(((1, 0), (0, 2))), value=st.just(0.5)),
                    lambda x, widths, value: np.pad(x, widths, constant_values=value)),
     "diff": OpCase(differencing(), numpy_diff),
-    "ediff1d": OpCase(one(values(shapes(least=1))), np.ediff1d),
+    "ediff1d": OpCase(one(reals(shapes(least=1))), np.ediff1d),
     "trapezoid": OpCase(integrating(), numpy_trapezoid),
     "gradient": OpCase(sloping(), np.gradient),
-    "tril": OpCase(one(values(shapes(min_dims=1)), k=offsets), np.tril),
-    "triu": OpCase(one(values(shapes(min_dims=1)), k=offsets), np.triu),
+    "tril": OpCase(one(reals(shapes(min_dims=1)), k=offsets), np.tril),
+    "triu": OpCase(one(reals(shapes(min_dims=1)), k=offsets), np.triu),
     "diagonal": OpCase(diagonals(), np.diagonal),
     "_on_diagonal": OpCase(filling_diagonals(), numpy_on_diagonal),
-    "diag": OpCase(one(values(shapes(dims=2, min_dims=1)), k=offsets), np.diag),
-    "diagflat": OpCase(one(values(shapes()), k=offsets), np.diagflat),
+    "diag": OpCase(one(reals(shapes(dims=2, min_dims=1)), k=offsets), np.diag),
+    "diagflat": OpCase(one(reals(shapes()), k=offsets), np.diagflat),
     "trace": OpCase(diagonals(), np.trace),
     "array": OpCase(nested, np.array),
-    "zeros_like": OpCase(one(values(shapes())), np.zeros_like),
-    "ones_like": OpCase(one(values(shapes())), np.ones_like),
-    "full_like": OpCase(one(values(shapes()), fill_value=st.just(1.5)), np.full_like),
+    "zeros_like": OpCase(one(reals(shapes())), np.zeros_like),
+    "ones_like": OpCase(one(reals(shapes())), np.ones_like),
+    "full_like": OpCase(one(reals(shapes()), fill_value=st.just(1.5)), np.full_like),
 }

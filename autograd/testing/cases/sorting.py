@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import shapes, spaced, values
+from ..strategies import reals, shapes, spaced
 
 
 @st.composite
@@ -72,19 +72,19 @@ def ordering(draw: Any, of: float | None = None, table: bool = True) -> Inputs:
 
 @st.composite
 def searching(draw: Any) -> Inputs:
-    places = np.sort(draw(values(shapes(dims=1, min_dims=1))))
-    return (places, draw(values(shapes()))), {"side": draw(st.sampled_from(["left", "right"]))}
+    places = np.sort(draw(reals(shapes(dims=1, min_dims=1))))
+    return (places, draw(reals(shapes()))), {"side": draw(st.sampled_from(["left", "right"]))}
 
 
 @st.composite
 def interpolating(draw: Any) -> Inputs:
     """Points 0.5 apart or more, and places at least 0.1 from each of them."""
     n = draw(st.integers(1, 4))
-    points = np.arange(n) + draw(values((n,), 0.0, 0.2))
+    points = np.arange(n) + draw(reals((n,), 0.0, 0.2))
     shape = draw(shapes(dims=2))
     pieces = draw(hnp.arrays(np.int64, shape, elements=st.integers(-1, n - 1)))
     ends = draw(st.sampled_from([{}, {"left": -1.5}, {"left": 0.0, "right": 2.0}]))
-    return (np.asarray(pieces + draw(values(shape, 0.4, 0.9))), points, draw(values((n,)))), ends
+    return (np.asarray(pieces + draw(reals(shape, 0.4, 0.9))), points, draw(reals((n,)))), ends
 
 
 CASES: dict[str, OpCase] = {

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import one, shapes, values
+from ..strategies import one, reals, shapes
 from .piecewise import at
 
 
@@ -43,7 +43,7 @@ def numpy_polygamma(n: int, x: np.ndarray) -> np.ndarray:
 @st.composite
 def apart_from_poles(draw: Any) -> np.ndarray:
     """Numbers at least 0.2 from 0, -1, -2, ..."""
-    x = draw(values(shapes(dims=2), 0.2, 0.8))
+    x = draw(reals(shapes(dims=2), 0.2, 0.8))
     return np.asarray(x + draw(st.integers(-3, 4)))
 
 
@@ -56,12 +56,12 @@ flat = at([-1e200, 1e200], g=[1.0, 1.0], expect=[[0, 0]])
 gamma = one(apart_from_poles())
 
 CASES: dict[str, OpCase] = {
-    "erf": OpCase(one(values(shapes(), -3, 3)), each(math.erf), order=3, edges=(flat,)),
-    "erfc": OpCase(one(values(shapes(), -3, 3)), each(math.erfc), order=3, edges=(flat,)),
-    "erfinv": OpCase(one(values(shapes(), -0.9, 0.9)), each(by_bisection), order=3, edges=(
+    "erf": OpCase(one(reals(shapes(), -3, 3)), each(math.erf), order=3, edges=(flat,)),
+    "erfc": OpCase(one(reals(shapes(), -3, 3)), each(math.erfc), order=3, edges=(flat,)),
+    "erfinv": OpCase(one(reals(shapes(), -0.9, 0.9)), each(by_bisection), order=3, edges=(
         at([-1.0, 0.0, 1.0], g=[1.0] * 3, expect=[[np.inf, math.sqrt(math.pi) / 2, np.inf]]),)),
-    "ndtr": OpCase(one(values(shapes(), -4, 4)), each(NormalDist().cdf), order=3),
-    "logit": OpCase(one(values(shapes(), 0.1, 0.9)), lambda x: -np.log(1 / x - 1), order=3),
+    "ndtr": OpCase(one(reals(shapes(), -4, 4)), each(NormalDist().cdf), order=3),
+    "logit": OpCase(one(reals(shapes(), 0.1, 0.9)), lambda x: -np.log(1 / x - 1), order=3),
     "gammaln": OpCase(gamma, each(math.lgamma), order=3),
     "digamma": OpCase(gamma, lambda x: numpy_polygamma(0, x)),
     "polygamma": OpCase(with_order(), numpy_polygamma),

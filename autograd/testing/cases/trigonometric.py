@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import anything, one, shapes, spaced, values
+from ..strategies import anything, one, reals, shapes, spaced
 from .arithmetic import signs
 from .piecewise import at, with_number
 
@@ -29,12 +29,12 @@ def numpy_sinc_derivative(x: np.ndarray, order: int) -> np.ndarray:
         np.pi * x[..., None] * t + order * np.pi / 2)).sum(-1))
 
 
-inside = one(values(shapes(), -0.8, 0.8))
+inside = one(reals(shapes(), -0.8, 0.8))
 
 CASES: dict[str, OpCase] = {
     "sin": OpCase(anything, np.sin, order=3),
     "cos": OpCase(anything, np.cos, order=3),
-    "tan": OpCase(one(values(shapes(), -1.2, 1.2)), np.tan, order=3),
+    "tan": OpCase(one(reals(shapes(), -1.2, 1.2)), np.tan, order=3),
     "arcsin": OpCase(inside, np.arcsin, order=3),
     "arccos": OpCase(inside, np.arccos, order=3),
     "arctan": OpCase(anything, np.arctan, order=3, edges=(
@@ -51,11 +51,11 @@ CASES: dict[str, OpCase] = {
     "tanh": OpCase(anything, np.tanh, order=3),
     "arcsinh": OpCase(anything, np.arcsinh, order=3, edges=(
         at([-1e200], g=[1e200], expect=[[1.0]]),)),
-    "arccosh": OpCase(one(values(shapes(), 1.2, 3)), np.arccosh, order=3, edges=(
+    "arccosh": OpCase(one(reals(shapes(), 1.2, 3)), np.arccosh, order=3, edges=(
         at([1e200], g=[1e200], expect=[[1.0]]),)),
     "arctanh": OpCase(inside, np.arctanh, order=3),
     "sinc": OpCase(anything, np.sinc, order=3, edges=(
         at([0, 1e-9], g=[1.0, 1e9], expect=[[0, -np.pi**2 / 3]]),)),
-    "_sinc_derivative": OpCase(one(values(shapes()), order=st.integers(0, 4)),
+    "_sinc_derivative": OpCase(one(reals(shapes()), order=st.integers(0, 4)),
                                numpy_sinc_derivative),
 }

@@ -1,4 +1,4 @@
-"""Would the checks notice a wrong derivative? Faults planted in every rule, and what kills them.
+"""Mutation testing of derivatives: faults planted in every rule, and the checks that find them.
 
     python -m autograd.testing.mutate                          the engine's own rules
     python -m autograd.testing.mutate matmul 'log*'            some of them

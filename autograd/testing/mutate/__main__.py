@@ -41,6 +41,7 @@ the columns: how many mutants were killed by
   edges      the gradients that the case states for kinks and limits
   recorded   the recorded backward pass, which must agree with the plain one
   alone      a pass in which only one of several arguments is differentiated
+  added      a pass in which the gradients of two calls are added up
   dtype      a gradient that is not float32 where the arguments are
   second     differences of the gradient; third: of its derivative, where the case asks for it
 and then
@@ -50,8 +51,7 @@ and then
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m autograd.testing.mutate", description=_HELP, epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -64,6 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--json", type=Path, metavar="FILE", help="write every mutant and its verdict")
     add("--list", action="store_true", help="print the mutants and stop")
     add("-j", "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = _parser()
     args = parser.parse_args(argv)
     if args.json and not args.json.absolute().parent.is_dir():
         parser.error(f"--json: there is no folder {args.json.parent}")

@@ -1,4 +1,4 @@
-"""The faults: for each place in the text of a rule, what a tired author might have written there.
+"""The faults: for each place in the text of a rule, mistakes that a tired author might make there.
 
 A fault replaces one expression or statement of a function's syntax tree. Which faults apply is
 decided by the node alone; whether the result still runs is for the checks to find out.
@@ -17,11 +17,11 @@ class Fault(NamedTuple):
     """One fault: its kind, where it is, and what stands there instead."""
 
     category: str
-    path: tuple[Place, ...]
+    path: tuple[Slot, ...]
     new: ast.AST
 
 
-class Place(NamedTuple):
+class Slot(NamedTuple):
     """A field of a node of the tree, or one element of it."""
 
     node: Any
@@ -30,12 +30,12 @@ class Place(NamedTuple):
 
     @property
     def value(self) -> Any:
-        """What stands there."""
+        """The node or list that stands there."""
         found = getattr(self.node, self.field)
         return found if self.at is None else found[self.at]
 
     def put(self, value: Any) -> None:
-        """Put something else there."""
+        """Put another there."""
         if self.at is None:
             setattr(self.node, self.field, value)
         else:
@@ -82,7 +82,7 @@ def faults(root: Any, options: set[str], known: dict[str, Any]) -> Iterator[Faul
     """
     bound = _bound(root)
     context = Context(root, bound, options, known)
-    for path in _places(root):
+    for path in _slots(root):
         node = path[-1].value
         if isinstance(node, ast.stmt):
             found = _of_statement(node, context)
@@ -93,7 +93,7 @@ def faults(root: Any, options: set[str], known: dict[str, Any]) -> Iterator[Faul
 
 
 class Context(NamedTuple):
-    """What a fault must know of the function around it."""
+    """The function around a fault: its tree, its names, its options."""
 
     root: Any
     bound: dict[str, int]
@@ -101,7 +101,7 @@ class Context(NamedTuple):
     known: dict[str, Any]
 
     def is_module(self, node: ast.AST) -> bool:
-        """Whether an expression is a module, as far as its text tells."""
+        """Whether an expression is a module, as far as its text shows."""
         if isinstance(node, ast.Name):
             return node.id in ("xp", "np") or isinstance(self.known.get(node.id), ModuleType)
         return isinstance(node, ast.Call) and name_of(node) == "namespace"
@@ -116,20 +116,20 @@ def _bound(root: Any) -> dict[str, int]:
     return names
 
 
-def _places(root: Any) -> Iterator[tuple[Place, ...]]:
+def _slots(root: Any) -> Iterator[tuple[Slot, ...]]:
     """Yield every statement and expression of the body, as the path to it."""
     body = root.body if isinstance(root.body, list) else None
     if body is None:
-        yield from _below((Place(root, "body"),))
+        yield from _below((Slot(root, "body"),))
         return
     for i, statement in enumerate(body):
         docstring = i == 0 and isinstance(statement, ast.Expr) and isinstance(
             statement.value, ast.Constant)
         if not docstring:
-            yield from _below((Place(root, "body", i),))
+            yield from _below((Slot(root, "body", i),))
 
 
-def _below(path: tuple[Place, ...]) -> Iterator[tuple[Place, ...]]:
+def _below(path: tuple[Slot, ...]) -> Iterator[tuple[Slot, ...]]:
     node = path[-1].value
     if not isinstance(node, (ast.stmt, ast.expr, ast.comprehension, ast.keyword)):
         return
@@ -148,9 +148,9 @@ def _below(path: tuple[Place, ...]) -> Iterator[tuple[Place, ...]]:
             continue
         if isinstance(value, list):
             for i in range(len(value)):
-                yield from _below((*path, Place(node, field, i)))
+                yield from _below((*path, Slot(node, field, i)))
         elif isinstance(value, ast.AST):
-            yield from _below((*path, Place(node, field)))
+            yield from _below((*path, Slot(node, field)))
 
 
 def _asks_for_library(test: ast.AST) -> bool:
@@ -193,7 +193,7 @@ def _of_statement(node: ast.stmt, context: Context) -> Found:
             yield "term", ast.Pass()
 
 
-def _of_expression(node: Any, path: tuple[Place, ...], context: Context) -> Found:
+def _of_expression(node: Any, path: tuple[Slot, ...], context: Context) -> Found:
     if isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del)):
         return
     if _is_result(path, context.root):
@@ -205,7 +205,7 @@ def _of_expression(node: Any, path: tuple[Place, ...], context: Context) -> Foun
         yield from specific(node, path, context)
 
 
-def _is_result(path: tuple[Place, ...], root: Any) -> bool:
+def _is_result(path: tuple[Slot, ...], root: Any) -> bool:
     """Whether a place is the whole of what the function returns, or one element of it."""
     for place in reversed(path):
         node = place.node
@@ -235,7 +235,7 @@ def _of_result(node: ast.expr) -> Found:
     yield "missing", ast.Constant(None)
 
 
-def _is_condition(path: tuple[Place, ...]) -> bool:
+def _is_condition(path: tuple[Slot, ...]) -> bool:
     node, field = path[-1].node, path[-1].field
     return (isinstance(node, (ast.If, ast.IfExp)) and field == "test") or (
         isinstance(node, ast.comprehension) and field == "ifs")
@@ -245,7 +245,7 @@ def _is_not(node: ast.AST) -> bool:
     return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
 
 
-def _of_binary(node: ast.BinOp, path: tuple[Place, ...], context: Context) -> Found:
+def _of_binary(node: ast.BinOp, path: tuple[Slot, ...], context: Context) -> Found:
     left, right, kind = node.left, node.right, type(node.op)
     if kind in OPERATORS:
         category, other = OPERATORS[kind]
@@ -261,28 +261,28 @@ def _of_binary(node: ast.BinOp, path: tuple[Place, ...], context: Context) -> Fo
         yield "transpose", ast.BinOp(right, node.op, left)
 
 
-def _of_unary(node: ast.UnaryOp, path: tuple[Place, ...], context: Context) -> Found:
+def _of_unary(node: ast.UnaryOp, path: tuple[Slot, ...], context: Context) -> Found:
     if isinstance(node.op, ast.USub):
         yield "sign", node.operand
     elif isinstance(node.op, ast.Invert):
         yield "branch", node.operand
 
 
-def _of_boolean(node: ast.BoolOp, path: tuple[Place, ...], context: Context) -> Found:
+def _of_boolean(node: ast.BoolOp, path: tuple[Slot, ...], context: Context) -> Found:
     for i in range(len(node.values)):
         rest = node.values[:i] + node.values[i + 1 :]
         yield "branch", rest[0] if len(rest) == 1 else ast.BoolOp(node.op, rest)
     yield "branch", ast.BoolOp(ast.And() if isinstance(node.op, ast.Or) else ast.Or(), node.values)
 
 
-def _of_compare(node: ast.Compare, path: tuple[Place, ...], context: Context) -> Found:
+def _of_compare(node: ast.Compare, path: tuple[Slot, ...], context: Context) -> Found:
     for i, op in enumerate(node.ops):
         for other in COMPARISONS[type(op)]:
             ops = [*node.ops[:i], other(), *node.ops[i + 1 :]]
             yield "comparison", ast.Compare(node.left, ops, node.comparators)
 
 
-def _of_constant(node: ast.Constant, path: tuple[Place, ...], context: Context) -> Found:
+def _of_constant(node: ast.Constant, path: tuple[Slot, ...], context: Context) -> Found:
     value = node.value
     inside = any(isinstance(p.node, ast.Subscript) and p.field == "slice" for p in path)
     inferred = value == 1 and len(path) > 1 and name_of(path[-2].node) == "reshape" and (
@@ -301,7 +301,7 @@ def _of_constant(node: ast.Constant, path: tuple[Place, ...], context: Context) 
         yield "transpose", ast.Constant(f"{','.join(operands.split(',')[::-1])}->{result}")
 
 
-def _is_placeholder(value: Any, path: tuple[Place, ...]) -> bool:
+def _is_placeholder(value: Any, path: tuple[Slot, ...]) -> bool:
     """Whether a 1 only keeps a function off its pole: `1 / where(zero, 1.0, x)`."""
     if value != 1 or not (len(path) > 1 and name_of(path[-1].node) == "where"):
         return False
@@ -312,7 +312,7 @@ def _is_placeholder(value: Any, path: tuple[Place, ...]) -> bool:
     return name_of(outer.node) in DIVERGING
 
 
-def _of_name(node: ast.Name, path: tuple[Place, ...], context: Context) -> Found:
+def _of_name(node: ast.Name, path: tuple[Slot, ...], context: Context) -> Found:
     parent = path[-1].node
     called = isinstance(parent, ast.Call) and path[-1].field == "func"
     if node.id not in context.bound or node.id in context.options or called or (
@@ -331,12 +331,12 @@ def _of_name(node: ast.Name, path: tuple[Place, ...], context: Context) -> Found
         yield "residual", ast.Name(other, ast.Load())
 
 
-def _of_attribute(node: ast.Attribute, path: tuple[Place, ...], context: Context) -> Found:
+def _of_attribute(node: ast.Attribute, path: tuple[Slot, ...], context: Context) -> Found:
     if node.attr in ("T", "mT"):
         yield "transpose", node.value
 
 
-def _of_subscript(node: ast.Subscript, path: tuple[Place, ...], context: Context) -> Found:
+def _of_subscript(node: ast.Subscript, path: tuple[Slot, ...], context: Context) -> Found:
     if not (isinstance(node.value, ast.Name) and node.value.id == "wanted"):
         yield "index", node.value
     for part in ast.walk(node.slice):
@@ -360,7 +360,7 @@ def _with(tree: Any, part: ast.AST, field: str, new: Any) -> Any:
     return tree
 
 
-def _of_call(node: ast.Call, path: tuple[Place, ...], context: Context) -> Found:
+def _of_call(node: ast.Call, path: tuple[Slot, ...], context: Context) -> Found:
     name, args = name_of(node), node.args
     method = isinstance(node.func, ast.Attribute) and not context.is_module(node.func.value)
     plain = not any(isinstance(a, ast.Starred) for a in args)

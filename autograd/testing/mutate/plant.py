@@ -3,7 +3,7 @@
 A rule is found from the function that an op was given: its code names a file and a line, the file
 is parsed, and the node there is the rule's, for certain, because compiling it again gives the same
 bytecode. A mutant is that node with one fault, compiled. It is planted by exchanging the
-function's `__code__`, so that everybody who holds the function runs it: ops that share a helper,
+function's `__code__`, so that all that refers to the function runs it: ops that share a helper,
 aliases, tables. Helpers that a rule calls are found through the names in its code, and are changed
 as rules are.
 """
@@ -26,7 +26,7 @@ from typing import Any
 
 from ...fused import Fused
 from ...primitive import Op, Primitive, registry
-from .faults import Fault, Place, faults
+from .faults import Fault, Slot, faults
 
 _FUTURE = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag
                                         for name in __future__.all_feature_names))
@@ -90,7 +90,7 @@ def find_units() -> list[Unit]:
     forward = {id(helper) for f in forwards for helper, _ in _reached(f, homes)}
     for name, op in registry.items():
         for label, rule in _rules(name, op):
-            function, caches = _plain(rule)
+            function, caches = _python_function(rule)
             unit = _entered(found, label, function, caches, name)
             unit.plain |= isinstance(op, Fused) and bool(op.twins) and label == name
             if function is None:
@@ -104,7 +104,7 @@ def find_units() -> list[Unit]:
     units = [*found.values(), *(unit for key, unit in helpers.items() if key not in found)]
     for unit in units:
         for function in unit.functions:
-            _source(function)  # now, before somebody edits it
+            _source(function)  # now, before an editor changes it
     return units
 
 
@@ -143,7 +143,7 @@ def _entered(found: dict[Any, Unit], label: str, function: FunctionType | None, 
     return unit
 
 
-def _plain(rule: Any) -> tuple[FunctionType | None, list[Any]]:
+def _python_function(rule: Any) -> tuple[FunctionType | None, list[Any]]:
     """Return the Python function inside of partials, methods and wrappers; caches on the way."""
     caches = []
     while not isinstance(rule, FunctionType):
@@ -177,7 +177,7 @@ def _reached(function: FunctionType, homes: set[str]) -> list[tuple[FunctionType
     stack = [function]
     while stack:
         for value in _named(stack.pop()):
-            helper, caches = (None, []) if isinstance(value, type) else _plain(value)
+            helper, caches = (None, []) if isinstance(value, type) else _python_function(value)
             if helper is not None and _package(helper) in homes and helper is not function and (
                     id(helper) not in seen):
                 seen[id(helper)] = helper, caches
@@ -322,13 +322,13 @@ def mutate(unit: Unit) -> None:
 
 def _mutant(unit: Unit, root: Any, fault: Fault, seen: set[str],
             diffs: Counter[str]) -> Mutant | None:
-    place, function = fault.path[-1], unit.functions[0]
-    old, wide = place.value, _widest(fault.path)
+    slot, function = fault.path[-1], unit.functions[0]
+    old, wide = slot.value, _widest(fault.path)
     before = ast.unparse(wide.value)
     for node in ast.walk(fault.new):
         if not hasattr(node, "lineno"):
             ast.copy_location(node, old)
-    place.put(fault.new)
+    slot.put(fault.new)
     try:
         text, after = ast.unparse(root), ast.unparse(wide.value)
         if text in seen:
@@ -338,17 +338,21 @@ def _mutant(unit: Unit, root: Any, fault: Fault, seen: set[str],
     except (SyntaxError, ValueError):
         return None
     finally:
-        place.put(old)
+        slot.put(old)
     if code is None or _shape(code) == _shape(function.__code__):
         return None
-    diff = f"{_one_line(before)}  ->  {_one_line(after)}"
-    diffs[diff] += 1
-    diff += f"  ({diffs[diff]})" if diffs[diff] > 1 else ""
+    diff = _counted(f"{_one_line(before)}  ->  {_one_line(after)}", diffs)
     where = f"{short_path(function.__code__.co_filename)}:{old.lineno}:{old.col_offset + 1}"
     return Mutant(unit.name, fault.category, diff, where, code)
 
 
-def _widest(path: Sequence[Place]) -> Place:
+def _counted(diff: str, diffs: Counter[str]) -> str:
+    """Return the change; with a number where the unit has had the same one before."""
+    diffs[diff] += 1
+    return diff + (f"  ({diffs[diff]})" if diffs[diff] > 1 else "")
+
+
+def _widest(path: Sequence[Slot]) -> Slot:
     """Return the largest piece around a fault that is still readable in one line."""
     shown = path[-1]
     for place in reversed(path):

@@ -22,7 +22,7 @@ from ..cases import CASES
 from ..opcase import OpCase
 from .equivalent import EQUIVALENT
 from .plant import Unit, find_units, mutate
-from .score import Outcome, Subject, judge
+from .score import Outcome, Trial, judge
 
 _EFFORT = (0.125, 1, 2)  # times the examples: few kill most mutants; equivalence is tried on more
 _MEMORY = 8 << 30  # bytes that a process may take: a fault in a shape may ask for any amount
@@ -30,7 +30,7 @@ _MEMORY = 8 << 30  # bytes that a process may take: a fault in a shape may ask f
 
 @dataclass
 class Judged:
-    """A rule or helper, and what became of its mutants; `why_not` where it has none."""
+    """A rule or helper, and the verdicts on its mutants; `why_not` where it has none."""
 
     name: str
     ops: list[str]
@@ -43,7 +43,7 @@ class Judged:
 
 @dataclass
 class Report:
-    """What became of all mutants."""
+    """The verdicts on all mutants."""
 
     units: list[Judged]
     problems: list[str]
@@ -62,7 +62,7 @@ class Report:
 def mutation_score(*ops: str, cases: Mapping[str, OpCase] | None = None,
                    equivalent: Mapping[tuple[str, str], str] | None = None,
                    examples: int = 200, seed: int = 0) -> Report:
-    """Return what became of every mutant of the ops' rules; of all with a case if none is named.
+    """Return the verdict on every mutant of the ops' rules; of all with a case if none is named.
 
     `cases` may bring the cases of ops of your own, and `equivalent` gives, by rule and change, the
     reasons why mutants of theirs cannot be killed.
@@ -75,12 +75,12 @@ def mutation_score(*ops: str, cases: Mapping[str, OpCase] | None = None,
     """
     session = Session(Settings(ops=ops, examples=examples, seed=seed), cases or {},
                       equivalent or {})
-    return report(session, [session.judge(i) for i in range(len(session.units))])
+    return put_together(session, [session.judge(i) for i in range(len(session.units))])
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a process needs in order to find the same mutants as another."""
+    """The settings with which each process finds the same mutants."""
 
     ops: tuple[str, ...] = ()
     cases: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class Settings:
 
 
 class Session:
-    """The units of the chosen ops, and the subjects on which they are tried, made when needed."""
+    """The units of the chosen ops, and the trials of their mutants, made when needed."""
 
     def __init__(self, settings: Settings, cases: Mapping[str, OpCase] | None = None,
                  equivalent: Mapping[tuple[str, str], str] | None = None) -> None:
@@ -101,7 +101,7 @@ class Session:
         self.cases = {**CASES, **given}
         self.chosen = _chosen(settings.ops, given or CASES, self.cases)
         self.units = [u for u in find_units() if not self.chosen.isdisjoint(u.ops)]
-        self.subjects: dict[tuple[str, int, bool], Subject | None] = {}
+        self.trials: dict[tuple[str, int, bool], Trial | None] = {}
         self.complaints: dict[str, str] = {}
 
     def judge(self, index: int) -> Judged:
@@ -110,13 +110,13 @@ class Session:
         names = sorted((name for name in unit.ops if name in self.cases),
                        key=lambda name: name not in self.chosen)
         mutate(unit)
-        result = Judged(unit.name, unit.ops, _module(unit), unit.place, unit.why_not)
+        result = Judged(unit.name, unit.ops, _module_of(unit), unit.place, unit.why_not)
         if not unit.why_not:
             with plain_ops() if unit.plain else nullcontext():
-                usable = bool(self._subjects(names, 0))
+                usable = bool(self._trials_of(names, 0))
                 if usable:
                     result.outcomes = judge(unit, self.excused,
-                                            lambda k: self._subjects(names, k))
+                                            lambda k: self._trials_of(names, k))
             if not usable:
                 result.why_not = "no op that runs it has an OpCase that could be drawn from"
             result.problems = self._problems(set(names) & self.chosen)
@@ -126,25 +126,25 @@ class Session:
         return result
 
     def _problems(self, names: set[str]) -> list[str]:
-        found = [f"{s.name}: {problem}" for (name, *_), s in self.subjects.items()
-                 if name in names and s is not None for problem in s.problems]
+        found = [f"{t.name}: {problem}" for (name, *_), t in self.trials.items()
+                 if name in names and t is not None for problem in t.problems]
         return found + [f"{n}: {self.complaints[n]}" for n in names if n in self.complaints]
 
-    def _subjects(self, names: Sequence[str], effort: int) -> list[Subject]:
-        return [s for s in (self._subject(name, effort) for name in names) if s is not None]
+    def _trials_of(self, names: Sequence[str], effort: int) -> list[Trial]:
+        return [t for t in (self._trial(name, effort) for name in names) if t is not None]
 
-    def _subject(self, name: str, effort: int) -> Subject | None:
+    def _trial(self, name: str, effort: int) -> Trial | None:
         key = (name, effort, STATE.plain)
-        if key not in self.subjects:
+        if key not in self.trials:
             count = max(1, round(self.settings.examples * _EFFORT[effort]))
             try:
-                subject = Subject(name, registry[name], self.cases[name], count,
-                                  self.settings.seed + effort)
+                trial = Trial(name, registry[name], self.cases[name], count,
+                              self.settings.seed + effort)
             except Exception as error:  # a case may be as wrong as a rule
                 self.complaints[name] = f"{type(error).__name__}: {error}"
-                subject = None
-            self.subjects[key] = subject
-        return self.subjects[key]
+                trial = None
+            self.trials[key] = trial
+        return self.trials[key]
 
 
 def _imported(name: str) -> Any:
@@ -181,13 +181,13 @@ def _chosen(patterns: Sequence[str], default: Mapping[str, OpCase],
     return found
 
 
-def _module(unit: Unit) -> str:
+def _module_of(unit: Unit) -> str:
     if unit.functions:
         return unit.functions[0].__module__
     return str(registry[unit.ops[0]].forward.__module__)
 
 
-def report(session: Session, units: list[Judged]) -> Report:
+def put_together(session: Session, units: list[Judged]) -> Report:
     """Put the verdicts together; ops without a case and stale excuses are problems."""
     problems = list(dict.fromkeys(p for unit in units for p in unit.problems))
     problems += [f"{o.unit}: {o.diff}: {o.problem}" for u in units for o in u.outcomes if o.problem]
@@ -203,7 +203,7 @@ def report(session: Session, units: list[Judged]) -> Report:
 _SESSION: Session | None = None
 
 
-def _begin(settings: Settings) -> None:
+def _begin_worker(settings: Settings) -> None:
     """Prepare a worker: the same session as everywhere, and a limit to its memory."""
     global _SESSION
     try:
@@ -217,7 +217,7 @@ def _begin(settings: Settings) -> None:
     _SESSION = Session(settings)
 
 
-def _work(indices: list[int]) -> list[tuple[int, Judged]]:
+def _judge_all(indices: list[int]) -> list[tuple[int, Judged]]:
     assert _SESSION is not None
     return [(i, _SESSION.judge(i)) for i in indices]
 
@@ -226,9 +226,9 @@ def in_parallel(session: Session, jobs: int, tick: Callable[[list[Judged]], Any]
     """Judge every unit in `jobs` processes of their own, and call `tick` as they are done."""
     done: dict[int, Judged] = {}
     context, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
-    with ProcessPoolExecutor(jobs, context, _begin, (session.settings,)) as pool:
+    with ProcessPoolExecutor(jobs, context, _begin_worker, (session.settings,)) as pool:
         try:
-            for future in as_completed([pool.submit(_work, task) for task in _tasks(session)]):
+            for future in as_completed([pool.submit(_judge_all, task) for task in _tasks(session)]):
                 done |= dict(future.result())
                 tick([unit for _, unit in future.result()])
         except BaseException:  # Ctrl-C above all: leaving the block would wait for every task
@@ -237,7 +237,7 @@ def in_parallel(session: Session, jobs: int, tick: Callable[[list[Judged]], Any]
                 if process not in others:
                     process.terminate()
             raise
-    return report(session, [done[i] for i in sorted(done)])
+    return put_together(session, [done[i] for i in sorted(done)])
 
 
 def _tasks(session: Session) -> Iterator[list[int]]:

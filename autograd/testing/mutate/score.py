@@ -28,14 +28,13 @@ from ...backward import pull_back
 from ...primitive import Op
 from ...tensor import Tensor, values
 from ..differences import derivative
-from ..failure import GradientError
-from ..failure import Subject as Called
+from ..failure import GradientError, Subject
 from ..opcase import OpCase
 from ..opchecks import check_dtype
 from .plant import Mutant, Unit, planted
 
-CHECKS = ("error", "first", "edges", "recorded", "alone", "dtype", "second", "third")
-"""What can kill a mutant, in the order of trying; see `Subject.verdict`."""
+CHECKS = ("error", "first", "edges", "recorded", "alone", "added", "dtype", "second", "third")
+"""The causes of a mutant's death, in the order of trying; see `Trial.verdict`."""
 
 _ORDER = {"first": 1, "second": 2, "third": 3}
 _PATIENCE = 20.0  # seconds; a fault in a loop may make it endless
@@ -65,12 +64,13 @@ class Example:
                                    * np.maximum(1, np.abs(x)), 0.0) for x in self.points]
         self.expected: dict[Any, Any] = {}
         self.alone: list[tuple[Tensor, list[Tensor]]] = []
+        self.again: list[Tensor] = []
 
     def apply(self, leaves: Sequence[Tensor]) -> list[Tensor]:
         """Run the op on other values of the differentiable arguments; keep what is recorded."""
         remaining = iter(leaves)
         y = self.op(*_replaced(self.args, remaining), **self.options)
-        found = [y for y in _flat(y) if isinstance(y, Tensor) and y.dtype.kind == "f"]
+        found = [y for y in _members(y) if isinstance(y, Tensor) and y.dtype.kind == "f"]
         for tensor in found:
             _freeze_residuals(tensor)
         return found
@@ -111,23 +111,23 @@ class Example:
         return float(value), float(tolerance)
 
 
-def _flat(y: Any) -> list[Any]:
-    return [part for v in y for part in _flat(v)] if isinstance(y, (tuple, list)) else [y]
+def _members(y: Any) -> list[Any]:
+    return [part for v in y for part in _members(v)] if isinstance(y, (tuple, list)) else [y]
 
 
-def _is_leaf(x: Any) -> bool:
+def _is_differentiated(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.dtype == np.float64
 
 
 def _arrays(args: Any) -> list[Array]:
-    return [x for x in _flat(args) if _is_leaf(x)]
+    return [x for x in _members(args) if _is_differentiated(x)]
 
 
 def _replaced(args: Any, leaves: Iterator[Any]) -> Any:
     """Return the arguments with each differentiable array replaced by the next leaf."""
     if isinstance(args, (tuple, list)):
         return type(args)([_replaced(x, leaves) for x in args])
-    return next(leaves) if _is_leaf(args) else args
+    return next(leaves) if _is_differentiated(args) else args
 
 
 def _frozen(x: Array) -> Array:
@@ -146,7 +146,7 @@ def _freeze_residuals(y: Tensor) -> None:
         seen.add(node)
         stack += node.parents
         kept = list(node.kept.values()) if isinstance(node.kept, dict) else [node.kept]
-        for x in _flat(kept):
+        for x in _members(kept):
             if isinstance(values(x), np.ndarray):
                 values(x).flags.writeable = False
 
@@ -155,8 +155,8 @@ def _away_from_zero(shape: tuple[int, ...], rng: Any, high: float = 1.5) -> Arra
     return _frozen(np.asarray(rng.uniform(0.5, high, shape) * rng.choice([-1.0, 1.0], shape)))
 
 
-def draw(case: OpCase, count: int, seed: int) -> list[Any]:
-    """Return what that many draws from a case bring, the largest inputs first.
+def drawn_inputs(case: OpCase, count: int, seed: int) -> list[Any]:
+    """Return the inputs that so many draws from a case bring, the largest first.
 
     Hypothesis likes to draw the same again with other numbers; of inputs alike in their shapes
     and options two are kept. The same seed draws the same inputs.
@@ -185,8 +185,8 @@ def _kind(x: Any) -> Any:
     return (x.shape, x.dtype, x.strides) if isinstance(x, np.ndarray) else x
 
 
-class Subject:
-    """An op with its examples: what mutants of its rules are tried on."""
+class Trial:
+    """An op with its examples, on which mutants of its rules are tried."""
 
     @_quiet()
     def __init__(self, name: str, op: Op, case: OpCase, count: int, seed: int) -> None:
@@ -195,10 +195,10 @@ class Subject:
         self.usable: dict[str, list[Any]] = {}
         rng = np.random.default_rng(seed)
         self.examples = [Example(op, args, options, rng)
-                         for args, options in draw(case, count, seed)]
+                         for args, options in drawn_inputs(case, count, seed)]
         self.examples = [e for e in self.examples if any(y.node is not None for y in e.ys)]
-        self.edges = [(Example(op, args, options, rng, [_frozen(np.array(c)) for c in _flat(g)]),
-                       _flat(expected)) for args, options, g, expected in case.edges]
+        self.edges = [(Example(op, args, options, rng, [_frozen(np.array(c)) for c in _members(g)]),
+                       _members(expected)) for args, options, g, expected in case.edges]
         if not self.examples:
             self.problems.append("no drawn input has a gradient")
 
@@ -206,13 +206,13 @@ class Subject:
     def prepare(self, check: str) -> None:
         """Compute, with the rules as they stand, what a check compares with; once.
 
-        Where the check fails as it is, a mutant cannot be judged by it: that is told as a problem.
+        Where the check fails as it is, no mutant can be judged by it, which is a problem to report.
         """
         if check in self.usable:
             return
         usable = self.usable[check] = []
-        subjects: list[Any] = self.edges if check == "edges" else self.examples
-        for example in subjects if self.applies(check) else ():
+        examples: list[Any] = self.edges if check == "edges" else self.examples
+        for example in examples if self.applies(check) else ():
             try:
                 if check != "edges":
                     self._expect(example, check)
@@ -227,6 +227,9 @@ class Subject:
     def _expect(self, example: Example, check: str) -> None:
         if check in _ORDER:
             example.expected[check] = example.differences(_ORDER[check])
+        elif check == "added":
+            example.expected[check] = [2 * g for g in example.gradients()]
+            example.again = example.apply(example.leaves)
         elif check == "alone" and len(example.points) > 1:
             example.expected[check] = example.gradients()
             for i, x in enumerate(example.points):
@@ -244,8 +247,8 @@ class Subject:
         first, second, third: the gradient of that order is that of differences. edges: at kinks
         and limits the gradient is the one that the case states. recorded: the recorded backward
         pass gives what the plain one does. alone: so does a pass where only one of several
-        arguments is differentiated. dtype: gradients of float32 are float32. error: the first or
-        the edges raised an exception.
+        arguments is differentiated. added: the gradients of two calls are added up. dtype:
+        gradients of float32 are float32. error: the first or the edges raised an exception.
         """
         for example in self.usable[check]:
             complaint = self._complaint(example, check)
@@ -260,6 +263,8 @@ class Subject:
             return self._dtype(example)
         if check == "recorded":
             return self._recorded(example)
+        if check == "added":
+            return self._added(example)
         return self._alone(example) if check == "alone" else self._slope(example, check)
 
     def _edge(self, example: Example, expected: list[Any]) -> str:
@@ -284,7 +289,7 @@ class Subject:
 
     def _dtype(self, example: Example) -> str:
         try:
-            check_dtype(Called(self.op, example.args, example.options))
+            check_dtype(Subject(self.op, example.args, example.options))
         except GradientError as error:
             return str(error)
         return ""
@@ -298,6 +303,15 @@ class Subject:
         return ""
 
 
+    def _added(self, example: Example) -> str:
+        parts = pull_back([*example.ys, *example.again], 2 * example.weights[0], example.leaves,
+                          retain=True)
+        got = [np.zeros(x.shape) if p is None else p
+               for x, p in zip(example.points, parts, strict=True)]
+        expected = example.expected["added"]
+        return "" if _agree(got, expected, 1e-9) else f"two calls: expected {expected}, got {got}"
+
+
 def _agree(a: list[Array], b: list[Array], tolerance: float) -> bool:
     return all(x.shape == y.shape and np.allclose(x, y, tolerance, tolerance, equal_nan=True)
                for x, y in zip(a, b, strict=True))
@@ -307,7 +321,7 @@ def _agree(a: list[Array], b: list[Array], tolerance: float) -> bool:
 
 @dataclass
 class Outcome:
-    """What became of a mutant."""
+    """The verdict on a mutant."""
 
     id: str
     unit: str
@@ -328,10 +342,10 @@ class Outcome:
 
 
 def judge(unit: Unit, excused: dict[tuple[str, str], str],
-          subjects: Callable[[int], Sequence[Subject]]) -> list[Outcome]:
+          trials: Callable[[int], Sequence[Trial]]) -> list[Outcome]:
     """Try every mutant of a unit, the cheap checks first.
 
-    `subjects(k)` are its ops with a few examples for k = 0, with all for k = 1, and with others
+    `trials(k)` are its ops with a few examples for k = 0, with all for k = 1, and with others
     for k = 2. `excused` gives the reason why a mutant, by unit and diff, is equivalent. Such a
     mutant must survive, and give the gradients of the unchanged rule on the other examples too.
     """
@@ -341,45 +355,45 @@ def judge(unit: Unit, excused: dict[tuple[str, str], str],
     with _quiet():
         for effort in (0, 1):
             for check in CHECKS[1:]:
-                for subject in subjects(effort) if left else ():
-                    subject.prepare(check)
-                    left = [m for m in left if not _killed(unit, m, subject, check, outcomes[m])]
+                for trial in trials(effort) if left else ():
+                    trial.prepare(check)
+                    left = [m for m in left if not _killed(unit, m, trial, check, outcomes[m])]
         for mutant, outcome in outcomes.items():
             reason = excused.get((unit.name, mutant.diff), "")
             if reason and outcome.killed_by:
                 outcome.problem = f"is listed as equivalent, but {outcome.killed_by} kills it"
             elif reason:
                 outcome.equivalent = reason
-                outcome.problem = _refuted(unit, mutant, subjects(2))
+                outcome.problem = _refuted(unit, mutant, trials(2))
     return list(outcomes.values())
 
 
-def _killed(unit: Unit, mutant: Mutant, subject: Subject, check: str, outcome: Outcome) -> bool:
+def _killed(unit: Unit, mutant: Mutant, trial: Trial, check: str, outcome: Outcome) -> bool:
     complaint = ""
     with planted(unit, mutant):
         try:
             with _patience():
-                complaint = subject.verdict(check)
-        except Exception as error:  # whatever a fault makes of a rule
+                complaint = trial.verdict(check)
+        except Exception as error:  # a rule with a fault in it may raise anything
             complaint = f"{type(error).__name__}: {error}"
             check = "error" if check in ("edges", "first") else check
     if complaint:
-        outcome.killed_by, outcome.op, outcome.message = check, subject.name, complaint[:300]
+        outcome.killed_by, outcome.op, outcome.message = check, trial.name, complaint[:300]
     return bool(complaint)
 
 
-def _refuted(unit: Unit, mutant: Mutant, subjects: Sequence[Subject]) -> str:
+def _refuted(unit: Unit, mutant: Mutant, trials: Sequence[Trial]) -> str:
     """Say where a mutant that is held to be equivalent differs from the unchanged rule."""
-    for subject in subjects:
-        for example in subject.examples:
-            right = _every_pass(example, subject.case.order)
+    for trial in trials:
+        for example in trial.examples:
+            right = _every_pass(example, trial.case.order)
             with planted(unit, mutant):
                 try:
-                    same = _agree(_every_pass(example, subject.case.order), right, 1e-12)
+                    same = _agree(_every_pass(example, trial.case.order), right, 1e-12)
                 except Exception:
                     same = False
             if not same:
-                return f"is listed as equivalent, but differs for {subject.name}{example.args}"
+                return f"is listed as equivalent, but differs for {trial.name}{example.args}"
     return ""
 
 

@@ -115,7 +115,7 @@ def test_divmod_and_modf_give_two_results() -> None:
     assert x.grad.tolist() == [5, 5]
 
 
-def test_wrong_input_is_told_with_shapes() -> None:
+def test_wrong_input_is_reported_with_shapes() -> None:
     x = Tensor(np.ones((2, 3)), requires_grad=True)
     with pytest.raises(ValueError, match=r"hypot: .*float64\[2, 3\].*float64\[4\]"):
         ag.hypot(x, np.ones(4))

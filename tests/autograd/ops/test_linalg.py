@@ -170,7 +170,7 @@ def test_norms_take_every_form_of_axis() -> None:
     assert linalg.norm(np.zeros(0)) == 0
 
 
-def test_singular_matrices_are_told() -> None:
+def test_singular_matrices_are_reported() -> None:
     singular = np.ones((2, 2))
     for f in (linalg.inv, lambda a: linalg.solve(a, np.ones(2)),
               lambda a: linalg.matrix_power(a, -1), linalg.tensorinv, linalg.cholesky):

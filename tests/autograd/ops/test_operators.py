@@ -1,4 +1,4 @@
-"""What Tensor has of ndarray's operators and methods."""
+"""Tensor has the operators and methods of ndarray."""
 
 from __future__ import annotations
 
@@ -90,3 +90,16 @@ def test_gradients_are_arrays_also_for_numbers() -> None:
     assert type(x.grad) is np.ndarray and x.grad.shape == ()
     x.grad[...] = 7.0
     assert type(ag.pull_back([x * x], [np.ones(())], [x])[0]) is np.ndarray
+
+
+def test_methods_are_the_ops() -> None:
+    x = Tensor(np.arange(1.0, 7.0).reshape(2, 3), requires_grad=True)
+    assert np.array_equal(x.T.data, x.data.T)
+    assert x.reshape(3, 2).shape == x.reshape((3, -1)).shape == (3, 2)
+    assert x.transpose(1, 0).shape == x.transpose((1, 0)).shape == x.transpose().shape == (3, 2)
+    for method in ("sum", "mean", "max", "min", "var"):
+        for options in ({}, {"axis": 1}, {"axis": (0, 1), "keepdims": True}):
+            assert np.array_equal(getattr(x, method)(**options).data,
+                                  getattr(x.data, method)(**options))
+    assert np.array_equal((2**x / -x + abs(x) @ np.ones(3)[:, None]).data,
+                          2**x.data / -x.data + x.data @ np.ones((3, 1)))

@@ -70,7 +70,7 @@ def standing(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def degrees(f: Callable[..., Any]) -> Callable[..., Any]:
-    """PyTorch's variances have correction=1 unless told otherwise."""
+    """PyTorch's variances have correction=1 by default."""
     def moment(x: Any, ddof: float = 0, correction: float | None = None) -> Any:
         return f(x, -1, correction=ddof if correction is None else correction)
 

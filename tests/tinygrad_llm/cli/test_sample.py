@@ -1,21 +1,15 @@
-"""`tinygrad-llm sample`: what it writes and what it refuses."""
+"""`tinygrad-llm sample` as a user meets it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from commands import command, error_of, train
-from runs import write_text
+from command_line import command, error_of, train
 
 from tinygrad_llm.cli import main
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    write_text(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_train_then_sample(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

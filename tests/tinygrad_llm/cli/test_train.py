@@ -1,4 +1,4 @@
-"""`tinygrad-llm train`: flags, files and presets, Ctrl-C, a full disk."""
+"""`tinygrad-llm train` as a user meets it: settings, going on, Ctrl-C, a full disk."""
 
 from __future__ import annotations
 
@@ -10,19 +10,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from commands import SMALL, command, error_of, train
-from runs import write_text
+from command_line import SMALL, command, error_of, train
 
 from tinygrad_llm.cli import main
 from tinygrad_llm.train import PRESETS
 from tinygrad_llm.train.settings import settings
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    write_text(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_flags_override_the_file_which_overrides_the_preset(folder: Path) -> None:

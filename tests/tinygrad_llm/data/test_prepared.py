@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygrad_llm.data.prepared import is_prepared, open_prepared, open_tokenizer
+from tinygrad_llm.data.prepared import is_prepared, open_prepared, open_tokenizer, prepare
 from tinygrad_llm.data.tokens.shard_writer import ShardWriter
 from tinygrad_llm.data.tokens.shards import ShardedTokens
 from tinygrad_llm.host.errors import UserError
@@ -82,3 +82,33 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path, content: bytes |
         (tmp_path / "tokenizer.json").write_bytes(content)
     with pytest.raises(UserError, match=r"tokenizer\.json.*prepare the data again"):
         open_tokenizer(tmp_path / "tokenizer.json")
+
+
+def test_a_text_is_prepared_as_its_characters(tmp_path: Path) -> None:
+    text = "".join(DOCUMENTS)
+    data = prepare(text, tmp_path / "a" / "b", context=8)
+    assert data.validation is not None and data.folder == tmp_path / "a" / "b"
+    assert len(data.train) == int(0.9 * len(text))
+    assert data.tokenizer.decode([*data.train, *data.validation]) == text
+    again = open_prepared(tmp_path / "a" / "b")
+    assert np.array_equal(again.train, data.train) and is_prepared(tmp_path / "a" / "b")
+
+
+def test_a_part_shorter_than_a_window_is_trained_on(tmp_path: Path) -> None:
+    assert prepare("abcdefghij" * 2, tmp_path, context=1).validation is not None  # 18 and 2
+    data = prepare("abcdefghij" * 2, tmp_path, context=2)
+    assert data.validation is None and len(data.train) == 20
+    assert not (tmp_path / "val.bin").exists(), "of the preparation before"
+
+
+def test_too_short_a_text_leaves_nothing(tmp_path: Path) -> None:
+    assert len(prepare("abcdefghi", tmp_path / "a", context=8).train) == 9
+    with pytest.raises(UserError, match="8 tokens, too few: .* context 8 and its targets need 9"):
+        prepare("abcdefgh", tmp_path / "b", context=8)
+    assert not (tmp_path / "b").exists() and not is_prepared(tmp_path / "b")
+
+
+def test_a_preparation_that_was_stopped_is_none(tmp_path: Path) -> None:
+    prepare("".join(DOCUMENTS), tmp_path, context=8)
+    (tmp_path / "tokenizer.json").unlink()  # it is written last
+    assert not is_prepared(tmp_path)

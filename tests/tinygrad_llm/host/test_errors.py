@@ -1,15 +1,26 @@
-"""Errors that are meant for the person at the keyboard."""
+"""The one exception that is meant for the person at the keyboard."""
 
-from __future__ import annotations
+import pickle
 
 import pytest
 
 from tinygrad_llm.host.errors import UserError, did_you_mean
+from tinygrad_llm.host.processes import Processes
 
 
-def test_a_user_error_is_a_value_error() -> None:
-    with pytest.raises(ValueError, match="no such file"):
-        raise UserError("no such file")
+def fail(sentence: str) -> None:
+    raise UserError(sentence)
+
+
+def test_it_is_a_value_error_and_its_message_is_complete() -> None:
+    with pytest.raises(ValueError, match="^give --out a folder$") as caught:
+        fail("give --out a folder")
+    assert str(pickle.loads(pickle.dumps(caught.value))) == "give --out a folder"
+
+
+def test_it_comes_through_from_another_process() -> None:
+    with Processes(1) as pool, pytest.raises(UserError, match="^a file has changed$"):
+        pool.submit(fail, "a file has changed").result()
 
 
 def test_the_nearest_name_or_all() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tinygrad_llm.host import installed, machine
-from tinygrad_llm.host.machine import THREADS_VARIABLE, keep_freed_memory, usable_cores
+from tinygrad_llm.host import machine
+from tinygrad_llm.host.machine import keep_freed_memory, usable_cores
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 
@@ -83,34 +83,3 @@ for first, *others in faults:
 """
     env = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0"}
     subprocess.run([sys.executable, "-c", script], check=True, env=env, timeout=60)
-
-
-def finding(name: str) -> str:
-    """Return what the doctor found."""
-    return next(line for line in installed.describe_setup().splitlines() if line.startswith(name))
-
-
-def test_the_doctor_tells_of_threads_and_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    blas = {"user_api": "blas", "internal_api": "openblas", "version": "0.3", "num_threads": 4,
-            "architecture": "SkylakeX"}
-    monkeypatch.setattr("tinygrad_llm.host.installed.threadpool_info", lambda: [blas])
-    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    monkeypatch.delenv(THREADS_VARIABLE, raising=False)
-    assert finding("BLAS").endswith("openblas 0.3, 4 threads, SkylakeX kernels")
-    assert f"training uses {usable_cores()} thread" in finding("cores")
-    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    assert finding("BLAS").endswith("SkylakeX kernels (OPENBLAS_CORETYPE=Haswell is set)")
-    monkeypatch.setenv(THREADS_VARIABLE, "3")
-    assert "training uses 3 threads, set by TINYGRAD_LLM_THREADS" in finding("cores")
-    monkeypatch.setenv(THREADS_VARIABLE, "many")
-    assert "must be a whole number from 1, got 'many'" in finding("cores")
-    monkeypatch.delenv(THREADS_VARIABLE)
-    monkeypatch.setattr("tinygrad_llm.host.installed.threadpool_info", list)
-    assert "training uses 1 thread, as BLAS" in finding("cores")
-    assert finding("BLAS").endswith("not recognised")
-
-
-def test_the_doctor_tells_of_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ("keeps it" in finding("freed memory")) == GLIBC
-    monkeypatch.setattr(installed, "keep_freed_memory", lambda: False)
-    assert "glibc alone" in finding("freed memory")

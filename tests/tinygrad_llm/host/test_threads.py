@@ -23,7 +23,7 @@ import strict_cupy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autograd import Tensor, no_grad
+from autograd import Tensor, no_grad, plain_ops
 from autograd.tape import detect_anomaly
 from autograd.tensor import STATE, at_depth
 from tinygrad_llm.host import threads as host_threads
@@ -276,23 +276,24 @@ def test_blocks_lie_in_one_another() -> None:
 def test_pieces_see_what_is_switched_for_the_caller() -> None:
     arrive = meet("a", "b")
     x = Tensor([1.0, 2.0], requires_grad=True)
-    name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="nobody")
+    name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="default")
 
     def state(i: int) -> tuple[Any, ...]:
         arrive()
-        return STATE.recording, STATE.depth, STATE.watch, name.get(), (x * x).requires_grad
+        return (STATE.recording, STATE.depth, STATE.watch, name.get(), (x * x).requires_grad,
+                STATE.plain)
 
     with workers(2):
-        assert each(2, state) == [(True, 0, None, "nobody", True)] * 2
-        token = name.set("somebody")
-        with no_grad(), at_depth(2):
-            assert each(2, state) == [(False, 2, None, "somebody", False)] * 2
+        assert each(2, state) == [(True, 0, None, "default", True, False)] * 2
+        token = name.set("set")
+        with no_grad(), at_depth(2), plain_ops():
+            assert each(2, state) == [(False, 2, None, "set", False, True)] * 2
         name.reset(token)
         with detect_anomaly():
-            assert each(2, state) == [(True, 0, STATE.watch, "nobody", True)] * 2
+            assert each(2, state) == [(True, 0, STATE.watch, "default", True, False)] * 2
         helpers = getattr(host_threads._current_pool(), "helpers")  # noqa: B009  (it is None for one thread)
         assert helpers.submit(lambda: vars(STATE)).result() == {}, "nothing is kept alive"
-        assert each(2, state) == [(True, 0, None, "nobody", True)] * 2
+        assert each(2, state) == [(True, 0, None, "default", True, False)] * 2
 
 
 def test_what_a_piece_switches_is_not_seen_by_others() -> None:

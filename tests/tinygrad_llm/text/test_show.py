@@ -1,4 +1,4 @@
-"""What is shown is the text, safely, and the page's table of merges is the model's."""
+"""Both views show the text, safely, and the page's table of merges is the model's."""
 
 from __future__ import annotations
 

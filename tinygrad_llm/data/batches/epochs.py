@@ -12,9 +12,9 @@ and its lower half r (one bit shorter, if n is odd), and does by turns
 
 Such a round is undone by itself, since it leaves alone what F_j is computed from, for whatever
 function F_j: so every round is a bijection of [0, 2^n), and so is their composition. Luby and
-Rackoff proved that with random functions three rounds cannot be told from a random permutation,
-and four not even by who also sees the inverse. Ours are pairwise independent only, the upper bits
-of a_j x + b_j mod 2^64 with random a_j and b_j (multiply-shift), hence ROUNDS = 8.
+Rackoff proved that with random functions three rounds cannot be distinguished from a random
+permutation, and four not even with access to the inverse. Ours are pairwise independent only, the
+upper bits of a_j x + b_j mod 2^64 with random a_j and b_j (multiply-shift), hence ROUNDS = 8.
 
 **Why it is one of [0, W).** n is the least number, from FEWEST_BITS on, with 2^n >= W: the network
 permutes fewer than 2 W numbers where W > 32. Walk from w in [0, W) until the walk is in [0, W)
@@ -157,5 +157,5 @@ def round_keys(seed: int, epoch: int) -> Uint64s:
     low, high = epoch % UINT64_RANGE, epoch // UINT64_RANGE
     counter = np.array([0, 0, low, high], np.uint64)
     keys = np.random.Philox(key=key, counter=counter).random_raw((ROUNDS, 2))
-    keys.setflags(write=False)  # shared by who asks again
+    keys.setflags(write=False)  # shared by later calls
     return keys

@@ -1,4 +1,4 @@
-"""What a build tells of itself: counts and examples, as plain data for report.json.
+"""The report of a build: counts and examples, as plain data for report.json.
 
 It holds no time and no path of the build's own folder, so that the same input and settings give
 the same report. Read bundle by bundle: only counts stay in memory.
@@ -46,7 +46,7 @@ WHY = {"empty": "nothing but white space", "language": "in a language that was n
 
 @dataclass
 class Counts:
-    """What all bundles hold together; [documents, bytes] where two numbers stand for a thing."""
+    """The sums over all bundles; a pair of numbers is [documents, bytes]."""
 
     fates: NDArray[np.int64] = field(default_factory=lambda: np.zeros((5, 2), np.int64))
     read: dict[str, list[int]] = field(default_factory=dict)  # by source
@@ -90,13 +90,7 @@ def summarize(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path,
               selected: Sequence[SelectTask], encoded: Sequence[EncodeTask], written: WrittenShards
               ) -> dict[str, Any]:
     """Return the report of a build."""
-    counts = Counts(unreadable=Counter(plan.unreadable))
-    for clean, select, encode in zip(cleaned, selected, encoded, strict=True):
-        tally = json.loads(clean.out.read_bytes())
-        counts.add_tally(tally)
-        counts.add_bundle(tally["sources"], rows_of(clean), np.load(select.out),
-                          np.load(encode.out))
-        counts.contaminated += json.loads(select.out.with_suffix(".json").read_bytes())
+    counts = _count_all(plan.unreadable, cleaned, selected, encoded)
     return {
         "settings": asdict(plan.settings),
         "versions": _versions(),
@@ -113,6 +107,19 @@ def summarize(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path,
         "lengths": [counts.lengths[k] for k in range(max(counts.lengths, default=0) + 1)],
         "tokens": _tokens(Tokenizer.load(encoded[0].tokenizer), written, counts),
     }
+
+
+def _count_all(unreadable: Counter[str], cleaned: Sequence[CleanTask],
+               selected: Sequence[SelectTask], encoded: Sequence[EncodeTask]) -> Counts:
+    """Return what all bundles hold together, with what could not even be opened."""
+    counts = Counts(unreadable=Counter(unreadable))
+    for clean, select, encode in zip(cleaned, selected, encoded, strict=True):
+        tally = json.loads(clean.out.read_bytes())
+        counts.add_tally(tally)
+        counts.add_bundle(tally["sources"], rows_of(clean), np.load(select.out),
+                          np.load(encode.out))
+        counts.contaminated += json.loads(select.out.with_suffix(".json").read_bytes())
+    return counts
 
 
 def _funnel(counts: Counts) -> list[dict[str, Any]]:
@@ -147,7 +154,7 @@ def _duplicates(cleaned: Sequence[CleanTask], repeats: Path, counts: Counts) -> 
     """Return counts and, for each kind, the first few pairs as examples."""
     found = np.load(repeats, mmap_mode="r")
     bundles = [len(rows_of(task)) for task in cleaned]
-    told = {}
+    kinds = {}
     for name, kind in (("exact", EXACT), ("near", NEAR)):
         pairs = []
         for later in np.flatnonzero(found["kind"] == kind)[:EXAMPLES].tolist():
@@ -155,8 +162,8 @@ def _duplicates(cleaned: Sequence[CleanTask], repeats: Path, counts: Counts) -> 
             other = _document(cleaned, bundles, int(found["earlier"][later]))
             pairs.append({"name": one["name"], "text": one["text"][:EXCERPT],
                           "earlier_name": other["name"], "earlier_text": other["text"][:EXCERPT]})
-        told[name] = {**_pair(counts.fates[kind]), "examples": pairs}
-    return told
+        kinds[name] = {**_pair(counts.fates[kind]), "examples": pairs}
+    return kinds
 
 
 def _document(cleaned: Sequence[CleanTask], bundles: Sequence[int], number: int) -> dict[str, str]:

@@ -98,17 +98,18 @@ def _dropped(report: Report) -> str:
 
 
 def _unreadable(report: Report) -> str:
-    told = report["unreadable"]
+    reasons = report["unreadable"]
     return _table(["reason", "what it counts", "number"], [
-        [code, entry["why"], f'{entry["count"]:,}'] for code, entry in told.items()],
-        labels=2) if told else ""
+        [code, entry["why"], f'{entry["count"]:,}'] for code, entry in reasons.items()],
+        labels=2) if reasons else ""
 
 
 def _duplicates(report: Report) -> str:
-    told = report["duplicates"]
+    kinds = report["duplicates"]
     parts = [_table(["kind", "documents", "bytes"], [
-        [kind, f'{entry["documents"]:,}', _bytes(entry["bytes"])] for kind, entry in told.items()])]
-    for kind, entry in told.items():
+        [kind, f'{entry["documents"]:,}', _bytes(entry["bytes"])]
+        for kind, entry in kinds.items()])]
+    for kind, entry in kinds.items():
         for pair in entry["examples"]:
             parts.append(
                 f'<details><summary>{escape(kind)}: {escape(pair["name"])}</summary>'
@@ -120,12 +121,12 @@ def _duplicates(report: Report) -> str:
 
 
 def _contaminated(report: Report) -> str:
-    told = report["contaminated"]
+    found = report["contaminated"]
     if not report["settings"]["decontaminate"]:
         return ""
-    return (f'<p>{_count(told["documents"], "document")} ({_bytes(told["bytes"])}) shared a '
+    return (f'<p>{_count(found["documents"], "document")} ({_bytes(found["bytes"])}) shared a '
             "stretch of words with an evaluation file.</p>"
-            + _examples("What was shared", told["examples"]))
+            + _examples("What was shared", found["examples"]))
 
 
 def _languages(report: Report) -> str:

@@ -80,9 +80,9 @@ def is_built(folder: Path) -> bool:
 def faults(folder: Path, thorough: bool = True) -> list[str]:
     """Return a sentence for every fault; reads all files.
 
-    What is compared: each file with its checksum, the shards with their indices, these with the
-    report and the tokenizer. Where it is not to be `thorough`, what training does without is not
-    looked at, and shards of more than QUICK bytes by their sizes only.
+    Each file is compared with its checksum, the shards with their indices, these with the report
+    and the tokenizer. Unless `thorough`, files that training does without are left out, and shards
+    of more than QUICK bytes are compared by their sizes only.
     """
     try:
         report = read_report(folder)
@@ -110,9 +110,9 @@ def faults(folder: Path, thorough: bool = True) -> list[str]:
     return found
 
 
-def _part_faults(part: Path, told: dict[str, int], digests: dict[str, str], thorough: bool
+def _part_faults(part: Path, expected: dict[str, int], digests: dict[str, str], thorough: bool
                  ) -> list[str]:
-    if not told["documents"]:
+    if not expected["documents"]:
         return [f"{part} holds shards that the report does not know"] if holds_shards(part) else []
     try:
         tokens = open_shards(part)
@@ -120,9 +120,9 @@ def _part_faults(part: Path, told: dict[str, int], digests: dict[str, str], thor
         return [str(error)]
     whole = thorough or len(tokens) * tokens.dtype.itemsize <= QUICK
     found = tokens.check(progress=False) if whole else []
-    if (len(tokens), tokens.documents) != (told["tokens"], told["documents"]):
+    if (len(tokens), tokens.documents) != (expected["tokens"], expected["documents"]):
         found.append(f"{part} has {len(tokens)} tokens of {tokens.documents} documents where the "
-                     f"report says {told['tokens']} of {told['documents']}")
+                     f"report says {expected['tokens']} of {expected['documents']}")
     if tokens.settings.tokenizer_sha256 != digests["tokenizer.json"]:
         found.append(f"{part} was made with another tokenizer than the report's")
     return found

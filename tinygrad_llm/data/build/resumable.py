@@ -27,7 +27,7 @@ WORTH_PROCESSES = 4 * 2**20  # bytes: below it, starting a process takes longer 
 
 
 class Task(Protocol):
-    """What one process does at a time. Instances are sent to it, so they must pickle."""
+    """A piece of work for one process. Instances are sent to it, so they must pickle."""
 
     @property
     def out(self) -> Path:
@@ -65,8 +65,8 @@ class Crew:
             tasks: Sequence[AnyTask]) -> None:
         """Call `function` with each task whose result is missing.
 
-        What depends on the number of processes is the order in which results appear, and nothing
-        else. The first error ends the rest; results that are there stay. Raises UserError where a
+        The number of processes changes the order in which results appear, and nothing else. The
+        first error ends the rest; results that are there stay. Raises UserError where a
         process dies, of want of memory for instance.
         """
         with self.progress_bar(label, sum(task.size for task in tasks)) as bar:

@@ -1,4 +1,4 @@
-"""What a build does with one bundle of input at a time: clean it, select from it, encode it.
+"""The work on one bundle of input: clean it, select from it, encode it.
 
 Each stage is a function of a task that can be sent to another process, and writes files named
 after everything it depends on (see resumable.py):
@@ -20,7 +20,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -40,7 +40,7 @@ from ..select.dedupe import PERMUTATIONS, signature, text_digest
 from ..select.language import identify_language
 from ..select.pii import mask_pii
 from ..select.repair import repair_text
-from ..select.rules import failed_rule, rules_of
+from ..select.rules import Rule, failed_rule, rules_of
 
 TRAIN, VALIDATION, EXACT, NEAR, CONTAMINATED = range(5)  # a cleaned document's fate
 STAYS = TRAIN  # what it is before it is known to which part it belongs
@@ -63,7 +63,7 @@ def file_state(path: str) -> FileState:
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What decides how a document is cleaned."""
+    """The settings that decide how a document is cleaned."""
 
     rules: str
     languages: tuple[str, ...]
@@ -85,7 +85,7 @@ class CleanTask:
 
 @dataclass
 class Tally:
-    """What happened to a bundle's documents up to their cleaning."""
+    """Counts of a bundle's documents up to their cleaning."""
 
     read: dict[str, list[int]] = field(default_factory=dict)  # source: [documents, bytes]
     dropped: dict[str, dict[str, Any]] = field(default_factory=dict)  # rule: counts, examples
@@ -145,37 +145,49 @@ def _records(task: CleanTask) -> Iterator[bytes]:
 
 
 def _cleaned_documents(task: CleanTask, tally: Tally) -> Iterator[Document]:
-    """Yield what is kept of each document, and count the rest."""
-    how = task.how
-    table = rules_of(how.rules)
-    decides = how.languages or any(rule.english_only for rule in table)  # the language does
+    """Yield what is kept of a bundle's documents, and count the rest."""
+    rules = rules_of(task.how.rules)
     for unit, state in zip(task.units, task.states, strict=True):
-        for document in read_unit(unit, tally.unreadable, how.text_key):
-            if unit.source == STDIN:  # a copy is read, whose place is nobody's business
+        for document in read_unit(unit, tally.unreadable, task.how.text_key):
+            if unit.source == STDIN:  # a copy is read, whose place is of no interest
                 place = document.name.rpartition("/stdin")[2]
                 document = replace(document, name=STDIN + place)
-            before = len(document.text.encode(errors="replace"))
-            tally.add(document, before)
-            text = repair_text(document.text)
-            text = text.encode(errors="replace").decode()  # no lone surrogates
-            code = None if text.strip() else "empty"
-            told = identify_language(text)[0] if code is None and decides else None
-            if told is not None and how.languages and told not in how.languages:
-                code = "language"
-            code = code or failed_rule(text, table, told or "en")
-            if code is not None:
-                excerpt = text[:EXCERPT]
-                excerpt = excerpt if how.keep_pii else mask_pii(excerpt)[0]
-                tally.drop(code, document, before, excerpt)
-                continue
-            if not how.keep_pii:
-                text, found = mask_pii(text)
-                tally.personal += found
-            tally.languages[told or identify_language(text)[0]] += 1
-            yield Document(text, document.source, document.name)
+            cleaned = _clean_document(document, task.how, rules, tally)
+            if cleaned is not None:
+                yield cleaned
         if file_state(unit.path) != state:
             raise UserError(f"{unit.path} has changed since the build began; give the same command "
                             "again, or name a copy that stays as it is")
+
+
+def _clean_document(document: Document, how: Cleaning, rules: Sequence[Rule], tally: Tally
+                    ) -> Document | None:
+    """Return what is kept of a document, None where it is dropped, and count it."""
+    size = len(document.text.encode(errors="replace"))
+    tally.add(document, size)
+    text = repair_text(document.text).encode(errors="replace").decode()  # no lone surrogates
+    code, language = _judge(text, how, rules)
+    if code is not None:
+        excerpt = text[:EXCERPT]
+        tally.drop(code, document, size, excerpt if how.keep_pii else mask_pii(excerpt)[0])
+        return None
+    if not how.keep_pii:
+        text, found = mask_pii(text)
+        tally.personal += found
+    tally.languages[language or identify_language(text)[0]] += 1
+    return Document(text, document.source, document.name)
+
+
+def _judge(text: str, how: Cleaning, rules: Sequence[Rule]) -> tuple[str | None, str | None]:
+    """Return the code of what drops a text, or None, and its language where that decides."""
+    if not text.strip():
+        return "empty", None
+    language = None
+    if how.languages or any(rule.english_only for rule in rules):
+        language = identify_language(text)[0]
+        if how.languages and language not in how.languages:
+            return "language", language
+    return failed_rule(text, rules, language or "en"), language
 
 
 @dataclass(frozen=True)

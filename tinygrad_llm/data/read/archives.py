@@ -1,7 +1,7 @@
 """Files inside .zip, .tar, .gz and .zst, read in a stream: nothing is written to the disk.
 
-So a member named ../../etc/passwd is only a name. What an archive can still do is unpack without
-end; text shrinks to a tenth or a fiftieth, so whoever exceeds EXPANSION is stopped.
+So a member named ../../etc/passwd is only a name. An archive can still unpack without end: text
+shrinks to a tenth or a fiftieth, so one that grows by more than EXPANSION is stopped.
 """
 
 from __future__ import annotations
@@ -102,18 +102,7 @@ def read_file(
 ) -> Iterator[Document]:  # fmt: skip
     """Yield the documents of a file or of all that it contains; count what stops that."""
     try:
-        if kind is None:
-            raise Refused("unknown-suffix")
-        if depth > DEEPEST_ARCHIVE:
-            raise Refused("nested-too-deep")
-        outer, _, inner = kind.partition(" ")
-        if outer in READERS:
-            yield from READERS[outer](stream, name, job)
-        elif outer in CONTAINERS:
-            yield from CONTAINERS[outer](stream, name, job, allowance, depth + 1)
-        else:
-            unpacked = buffered(COMPRESSED[f".{outer}"](stream), allowance)
-            yield from read_file(unpacked, name, inner, job, allowance, depth + 1)
+        yield from _documents_in(stream, name, kind, job, allowance, depth)
     except (Bomb, UserError):
         raise
     except Refused as refused:
@@ -126,6 +115,23 @@ def read_file(
         if type(error).__module__.split(".")[0] not in ("zstandard", "zstd", "pyarrow"):
             raise
         job.errors["damaged"] += 1
+
+
+def _documents_in(stream: io.BufferedReader, name: str, kind: str | None, job: ReadJob,
+                  allowance: Allowance, depth: int) -> Iterator[Document]:
+    """Yield the documents of a file by its kind; whatever a broken one raises comes through."""
+    if kind is None:
+        raise Refused("unknown-suffix")
+    if depth > DEEPEST_ARCHIVE:
+        raise Refused("nested-too-deep")
+    outer, _, inner = kind.partition(" ")
+    if outer in READERS:
+        yield from READERS[outer](stream, name, job)
+    elif outer in CONTAINERS:
+        yield from CONTAINERS[outer](stream, name, job, allowance, depth + 1)
+    else:
+        unpacked = buffered(COMPRESSED[f".{outer}"](stream), allowance)
+        yield from read_file(unpacked, name, inner, job, allowance, depth + 1)
 
 
 def _gunzip(stream: io.BufferedReader) -> Any:

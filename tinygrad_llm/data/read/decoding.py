@@ -103,16 +103,3 @@ def guess_codec(head: bytes) -> str:
              for match in from_bytes(sample, cp_isolation=list(candidates))}
     return max((codec for codec in candidates if codec in found), key=found.__getitem__,
                default="cp1252")
-
-
-def decode(data: bytes) -> str | None:
-    """Return the text of a whole file with universal newlines, or None where it is not text."""
-    encoding = detect_encoding(data)
-    if encoding is None:
-        return None
-    return universal_newlines(data[encoding.mark :].decode(encoding.codec, "replace"))
-
-
-def universal_newlines(text: str) -> str:
-    """Return `text` with every line end a newline."""
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text

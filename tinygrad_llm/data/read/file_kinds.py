@@ -46,7 +46,7 @@ def read_markdown(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterato
     yield from job.documents(chain((rest,), pieces), name)
 
 
-# Between two rulers at the very start; a first line "key: value" tells it from a thematic break.
+# Between two rulers at the very start; its first line is "key: value", unlike a thematic break's.
 FRONT_MATTER = re.compile(
     r"(---|\+\+\+)[ \t]*\n(?:#.*\n|[ \t]*\n)*[\w\"'-]+[ \t]*[:=].*\n"
     r"(?:(?!\1).*\n)*\1[ \t]*(?:\n|\Z)"

@@ -1,4 +1,4 @@
-"""What to read, in a fixed order, and the documents in it.
+"""The units of what to read, in a fixed order, and the documents in them.
 
 The work is divided into units that can be read at the same time by different processes, each with
 bounded memory: a file, or a slice of a large one. A slice [start, end) of a file of lines owns the
@@ -33,7 +33,7 @@ UNIT_BYTES = 1 << 26
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What one process reads at a time.
+    """A piece of input that one process reads at a time.
 
     `source` is what the user named, `path` the file ("-" for standard input, which only the
     process that has it can read, once), `kind` how to read it. A unit with `end` >= 0 is the

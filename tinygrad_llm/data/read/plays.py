@@ -11,8 +11,8 @@ text keeps who speaks and what is said:
     OTHER NAME:
     The next speech.
 
-A direction does not end a speech. Lines before any name, such as a song sung by nobody in
-particular, are a speech without a name.
+A direction does not end a speech. Lines before any name, such as a song without a singer, are a
+speech without a name.
 """
 
 from __future__ import annotations

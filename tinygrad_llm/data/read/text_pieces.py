@@ -1,4 +1,4 @@
-"""What every reader of files shares: streams of bytes to pieces of text, to documents.
+"""The common steps of all readers of files: from streams of bytes to pieces of text, to documents.
 
 Memory stays bounded however large a file is. What cannot be used is counted by reason and passed
 over; Refused is raised where that is the rest of the file.
@@ -50,8 +50,8 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReadJob:
-    """What all readers of a source share: its name, the count of reasons, the key that was asked
-    for, and which bytes or row groups of the file are this reader's own."""
+    """A reader's task: the source's name, the count of reasons, the key that was asked for, and
+    the bytes or row groups of the file that are this reader's own."""
 
     source: str
     errors: Counter[str]
@@ -108,8 +108,8 @@ def cut_place(text: str, limit: int) -> int:
 def decoded(stream: io.BufferedReader, errors: Counter[str]) -> Iterator[str]:
     """Yield the text of a stream of bytes in pieces, with universal newlines.
 
-    The encoding is told from the first PART bytes; what is not in it becomes U+FFFD and is
-    counted. Raises Refused where it is not text.
+    The encoding is found from the first PART bytes; bytes that are not in it become U+FFFD and
+    are counted. Raises Refused where it is not text.
     """
     data = stream.read(PART + 1)
     encoding = detect_encoding(data, whole=len(data) <= PART)

@@ -1,1 +1,1 @@
-"""Which documents are kept, and what of their text."""
+"""The choice of documents, and of what is kept of their text."""

@@ -3,13 +3,13 @@
 A document is contaminated where it shares a run of 13 words with one of the evaluation documents:
 Brown et al., "Language models are few-shot learners" (GPT-3), 2020, appendix C, whose lower case,
 missing punctuation and least length of 8 are kept, too. An evaluation document of 8 to 12 words
-counts as one run, which must occur whole; one of fewer words is too common a phrase to tell
-anything, and is left out (`ignored` counts them). Unlike there, nothing is cut out of a
+counts as one run, which must occur whole; one of fewer words is too common a phrase to be
+evidence, and is left out (`ignored` counts them). Unlike there, nothing is cut out of a
 contaminated document: the build drops it whole.
 
-The runs are kept as sorted 64-bit numbers, 8 bytes each, and looked up by bisection, after one
-look at a bit map that lets through few runs that are not there. A number that is found is not yet
-a proof: the words are then searched in the evaluation set's own, so no false hit is ever reported.
+The runs are kept as sorted 64-bit numbers, 8 bytes each, and looked up by bisection; a bit map
+before it drops most runs that are not there. A number that is found is not yet a proof: the words
+themselves are then searched in the evaluation set, so no false hit is reported.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .word_runs import normalized_words, run_hashes, word_hashes
 
 RUN = 13  # words
 LEAST = 8
-HARMLESS = frozenset({"empty", "bad-bytes"})  # reasons of gather.py that hide no evaluation text
+HARMLESS = frozenset({"empty", "bad-bytes"})  # of text_pieces.REASONS: they hide no text
 SPARSE = 16  # bits of the map for each run: one in 16 of other runs gets through
 
 

@@ -1,4 +1,4 @@
-r"""Which documents repeat an earlier one, in memory that grows by bytes a document, not by text.
+r"""Documents that repeat an earlier one, found in memory of a few bytes a document.
 
 **Exact.** Two documents are the same where 128 bits of BLAKE2b of their text are, every run of
 white space taken for one space (and none at the ends). Case counts.
@@ -36,7 +36,7 @@ data makes language models better", 2022 (what to compare in corpora).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from hashlib import blake2b
 from typing import Any
@@ -155,12 +155,31 @@ def near_duplicates(signatures: Signatures, threshold: float = THRESHOLD,
     linked documents, the rule about which one stays is followed to the letter.
     """
     count, rows = bands(threshold)
+    parts = [slice(first, first + rows) for first in range(0, count * rows, rows)]
     documents = np.arange(len(signatures)) if among is None else among
     documents = documents[_call_in_blocks(documents, lambda some: signatures[some, 0] != NOTHING)]
     similar = _matcher(signatures, threshold)
+    bar = tqdm(parts, "comparing", disable=not progress, unit="band")
+    roots = _link_by_band(signatures, documents, bar, similar)
+    repeats = np.full(len(signatures), -1, np.int64)
+    documents, roots = _shared_keys(documents, roots[documents])
+    many = np.bincount(roots, minlength=1)[roots] > MANY
+    for leaders, others in match_with_leaders(documents[~many], roots[~many], similar):
+        repeats[others] = leaders
+    for root in np.unique(roots[many]):
+        members = documents[roots == root]
+        keys = np.stack([_band_keys(signatures, members, part) for part in parts], axis=1)
+        for leader, other in match_in_turn(members, keys, similar):
+            repeats[other] = leader
+    return repeats
+
+
+def _link_by_band(signatures: Signatures, documents: Numbers, parts: Iterable[slice],
+                  similar: Matches) -> Numbers:
+    """Return the least member of each document's set, once those that agree in a band and are
+    similar are linked."""
     links = _Links(len(signatures))
-    for band in tqdm(range(count), "comparing", disable=not progress, unit="band"):
-        part = slice(band * rows, (band + 1) * rows)
+    for part in parts:
         roots, keys = links.roots(), _band_keys(signatures, documents, part)
 
         def linked(a: Numbers, b: Numbers, roots: Numbers = roots) -> NDArray[np.bool_]:
@@ -170,18 +189,7 @@ def near_duplicates(signatures: Signatures, threshold: float = THRESHOLD,
 
         for leaders, others in match_with_leaders(*_shared_keys(documents, keys), linked, LEADERS):
             links.add(leaders, others)
-    repeats = np.full(len(signatures), -1, np.int64)
-    documents, roots = _shared_keys(documents, links.roots()[documents])
-    many = np.bincount(roots, minlength=1)[roots] > MANY
-    for leaders, others in match_with_leaders(documents[~many], roots[~many], similar):
-        repeats[others] = leaders
-    for root in np.unique(roots[many]):
-        members = documents[roots == root]
-        every = np.stack([_band_keys(signatures, members, slice(first, first + rows))
-                          for first in range(0, count * rows, rows)], axis=1)
-        for leader, other in match_in_turn(members, every, similar):
-            repeats[other] = leader
-    return repeats
+    return links.roots()
 
 
 def match_in_turn(documents: Numbers, keys: NDArray[np.uint64], matches: Matches

@@ -1,4 +1,4 @@
-"""Which language a text is in, told by the statistics of byte sequences.
+"""The language of a text, identified by the statistics of byte sequences.
 
 The model is py3langid's, a naive Bayes classifier over n-grams of bytes (Lui and Baldwin,
 "langid.py: an off-the-shelf language identification tool", 2012), and comes in its wheel: nothing
@@ -21,7 +21,7 @@ UNKNOWN = "und"  # ISO 639's code for "undetermined"
 def identify_language(text: str) -> tuple[str, float]:
     """Return the ISO 639 code of a text's language and how sure that is, from 0 to 1.
 
-    ("und", 0.0) where there is no letter to tell by. Raises UserError without py3langid.
+    ("und", 0.0) for a text without letters. Raises UserError without py3langid.
 
     >>> identify_language("Sein oder nicht sein, das ist hier die Frage.")[0]
     'de'
@@ -47,6 +47,6 @@ def _identifier() -> Any:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError:
         raise UserError(
-            'telling languages apart needs py3langid: pip install "tinygrad_llm[data]"'
+            'identifying languages needs py3langid: pip install "tinygrad_llm[data]"'
         ) from None
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

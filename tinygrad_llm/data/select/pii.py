@@ -1,8 +1,8 @@
 """Addresses of people and machines in a text, masked: mail, phone numbers, IP addresses.
 
-What looks like one is not always one: 1.2.3.4 is a version, 555-0199 a part number, 01-02-2024 a
+Not all that looks like one is one: 1.2.3.4 is a version, 555-0199 a part number, 01-02-2024 a
 date. So each kind has a cheap pattern for where it might be and a check of what is there, which
-would rather leave a number in than take a date out. Every pattern looks at a bounded stretch
+in doubt leaves a number in. Every pattern looks at a bounded stretch
 around a place that is found in one pass, so no input takes more than linear time.
 """
 
@@ -94,7 +94,7 @@ BEFORE_VERSION = re.compile(  # "v", "Python ", "release-", "Chrome/" and the li
 def find_ips(text: str) -> Spans:
     """Yield where addresses of IPv4 and IPv6 are, in order.
 
-    Not those that are nobody's: 127.0.0.1, ::1, 0.0.0.0, netmasks, fe80::.
+    Not those that belong to no machine in particular: 127.0.0.1, ::1, 0.0.0.0, netmasks, fe80::.
     """
     spans = [*_find_ipv4(text), *_find_ipv6(text)]
     last = 0

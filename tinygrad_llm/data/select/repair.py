@@ -1,6 +1,6 @@
 """Text as it was meant: mojibake undone, one form for each character, plain line ends.
 
-UTF-8 that somebody decoded as Windows-1252 (and saved again) reads "donâ€™t"; ftfy (Speer, 2019)
+UTF-8 that was decoded as Windows-1252 (and saved again) reads "donâ€™t"; ftfy (Speer, 2019)
 recognises that by letter sequences no language has, and undoes it. Of its repairs only that one is
 used: curly quotes, ligatures and "&amp;" may be what the author meant.
 """
@@ -33,8 +33,8 @@ def repair_text(text: str) -> str:
 
     In order: mojibake undone line by line; lone surrogates U+FFFD; every line end a newline;
     control characters gone; NFC; no white space at the end of a line; at most two blank lines in a
-    row, none around the text. Most text needs nothing of it, which three passes in C tell. Raises
-    UserError without ftfy.
+    row, none around the text. Most text needs nothing of it, and three passes in C find that out.
+    Raises UserError without ftfy.
     """
     if text.isascii():
         return _repair_ascii(text)

@@ -1,4 +1,4 @@
-"""Which documents are kept: rules with a name, a reason and a threshold, and sets of them.
+"""Rules that a document must pass, each with a name, a reason and a threshold, and sets of them.
 
 "light" suits plays, verse, code and short texts: it asks only for some text that does not repeat
 itself. "gopher" and "c4" are for prose from the web. "none" keeps all.

@@ -1,4 +1,4 @@
-"""What a folder of token shards says of itself: index.json, and how far to believe it.
+"""The index of a folder of token shards, and how far to believe it: index.json
 
     {"version": 1, "dtype": "uint16", "vocab_size": 50257, "shard_tokens": 33554432,
      "end_of_text": 50256, "tokenizer_sha256": "...", "unfinished": 0,
@@ -29,7 +29,7 @@ LARGEST_SHARD = 2**32  # starts within a shard are uint32
 
 @dataclass(frozen=True)
 class ShardSettings:
-    """What must be alike in all shards of a folder."""
+    """The settings that all shards of a folder share."""
 
     vocab_size: int
     shard_tokens: int
@@ -59,7 +59,7 @@ class ShardSettings:
 
 @dataclass(frozen=True)
 class Shard:
-    """What one shard holds: `documents` counts those that begin in it."""
+    """The counts and checksums of one shard; `documents` counts those that begin in it."""
 
     tokens: int
     documents: int

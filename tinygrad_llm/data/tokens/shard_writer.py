@@ -37,7 +37,7 @@ class ShardWriter:
     file, whose SHA-256 is kept. Memory: one shard.
 
     A writer that was stopped leaves whole shards and no index. A new one on that folder, with the
-    same settings, goes on after them: `documents` tells how many whole documents it has, and the
+    same settings, goes on after them: `documents` counts the whole documents it has, and the
     next `add` must bring the document after those (whose first tokens may be stored already, and
     are compared).
 

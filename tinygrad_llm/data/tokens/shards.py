@@ -9,8 +9,8 @@ A folder of shards is one long row of ids, cut into files:
 
 Documents lie back to back, each followed by the end-of-text id, which the writer adds. A document
 that reaches a shard's end goes on in the next shard: all shards but the last are equally long, so
-that position p of the row is position p % shard_tokens of shard p // shard_tokens, and nobody has
-to search. The starts keep every boundary, also where no end-of-text id is in use.
+that position p of the row is position p % shard_tokens of shard p // shard_tokens, without a
+search. The starts keep every boundary, also where no end-of-text id is in use.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ class ShardedTokens:
     def check(self, progress: bool = True) -> list[str]:
         """Return a sentence for every fault of the files; reads all of them.
 
-        What is compared: sizes and checksums, ids with the vocabulary, starts with each other, and
-        which files there are.
+        Compares sizes and checksums, ids with the vocabulary, starts with each other, and the
+        names of the files.
         """
         own = {INDEX, *(path(self.folder, i).name for i in range(len(self.shards))
                         for path in (token_path, starts_path))}

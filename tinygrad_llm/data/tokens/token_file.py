@@ -2,7 +2,7 @@
 
 `train.bin` holds nothing but the ids, little-endian uint16 where the vocabulary allows it and
 uint32 where not; `train.json` beside it says which, how many there are, and the size of the
-vocabulary. The count is what tells a whole file from one cut short.
+vocabulary. By the count, a file that was cut short is known.
 """
 
 from __future__ import annotations

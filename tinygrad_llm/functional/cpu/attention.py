@@ -80,20 +80,18 @@ def forward(q: Array, k: Array, v: Array, /, *, offset: Any = None, window: int 
 def backward(g: Array, saved: Any) -> tuple[Array, ...]:
     """Return the gradients of q, k and v."""
     q, k, v, o, t, z, cut, how, kept = saved
-    (batch, groups, repeats, time, depth), keys = q.shape, k.shape[3]
-    results = (np.empty((batch, time, groups * repeats, depth), g.dtype),
-               *np.empty((2, batch, keys, groups, depth), g.dtype))
+    (batch, groups, _, time, depth), keys = q.shape, k.shape[3]
+    results = np.empty(g.shape, g.dtype), *np.empty((2, batch, keys, groups, depth), g.dtype)
     whole = *(by_group(x, groups) for x in (*results, g)), q, k, v, o, t, z
-    complete = how.window is None and how.offset + time == keys  # the last block sees all keys
+    last = blocks(time, how)[-1]
 
     def pull(n: int) -> None:
         dq, dk, dv, gn, qn, kn, vn, on, tn, zn = (x[cut[n]] for x in whole)
-        room, second = (None, *scratch(qn, keys)) if kept[n][0] else scratch(qn, keys, 2)
-        gn = gn / zn
+        room, second = scratch(qn, keys, 2)
+        gn, scaled = gn / zn, qn * how.alpha
         delta = np.einsum("bgrid,bgrid->bgri", gn, on)[..., None]
-        scaled, first = qn * how.alpha, complete
-        if not complete:
-            dk[...] = dv[...] = 0
+        for d in (dk, dv):
+            d[..., : last.low, :] = d[..., last.high :, :] = 0
         for block, found in zip(reversed(blocks(time, how)), reversed(kept[n]), strict=True):
             i, j, low, high = block
             if found:
@@ -103,7 +101,7 @@ def backward(g: Array, saved: Any) -> tuple[Array, ...]:
                 m = block_mask((*q.shape[:-1], keys), cut[n], block, how, e)
             gi, here = gn[..., i:j, :], (..., slice(low, high), slice(None))
             p = e if m is None else e * m
-            add_product(p.swapaxes(-1, -2), gi, dv[here], first)
+            add_product(p, gi, dv[here], fresh=block == last)
             ds = product(gi, vn[here].swapaxes(-1, -2), second)  # b, g, R, i..j, low..high
             if m is not None:
                 ds *= m
@@ -112,8 +110,7 @@ def backward(g: Array, saved: Any) -> tuple[Array, ...]:
             if slope is not None:
                 ds *= slope
             np.matmul(ds, kn[here], out=dq[..., i:j, :])
-            add_product(ds.swapaxes(-1, -2), qn[..., i:j, :], dk[here], first)
-            first = False
+            add_product(ds, qn[..., i:j, :], dk[here], fresh=block == last)
         dq *= how.alpha
         dk *= how.alpha
 

@@ -158,13 +158,12 @@ def block_mask(shape: tuple[int, ...], piece: Piece, block: Block, how: Options,
 
 
 def add_product(a: Array, b: Array, total: Array, fresh: bool) -> None:
-    """Add a @ b, summed over the R heads of a group, to the total; or set it, where it is fresh."""
-    if fresh and total.shape[:-2] == a.shape[:-2]:
-        np.matmul(a, b, out=total)
-        return
-    term = np.matmul(a, b)
-    term = term if term.shape[2] == 1 else term.sum(2, keepdims=True)
+    r"""Add $a^\top b$, summed over the R heads of a group, to the total; or set it, where fresh.
+
+    a (b, g, R, I, J) and b (b, g, R, I, D): one product sums over heads and queries alike.
+    """
+    a, b = (x.reshape(*x.shape[:2], 1, prod(x.shape[2:4]), x.shape[4]) for x in (a, b))
     if fresh:
-        total[...] = term
+        np.matmul(a.swapaxes(-1, -2), b, out=total)
     else:
-        total += term
+        total += a.swapaxes(-1, -2) @ b

@@ -7,8 +7,8 @@ $$ i^* = \arg\min_i r(t_i, t_{i+1}), \qquad
    t \leftarrow (\dots, t_{i^*-1},\ t_{i^*} t_{i^*+1},\ t_{i^*+2}, \dots) $$
 
 The ranks are the order in which training made the merges, so text is put together as the training
-corpus was. tiktoken's files name no merges: there any two neighbours may be joined whose bytes
-together are a token, and the rank is that token's id.
+corpus was. tiktoken's files name no merges: there any two neighbours whose bytes together are a
+token may be joined, and the rank is that token's id.
 
 `merge_plainly` is this definition, $O(n^2)$ for $n$ bytes and the fastest for words;
 `merge_with_heap` gives the same in $O(n \log n)$, so that no input is a denial of service.
@@ -61,13 +61,13 @@ def merge_plainly(ids: list[int], ranks: Pairs, made: Sequence[int]) -> list[int
 
 
 def merge_with_heap(ids: list[int], ranks: Pairs, made: Sequence[int]) -> list[int]:
-    """Return what `merge_plainly` returns, in O(n log n): a heap of merges over a linked list.
+    """Return the same as `merge_plainly`, in O(n log n): a heap of merges over a linked list.
 
-    What lies on the heap may be out of date; it counts only while `found` still says so.
+    An entry of the heap may be out of date: it counts only while `found` has the same rank.
     """
-    n = len(ids)
     found = [*map(ranks.get, pairwise(ids), repeat(_NEVER)), _NEVER]
-    before, after = list(range(-1, n - 1)), list(range(1, n + 1))
+    before, after = list(range(-1, len(ids))), list(range(1, len(ids) + 1))
+    ids = [*ids, -1]  # no token, which no merge joins
     heap = [rank << 32 | i for i, rank in enumerate(found) if rank != _NEVER]
     heapify(heap)
     while heap:
@@ -80,13 +80,10 @@ def merge_with_heap(ids: list[int], ranks: Pairs, made: Sequence[int]) -> list[i
         found[gone] = _NEVER
         after[i] = right = after[gone]
         ids[gone] = -1
-        if right < n:
-            before[right] = i
+        before[right] = i
         for left in (before[i], i):
             if left >= 0:
-                new = (ranks.get((ids[left], ids[after[left]]), _NEVER)
-                       if after[left] < n else _NEVER)
-                found[left] = new
+                found[left] = new = ranks.get((ids[left], ids[after[left]]), _NEVER)
                 if new != _NEVER:
                     heappush(heap, new << 32 | left)
     return [token for token in ids if token >= 0]
@@ -95,10 +92,10 @@ def merge_with_heap(ids: list[int], ranks: Pairs, made: Sequence[int]) -> list[i
 class BPE:
     """Byte-level BPE over `vocab`, from tokens' bytes to ids, with `merges` in the order of rank.
 
-    Where `merges` is None any neighbours may be joined whose bytes together are a token, and its id
-    is the rank (the definition of tiktoken's files). With `ignore_merges` a pre-token that is
-    itself a token is one, whatever the merges say; tiktoken does so, and it is the default with
-    None.
+    Where `merges` is None, any two neighbours whose bytes together are a token may be joined, and
+    the token's id is the rank (the definition of tiktoken's files). With `ignore_merges` a
+    pre-token that is itself a token becomes that token, even where merges lead elsewhere; tiktoken
+    does so, and it is the default with None.
 
     A byte that is no token becomes `unknown`, or an error where that is None.
 
@@ -209,7 +206,7 @@ class BPE:
         table.add(pieces, list(map(self.encode_bytes, pieces)))
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy or another process needs: not what was remembered, nor the lock."""
+        """Return the arguments that make a copy: no pre-tokens remembered, and no lock."""
         return {"vocab": self.tokens, "merges": self.merges, "ignore_merges": self.ignore_merges,
                 "unknown": self.unknown}
 

@@ -50,7 +50,7 @@ class CharBPE:
     ranks: the merges' ranks where some are equal; else their places. unk_token, fuse_unk,
     byte_fallback: what becomes of unknown characters. continuing_subword_prefix: written before
     every character but a piece's first; end_of_word_suffix: behind its last. ignore_merges: a
-    piece that is a token is that token, whatever the merges say.
+    piece that is a token becomes that token, even where merges lead elsewhere.
 
     Raises UserError where a merge joins what is no token, or into what is none.
 
@@ -61,17 +61,10 @@ class CharBPE:
     """
 
     def __init__(
-        self,
-        vocab: Mapping[str, int],
-        merges: Sequence[tuple[str, str]],
-        *,
-        ranks: Sequence[int] | None = None,
-        unk_token: str | None = None,
-        fuse_unk: bool = False,
-        byte_fallback: bool = False,
-        continuing_subword_prefix: str = "",
-        end_of_word_suffix: str = "",
-        ignore_merges: bool = False,
+        self, vocab: Mapping[str, int], merges: Sequence[tuple[str, str]], *,
+        ranks: Sequence[int] | None = None, unk_token: str | None = None, fuse_unk: bool = False,
+        byte_fallback: bool = False, continuing_subword_prefix: str = "",
+        end_of_word_suffix: str = "", ignore_merges: bool = False,
     ) -> None:
         self.vocab = dict(vocab)
         self.merges = [(left, right) for left, right in merges]
@@ -88,7 +81,7 @@ class CharBPE:
         self._remembered: dict[str, tuple[tuple[int, ...], list[Span]]] = {}
 
     def encode_piece(self, piece: str) -> tuple[int, ...]:
-        """Return the ids of `piece`; what raises is told in `piece_spans`."""
+        """Return the ids of `piece`; UserError as in `piece_spans`."""
         if self.ignore_merges and piece in self.vocab:
             return (self.vocab[piece],)
         refuse_lone_surrogates(piece)
@@ -203,7 +196,7 @@ class CharBPE:
         return pairs
 
     def _word_pattern(self) -> re.Pattern[str] | None:
-        """Return what finds words that no token crosses, None where there are none."""
+        """Return the pattern of words that no token crosses, None where there are none."""
         if self.continuing_subword_prefix or self.end_of_word_suffix or "▁" not in self.vocab:
             return None
         if self.unk_token is None and not (self.byte_fallback and None not in self._bytes):
@@ -223,7 +216,7 @@ class CharBPE:
 
 
 def merge_plainly(ids: Iterable[int], pairs: Pairs) -> list[tuple[int, int]]:
-    """Return what merging leaves of `ids`: (id, how many of the given ids it is made from).
+    """Return the ids after merging, each with the number of given ids that it is made from.
 
     The definition, word for word. Ids that no pair names stay as they are; none is negative.
     """

@@ -1,9 +1,9 @@
-r"""A table from 64-bit keys to numbers, asked for many keys at once: cuckoo hashing in arrays.
+r"""A table from 64-bit keys to numbers, looked up for many keys at once: cuckoo hashing in arrays.
 
 A key $k$ lies in one of two slots of $2^m$, the upper $m$ bits of two mixtures of it, so that two
-look-ups for all keys at once tell where they are, or that they are not there. To be placed, a key
-takes its slot from whoever has it; who lost a slot goes to the other one. With three slots or more
-for each key that soon comes to an end.
+look-ups find all keys at once, or find that they are not there. To be placed, a key takes its slot
+from the key that holds it, and that key goes on to its other slot. With three slots or more for
+each key this soon comes to an end.
 
 Source: Pagh and Rodler, "Cuckoo hashing", Journal of Algorithms 51, 2004, section 2.
 """

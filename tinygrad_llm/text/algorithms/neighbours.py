@@ -8,10 +8,11 @@ $$ \mathrm{bpe}(t_1 \cdots t_n) = (t_1, \dots, t_n) \iff
 
 for the first merge across the seam of two tokens in the whole would be made in the two alone as
 well: up to then both saw the same merges in the same order. As merging has one result, a sequence
-whose neighbours all **fit** is that result, however it was found. It is looked for from the left:
-the longest token that fits the one before, else the next shorter, else the token before is taken
-back. To every byte leads one sequence that fits, at most, so none is tried twice and the steps grow
-with the length alone. All pre-tokens take them together.
+whose neighbours all **fit** is that result, however it was found. The search goes from the left:
+take the longest token that fits the one before, else the next shorter, else take the token before
+back. The bytes up to any place have one result, so at most one sequence that fits ends there: none
+is tried twice, and the number of steps grows with the length alone. All pre-tokens take their steps
+together.
 
 Whether u and v fit is seen by taking their merges back, the last first. At the seam then stand
 pairs of parts of u and v, each pair for a while: until the merge of rank $d_u$ that took its left
@@ -20,9 +21,9 @@ part, or $d_v$ that took its right part. A merge of rank r would have joined it 
 $$ r < d_u \quad\text{and}\quad r \le d_v $$
 
 since of equal ranks the leftmost merge comes first. This needs each token's own last merge, and
-that its rank is above those of its parts, as it is wherever training made the merges. A token for
-which it is not, or whose own bytes become something else, takes no part here; nor then does a
-pre-token that has it, or that has a byte without a token.
+that its rank is above those of its parts, as it is wherever training made the merges. A token of
+which that is not true, or whose own bytes become something else, takes no part here; nor does a
+pre-token in which it is met, or one that has a byte without a token.
 
 Source: van Antwerpen and Neubeck, "So many tokens, so little time", github.blog, 2024.
 """
@@ -106,12 +107,12 @@ class Neighbours:
         return fits
 
     def encode(self, pieces: Sequence[bytes]) -> tuple[_Ids, _Ids]:
-        """Return the ids of N pre-tokens, one after another, and how many are whose, (N,).
+        """Return the ids of N pre-tokens, one after another, and how many each has, (N,).
 
-        Those that must be merged get none. No pre-token may be empty.
+        A pre-token that must be merged has none. No pre-token may be empty.
         """
         lengths = np.fromiter(map(len, pieces), np.intp, len(pieces))
-        ends = np.cumsum(lengths + 1) - 1  # a byte stands between two, so that places are one's own
+        ends = np.cumsum(lengths + 1) - 1  # a byte between any two keeps their places apart
         token_from = self._search(b"\0".join(pieces), ends - lengths, ends)
         places = np.flatnonzero(token_from >= 0)
         counts = np.diff(np.searchsorted(places, ends), prepend=0).astype(np.int32)

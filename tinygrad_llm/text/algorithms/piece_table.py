@@ -1,7 +1,7 @@
-r"""A bounded memory of pre-tokens and their ids that is asked about many pre-tokens at once.
+r"""A bounded memory of pre-tokens and their ids, looked up for many pre-tokens at once.
 
-A dict would be asked once for each, some 200 ns of making, hashing and comparing a string. Here
-the key of a pre-token of up to 15 bytes is two 64-bit numbers, its bytes and its length:
+A dict would take some 200 ns for each, to make, hash and compare a string. Here the key of a
+pre-token of up to 15 bytes is two 64-bit numbers, its bytes and its length:
 
 $$ (b_0, \dots, b_7), \quad (b_8, \dots, b_{14}, n) $$
 
@@ -10,7 +10,7 @@ passes find the keys of all pre-tokens of a block of text in an open-addressing 
 and those that found no free slot near their own, are in a dict.
 
 A table is full when it holds more than `limit` pre-tokens, or 64 bytes for each of so many. Threads
-may look things up while one of them adds: what they miss then they take from the dict.
+may look things up while one of them adds: those that they miss then they take from the dict.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class PieceTable:
 
     def add_flat(self, pieces: Sequence[bytes], ids: NDArray[np.int32], counts: NDArray[np.int32]
                  ) -> None:
-        """Remember the same, the ids given one after another, and how many are whose."""
+        """Remember the same, of ids given one after another and the number that each has."""
         if not pieces:
             return
         first, used = len(self.entries), self._used
@@ -73,7 +73,7 @@ class PieceTable:
         if 4 * len(self.entries) > len(self._index[1]):
             larger = _empty_index((4 * len(self.entries)).bit_length())
             _insert(larger, list(self.entries), 0)
-            self._index = larger  # at once, for those who look things up meanwhile
+            self._index = larger  # in one step, for threads that look things up meanwhile
         else:
             _insert(self._index, pieces, first)
 
@@ -87,7 +87,7 @@ class PieceTable:
         same = (held_keys[0][slot] == keys[0]) & (held_keys[1][slot] == keys[1])
         unsettled = np.flatnonzero(~same & (entry >= 0))
         entry[~same] = -1
-        for _ in range(_PROBES - 1):  # the next slots, for the few whose own is another's
+        for _ in range(_PROBES - 1):  # the next slots, for the few whose own is taken
             if not len(unsettled):
                 break
             slot[unsettled] = (slot[unsettled] + 1) & (len(slots) - 1)
@@ -119,8 +119,8 @@ def _empty_index(bits: int) -> _Index:
 def _insert(index: _Index, pieces: Sequence[bytes], first: int) -> None:
     """Give the short ones of these pre-tokens, entries from `first` on, a slot each.
 
-    Of several that want a free slot the last takes it; who has none after a few tries stays in the
-    dict alone.
+    Of several that want a free slot the last takes it; one that has none after a few tries stays
+    in the dict alone.
     """
     held_keys, slots = index
     sizes = np.fromiter(map(len, pieces), np.intp, len(pieces))

@@ -1,9 +1,9 @@
-"""Which tokens begin at every byte of a text: a trie in arrays.
+"""The longest token that begins at every byte of a text: a trie in arrays.
 
 A node stands for a string that tokens begin with, node 0 for the empty one. Bytes lead from node to
-node, so the longest token at every byte of a text is found by walking from all bytes at once, as
-many passes as the longest match has bytes. Two bytes lead to their node by one look-up in an
-array; most walks end there.
+node, so walks from all bytes at once find the longest token at each, in as many passes as the
+longest match has bytes. Two bytes lead to their node by one look-up in an array; most walks end
+there.
 """
 
 from __future__ import annotations

@@ -37,22 +37,14 @@ class ScoredBPE(CharBPE):
     """
 
     def __init__(
-        self,
-        pieces: Sequence[tuple[str, float]],
-        unk_id: int,
-        *,
-        byte_fallback: bool = False,
-        unmatched: Collection[int] = (),
-        always: Collection[int] = (),
+        self, pieces: Sequence[tuple[str, float]], unk_id: int, *, byte_fallback: bool = False,
+        unmatched: Collection[int] = (), always: Collection[int] = (),
         unused: Collection[int] = (),
     ) -> None:
         self.pieces, self.unk_id = [(token, float(score)) for token, score in pieces], unk_id
         self.unmatched, self.always = frozenset(unmatched), frozenset(always)
         self.unused = frozenset(unused)
-        self._ids = {token: id for id, (token, _) in enumerate(pieces) if id not in self.unmatched}
-        # Characters that are in pieces but are none themselves get ids beyond the vocabulary.
-        for character in sorted(set().union(*self._ids)):
-            self._ids.setdefault(character, len(pieces) + len(self._ids))
+        self._ids = self._ids_of_strings()
         self._length = {id: len(token) for token, id in self._ids.items()}
         self._unknown = len(pieces) + 2 * len(self._ids)
         self._frozen = self._unknown + 1  # added to the ids of user-defined pieces
@@ -62,13 +54,22 @@ class ScoredBPE(CharBPE):
         merges, ranks = self._merges()
         super().__init__(
             {token: id for id, (token, _) in enumerate(pieces)}, merges, ranks=ranks,
-            unk_token=pieces[unk_id][0], fuse_unk=True, byte_fallback=byte_fallback,
-        )  # fmt: skip
+            unk_token=pieces[unk_id][0], fuse_unk=True, byte_fallback=byte_fallback)
         self._made_of: dict[int, tuple[int, int]] = {}
         if self.unused:
             self._pairs = _Recorded(self._pairs, self._made_of)
         if self._ids.get("▁", self._unknown) >= len(pieces):
             self._word = None  # a run of unknown characters may cross it
+
+    def _ids_of_strings(self) -> dict[str, int]:
+        """Return the ids of what merging makes: of pieces, and of other characters that they have.
+
+        The ids of these characters lie beyond the vocabulary.
+        """
+        ids = {token: id for id, (token, _) in enumerate(self.pieces) if id not in self.unmatched}
+        for character in sorted(set().union(*ids)):
+            ids.setdefault(character, len(self.pieces) + len(ids))
+        return ids
 
     def _merges(self) -> tuple[list[tuple[str, str]], list[int]]:
         scores = sorted({score for _, score in self.pieces}, reverse=True)
@@ -87,7 +88,7 @@ class ScoredBPE(CharBPE):
 
     def _words(self, piece: str) -> list[str]:
         if self.unused:
-            self._made_of.clear()  # what a piece was last made of is asked of the whole text
+            self._made_of.clear()  # the text as a whole decides what a piece was last made of
             return [piece]
         words: list[str] = []
         for part in self._atom.split(piece):

@@ -71,14 +71,9 @@ class Unigram:
     """
 
     def __init__(
-        self,
-        pieces: Sequence[tuple[str, float]],
-        unk_id: int | None,
-        *,
-        byte_fallback: bool = False,
-        unmatched: Collection[int] = (),
-        always: Collection[int] = (),
-        unknown_score: float | None = None,
+        self, pieces: Sequence[tuple[str, float]], unk_id: int | None, *,
+        byte_fallback: bool = False, unmatched: Collection[int] = (),
+        always: Collection[int] = (), unknown_score: float | None = None,
         single_precision: bool = False,
     ) -> None:
         _check(pieces, unk_id)
@@ -166,7 +161,7 @@ class Unigram:
             yield start + 1, self.unknown_score, UNKNOWN
 
     def _best_path(self, piece: str) -> list[Span]:
-        """Return the path of the largest weight; of equal ones that whose last edge is longest.
+        """Return the path of the largest weight; of equal ones, that with the longest last edge.
 
         The loop of `edges` is written out here: a generator would take twice as long.
         """
@@ -192,7 +187,7 @@ class Unigram:
         return _path_back(came, ids)
 
     def _best_path_single(self, piece: str) -> list[Span]:
-        """Return what SentencePiece (0.2.3) finds, which rounds every sum to float32.
+        """Return the path that SentencePiece (0.2.3) finds, which rounds every sum to float32.
 
         With 24 bits, a document's later words meet a sum so large that nearly equal paths tie: only
         the same rounding makes the same choice. Where a sum exceeds 100,000 it is taken away from

@@ -72,8 +72,8 @@ class Aligned:
     def remap(self, text: str, first: Any, last: Any) -> Aligned:
         """Return a new `text` whose character k was made from the characters [first_k, last_k).
 
-        This is how alignments compose: spans into this text become spans into its source. What is
-        inserted between characters that came from the same place came from there, too.
+        So alignments compose: spans into this text become spans into its source. Characters that
+        are inserted between others from the same place came from there, too.
         """
         spans = self.spans(first, last)
         return Aligned(text, spans[:, 0], np.maximum.accumulate(spans[:, 1]))
@@ -116,5 +116,5 @@ def _stretches(
     is_kept = number % 2 == 0
     k = np.arange(len(number)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     first = begins[number] + np.where(is_kept, k, 0)
-    ends = np.append(begins[1:], 0)  # the last stretch is kept, and its end is never asked for
+    ends = np.append(begins[1:], 0)  # the last stretch is kept, and its end is never used
     return first, np.where(is_kept, first + 1, ends[number])

@@ -50,5 +50,5 @@ def unprintable(s: str) -> bytes:
 
 
 def to_bytes(s: str) -> bytes:
-    """Return what `unprintable` does, of text that is known to have no other characters."""
+    """Return the same as `unprintable`, of text that surely has no other characters."""
     return s.translate(_TO_BYTE_POINTS).encode("latin-1")

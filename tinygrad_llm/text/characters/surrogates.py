@@ -1,4 +1,4 @@
-"""Lone surrogates: what a Python string may hold, and no text may."""
+"""Lone surrogates: a Python string may hold them, a text may not."""
 
 from __future__ import annotations
 

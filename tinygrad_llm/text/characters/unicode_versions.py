@@ -1,4 +1,4 @@
-"""Unicode as it was when the published vocabularies were made, whatever Python's tables say.
+"""Unicode as it was when the published vocabularies were made, not as Python's tables have it.
 
 Each version of Unicode adds characters: letters with a lower case, marks, decompositions. Python's
 tables are of its own release (14 in Python 3.11, 16 in 3.14), so a tokenizer that just asked them

@@ -16,9 +16,9 @@ over small arrays. All known patterns say nearly the same; with $k_i$ the kind o
 5. 's, 't, 're, 've, 'm, 'll and 'd are pre-tokens (GPT-2, CL100K, LLAMA3), or belong to the word
    before (O200K), where letters are also cut before a capital that follows a small letter.
 
-What these passes do not decide is told by `hard`: marks, a capital after a letter without case, and
-contractions in a row under O200K. Such text goes through the regular expression. That both
-ways agree is a property that the tests draw examples for.
+These passes leave four things undecided, all under O200K: marks, a capital after a letter without
+case, a slash after a line break, and contractions in a row. Text that has them is *hard*, and goes
+through the regular expression. That both ways agree is a property that the tests draw examples for.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from numpy.typing import NDArray
 
 from .patterns import CL100K, GPT2, LLAMA3, O200K, QWEN2, splitter
 
-# Kinds of characters: letters first, white space last, so that a comparison tells either.
+# Kinds of characters: letters first, white space last.
 _LOWER, _UPPER, _UNCASED, _NUMBER, _OTHER, _MARK, _BLANK = range(7)
 _CLASSES = ((_LOWER, r"\p{Ll}+"), (_UPPER, r"[\p{Lu}\p{Lt}]+"), (_UNCASED, r"[\p{Lm}\p{Lo}]+"),
             (_NUMBER, r"\p{N}+"), (_MARK, r"\p{M}+"), (_BLANK, r"\s+"))
-# What a boundary by rule 1 stands between: letters, numbers, white space, the rest.
+# Groups of kinds, between which rule 1 sets boundaries: letters, numbers, the rest, white space.
 _GROUPS = np.array([0, 0, 0, 1, 2, 2, 3], np.uint8)
 _LETTERS, _OTHERS, _WHITE = 0, 2, 3
 _APOSTROPHE, _SPACE, _LONG_S = ord("'"), ord(" "), ord("\u017f")  # (?i:s) also matches a long s
@@ -45,7 +45,7 @@ _APOSTROPHE, _SPACE, _LONG_S = ord("'"), ord(" "), ord("\u017f")  # (?i:s) also 
 
 @dataclass(frozen=True)
 class _Rules:
-    """What tells one known pattern from another."""
+    """The differences between the known patterns."""
 
     digits: int = 0  # numbers are cut after so many; 0 for never
     modern: bool = True  # line breaks and the character before letters are treated as in rule 2, 3
@@ -58,7 +58,7 @@ _RULES = {GPT2: _Rules(modern=False), CL100K: _Rules(3, whole_end=True), LLAMA3:
 
 
 def is_known(pattern: str) -> bool:
-    """Whether `starts` takes this pattern."""
+    """Return whether `starts` takes this pattern."""
     return pattern in _RULES
 
 

@@ -13,9 +13,9 @@ alike does not always mean the same:
     x{3}?         three or none                             (regex: lazy)
     [+--] [a||b]  a range up to -, and |                    (regex: operations on sets)
 
-So a pattern is read here and respelled. What is neither alike nor respelled (calls of groups,
-absent operators, verbose mode, named back references, ...) is refused by name. What may differ
-still: properties follow the Unicode version of each library.
+So a pattern is read here and respelled. All that is neither alike nor respelled (calls of groups,
+absent operators, verbose mode, named back references, ...) is refused by name. One difference may
+be left: properties follow the Unicode version of each library.
 
 Source: Oniguruma 6.9's doc/RE, with its default (Ruby's) syntax.
 """
@@ -43,9 +43,9 @@ _POSIX = regex.compile(r"\[:\^?[a-z]+:\]")
 
 @lru_cache(maxsize=64)
 def compile_oniguruma(pattern: str) -> regex.Pattern[str]:
-    """Return the compiled pattern of `regex` that matches what Oniguruma's `pattern` matches.
+    """Return a compiled pattern of `regex` with the same matches as Oniguruma's `pattern`.
 
-    Raises UserError where it is no pattern, or has what cannot be said for `regex`.
+    Raises UserError where it is no pattern, or has parts that `regex` cannot express.
 
     >>> compile_oniguruma(r"\\p{N}{1,3}+|\\h").findall("12345 f")
     ['12345', 'f']
@@ -59,14 +59,14 @@ def compile_oniguruma(pattern: str) -> regex.Pattern[str]:
 
 
 class _Reader:
-    """Reads `pattern` from left to right and writes what `regex` is to read instead."""
+    """Reads `pattern` from left to right and writes the pattern that `regex` is to read instead."""
 
     def __init__(self, pattern: str) -> None:
         self.pattern, self.place = pattern, 0
         self.written: list[str] = []
-        self.atom: int | None = None  # where in `written` begins what a quantifier would repeat
+        self.atom: int | None = None  # the place in `written` from which a quantifier would repeat
         self.quantified = False
-        self.closing = ")"  # what closes the group that is open: more brackets after a (?i)
+        self.closing = ")"  # closes the group that is open: more brackets after a (?i)
         self.groups: list[tuple[int, str]] = []  # those around it
 
     def read(self) -> str:
@@ -145,7 +145,7 @@ class _Reader:
         self.place, self.quantified = self.place + 1, False
 
     def _escape(self, alike: frozenset[str], respelled: dict[str, str]) -> str:
-        """Return what stands for the escape at `place`, and step over it."""
+        """Return the spelling for `regex` of the escape at `place`, and step over it."""
         if known := _PROPERTY.match(self.pattern, self.place):
             self.place = known.end()
             return str(known[0])
@@ -168,7 +168,7 @@ class _Reader:
         return spelled
 
     def _class(self) -> str:
-        """Return what stands for the class [...] at `place`, classes within it too."""
+        """Return the spelling for `regex` of the class [...] at `place`, with its inner classes."""
         written, depth, first = [], 0, False
         while self.place < len(self.pattern):
             char = self.pattern[self.place]

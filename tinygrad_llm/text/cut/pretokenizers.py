@@ -5,8 +5,8 @@ component that tokenizer.json can name, with the meaning that Hugging Face's tok
 pre-tokenizer first rewrites its piece (only ByteLevel and Metaspace do: a space in front, spaces
 spelled anew), then cuts it at `spans`; a `Sequence` cuts each piece again.
 
-Most cut at matches of a pattern, the delimiters, and differ in what becomes of these. For the
-delimiter "-" in "a--b":
+Most cut at matches of a pattern, the delimiters, and differ in where these go. For the delimiter
+"-" in "a--b":
 
     Removed              a       b         MergedWithPrevious   a- - b
     Isolated             a - -   b         MergedWithNext       a - -b
@@ -47,9 +47,9 @@ _PUNCTUATION = regex.compile(r"[\p{P}!-/:-@\[-`\{-\~]", regex.VERSION1)  # ASCII
 
 
 class PreTokenizer:
-    """What all pre-tokenizers share; one of them says how it does `spans`, two `rewrite` as well.
+    """The base of all pre-tokenizers: most define `spans`, a few `rewrite` as well.
 
-    `first` tells whether a piece begins where the whole text does: Metaspace may ask.
+    first: whether a piece begins where the whole text does, which matters to Metaspace.
     """
 
     def __call__(self, piece: str, first: bool = True) -> list[str]:
@@ -85,17 +85,17 @@ class PreTokenizer:
         return hash((type(self), repr(self._settings())))
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
-        return f"{type(self).__name__}({told})"
+        settings = ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
+        return f"{type(self).__name__}({settings})"
 
     def _settings(self) -> dict[str, object]:
         return {name: value for name, value in vars(self).items() if name[0] != "_"}
 
 
 class ByteLevel(PreTokenizer):
-    """GPT-2's cuts. The bytes themselves, which the name speaks of, are the model's business.
+    """GPT-2's cuts. The bytes that the name speaks of are spelled by the model.
 
-    add_prefix_space: a space comes first where none does, so that a first word is like any other.
+    add_prefix_space: a space is put first where none is, so that a first word is like any other.
     use_regex: cut at GPT-2's pattern; otherwise not at all. `trim_offsets` does nothing here; the
     post-processor of this name has it.
 
@@ -110,7 +110,7 @@ class ByteLevel(PreTokenizer):
         self.use_regex = use_regex
 
     def rewrite(self, text: str, first: bool) -> str:
-        """Return the text with a space in front, where that is asked for and none is there."""
+        """Return the text with a space in front, if `add_prefix_space` and none is there."""
         return " " + text if self.add_prefix_space and not text.startswith(" ") else text
 
     def spans(self, text: str) -> Iterable[Span]:
@@ -139,7 +139,7 @@ class Split(PreTokenizer):
             compile_oniguruma(pattern) if is_regex else regex.compile(regex.escape(pattern)))
 
     def spans(self, text: str) -> Iterable[Span]:
-        """Return the parts that `behavior` makes of the matches and what is between."""
+        """Return the parts that `behavior` makes of the matches and the stretches between."""
         parts = _delimited(self._compiled, text)
         if self.invert:
             parts = ((i, j, not is_match) for i, j, is_match in parts)
@@ -157,7 +157,7 @@ class Pattern(PreTokenizer):
         self._splitter = splitter(pattern)
 
     def spans(self, text: str) -> Iterable[Span]:
-        """Return the matches and what is between."""
+        """Return the matches and the stretches between."""
         start = 0
         for piece in self._splitter.split(text):
             yield start, start + len(piece)
@@ -165,7 +165,7 @@ class Pattern(PreTokenizer):
 
 
 class Whitespace(PreTokenizer):
-    r"""Keeps words and runs of anything else that is no white space, `\w+|[^\w\s]+`."""
+    r"""Keeps words, and runs of other characters that are no white space: `\w+|[^\w\s]+`."""
 
     def spans(self, text: str) -> Iterable[Span]:
         """Return the matches."""
@@ -173,7 +173,7 @@ class Whitespace(PreTokenizer):
 
 
 class WhitespaceSplit(PreTokenizer):
-    """Keeps what stands between white space."""
+    """Keeps the stretches between white space."""
 
     def spans(self, text: str) -> Iterable[Span]:
         """Return the stretches without white space."""
@@ -181,7 +181,7 @@ class WhitespaceSplit(PreTokenizer):
 
 
 class BertPreTokenizer(PreTokenizer):
-    """Keeps what stands between white space, each punctuation character by itself."""
+    """Keeps the stretches between white space, each punctuation character by itself."""
 
     def spans(self, text: str) -> Iterable[Span]:
         """Return the words and the punctuation."""
@@ -208,13 +208,13 @@ class Digits(PreTokenizer):
         self.individual_digits = individual_digits
 
     def spans(self, text: str) -> Iterable[Span]:
-        """Return numbers and what is between."""
+        """Return numbers and the stretches between."""
         behavior = "Isolated" if self.individual_digits else "Contiguous"
         return _apply_behavior(_delimited(_NUMBER, text), behavior)
 
 
 class CharDelimiterSplit(PreTokenizer):
-    """Keeps what stands between the character `delimiter`."""
+    """Keeps the stretches between the characters `delimiter`."""
 
     def __init__(self, delimiter: str) -> None:
         self.delimiter = _one_character(delimiter, "delimiter")
@@ -244,7 +244,7 @@ class Metaspace(PreTokenizer):
         self._pattern = regex.compile(regex.escape(replacement))
 
     def rewrite(self, text: str, first: bool) -> str:
-        """Return the text with its spaces replaced, and one more in front where asked for."""
+        """Return the text with its spaces replaced, and one more in front by `prepend_scheme`."""
         text = text.replace(" ", self.replacement)
         wanted = self.prepend_scheme == "always" or (self.prepend_scheme == "first" and first)
         prepend = wanted and not text.startswith(self.replacement)
@@ -276,9 +276,9 @@ class Sequence(PreTokenizer):
 
 
 def single_pattern(pre_tokenizer: PreTokenizer | None) -> str | None:
-    """Return the pattern whose matches, with what is between, are all that is cut; None if none.
+    """Return the one pattern whose matches, with the stretches between, are the pieces, or None.
 
-    That is what GPT-2's tokenizer and its successors do, and what a model can do in one go.
+    GPT-2's tokenizer and its successors cut so, and a model can then encode a text in one go.
     """
     steps = pre_tokenizer.pre_tokenizers if isinstance(pre_tokenizer, Sequence) else (
         pre_tokenizer,)
@@ -295,7 +295,7 @@ def single_pattern(pre_tokenizer: PreTokenizer | None) -> str | None:
 
 
 def asks_for_first(pre_tokenizer: PreTokenizer | None) -> bool:
-    """Return whether it matters to the pre-tokenizer if its piece begins the text."""
+    """Return whether the pre-tokenizer does otherwise with a piece that begins the text."""
     if isinstance(pre_tokenizer, Sequence):
         return any(map(asks_for_first, pre_tokenizer.pre_tokenizers))
     return isinstance(pre_tokenizer, Metaspace) and pre_tokenizer.prepend_scheme == "first"
@@ -336,7 +336,7 @@ def _matches(pattern: regex.Pattern[str], text: str) -> Iterator[Span]:
 
 
 def _apply_behavior(parts: Iterable[tuple[int, int, bool]], behavior: str) -> Iterable[Span]:
-    """Return what `behavior` makes of matches and the stretches between."""
+    """Return the pieces that `behavior` makes of matches and the stretches between."""
     if behavior == "Removed":
         return ((i, j) for i, j, is_match in parts if not is_match)
     if behavior == "Isolated":

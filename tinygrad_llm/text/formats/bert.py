@@ -1,8 +1,8 @@
 """BERT's vocab.txt: one WordPiece token a line, its id the number of the line, counted from 0.
 
 How text is normalised and cut is BERT's own and not in the file. Whether it is lowercased may be in
-a tokenizer_config.json beside it (`do_lower_case`); the vocabulary alone does not tell a cased BERT
-from an uncased one.
+a tokenizer_config.json beside it (`do_lower_case`); the vocabulary alone does not say whether a
+BERT is cased.
 
 Source: Devlin et al. 2019 and the code published with it (tokenization.py); the settings are those
 of Hugging Face's BertTokenizer.
@@ -31,7 +31,7 @@ ROLES = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_
 CLASSES = (None, *[name + fast for name in ("BertTokenizer", "DistilBertTokenizer",
                                             "ElectraTokenizer", "MobileBertTokenizer")
                    for fast in ("", "Fast")])
-"""Those that say the same of a vocab.txt."""
+"""The classes that read a vocab.txt in the same way."""
 
 
 def load(path: str | Path, lowercase: bool | None = None) -> Tokenizer:
@@ -39,19 +39,14 @@ def load(path: str | Path, lowercase: bool | None = None) -> Tokenizer:
 
     lowercase: whether text is lowercased and loses its accents; None: as tokenizer_config.json
     beside it says, or yes. Raises UserError where the file is no such vocabulary, or the settings
-    ask for what is not done here.
+    ask for something else.
     """
     path = Path(path) / "vocab.txt" if Path(path).is_dir() else Path(path)
     vocab = _read_vocab(path)
     settings = _settings(path.parent / "tokenizer_config.json")
     if lowercase is None:
         lowercase = settings.get("do_lower_case", True)
-    names = {role: _name(settings.get(role, name)) for role, name in ROLES.items()}
-    for role in ("unk_token", "cls_token", "sep_token"):
-        if names[role] not in vocab:
-            raise UserError(f"{path} has no {names[role]!r} ({role}), so it is no vocabulary of "
-                            "BERT's; is the file whole?")
-    _check_added(settings.get("added_tokens_decoder", {}), vocab, names, path)
+    names = _names_of_roles(settings, vocab, path)
     cls, sep = ((names[role], vocab[names[role]]) for role in ("cls_token", "sep_token"))
     model, hidden = split_off(vocab, vocab.keys() & set(names.values()) - {names["unk_token"]})
     return Tokenizer(
@@ -106,6 +101,17 @@ def _settings(path: Path) -> dict[str, Any]:
     return settings
 
 
+def _names_of_roles(settings: dict[str, Any], vocab: dict[str, int], path: Path) -> dict[str, str]:
+    """Return the names of BERT's five tokens; UserError where the vocabulary does not fit them."""
+    names = {role: _name(settings.get(role, name)) for role, name in ROLES.items()}
+    for role in ("unk_token", "cls_token", "sep_token"):
+        if names[role] not in vocab:
+            raise UserError(f"{path} has no {names[role]!r} ({role}), so it is no vocabulary of "
+                            "BERT's; is the file whole?")
+    _check_added(settings.get("added_tokens_decoder", {}), vocab, names, path)
+    return names
+
+
 def _check_added(added: Any, vocab: dict[str, int], names: dict[str, str], path: Path) -> None:
     """Raise UserError where tokenizer_config.json lists other tokens than those with a role."""
     for id, token in added.items() if isinstance(added, dict) else [("", added)]:
@@ -146,25 +152,29 @@ def save(tokenizer: Tokenizer, folder: str | Path) -> None:
     ):
         raise UserError("vocab.txt is for WordPiece behind BERT's normaliser and pre-tokenizer, "
                         "with BERT's settings; save a tokenizer.json instead")
-    vocab = tokenizer.vocab
+    tokens = _lines(tokenizer.vocab)
+    settings = {
+        "do_lower_case": normalizer.lowercase,
+        "strip_accents": normalizer.strip_accents,
+        "tokenize_chinese_chars": normalizer.handle_chinese_chars,
+        "tokenizer_class": "BertTokenizer",
+        **_roles(tokenizer, model.unk_token, tokens),
+    }
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    lines, config = "".join(f"{token}\n" for token in tokens), json.dumps(settings, indent=1)
+    write_in_one_step(Path(folder, "vocab.txt"), [lines.encode()])
+    write_in_one_step(Path(folder, "tokenizer_config.json"), [config.encode()])
+
+
+def _lines(vocab: dict[str, int]) -> list[str]:
+    """Return the lines of a vocab.txt; UserError for a token that can be none."""
     tokens = sorted(vocab, key=vocab.__getitem__)
     for id, token in enumerate(tokens):
         if vocab[token] != id or "\n" in token or token != token.rstrip("\r"):
             raise UserError(f"vocab.txt has one token a line, ids from 0 without a gap: {token!r} "
                             f"with the id {vocab[token]} has no place there; save a "
                             "tokenizer.json instead")
-    roles = _roles(tokenizer, model.unk_token, tokens)
-    settings = {
-        "do_lower_case": normalizer.lowercase,
-        "strip_accents": normalizer.strip_accents,
-        "tokenize_chinese_chars": normalizer.handle_chinese_chars,
-        "tokenizer_class": "BertTokenizer",
-        **roles,
-    }
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_in_one_step(folder / "vocab.txt", ["".join(f"{t}\n" for t in tokens).encode()])
-    write_in_one_step(folder / "tokenizer_config.json", [json.dumps(settings, indent=1).encode()])
+    return tokens
 
 
 def _roles(tokenizer: Tokenizer, unk_token: str, tokens: list[str]) -> dict[str, str]:

@@ -8,8 +8,8 @@
 Tokens are spelled in the printable alphabet. A token of several bytes that no merge makes cannot
 come from text: it is special, like <|endoftext|>.
 
-Source: Radford et al. 2019 and the code published with it (encoder.py); the second pair of names is
-that of Hugging Face's GPT2Tokenizer, whose settings a tokenizer_config.json beside them may hold.
+Source: Radford et al. 2019 and the code published with it (encoder.py). The second pair of names is
+that of Hugging Face's GPT2Tokenizer; a tokenizer_config.json beside them may hold its settings.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ PAIRS = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
 CLASSES = (None, "GPT2Tokenizer", "GPT2TokenizerFast")
 
 
-def find(path: str | Path) -> tuple[Path, Path] | None:
-    """Return the vocabulary and the merges that `path` means: their folder, or either of them."""
+def find_files(path: str | Path) -> tuple[Path, Path] | None:
+    """Return the vocabulary and the merges in the folder `path`, or beside either of the two."""
     path = Path(path)
     folder = path if path.is_dir() else path.parent
     for pair in PAIRS:
@@ -49,10 +49,10 @@ def find(path: str | Path) -> tuple[Path, Path] | None:
 def load(path: str | Path, pattern: str | None = None) -> Tokenizer:
     """Return the tokenizer in the folder `path`, or of either of the two files.
 
-    pattern: what cuts text, a regular expression or a name in `patterns.PATTERNS`; GPT-2's unless
-    given. Raises UserError where a file is missing, is none of these, or the files disagree.
+    pattern: the rule that cuts text, a regular expression or a name in `patterns.PATTERNS`; GPT-2's
+    unless given. Raises UserError where a file is missing, is none of these, or the files disagree.
     """
-    files = find(path)
+    files = find_files(path)
     if files is None:
         pairs = " or ".join(" and ".join(pair) for pair in PAIRS)
         raise UserError(f"{path} has no GPT-2 tokenizer: expected {pairs} in one folder")
@@ -85,7 +85,7 @@ def _bytes(token: str) -> bytes | None:
 
 
 def _settings(folder: Path, pattern: str | None) -> dict[str, Any]:
-    """Return tokenizer_config.json; refuse what it, or a file beside it, says and we do not do."""
+    """Return tokenizer_config.json; UserError where it, or a file beside it, asks for more."""
     path = folder / "tokenizer_config.json"
     if (folder / "added_tokens.json").exists():
         raise UserError(f"{folder} has an added_tokens.json, which is not read here; load the "
@@ -140,22 +140,10 @@ def _read_merges(path: Path) -> list[Merge]:
 def save(tokenizer: Tokenizer, folder: str | Path) -> None:
     """Write vocab.json and merges.txt into `folder`, which is made if need be, each in one step.
 
-    Raises UserError where the tokenizer does what these files cannot say.
+    Raises UserError where the tokenizer has parts that these files cannot hold.
     """
-    model = tokenizer.model
-    cuts = tokenizer.pre_tokenizer
-    if not isinstance(model, BPE) or single_pattern(cuts) != GPT2 or model.unknown is not None:
-        raise UserError("vocab.json and merges.txt are for byte-level BPE that cuts text at GPT-2's"
-                        " pattern, without prefix space or unknown token; save a tokenizer.json")
+    model = _checked_model(tokenizer)
     added = {token.content: token.id for token in tokenizer.added.tokens}
-    # Without a normaliser it is all the same whether a token is looked for before or after it.
-    plain = all(replace(token, normalized=False) == AddedToken(token.content, token.id)
-                for token in tokenizer.added.tokens)
-    unspelled = tokenizer.unused.keys() - added.keys()
-    if tokenizer.normalizer or lays_out(tokenizer.template) or not plain or unspelled:
-        raise UserError("vocab.json and merges.txt have no place for a normaliser, a template, "
-                        "tokens that no text becomes, or added tokens that are not special or have "
-                        "rules; save a tokenizer.json")
     tokens = {token: id for token, id in model.tokens.items() if id not in added.values()}
     merges = merges_of(BPE(tokens, model.merges, model.ignore_merges))
     made = {left + right for left, right in merges}
@@ -171,3 +159,20 @@ def save(tokenizer: Tokenizer, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_in_one_step(folder / "vocab.json", [json.dumps(ordered, ensure_ascii=False).encode()])
     write_in_one_step(folder / "merges.txt", [b"#version: 0.2\n", lines.encode()])
+
+
+def _checked_model(tokenizer: Tokenizer) -> BPE:
+    """Return the tokenizer's model; UserError where the files have no place for some part."""
+    model, cuts, tokens = tokenizer.model, tokenizer.pre_tokenizer, tokenizer.added.tokens
+    if not isinstance(model, BPE) or single_pattern(cuts) != GPT2 or model.unknown is not None:
+        raise UserError("vocab.json and merges.txt are for byte-level BPE that cuts text at GPT-2's"
+                        " pattern, without prefix space or unknown token; save a tokenizer.json")
+    # Without a normaliser it makes no difference whether a token is found before or after it.
+    plain = all(replace(token, normalized=False) == AddedToken(token.content, token.id)
+                for token in tokens)
+    unspelled = tokenizer.unused.keys() - tokenizer.added.by_content.keys()
+    if tokenizer.normalizer or lays_out(tokenizer.template) or not plain or unspelled:
+        raise UserError("vocab.json and merges.txt have no place for a normaliser, a template, "
+                        "tokens that no text becomes, or added tokens that are not special or have "
+                        "rules; save a tokenizer.json")
+    return model

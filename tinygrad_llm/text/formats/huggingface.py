@@ -5,14 +5,14 @@
      "normalizer": ..., "pre_tokenizer": ..., "post_processor": ..., "decoder": ...,
      "model": {"type": "BPE", "vocab": {"a": 5, ...}, "merges": ["a b", ...], ...}}
 
-The parts are the business of `huggingface_parts`, writing that of `huggingface_write`. `truncation`
-and `padding` say how batches are cut and filled up, not what a text's ids are: they are read over,
-and null in what is written.
+`huggingface_parts` reads and writes the parts, `huggingface_write` writes the file. `truncation`
+and `padding` say how batches are cut and filled up, and change no ids: they are passed over when
+read, and written as null.
 
 Two things are stricter here than in Hugging Face's library. An added token has the id that the
-file gives it, or the file is refused (the library renumbers it, with a warning). And the text of
-a special token that is not let through as one is spelled out in ordinary tokens: the model may
-not answer with the special id, though its vocabulary holds it.
+file gives it, or the file is refused (the library renumbers it, with a warning). And where the text
+of a special token is to be ordinary text, ordinary tokens spell it: the model may not answer with
+the special id, though its vocabulary holds it.
 
 Source: the serialisation code of tokenizers 0.23.
 """
@@ -65,7 +65,7 @@ _ADDED = [Setting("id", "id", "count"), Setting("content", "content", "str"),
 def load(path: str | Path) -> Tokenizer:
     """Return the tokenizer that the tokenizer.json at `path` defines.
 
-    Raises UserError where it cannot be read, is none, or asks for what is not known here.
+    Raises UserError where it cannot be read, is none, or asks for unknown parts.
     """
     try:
         return from_json(parse_json(Path(path).read_bytes()))
@@ -155,7 +155,7 @@ def steps_of(part: pretokenizers.PreTokenizer | None) -> Iterable[pretokenizers.
 def _read_model(
     model: dict[str, Any], special: dict[str, int], byte_level: bool
 ) -> tuple[Model, dict[str, int]]:
-    """Return the model and the tokens that it does not hold, for no text becomes them."""
+    """Return the model, and the tokens that it does not hold because no text becomes them."""
     kind = model.get("type", _guess(model))
     where = f"its model {shortened(kind)}"
     if kind == "BPE":
@@ -178,7 +178,7 @@ def _read_model(
 
 
 def _guess(model: dict[str, Any]) -> str | None:
-    """Return the type of a model that does not tell it, as old files do not."""
+    """Return the type of a model that names none, as those of old files."""
     if "merges" in model:
         return "BPE"
     return "WordPiece" if "max_input_chars_per_word" in model else None
@@ -209,7 +209,7 @@ def _read_bpe(
 def _byte_level(
     vocab: dict[str, int], merges: list[tuple[str, str]], ignore_merges: bool
 ) -> tuple[BPE, dict[str, int]]:
-    """Return the model over bytes, and the tokens that no bytes spell: no text becomes them."""
+    """Return the model over bytes, and the tokens that no bytes spell and no text becomes."""
     others = {token for token in vocab if not set(token) <= _BYTES}
     vocab, unused = split_off(vocab, others)
     if others:

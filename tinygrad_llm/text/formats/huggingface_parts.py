@@ -1,12 +1,12 @@
-"""What tokenizer.json calls the parts of a tokenizer: one table, read both ways.
+"""The names that tokenizer.json gives to the parts of a tokenizer: one table, read both ways.
 
 A part is a JSON object with a "type" and its settings:
 
     {"type": "Digits", "individual_digits": true}      pretokenizers.Digits(individual_digits=True)
 
-Every type that is known stands in PARTS with its settings; `read_part` makes the object here of the
-one in the file, `write_part` the one in the file of the object here. What a file asks for beyond
-the table is refused by name: ids that are nearly right are worse than none.
+PARTS has every known type with its settings. `read_part` makes the object here from the one in the
+file, `write_part` the one in the file from the object here. Anything that a file has beyond the
+table is refused by name: ids that are nearly right are worse than none.
 
 Source: the serialisation code of tokenizers 0.23.
 """
@@ -148,7 +148,7 @@ def _same(*names: str, kind: str = "bool") -> list[Setting]:
 
 
 def _metaspace(json: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return the settings of Metaspace, in today's or in older files' words."""
+    """Return the settings of Metaspace, under today's names or those of older files."""
     found = read_settings(json, where, [
         Setting("replacement", "replacement", "str"), Setting("str_rep", "str_rep", "str?", None),
         Setting("add_prefix_space", "add_prefix_space", "bool?", None),
@@ -232,7 +232,7 @@ SEQUENCES: dict[str, tuple[Any, str, str]] = {  # class, key in the file, name h
 def read_part(json: Any, section: str) -> Any:
     """Return the part that a section of the file describes, None where it has null.
 
-    Raises UserError for what is not known here.
+    Raises UserError for unknown types and settings.
     """
     if json is None:
         return None
@@ -252,23 +252,30 @@ def read_part(json: Any, section: str) -> Any:
         raise UserError(f"its {section} is of the type {shortened(kind)}, which is not known here; "
                         f"known are {known}")
     make, settings = PARTS[section][kind]
-    if kind == "Metaspace":
-        return make(**_metaspace(json, where))
-    if section == "decoder" and kind == "ByteLevel":  # its settings change nothing
-        settings = [Setting(key, key, "bool", True)
-                    for key in ("add_prefix_space", "trim_offsets", "use_regex")]
-        read_settings(json, where, settings)
-        return make()
-    if kind in ("Split", "Replace"):
-        found = read_settings(json, where, [
-            Setting("pattern", "pattern", "pattern", read=_pattern), *settings])
-        pattern, is_regex = found.pop("pattern")
-        return make(pattern, is_regex=is_regex, **found)
-    found = read_settings(json, where, settings)
+    found = _read_arguments(json, section, kind, settings)
     try:
         return make(**found)
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+def _read_arguments(json: dict[str, Any], section: str, kind: str, settings: list[Setting]
+                    ) -> dict[str, Any]:
+    """Return the settings of a part, by the names of the arguments here."""
+    where = f"its {section} {kind}"
+    if kind == "Metaspace":
+        return _metaspace(json, where)
+    if section == "decoder" and kind == "ByteLevel":  # its settings change nothing
+        read_settings(json, where, [
+            Setting(key, key, "bool", True)
+            for key in ("add_prefix_space", "trim_offsets", "use_regex")])
+        return {}
+    if kind in ("Split", "Replace"):
+        found = read_settings(json, where, [
+            Setting("pattern", "pattern", "pattern", read=_pattern), *settings])
+        found["pattern"], found["is_regex"] = found["pattern"]
+        return found
+    return read_settings(json, where, settings)
 
 
 def write_part(part: Any, section: str) -> Any:

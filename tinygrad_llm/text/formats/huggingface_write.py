@@ -1,9 +1,9 @@
 """A Tokenizer written as tokenizer.json, so that other libraries load it and give the same ids.
 
-What the format cannot say is refused by name. A vocabulary without merges, as tiktoken's files have
-it, gets one merge a token where that does the same (see `merges`), else all that it implies, as in
-the published files of Llama 3. Those that make one token then follow each other, where by the ranks
-they would be equals: it takes unusual text to tell.
+Parts that the format cannot hold are refused by name. A vocabulary without merges, as tiktoken's
+files have it, gets one merge a token where that leads to the same ids (see `merges`), else all
+merges that it implies, as in the published files of Llama 3. The merges that make one token then
+follow each other, where by the ranks they would be equals: only unusual text has other ids.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ from .huggingface import WORDPIECE, check_added, steps_of
 from .huggingface_parts import write_part
 from .merges import Merge, merges_of
 
+_BPE_DEFAULTS = {"type": "BPE", "dropout": None, "unk_token": None,
+                 "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
+                 "byte_fallback": False, "ignore_merges": False}
+
 
 def save(tokenizer: Tokenizer, path: str | Path) -> None:
     """Write the tokenizer to `path` as a tokenizer.json, in one step.
 
-    Raises UserError where it has what the format cannot say.
+    Raises UserError where it has parts that the format cannot hold.
     """
     text = json.dumps(to_json(tokenizer), ensure_ascii=False, indent=1)
     write_in_one_step(path, [text.encode()])
@@ -74,26 +78,20 @@ def _write_model(tokenizer: Tokenizer) -> dict[str, Any]:
     if isinstance(model, WordPiece):
         names = [setting.name for setting in WORDPIECE[1:]]
         return {"type": "WordPiece", **{n: getattr(model, n) for n in names}, "vocab": vocab}
-    json: dict[str, Any] = {
-        "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-        "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
-        "ignore_merges": False}
     if isinstance(model, BPE):
-        merges = _merges(model)
-        json |= {"ignore_merges": model.ignore_merges,
-                 "unk_token": None if model.unknown is None else tokenizer.token(model.unknown),
-                 "merges": [[printable(left), printable(right)] for left, right in merges]}
+        settings = {"unk_token": None if model.unknown is None else tokenizer.token(model.unknown),
+                    "ignore_merges": model.ignore_merges}
+        merges = [[printable(left), printable(right)] for left, right in _merges(model)]
     elif isinstance(model, CharBPE):
-        for name in ("continuing_subword_prefix", "end_of_word_suffix"):
-            json[name] = getattr(model, name) or None
-        json |= {name: getattr(model, name)
-                 for name in ("unk_token", "fuse_unk", "byte_fallback", "ignore_merges")}
+        settings = {name: getattr(model, name)
+                    for name in ("unk_token", "fuse_unk", "byte_fallback", "ignore_merges")}
+        settings |= {name: getattr(model, name) or None
+                     for name in ("continuing_subword_prefix", "end_of_word_suffix")}
         ranked = sorted(zip(model.ranks, model.merges, strict=True), key=lambda pair: pair[0])
-        json["merges"] = [list(merge) for _, merge in ranked]
+        merges = [list(merge) for _, merge in ranked]
     else:
         raise UserError(f"tokenizer.json has no name for the model {type(model).__name__}")
-    merges_last = json.pop("merges")
-    return {**json, "vocab": vocab, "merges": merges_last}
+    return {**_BPE_DEFAULTS, **settings, "vocab": vocab, "merges": merges}
 
 
 def _merges(model: BPE) -> Iterable[Merge]:
@@ -131,7 +129,7 @@ def _is_byte(token: str) -> bool:
 def _hold_ids(model: dict[str, Any], tokens: list[AddedToken]) -> None:
     """Put added tokens into the vocab of a model's JSON where the library would renumber them.
 
-    It gives those that the vocab lacks the ids from its size on, whatever the file says.
+    It gives those that the vocab lacks the ids from its size on, not the file's.
     """
     vocab = model["vocab"]
     known = vocab if isinstance(vocab, dict) else {

@@ -1,4 +1,4 @@
-"""Merges and ranks, the two ways to write byte-level BPE down: when one does what the other does.
+"""Merges and ranks, two ways to write byte-level BPE down: where both lead to the same ids.
 
 Merges say which two tokens are joined, ranks only which joined bytes are a token (see `bpe`).
 """
@@ -19,9 +19,9 @@ def check_reproduces(model: BPE) -> None:
 
     They do if (1) tokens have their ids in the order of the merges that make them, so both
     definitions join in the same order, and (2) ranks join no neighbours that merges leave apart.
-    Take such neighbours l and r, whose bytes are the token t. Since nothing was joined across
-    their borders, the merges of t's bytes alone pass through l, r as well; so if these end in t,
-    the merge of l and r exists, and a t whose bytes end elsewhere is the only danger.
+    Take such neighbours l and r; their bytes together are the token t. Nothing was joined across
+    their borders, so the merges of t's bytes alone pass through l, r as well. If these end in t,
+    the merge of l and r exists. So the only danger is a t whose own bytes are not merged into t.
     """
     merges = model.merges or []
     made = [model.tokens[left + right] for left, right in merges]

@@ -18,7 +18,7 @@ counts, repeated ones all, and fields with unknown numbers are skipped.
                             4 remove_extra_whitespaces   5 escape_whitespaces
     5 denormalizer_spec     2 precompiled_charsmap
 
-The files' rules for text are in `sentencepiece_normalizer`, the models in `unigram`, `scored_bpe`.
+The files' rules for text are in `normalize/sentencepiece`, the models in `unigram`, `scored_bpe`.
 """
 
 from __future__ import annotations
@@ -44,14 +44,16 @@ UNIGRAM, BPE, WORD, CHAR = 1, 2, 3, 4
 MODEL_TYPES = {UNIGRAM: "unigram", BPE: "bpe", WORD: "word", CHAR: "char"}
 VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES = 0, 1, 2, 5
 UNK_SURFACE = " ⁇ "
+BYTE_PIECES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
 
 Value = int | bytes
+Message = dict[int, Value]  # the fields of a message by their numbers
 Piece = tuple[str, float, int]  # piece, score, type
 
 
 @dataclass(frozen=True)
 class SentencePieceModel:
-    """What a `.model` file says, as far as encoding and decoding ask for it."""
+    """The content of a `.model` file, as far as encoding and decoding need it."""
 
     pieces: list[Piece]
     model_type: int = UNIGRAM
@@ -71,7 +73,7 @@ class SentencePieceModel:
 def load(path: str | Path) -> Tokenizer:
     """Return the tokenizer in the `.model` file `path`.
 
-    Raises UserError where the file cannot be read, is damaged, or asks for what is not here.
+    Raises UserError where the file cannot be read, is damaged, or asks for unknown parts.
     """
     try:
         return tokenizer_of(parse_model(Path(path).read_bytes()))
@@ -85,7 +87,7 @@ def load(path: str | Path) -> Tokenizer:
 def save(tokenizer: Tokenizer, path: str | Path) -> None:
     """Write `tokenizer`, of the kind that `tokenizer_of` makes, to `path` in one step.
 
-    Raises UserError where it has parts that a `.model` file cannot say.
+    Raises UserError where it has parts that a `.model` file cannot hold.
     """
     write_in_one_step(path, [model_bytes(model_of(tokenizer))])
 
@@ -131,7 +133,7 @@ def _single(value: float) -> float:
 
 
 def model_of(tokenizer: Tokenizer) -> SentencePieceModel:
-    """Return what a `.model` file says of `tokenizer`. Raises UserError where it cannot."""
+    """Return the content of the `.model` file of `tokenizer`; UserError where there is none."""
     model, normalizer, decoder = tokenizer.model, tokenizer.normalizer, tokenizer.decoder
     if (
         not isinstance(model, Unigram | ScoredBPE)
@@ -143,37 +145,38 @@ def model_of(tokenizer: Tokenizer) -> SentencePieceModel:
             "only a tokenizer that was read from, or built as, a SentencePiece model can be "
             "written as one; save this one as tokenizer.json"
         )
-    control = {piece: id for id, (piece, _) in enumerate(model.pieces)
-               if id == model.unk_id or piece in decoder.hidden}
-    own = {AddedToken(piece, id) for piece, id in control.items()}
+    own = {AddedToken(piece, id) for id, (piece, _) in enumerate(model.pieces)
+           if id == model.unk_id or piece in decoder.hidden}
     if lays_out(tokenizer.template) or tokenizer.unused or set(tokenizer.added.tokens) != own:
         raise UserError("a SentencePiece model has no template, and no special tokens but its "
                         "unknown and control pieces; save a tokenizer.json instead")
-    is_bpe = isinstance(model, ScoredBPE)
-    unused = model.unused if isinstance(model, ScoredBPE) else frozenset()
-    pieces = []
-    for id, (piece, score) in enumerate(model.pieces):
-        type = NORMAL
-        if id == model.unk_id:
-            type = UNKNOWN
-        elif id in model.always:
-            type = USER_DEFINED
-        elif piece in decoder.hidden:
-            type = CONTROL
-        elif id in unused:
-            type = UNUSED
-        elif id in model.unmatched:
-            type = BYTE if decoder.byte_pieces and _is_byte(piece) else UNUSED
-        pieces.append((piece, score, type))
     return SentencePieceModel(
-        pieces, BPE if is_bpe else UNIGRAM, model.byte_fallback, normalizer.as_suffix,
-        decoder.unk_surface, normalizer.charsmap, normalizer.add_dummy_prefix,
-        normalizer.remove_extra_whitespaces, normalizer.escape_whitespaces,
-    )  # fmt: skip
+        [(piece, score, _type_of(id, piece, model, decoder))
+         for id, (piece, score) in enumerate(model.pieces)],
+        BPE if isinstance(model, ScoredBPE) else UNIGRAM, model.byte_fallback,
+        normalizer.as_suffix, decoder.unk_surface, normalizer.charsmap, normalizer.add_dummy_prefix,
+        normalizer.remove_extra_whitespaces, normalizer.escape_whitespaces)
+
+
+def _type_of(
+    id: int, piece: str, model: Unigram | ScoredBPE, decoder: SentencePieceDecoder
+) -> int:
+    """Return the type of one of the model's pieces."""
+    if id == model.unk_id:
+        return UNKNOWN
+    if id in model.always:
+        return USER_DEFINED
+    if piece in decoder.hidden:
+        return CONTROL
+    if isinstance(model, ScoredBPE) and id in model.unused:
+        return UNUSED
+    if id in model.unmatched:
+        return BYTE if decoder.byte_pieces and piece in BYTE_PIECES else UNUSED
+    return NORMAL
 
 
 def _check(model: SentencePieceModel) -> None:
-    """Raise UserError where `model` contradicts itself or asks for what is not here."""
+    """Raise UserError where `model` contradicts itself or asks for unknown parts."""
     kind = MODEL_TYPES.get(model.model_type, f"number {model.model_type}")
     if model.model_type not in (UNIGRAM, BPE):
         raise UserError(f"it is a model of the type {kind}; only unigram and bpe can be read")
@@ -192,37 +195,20 @@ def _check(model: SentencePieceModel) -> None:
     unknown, in_bytes = model.of_type(UNKNOWN), model.of_type(BYTE)
     if len(unknown) != 1:
         raise UserError(f"it has {len(unknown)} unknown pieces; exactly one is needed")
-    if set(in_bytes) != ({_byte(b) for b in range(256)} if model.byte_fallback else set()):
+    if set(in_bytes) != (BYTE_PIECES if model.byte_fallback else set()):
         raise UserError(
             f"byte_fallback is {model.byte_fallback}, but there are {len(in_bytes)} byte pieces; "
             "it takes <0x00> to <0xFF>, all or none"
         )
 
 
-def _byte(byte: int) -> str:
-    return f"<0x{byte:02X}>"
-
-
-def _is_byte(piece: str) -> bool:
-    return len(piece) == 6 and piece in {_byte(byte) for byte in range(256)}
-
-
 # Reading
 
 
 def parse_model(data: bytes) -> SentencePieceModel:
-    """Return what the bytes of a `.model` file say; UserError where they are none."""
+    """Return the content of the bytes of a `.model` file; UserError where they are none."""
     try:
-        pieces: list[Piece] = []
-        trainer: dict[int, Value] = {}
-        normalizer: dict[int, Value] = {}
-        denormalizer: dict[int, Value] = {}
-        for number, value in _fields(data):
-            if number == 1:
-                pieces.append(_piece(_message(value)))
-            elif number in (2, 3, 5):
-                # A message that is named twice is one whose fields are of both.
-                {2: trainer, 3: normalizer, 5: denormalizer}[number].update(_message(value))
+        pieces, trainer, normalizer, denormalizer = _messages(data)
         if _bytes(denormalizer, 2):
             raise UserError("it has a denormalizer, which is not supported")
         return SentencePieceModel(
@@ -240,6 +226,18 @@ def parse_model(data: bytes) -> SentencePieceModel:
         raise
     except ValueError as error:
         raise UserError(f"{error}; it is cut short, damaged, or no SentencePiece model") from error
+
+
+def _messages(data: bytes) -> tuple[list[Piece], Message, Message, Message]:
+    """Return the pieces and the three specs; a spec that comes twice has the fields of both."""
+    pieces: list[Piece] = []
+    specs: dict[int, Message] = {2: {}, 3: {}, 5: {}}
+    for number, value in _fields(data):
+        if number == 1:
+            pieces.append(_piece(_message(value)))
+        elif number in specs:
+            specs[number].update(_message(value))
+    return pieces, specs[2], specs[3], specs[5]
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Value]]:
@@ -276,27 +274,27 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     raise ValueError(f"a number at byte {at} does not end")
 
 
-def _message(value: Value) -> dict[int, Value]:
+def _message(value: Value) -> Message:
     if not isinstance(value, bytes):
         raise ValueError("a number stands where a message is expected")
     return dict(_fields(value))
 
 
-def _piece(message: dict[int, Value]) -> Piece:
+def _piece(message: Message) -> Piece:
     score = _bytes(message, 2, b"\0\0\0\0")
     if len(score) != 4:
         raise ValueError(f"a score has {len(score)} bytes, not 4")
     return _bytes(message, 1).decode(), struct.unpack("<f", score)[0], _int(message, 3, NORMAL)
 
 
-def _int(message: dict[int, Value], number: int, default: int) -> int:
+def _int(message: Message, number: int, default: int) -> int:
     value = message.get(number, default)
     if not isinstance(value, int):
         raise ValueError(f"field {number} is no number")
     return value
 
 
-def _bytes(message: dict[int, Value], number: int, default: bytes = b"") -> bytes:
+def _bytes(message: Message, number: int, default: bytes = b"") -> bytes:
     value = message.get(number, default)
     if not isinstance(value, bytes):
         raise ValueError(f"field {number} is a number where bytes are expected")
@@ -313,11 +311,11 @@ def model_bytes(model: SentencePieceModel) -> bytes:
         message = _field(1, piece.encode()) + _key(2, FOUR_BYTES) + struct.pack("<f", score)
         parts.append(_field(1, message + (_field(3, type) if type != NORMAL else b"")))
     names = {number: piece.encode() for number, piece in _named(model).items()}
-    trainer: dict[int, Value] = {
+    trainer: Message = {
         3: model.model_type, 4: len(model.pieces), 24: int(model.treat_whitespace_as_suffix),
         35: int(model.byte_fallback), **_ids(model), 44: model.unk_surface.encode(), **names,
     }  # fmt: skip
-    normalizer: dict[int, Value] = {
+    normalizer: Message = {
         1: b"user_defined" if model.charsmap else b"identity", 2: model.charsmap,
         3: int(model.add_dummy_prefix), 4: int(model.remove_extra_whitespaces),
         5: int(model.escape_whitespaces),

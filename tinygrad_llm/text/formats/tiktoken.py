@@ -5,9 +5,10 @@ One token a line, its bytes in base64 and its rank, which is its id:
     IQ== 0
     Ig== 1
 
-Nothing else: no merges (any two neighbours may be joined whose bytes together are a token, see
-`bpe`), no pattern to cut text with, no special tokens. For the published files those two are known,
-and the files by the SHA-256 of their content. For others the caller names a pattern.
+Nothing else: no merges (any two neighbours whose bytes together are a token may be joined, see
+`bpe`), no pattern to cut text with, no special tokens. The published files are known by the SHA-256
+of their content, and with them their pattern and special tokens. For others the caller names a
+pattern.
 
 Sources: tiktoken 0.14 (openai_public.py) for OpenAI's encodings; Meta's llama3 (tokenizer.py).
 """
@@ -15,7 +16,6 @@ Sources: tiktoken 0.14 (openai_public.py) for OpenAI's encodings; Meta's llama3 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ BEGIN = "<|begin_of_text|>"
 
 @dataclass(frozen=True)
 class Encoding:
-    """What a published rank file does not say; `begin` is a token that the template puts first."""
+    """The rest of a published encoding; `begin` is a token that the template puts first."""
 
     sha256: str
     pattern: str
@@ -134,15 +134,7 @@ def read_ranks(path: str | Path) -> dict[bytes, int]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        try:
-            spelled, digits = line.split()
-            token, rank = base64.b64decode(spelled, validate=True), int(digits)
-            if not (token and digits.isdigit() and rank <= LARGEST_ID):
-                raise ValueError
-        except (ValueError, binascii.Error):
-            raise UserError(
-                f"{path}, line {number}: expected a token in base64, a space and its rank, a whole "
-                f"number below 2**31, got {line[:60]!r}; is this a rank file, and whole?") from None
+        token, rank = _read_rank(line, f"{path}, line {number}")
         if token in ranks or rank in numbers:
             earlier = numbers[ranks[token]] if token in ranks else numbers[rank]
             raise UserError(f"{path}, line {number}: line {earlier} has the same token or rank; "
@@ -151,6 +143,19 @@ def read_ranks(path: str | Path) -> dict[bytes, int]:
     if not ranks:
         raise UserError(f"{path} is empty; expected a rank file, lines such as 'IQ== 0'")
     return ranks
+
+
+def _read_rank(line: bytes, where: str) -> tuple[bytes, int]:
+    try:
+        spelled, digits = line.split()
+        token, rank = base64.b64decode(spelled, validate=True), int(digits)
+        if token and digits.isdigit() and rank <= LARGEST_ID:
+            return token, rank
+    except ValueError:  # also binascii.Error
+        pass
+    raise UserError(
+        f"{where}: expected a token in base64, a space and its rank, a whole number below 2**31, "
+        f"got {line[:60]!r}; is this a rank file, and whole?")
 
 
 def spell_ranks(ranks: Mapping[bytes, int]) -> bytes:
@@ -175,7 +180,7 @@ def _known(path: Path, ranks: Mapping[bytes, int], pattern: str | None) -> Encod
 
 def _template(encoding: Encoding | None, special_tokens: Mapping[str, int] | None = None
               ) -> TemplateProcessing | None:
-    """Return the template of an encoding, whose own special tokens count unless others are given.
+    """Return the template of an encoding; its own special tokens count unless others are given.
 
     Meta's code puts <|begin_of_text|> before a text where its caller asks (`bos`), and so do the
     tokenizer.json files of Llama 3.1 on; the first of Llama 3 lacked it.
@@ -192,8 +197,8 @@ def _template(encoding: Encoding | None, special_tokens: Mapping[str, int] | Non
 def save(tokenizer: Tokenizer, path: str | Path) -> None:
     """Write the ranks of a byte-level BPE tokenizer to `path`, in one step.
 
-    A rank file holds neither the pattern nor the special tokens: whoever reads it must name them.
-    Raises UserError where the tokenizer does what no rank file can say, or would be read with
+    A rank file holds neither the pattern nor the special tokens: `load` must be given them. Raises
+    UserError where the tokenizer has parts that no rank file can hold, or would be read with
     another template: that of Llama 3 comes with its ranks, and any other is lost.
     """
     model = tokenizer.model

@@ -31,7 +31,7 @@ class _NormalForm:
         return normal_form(self.form, text)
 
     def align(self, a: Aligned) -> Aligned:
-        """Return the normal form; what changed together came from the same span."""
+        """Return the normal form; characters that changed together came from the same span."""
         return a if self(a.text) == a.text else a.rewrite(self._edits(a.text))
 
     def _edits(self, text: str) -> Iterator[tuple[int, int, str]]:
@@ -73,7 +73,7 @@ class NFKD(_NormalForm):
 
 @lru_cache(maxsize=1 << 16)
 def _begins_sequence(char: str) -> bool:
-    """Return whether no normal form lets `char` merge or change places with what precedes it.
+    """Return whether no normal form lets `char` merge or change places with those before it.
 
     Only marks do, and the vowels and final consonants of Hangul.
     """

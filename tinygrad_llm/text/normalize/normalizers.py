@@ -1,12 +1,12 @@
-"""Normalisers: what is done to a text before it is cut into words and tokens.
+"""Normalisers: changes to a text before it is cut into words and tokens.
 
 Each is a class with two methods that make the same text. `__call__` is the fast one, str -> str.
-`align` also keeps the provenance of each character, Aligned -> Aligned, for those who ask which
-part of the source a token covers. Most normalisers change each character by itself, whatever
-stands beside it; `by_character` is the `align` of all of them.
+`align` also keeps the provenance of each character, Aligned -> Aligned, so that the part of the
+source that a token covers is known. Most normalisers change each character by itself, without
+regard to its neighbours; `by_character` is the `align` of all of them.
 
-What they do is what the normalisers of the same names do in tokenizer.json, the format in which
-most vocabularies are published; `unicode_versions` says by which version of Unicode.
+They do the same as the normalisers of the same names in tokenizer.json, the format in which most
+vocabularies are published; `unicode_versions` says by which version of Unicode.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ __all__ = ["NFC", "NFD", "NFKC", "NFKD", "BertNormalizer", "ByteLevel", "Lowerca
 
 
 class Normalizer(Protocol):
-    """What all normalisers have in common."""
+    """The interface of all normalisers."""
 
     def __call__(self, text: str) -> str:
         """Return `text` normalised."""
 
     def align(self, a: Aligned) -> Aligned:
-        """Return what `__call__` makes of `a.text`, each character with its source span."""
+        """Return `a.text` normalised as by `__call__`, each character with its source span."""
 
 
 class Table(dict[int, str]):
@@ -131,7 +131,7 @@ class Prepend:
         return self.prepend + text if text else text
 
     def align(self, a: Aligned) -> Aligned:
-        """Return `a` with `prepend` before it, which came from nowhere."""
+        """Return `a` with `prepend` before it, which has no source."""
         return a.rewrite([(0, 0, self.prepend)]) if a.text else a
 
 
@@ -166,7 +166,10 @@ class Replace:
         return a.rewrite((first, last, self.content) for first, last in self._matches(a.text))
 
     def begins(self, a: Aligned) -> bool:
-        """Return whether what `a` becomes begins as the source does: see `keeps_beginning`."""
+        """Return whether `a` with the matches replaced begins as the source does.
+
+        See `keeps_beginning`.
+        """
         first, last = next(self._matches(a.text), (0, 0))
         if first == 0 < last and self.content:
             return int(a.starts[last - 1]) == 0
@@ -177,14 +180,14 @@ class Replace:
         pattern = self.pattern if self.is_regex else re.escape(self.pattern)
         done = -1
         for match in compile_oniguruma(pattern).finditer(text) if text else ():
-            if match.end() > done:  # an empty match at the end of another one is none
+            if match.end() > done:  # an empty match at the end of another one does not count
                 yield match.span()
             done = match.end()
 
 
 @dataclass(frozen=True)
 class BertNormalizer:
-    """What BERT does: cleans, sets Chinese characters apart, strips accents, lowers case.
+    """BERT's: cleans, sets Chinese characters apart, strips accents, lowers case.
 
     `clean_text` drops control characters and U+FFFD and turns white space into spaces,
     `handle_chinese_chars` puts a space on either side of each Chinese character, `strip_accents`
@@ -214,7 +217,7 @@ class BertNormalizer:
         return lower_case(text) if self.lowercase else text
 
     def align(self, a: Aligned) -> Aligned:
-        """Return `a` normalised; the spaces beside Chinese characters came from nowhere."""
+        """Return `a` normalised; spaces beside Chinese characters have no source."""
         if self.clean_text:
             a = by_character(a, _clean)
         if self.handle_chinese_chars:
@@ -315,10 +318,11 @@ class Sequence:
 
 
 def keeps_beginning(normalizer: Normalizer | None, a: Aligned) -> bool:
-    """Return whether what `normalizer` makes of `a` begins with what the source began with.
+    """Return whether `a`, once normalised, begins with characters from the source's beginning.
 
-    Hugging Face's tokenizers takes what Replace puts in for what became of the last character that
-    it took out. No offset here says so, but a Metaspace that prepends to the "first" piece asks.
+    Hugging Face's tokenizers takes the content that Replace puts in to come from the last character
+    of the match. No offset here says so, but it decides which piece is "first" for a Metaspace that
+    prepends to that one.
     """
     if isinstance(normalizer, Sequence):
         for step in normalizer.normalizers:

@@ -68,7 +68,7 @@ class Precompiled:
         return "".join([*parts, text[done:].translate(self._characters)])
 
     def align(self, a: Aligned) -> Aligned:
-        """Return `a` normalised; a replacement came from all that it replaced."""
+        """Return `a` normalised; a replacement came from the whole string that it replaced."""
         return a if self(a.text) == a.text else a.rewrite(self._edits(a.text))
 
     def _edits(self, text: str) -> Iterator[tuple[int, int, str]]:
@@ -81,7 +81,7 @@ class Precompiled:
             done = last
 
     def _clusters(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Yield (first, last, replacement) of what is replaced, but single characters."""
+        """Yield (first, last, replacement) of strings to replace, but not of single characters."""
         return self._longest_strings(text) if self.longest else self._graphemes(text)
 
     def _longest_strings(self, text: str) -> Iterator[tuple[int, int, str]]:
@@ -128,7 +128,7 @@ class Precompiled:
 
     @cached_property
     def _beginning(self) -> re.Pattern[str]:
-        """What the first two of these characters look like: all above U+10000 look alike."""
+        """A pattern of the first two of these characters; all above U+10000 are alike to it."""
         if not self._lengths:
             return re.compile(r"(?!)")
         second = {string[1] for string in self._rules if len(string) > 1}

@@ -1,4 +1,4 @@
-"""What SentencePiece does to a text before it looks for pieces, and undoes after.
+"""SentencePiece's normaliser, and the decoder that undoes it.
 
     source                 "  Hello   ﬁsh "
     charsmap               "  Hello   fish "      the longest string of the map, at each place
@@ -8,7 +8,7 @@
 
 Whitespace is the space alone; the maps turn others into it. The definition goes from left to right
 by chunks: a user-defined piece, else the longest string of the map, else a character. A chunk
-loses its leading spaces if what was written before it ended in one.
+loses its leading spaces if the text written before it ends in one.
 
 Source: Kudo and Richardson 2018, "SentencePiece", section 3.2, and its implementation
 (normalizer.cc), which this follows in every corner.
@@ -89,7 +89,7 @@ class SentencePieceNormalizer:
         return a
 
     def _chunks(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Yield (first, last, replacement) of what is normalised together, all of `text`."""
+        """Yield (first, last, replacement) of each chunk; together the chunks are all of `text`."""
         at, rules = 0, self._rules
         while at < len(text):
             kept = self._kept.match(text, at) if self._kept else None
@@ -133,7 +133,7 @@ class SentencePieceNormalizer:
 
     @cached_property
     def _is_plain(self) -> bool:
-        """Whether stripping whole texts is the same as stripping chunks."""
+        """Whether stripping a whole text is the same as stripping its chunks."""
         return not self.as_suffix and not any("  " in new for new in self._rules.values())
 
 

@@ -31,8 +31,8 @@ def train_bpe(sources: Iterable[Source] | Source, vocab_size: int, *, pattern: s
 
     The 256 bytes and the special tokens are among the `vocab_size`. There are fewer where no pair
     is left that comes `min_frequency` times and makes a token of at most `max_token_length` bytes;
-    with `progress` that is told. `pattern`, or a name in `patterns.PATTERNS`, says what merges
-    never cross. Special tokens in the texts are text like any other. The result does not depend
+    `progress` reports that. `pattern`, or a name in `patterns.PATTERNS`, sets the borders that no
+    merge crosses. Special tokens in the texts are text like any other. The result does not depend
     on `workers`, the number of processes that count.
 
     Raises UserError for sizes that make no sense, where there is no text, or it cannot be read.
@@ -43,9 +43,9 @@ def train_bpe(sources: Iterable[Source] | Source, vocab_size: int, *, pattern: s
     ['lo', 'low', 'Ġlow', '<|end|>']
     """
     pattern = PATTERNS.get(pattern, pattern)
-    merged_size = _without(special_tokens, vocab_size)
+    merged_size = _size_without(special_tokens, vocab_size)
     check_sizes(merged_size, min_frequency, max_token_length)
-    _added(special_tokens, merged_size)  # so that what is wrong with them is told before the work
+    _added(special_tokens, merged_size)  # to report what is wrong with them before counting
     counts = count_pretokens(sources, pattern, workers=workers, progress=progress)
     if not counts:
         raise UserError("there is no text to train on: all sources are empty")
@@ -57,12 +57,12 @@ def train_bpe(sources: Iterable[Source] | Source, vocab_size: int, *, pattern: s
                    file=sys.stderr)
     tokens = [bytes([byte]) for byte in BYTE_ORDER] + [a + b for a, b in merges]
     model = BPE({token: id for id, token in enumerate(tokens)}, merges)
-    return Tokenizer(model, pre_tokenizer=_cutting(pattern), decoder=decoders.ByteLevel(),
+    return Tokenizer(model, pre_tokenizer=_pre_tokenizer(pattern), decoder=decoders.ByteLevel(),
                      added=_added(special_tokens, len(tokens)))
 
 
-def _without(special_tokens: Sequence[str], vocab_size: int) -> int:
-    """Return how many of the tokens are no special tokens."""
+def _size_without(special_tokens: Sequence[str], vocab_size: int) -> int:
+    """Return the size without the special tokens; UserError where that is too small."""
     if isinstance(special_tokens, str):
         raise UserError(f"special_tokens must be a list of texts, got the text {special_tokens!r}; "
                         f"for one token give [{special_tokens!r}]")
@@ -79,8 +79,8 @@ def _added(special_tokens: Sequence[str], first_id: int) -> AddedTokens:
                        for id, content in enumerate(special_tokens, start=first_id))
 
 
-def _cutting(pattern: str) -> pretokenizers.PreTokenizer:
-    """Return what cuts at the pattern, as tokenizer.json spells it where it can."""
+def _pre_tokenizer(pattern: str) -> pretokenizers.PreTokenizer:
+    """Return the pre-tokenizer that cuts at the pattern, as tokenizer.json spells it if it can."""
     if pattern == GPT2:
         return pretokenizers.ByteLevel(add_prefix_space=False)
     return pretokenizers.Pattern(pattern)

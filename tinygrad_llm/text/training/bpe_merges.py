@@ -11,10 +11,10 @@ in the text, begins as the row of its bytes. Then, until there are enough tokens
 Of pairs counted alike the one with the smallest (id of a, id of b) is best. The 256 bytes have ids
 0 to 255 in GPT-2's order (`alphabet.BYTE_ORDER`), merged tokens the next ones as they are made.
 
-No merge makes a token that exists. Once a stretch of a word is one token, no merge ever crossed its
-borders, so what the merges did inside does not depend on what is outside (in a run aaaa, paired
-from the left, a border that is not crossed has an even number of a's before it): wherever the same
-stretch keeps its borders, the same merge has joined it. So n merges make n new tokens.
+No merge makes a token that exists. Where a stretch of a word is one token, no merge has crossed its
+borders, so the merges inside do not depend on the text outside (in a run aaaa, paired from the
+left, a border that is not crossed has an even number of a's before it): wherever the same stretch
+keeps its borders, the same merge has joined it. So n merges make n new tokens.
 
 `learn_merges_plainly` is the definition. `learn_merges` returns the same merges, but its time grows
 with the number of joints between bytes, each of which closes once at most, not with merges times
@@ -22,10 +22,10 @@ text:
 
 1. A pair keeps the list of its places, so a merge touches these and nothing else.
 2. A merge (a, b) -> c takes places away from the pairs around it, and all pairs that gain places
-   have c in them. So the count of a pair at its birth bounds it for ever. It is not kept up to
-   date: the pair waits in a heap under that bound, and is counted when it comes to the top. Where
-   places were lost it goes back under its new count; where not, no pair can be more frequent.
-   Most pairs never come to the top, and those rarer than `min_frequency` at birth need no place.
+   have c in them. So the count that a pair begins with bounds all its later counts. It is not kept
+   up to date: the pair waits in a heap under that bound, and is counted when it comes to the top.
+   Where places were lost it goes back under its new count; where not, no pair is more frequent.
+   Most pairs never come to the top, and those that begin rarer than `min_frequency` are left out.
 3. The bytes of all words lie in one row and never move. A token is noted at its first byte, in
    `first`, and at its last, in `last`: its neighbours are one step away, and b begins len(a) after
    a.
@@ -115,7 +115,7 @@ def replace_pair(ids: Sequence[int], pair: tuple[int, int], new: int) -> list[in
 def learn_merges(counts: Mapping[str, int] | Mapping[bytes, int], vocab_size: int, *,
                min_frequency: int = 2, max_token_length: int | None = None,
                progress: bool = False) -> list[Merge]:
-    """Return the merges that `learn_merges_plainly` returns, sooner."""
+    """Return the merges that `learn_merges_plainly` returns, in less time."""
     least, longest = check_sizes(vocab_size, min_frequency, max_token_length)
     row = _TokenRow(_words_as_bytes(counts), vocab_size, least, longest)
     tokens = [bytes([byte]) for byte in BYTE_ORDER]
@@ -176,7 +176,7 @@ class _TokenRow:
         self.least, self.longest = least, longest
 
     def pairs_of_bytes(self) -> NewPairs:
-        """Yield the pairs that the words begin with, of many words a part at a time."""
+        """Yield the pairs that the words begin with; if there are many, a part at a time."""
         left, right = self.firsts[:-1], self.firsts[1:]
         parts = 1 + len(left) // _AT_ONCE if self.longest >= 2 else 0
         for part in range(parts):
@@ -256,7 +256,7 @@ class _TokenRow:
 
 
 def _list_if_few(places: NDArray[np.intp]) -> Places:
-    """Return the places as the faster of the two ways to join them has them."""
+    """Return the places as a list if they are few, as the faster way to join them needs them."""
     if len(places) > _MANY:
         return places
     few: list[int] = places.tolist()
@@ -274,7 +274,7 @@ def _every_other(places: NDArray[np.intp], step: int) -> NDArray[np.intp]:
 
 def check_sizes(vocab_size: int, min_frequency: int, max_token_length: int | None
                 ) -> tuple[int, int]:
-    """Return the least count and the greatest length of a token that are meant.
+    """Return the least count and the greatest length of a token.
 
     Raises UserError for numbers that make no sense.
     """

@@ -1,22 +1,21 @@
-r"""How often does each pre-token come in texts and files, however large they are?
+r"""How often each pre-token comes in texts and files of any size.
 
 Training needs no text, only the counts of its distinct pre-tokens, and counts add up:
 
 $$ \mathrm{count}(x y) = \mathrm{count}(x) + \mathrm{count}(y) $$
 
-wherever no pre-token crosses from x into y. So texts are cut where that is certain (`stream`),
+wherever no pre-token crosses from x into y. So texts are cut where that is certain (`cut.blocks`),
 gathered into batches, and batches counted one by one in this process, or several at a time in
-others. What a batch is does not depend on how many processes there are, and sums are taken in the
-batches' order.
+others. The batches are the same for any number of processes, and sums are taken in their order.
 
 A batch is counted without making a string of each pre-token: a pre-token of up to 7 bytes is one
 64-bit number, its bytes and its length, and equal numbers stand side by side once sorted.
 
 Only distinct pre-tokens stay in memory. Web text has ever new ones, most of which come once; so
 where they are more than MOST, or longer than LONGEST together, the rarest are dropped, down to half
-of either. What is dropped may come again and is then counted from 0. So a count is exact, or too
-small by the sum, over the times that this was done, of what the most frequent one dropped had, at
-most: words that training would join last, if ever.
+of either. One that was dropped may come again, and is then counted from 0. So a count is exact or
+too small; with m the largest count among those dropped at one time, it lacks at most the sum of m
+over all times. Training would join such rare words last, if ever.
 
 Source: Manku and Motwani, "Approximate frequency counts over data streams", VLDB 2002, section 4.2.
 """

@@ -35,7 +35,7 @@ UNKNOWN = "<unk>"
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 WORDS = f"{SPACE}?[^{SPACE}\n]+|{SPACE}+(?={SPACE})|{SPACE}+|\n+"
 COVERAGE = 0.9995  # SentencePiece's character_coverage
-_SAFE_CUT = re.compile(r"[^\W_](?=[ \n])")  # where a word ends, whatever is around
+_SAFE_CUT = re.compile(r"[^\W_](?=[ \n])")  # a word ends there in any text
 _NEVER = -1000.0  # log-probability of the tokens that spell bytes: text never becomes them itself
 
 
@@ -48,13 +48,7 @@ def train_unigram(sources: Iterable[Source], vocab_size: int, *, max_piece_lengt
     other arguments see `unigram_pieces.learn_pieces`. Raises UserError where there is no text, it
     cannot be read, the characters leave no room, or "\u2581" is to be a special token.
     """
-    if SPACE in special_tokens:
-        raise UserError(f"{SPACE!r} cannot be a special token: pieces spell a space by it; take it "
-                        "out")
-    head = dict.fromkeys([UNKNOWN, *special_tokens, *(BYTES if byte_fallback else ())])
-    if vocab_size <= len(head):
-        raise UserError(f"vocab_size must be more than {len(head)}, those of {UNKNOWN}, the "
-                        f"special tokens and the bytes, got {vocab_size}")
+    head = _first_tokens(special_tokens, byte_fallback, vocab_size)
     words = count_words(sources)
     if not words:
         raise UserError("there is no text to train on: all sources are empty")
@@ -73,6 +67,19 @@ def train_unigram(sources: Iterable[Source], vocab_size: int, *, max_piece_lengt
                                    decoders.Fuse())),
         added=AddedTokens(AddedToken(token, id) for id, token in enumerate(head)
                           if token not in BYTES))
+
+
+def _first_tokens(special_tokens: Sequence[str], byte_fallback: bool, vocab_size: int
+                  ) -> dict[str, None]:
+    """Return the tokens before the pieces, in order; UserError where they leave no room."""
+    if SPACE in special_tokens:
+        raise UserError(f"{SPACE!r} cannot be a special token: pieces spell a space by it; take it "
+                        "out")
+    head = dict.fromkeys([UNKNOWN, *special_tokens, *(BYTES if byte_fallback else ())])
+    if vocab_size <= len(head):
+        raise UserError(f"vocab_size must be more than {len(head)}, those of {UNKNOWN}, the "
+                        f"special tokens and the bytes, got {vocab_size}")
+    return head
 
 
 def count_words(sources: Iterable[Source]) -> Counter[str]:

@@ -42,7 +42,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -257,38 +257,70 @@ def _seeds(
     """
     numbers = code - 1  # of the substring of the current length that ends in each slot, or -1
     ending = np.full((len(code) + max_length, max_length), -1, np.int64)
-    found: list[tuple[Ints, Ints, Floats, NDArray[np.bool_]]] = []
+    found: list[_Substrings] = []
     total = 0
     for length in range(1, max_length + 1):
+        shorter = numbers
         if length > 1:
-            previous, numbers = numbers, np.full(len(code), -1)
-            slots = 1 + np.flatnonzero((previous[:-1] >= 0) & (code[1:] > 0))
-            numbers[slots] = previous[slots - 1] * (alphabet + 1) + code[slots]
-        slots = np.flatnonzero(numbers >= 0)
-        if not len(slots):
+            numbers = _one_longer(shorter, code, alphabet)
+        if not (numbers >= 0).any():
             break
-        _, at, inverse = np.unique(numbers[slots], return_index=True, return_inverse=True)
-        frequency: Floats = np.bincount(inverse, weight[slots]).astype(np.float64)
-        keep = (frequency >= 2) | (length == 1)
-        renumbered = np.where(keep, np.cumsum(keep) - 1, -1)
-        numbers[slots] = renumbered[inverse]
-        last: Ints = slots[at[keep]].astype(np.int64)
-        frequency = frequency[keep]
+        numbers, these = _frequent(numbers, weight, length)
         if length > 2:
-            for shorter in (previous[last - 1], previous[last]):
-                found[-1][3][shorter[found[-1][2][shorter] == frequency]] = True
+            found[-1].cover(shorter, these)
         ending[: len(code), length - 1] = np.where(numbers >= 0, numbers + total, -1)
-        total += len(last)
-        lengths = np.full(len(last), length, np.int64)
-        found.append((lengths, last, frequency, np.zeros(len(last), bool)))
-    lengths = np.concatenate([part[0] for part in found])
-    last = np.concatenate([part[1] for part in found])
-    frequency = np.concatenate([part[2] for part in found])
-    covered = np.concatenate([part[3] for part in found])
+        total += len(these.last)
+        found.append(these)
+    lengths, last, frequency, covered = (np.concatenate(part) for part in zip(*found, strict=True))
     kept = _largest(frequency * lengths * ~covered, lengths == 1, seed_size)
     renumbered = np.full(total + 1, -1, np.int64)
     renumbered[kept] = np.arange(len(kept))
     return renumbered[ending].astype(np.int32), lengths[kept], last[kept], frequency[kept]
+
+
+class _Substrings(NamedTuple):
+    """S distinct substrings of one length: lengths, a slot where each ends, how often it comes.
+
+    covered: whether a longer one stands for it. All of shape (S,).
+    """
+
+    lengths: Ints
+    last: Ints
+    frequency: Floats
+    covered: NDArray[np.bool_]
+
+    def cover(self, numbers: Ints, longer: _Substrings) -> None:
+        """Mark those that come only as the beginning, or the end, of one that is longer by one.
+
+        numbers: of these substrings, by the slot where they end.
+        """
+        for part in (numbers[longer.last - 1], numbers[longer.last]):
+            self.covered[part[self.frequency[part] == longer.frequency]] = True
+
+
+def _one_longer(shorter: Ints, code: Ints, alphabet: int) -> Ints:
+    """Return a number for the substring, longer by one, that ends in each slot, or -1 (B,)."""
+    numbers = np.full(len(code), -1)
+    slots = 1 + np.flatnonzero((shorter[:-1] >= 0) & (code[1:] > 0))
+    numbers[slots] = shorter[slots - 1] * (alphabet + 1) + code[slots]
+    return numbers
+
+
+def _frequent(numbers: Ints, weight: Floats, length: int) -> tuple[Ints, _Substrings]:
+    """Return the substrings of a length that come twice, or are characters, numbered from 0.
+
+    numbers: of the substring that ends in each slot, or -1; the new numbers come first (B,).
+    """
+    slots = np.flatnonzero(numbers >= 0)
+    _, at, inverse = np.unique(numbers[slots], return_index=True, return_inverse=True)
+    frequency: Floats = np.bincount(inverse, weight[slots]).astype(np.float64)
+    keep = (frequency >= 2) | (length == 1)
+    renumbered = np.full(len(numbers), -1)
+    renumbered[slots] = np.where(keep, np.cumsum(keep) - 1, -1)[inverse]
+    last: Ints = slots[at[keep]].astype(np.int64)
+    count = len(last)
+    return renumbered, _Substrings(np.full(count, length, np.int64), last, frequency[keep],
+                                   np.zeros(count, bool))
 
 
 def _largest(score: Floats, always: NDArray[np.bool_], size: int) -> Ints:
@@ -304,19 +336,9 @@ def _without_rare_characters(
     """Return the words, cut at characters that are too rare to be pieces."""
     if max_piece_length < 1 or not 0 < coverage <= 1:
         raise UserError("max_piece_length must be at least 1 and character_coverage in (0, 1], got "
-                        f"{max_piece_length} and {coverage}")  # fmt: skip
-    characters: Counter[str] = Counter()
-    for word, count in words.items():
-        if type(count) is not int or count < 1:
-            raise UserError(f"the word {word!r} is counted {count!r} times; give whole numbers > 0")
-        for character in word:
-            characters[character] += count
-    total, covered, kept = characters.total(), 0, set()
-    for character, count in sorted(characters.items(), key=lambda item: (-item[1], item[0])):
-        if covered >= coverage * total or "\ud800" <= character <= "\udfff":
-            continue
-        covered += count
-        kept.add(character)
+                        f"{max_piece_length} and {coverage}")
+    characters = _count_characters(words)
+    kept = _frequent_characters(characters, coverage)
     if not kept:
         raise UserError("there are no words to learn from; give a text that is not empty")
     if len(kept) > vocab_size:
@@ -331,6 +353,28 @@ def _without_rare_characters(
         for part in "".join(c if c in kept else "\ud800" for c in word).split("\ud800"):
             cut[part] += count
     return {word: count for word, count in cut.items() if word}
+
+
+def _count_characters(words: Mapping[str, int]) -> Counter[str]:
+    """Return how often each character comes; UserError for a word's count that is none."""
+    characters: Counter[str] = Counter()
+    for word, count in words.items():
+        if type(count) is not int or count < 1:
+            raise UserError(f"the word {word!r} is counted {count!r} times; give whole numbers > 0")
+        for character in word:
+            characters[character] += count
+    return characters
+
+
+def _frequent_characters(characters: Counter[str], coverage: float) -> set[str]:
+    """Return the most frequent characters, of which that share of the text is made."""
+    total, covered, kept = characters.total(), 0, set()
+    for character, count in sorted(characters.items(), key=lambda item: (-item[1], item[0])):
+        if covered >= coverage * total or "\ud800" <= character <= "\udfff":
+            continue
+        covered += count
+        kept.add(character)
+    return kept
 
 
 def _log_sum(logs: Floats) -> Floats:

@@ -23,14 +23,9 @@ from .wordpiece_vocabulary import LIMIT_ALPHABET, SPECIAL_TOKENS, learn_vocabula
 
 
 def train_wordpiece(
-    sources: Iterable[Source],
-    vocab_size: int,
-    *,
-    lowercase: bool = False,
-    min_frequency: int | None = None,
-    limit_alphabet: int | None = LIMIT_ALPHABET,
-    special_tokens: Sequence[str] = (),
-    progress: bool = True,
+    sources: Iterable[Source], vocab_size: int, *, lowercase: bool = False,
+    min_frequency: int | None = None, limit_alphabet: int | None = LIMIT_ALPHABET,
+    special_tokens: Sequence[str] = (), progress: bool = True,
 ) -> Tokenizer:
     """Return a tokenizer like BERT's that is trained on texts (str) and files (Path).
 
@@ -59,13 +54,13 @@ def train_wordpiece(
 def _count_words(sources: Iterable[Source], normalizer: BertNormalizer) -> Counter[str]:
     """Return the counts of the texts' words.
 
-    What stands between white space is taken apart once for all places it comes at: neither step
-    looks across.
+    A stretch between white space is normalised and cut once for all the places where it comes:
+    neither step looks across white space.
     """
     cut = BertPreTokenizer()
     found: Counter[str] = Counter()
     for block in blocks_of_sources(sources, safe=AFTER_WORDS):
-        found.update(re.findall(r"[^ \t\r\n]+", block))  # spaces to both steps, whatever is around
+        found.update(re.findall(r"[^ \t\r\n]+", block))  # both steps take these as spaces
     counts: Counter[str] = Counter()
     for part, n in found.items():
         for word in cut(normalizer(part)):

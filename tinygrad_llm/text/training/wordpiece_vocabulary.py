@@ -86,8 +86,8 @@ def learn_vocabulary_plainly(
     threshold that falls to 2, see above. Of the characters the `limit_alphabet` most frequent
     count; a word with another is [UNK], and left out.
     """
-    vocab, words = _alphabet_and_words(counts, vocab_size, min_frequency, limit_alphabet,
-                                       special_tokens, prefix)
+    _check_sizes(vocab_size, min_frequency, limit_alphabet)
+    vocab, words = _alphabet_and_words(counts, vocab_size, limit_alphabet, special_tokens, prefix)
     for least in _thresholds(words, vocab_size, min_frequency):
         while len(vocab) < vocab_size and (best := _best_pair(words, least)):
             new = _id_of_merged(vocab, list(vocab), best, prefix)
@@ -113,7 +113,7 @@ def _best_pair(words: Words, least: int) -> Pair | None:
 
 
 def _thresholds(words: Words, vocab_size: int, min_frequency: int | None) -> list[int]:
-    """Return how often a pair must come, one after another as none is left that does."""
+    """Return the least counts of a pair to merge: the next one holds when no pair is left."""
     if min_frequency is not None:
         return [min_frequency]
     falling = [max(2, sum(n for _, n in words) // vocab_size)]
@@ -128,20 +128,19 @@ def _id_of_merged(vocab: dict[str, int], tokens: Sequence[str], pair: Pair, pref
     return vocab.setdefault(string, len(vocab))
 
 
-def _alphabet_and_words(
-    counts: Mapping[str, int],
-    vocab_size: int,
-    min_frequency: int | None,
-    limit_alphabet: int | None,
-    special_tokens: Sequence[str],
-    prefix: str,
-) -> tuple[dict[str, int], Words]:
-    """Return the vocabulary before any merge, and the words in its tokens, sorted."""
+def _check_sizes(vocab_size: int, min_frequency: int | None, limit_alphabet: int | None) -> None:
     if vocab_size > LARGEST_VOCABULARY:
         raise UserError(f"vocab_size must be at most {LARGEST_VOCABULARY}, got {vocab_size}")
     for name, given in (("min_frequency", min_frequency), ("limit_alphabet", limit_alphabet)):
         if given is not None and given < 1:
             raise UserError(f"{name} must be at least 1, got {given}; leave it out for the default")
+
+
+def _alphabet_and_words(
+    counts: Mapping[str, int], vocab_size: int, limit_alphabet: int | None,
+    special_tokens: Sequence[str], prefix: str,
+) -> tuple[dict[str, int], Words]:
+    """Return the vocabulary before any merge, and the words in its tokens, sorted."""
     characters: Counter[str] = Counter()
     for word, n in counts.items():
         for character in word:
@@ -171,9 +170,9 @@ def learn_vocabulary(
     prefix: str = PREFIX,
     progress: bool = False,
 ) -> dict[str, int]:
-    """Return what `learn_vocabulary_plainly` returns; `progress` shows a bar."""
-    vocab, words = _alphabet_and_words(counts, vocab_size, min_frequency, limit_alphabet,
-                                       special_tokens, prefix)
+    """Return the vocabulary of `learn_vocabulary_plainly`, sooner; `progress` shows a bar."""
+    _check_sizes(vocab_size, min_frequency, limit_alphabet)
+    vocab, words = _alphabet_and_words(counts, vocab_size, limit_alphabet, special_tokens, prefix)
     tokens = list(vocab)
     pairs = _Pairs(words, vocab_size)
     with tqdm(total=vocab_size, initial=len(vocab), disable=not progress, unit="token") as bar:

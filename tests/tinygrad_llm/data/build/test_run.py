@@ -2,96 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from mixed_corpus import corpus, files, prose, settings, texts
 
 from tinygrad_llm.data.build import resumable
-from tinygrad_llm.data.build.plan import BuildSettings, make_plan
 from tinygrad_llm.data.build.run import build
-from tinygrad_llm.data.build.tasks import draw_lots
 from tinygrad_llm.data.tokens.shards import open_shards
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[4]
-WORDS = [
-    "the", "of", "and", "a", "to", "in", "is", "it", "that", "was", "for", "on", "are", "as",
-    "with", "his", "they", "at", "be", "this", "from", "have", "or", "by", "one", "had", "not",
-    "but", "what", "all", "were", "when", "we", "there", "can", "an", "your", "which", "their",
-    "said", "if", "do", "will", "each", "about", "how", "up", "out", "them", "then", "she",
-    "many", "some", "so", "these", "would", "other", "into", "has", "more", "her", "two",
-    "like", "him", "see", "time", "could", "no", "make", "than", "first", "been", "its", "who",
-    "now", "people", "my", "made", "over", "did", "down", "only", "way", "find", "use", "may",
-    "water", "long", "little", "very", "after", "word", "called", "just", "where", "most",
-    "know"]
-
-
-def prose(seed: int, words: int = 120) -> str:
-    """Return lines of English words that no other seed gives."""
-    rng = random.Random(seed)
-    lines = [" ".join(rng.choices(WORDS, k=12)).capitalize() + "." for _ in range(words // 12)]
-    return "\n".join(lines) + "\n"
-
-
-def corpus(folder: Path, documents: int = 24) -> Path:
-    """Write files of every kind, with repeats, near repeats, addresses, and rubbish among them."""
-    folder.mkdir()
-    for i in range(documents):
-        (folder / f"plain-{i:03}.txt").write_text(prose(i))
-    (folder / "notes.md").write_text("# Notes\n\n" + prose(1000))
-    (folder / "page.html").write_text(
-        "<html><head><script>var hidden = 1;</script></head><body><article><p>"
-        + prose(1001).replace("\n", "</p><p>") + "</p></article></body></html>")
-    rows = [json.dumps({"text": prose(2000 + i)}) for i in range(4)]
-    (folder / "rows.jsonl").write_text("\n".join([*rows[:2], '{"text": "cut', *rows[2:]]) + "\n")
-    (folder / "table.csv").write_text(f'id,text\n1,"{prose(3000)}"\n2,"{prose(3001)}"\n')
-    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
-        archive.writestr("inner/one.txt", prose(4000))
-        archive.writestr("inner/two.txt", prose(4001))
-    (folder / "packed.txt.gz").write_bytes(gzip.compress(prose(5000).encode(), mtime=0))
-    (folder / "picture.txt").write_bytes(bytes(range(256)) * 40)
-    (folder / "same.txt").write_text(prose(0))
-    (folder / "zz-almost.txt").write_text(prose(1, 600) + "Here is another end.\n")
-    (folder / "zz-almost-too.txt").write_text(prose(1, 600) + "And this ends otherwise.\n")
-    (folder / "zz-person.txt").write_text(prose(6000) + "Write to jane.doe@example.com now.\n")
-    return folder
-
-
-def settings(folder: Path, **changes: Any) -> BuildSettings:
-    return replace(BuildSettings((str(folder),), vocab_size=300, rules="none",
-                                 validation_share=0.2), **changes)
-
-
-def files(out: Path) -> dict[str, bytes]:
-    """Return the content of all files of a built folder."""
-    return {str(path.relative_to(out)): path.read_bytes()
-            for path in sorted(out.rglob("*")) if path.is_file()}
-
-
-def texts(out: Path, part: str) -> list[str]:
-    """Return the documents of a part, decoded."""
-    tokens, tokenizer = open_shards(out / part), Tokenizer.load(out / "tokenizer.json")
-    return [tokenizer.decode(tokens.document(i)[:-1]) for i in range(tokens.documents)]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return corpus(tmp_path / "texts")
-
-
 def test_a_folder_of_everything(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "built"
     report = build(settings(folder), out, workers=1, progress=False)
@@ -130,19 +59,6 @@ def test_special_tokens_in_a_text_are_text(tmp_path: Path) -> None:
     tokens = open_shards(tmp_path / "built" / "train")
     assert tokens.end_of_text is not None
     assert (tokens[:] == tokens.end_of_text).sum() == 1 == report["tokens"]["train"]["documents"]
-
-
-@pytest.mark.parametrize("line", [prose(1), json.dumps({"text": prose(1)}) + "\n"])
-def test_standard_input_is_kept_until_the_build_is_done(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    made = []
-    for name in ("one", "two"):
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(line.encode())))
-        build(BuildSettings(("-",), vocab_size=280, rules="none", near_duplicates=None),
-              tmp_path / name, workers=1, progress=False)
-        made.append(files(tmp_path / name))
-    assert made[0] == made[1] and [prose(1).strip()] == [
-        text.strip() for text in texts(tmp_path / "one", "train")]
 
 
 class Killed(BaseException):
@@ -228,21 +144,6 @@ def test_a_changed_setting_makes_stale_work_be_redone(
     assert files(out) == files(tmp_path / "fresh")
 
 
-def test_changed_input_is_noticed_by_its_content(folder: Path, tmp_path: Path) -> None:
-    out, file = tmp_path / "built", folder / "plain-003.txt"
-    build(settings(folder), out, workers=1, progress=False)
-    times = file.stat().st_atime_ns, file.stat().st_mtime_ns
-    os.utime(file)  # touched, not changed
-    build(settings(folder), out, workers=1, progress=False)
-    file.write_text(file.read_text().swapcase())  # as long as before
-    os.utime(file, ns=times)
-    with pytest.raises(UserError, match="other input.* --overwrite"):
-        build(settings(folder), out, workers=1, progress=False)
-    build(settings(folder), out, workers=1, progress=False, overwrite=True)
-    assert any(prose(3).swapcase().strip() in text
-               for part in ("train", "val") for text in texts(out, part))
-
-
 def test_another_build_or_other_files_are_not_overwritten(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "built"
     build(settings(folder), out, workers=1, progress=False)
@@ -304,16 +205,6 @@ def test_adding_a_document_moves_no_other(folder: Path, tmp_path: Path) -> None:
     assert set(texts(tmp_path / "before", "train")).isdisjoint(texts(tmp_path / "before", "val"))
 
 
-def test_lots_are_even_and_depend_on_the_seed() -> None:
-    digests = np.random.Generator(np.random.Philox(3)).integers(0, 256, (4000, 16), np.uint8)
-    lots = draw_lots(digests, 0)
-    assert ((lots >= 0) & (lots < 1)).all()
-    shares = np.histogram(lots, 10, (0, 1))[0] / len(lots)
-    assert np.abs(shares - 0.1).max() < 5 * np.sqrt(0.1 * 0.9 / len(lots))  # 5 deviations
-    assert (lots != draw_lots(digests, 1)).all()
-    assert (lots[::-1] == draw_lots(digests[::-1], 0)).all()
-
-
 def test_one_document_is_held_out_where_the_share_holds_none(tmp_path: Path) -> None:
     folder = tmp_path / "few"
     folder.mkdir()
@@ -349,22 +240,7 @@ def test_decontaminated_documents_are_left_out(folder: Path, tmp_path: Path) -> 
     assert not any(prose(5).strip() in text for text in whole)
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"near_duplicates": 0.0}, r"near-duplicates must be in \(0, 1\]; got 0.0"),
-    ({"near_duplicates": float("nan")}, "near-duplicates must be"),
-    ({"validation_share": 1.0}, r"validation-share must be in \[0, 1\)"),
-    ({"shard_tokens": 0}, "shard-tokens must be"), ({"seed": -1}, "seed must be"),
-    ({"vocab_size": 256}, "vocab-size must be"), ({"sources": ()}, "sources must be"),
-    ({"rules": "strict"}, "strict"), ({"pattern": "gpt5"}, "gpt5"),
-    ({"decontaminate": ("absent.txt",)}, "absent.txt"), ({"tokenizer": "absent.json"}, "absent")])
-def test_mistakes_are_told_before_any_work(folder: Path, tmp_path: Path, change: dict[str, Any],
-                                           message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        build(settings(folder, **change), tmp_path / "built", workers=1, progress=False)
-    assert not (tmp_path / "built").exists()
-
-
-def test_nothing_left_is_told_with_the_reasons(tmp_path: Path) -> None:
+def test_nothing_left_is_reported_with_the_reasons(tmp_path: Path) -> None:
     empty = tmp_path / "empty.txt"
     empty.write_text(" \n\n ")
     with pytest.raises(UserError, match="no document is left after cleaning"):
@@ -376,24 +252,6 @@ def test_nothing_left_is_told_with_the_reasons(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no document is left to train on"):
         build(settings(tmp_path / "a.txt", decontaminate=(evaluation,)), tmp_path / "built2",
               workers=1, progress=False)
-
-
-def test_a_folder_in_use_is_refused(folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("fcntl")
-    (tmp_path / "built" / "work").mkdir(parents=True)
-    with (resumable.locked(tmp_path / "built" / "work"),
-          pytest.raises(UserError, match="at work in")):
-        build(settings(folder), tmp_path / "built", workers=1, progress=False)
-
-
-def test_a_worker_that_dies_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resumable, "WORTH_PROCESSES", 0)
-    tasks = [Task(tmp_path / str(i), i) for i in range(3)]
-    with resumable.Crew(2, progress=False) as crew:
-        crew.run("dying", die_at_one, tasks[:1])  # alone: in this process
-        with pytest.raises(UserError, match="give the same command again"):
-            crew.run("dying", die_at_one, tasks)
-    assert (tmp_path / "0").exists()
 
 
 def test_a_script_without_a_main_guard_is_not_run_by_the_workers(folder: Path,
@@ -412,17 +270,6 @@ print(__file__[-9:], __spec__)
     assert found.returncode == 0 and (tmp_path / "built" / "report.json").exists()
 
 
-class Task:
-    def __init__(self, out: Path, size: int) -> None:
-        self.out, self.size = out, size
-
-
-def die_at_one(task: Task) -> None:
-    if task.size == 1:
-        os._exit(1)
-    task.out.write_bytes(b"")
-
-
 def test_what_is_built_within_a_source_is_not_read(folder: Path, tmp_path: Path,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     out = folder / "built"
@@ -438,57 +285,3 @@ def test_what_is_built_within_a_source_is_not_read(folder: Path, tmp_path: Path,
     shutil.move(out, tmp_path / "moved")
     assert build(settings(folder), tmp_path / "apart", workers=1, progress=False) == whole
     assert files(tmp_path / "apart") == files(tmp_path / "moved")
-
-
-@pytest.mark.parametrize("vanishes", [False, True])
-def test_a_file_that_changes_while_it_is_read_is_told(
-        folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vanishes: bool) -> None:
-    file, original = folder / "plain-005.txt", prose(5)
-
-    def plan_then_change(*arguments: Any) -> Any:
-        planned = make_plan(*arguments)
-        file.unlink() if vanishes else file.write_text(prose(77))
-        return planned
-
-    with monkeypatch.context() as patch:
-        patch.setattr("tinygrad_llm.data.build.run.make_plan", plan_then_change)
-        with pytest.raises(UserError, match="plain-005.txt has changed since the build began"):
-            build(settings(folder), tmp_path / "built", workers=1, progress=False)
-    file.write_text(original)
-    build(settings(folder), tmp_path / "built", workers=1, progress=False)
-    build(settings(folder), tmp_path / "fresh", workers=1, progress=False)
-    assert files(tmp_path / "built") == files(tmp_path / "fresh")
-
-
-def test_builds_of_one_process_share_nothing_that_has_changed(folder: Path, tmp_path: Path) -> None:
-    """In one folder for work, a second tokenizer and other evaluation text go by the same names."""
-    evaluation, given, out = tmp_path / "questions.txt", tmp_path / "given.json", tmp_path / "built"
-    for number, size in ((5, 300), (6, 290)):
-        evaluation.write_text(prose(number))
-        build(settings(folder, vocab_size=size), tmp_path / str(size), workers=1, progress=False)
-        shutil.copy(tmp_path / str(size) / "tokenizer.json", given)
-        which = settings(folder, tokenizer=str(given), decontaminate=(str(evaluation),))
-        report = build(which, out, workers=1, progress=False, overwrite=True, keep_work=True)
-        (example,) = report["contaminated"]["examples"]
-        assert Path(example["name"]).name == f"plain-{number:03}.txt"
-        assert any(prose(7).strip() in text for part in ("train", "val")
-                   for text in texts(out, part))
-
-
-def test_the_language_is_told_only_where_somebody_asks(
-        folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def language(text: str) -> tuple[str, float]:
-        asked.append(text)
-        return "en", 1.0
-
-    monkeypatch.setattr("tinygrad_llm.data.build.tasks.identify_language", language)
-    (folder / "short.txt").write_text("So short.")
-    for rules, least in (("light", 0), ("gopher", 1)):
-        asked.clear()
-        report = build(settings(folder, rules=rules), tmp_path / rules, workers=1, progress=False)
-        assert ("So short." in asked) == bool(least)
-        assert len(asked) == len(set(asked)) + 1  # two texts are alike
-        kept = next(row for row in report["funnel"] if row["stage"] == "cleaned")
-        assert report["languages"] == {"en": kept["documents"]}

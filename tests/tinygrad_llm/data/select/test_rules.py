@@ -1,11 +1,6 @@
-import random
-from collections import Counter
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from tinygrad_llm.data.select import quality
 from tinygrad_llm.data.select.rules import C4, GOPHER, LIGHT, RULES, Rule, failed_rule, rules_of
 from tinygrad_llm.host.errors import UserError
 
@@ -93,13 +88,6 @@ def test_rules_for_english_are_for_english() -> None:
         assert failed_rule(text, stop_words, language) is None
 
 
-def test_text_without_spaces_has_words() -> None:
-    text = "天気が良いので散歩に行きましょう" * 10
-    assert len(quality.words_of(text)) == len(text)
-    assert quality.has_word_length(text) and quality.has_word_count(text)
-    assert not quality.has_word_length("天気 " + "abcdefghijklmnop " * 9)
-
-
 @pytest.mark.parametrize("rule", GOPHER + C4 + LIGHT, ids=lambda rule: rule.code)
 @pytest.mark.parametrize("text", ["", " \n\n", ".", "a", "\n\n\n", "é", "- ", "…"])
 def test_rules_answer_for_any_text(rule: Rule, text: str) -> None:
@@ -114,63 +102,3 @@ def test_presets() -> None:
     assert all(rule.why for rule in rules_of(list(RULES)))
     with pytest.raises(UserError, match="light, gopher, c4, none, got 'gofer'"):
         rules_of("gofer")
-
-
-# --- Repetition: against the definition, spelt out --------------------------------------------
-
-few_words = st.lists(st.sampled_from(["a", "a bb", "bb ccc a d bb", "e f", "e g h"]),
-                     min_size=4, max_size=25).map(" ".join)  # fmt: skip
-
-
-def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
-    words = text.split()
-    return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-
-
-def covered(text: str, n: int, chosen: set[tuple[str, ...]]) -> float:
-    words = text.split()
-    marked = {i + j for i, gram in enumerate(ngrams(text, n)) if gram in chosen for j in range(n)}
-    whole = sum(map(len, words))
-    return sum(len(words[i]) for i in marked) / whole if whole else 0.0
-
-
-@given(few_words, st.integers(5, 10))
-@settings(max_examples=100)
-def test_repeated_ngrams_by_definition(text: str, n: int) -> None:
-    counts = Counter(ngrams(text, n))
-    twice = {gram for gram, count in counts.items() if count > 1}
-    found = quality.repeated_ngram_shares(text)[n]
-    assert found == pytest.approx(covered(text, n, twice), abs=1e-12)
-
-
-@given(few_words, st.integers(2, 4))
-@settings(max_examples=100)
-def test_the_top_ngram_by_definition(text: str, n: int) -> None:
-    counts = Counter(ngrams(text, n))
-    most = max(counts.values(), default=0)
-    tops = [gram for gram, count in counts.items() if count == most > 1]
-    expected = max((covered(text, n, {gram}) for gram in tops), default=0.0)
-    found = quality.top_ngram_share(text, n)
-    assert found == pytest.approx(expected, abs=1e-12) or len(tops) > quality.TIES
-
-
-@given(st.lists(st.sampled_from(["a", "bb", "", "ccc "])))
-def test_repeated_lines_by_definition(lines: list[str]) -> None:
-    kept = [line.strip() for line in lines if line.strip()]
-    again = [line for i, line in enumerate(kept) if line in kept[:i]]
-    whole = quality.lines_of("\n".join(lines))
-    assert whole == kept
-    share = len(again) / max(len(kept), 1)
-    assert quality.repeated_piece_share(whole, False) == pytest.approx(share)
-    characters = sum(map(len, again)) / max(sum(map(len, kept)), 1)
-    assert quality.repeated_piece_share(whole, True) == pytest.approx(characters)
-
-
-def test_thresholds_are_where_the_paper_has_them() -> None:
-    generator = random.Random(0)
-    base = generator.sample(WORDS, 200)
-    for n, most in ((5, 0.15), (10, 0.10)):
-        for share, kept in ((most - 0.03, True), (most + 0.03, False)):
-            half = base[: round(200 * share / (2 - share))]  # what repeats, once more at the end
-            text = " ".join(base + half)
-            assert quality.has_few_repeated_ngrams(text, n, most) is kept

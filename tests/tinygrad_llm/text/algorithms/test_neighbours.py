@@ -1,4 +1,4 @@
-"""Pre-tokens encoded together are what merging each gives, whatever the ranks are."""
+"""Pre-tokens encoded together have the ids that merging each gives, for any ranks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was put in is found again, and nothing else is."""
+"""A table finds the pieces that were put in, and no others."""
 
 from __future__ import annotations
 

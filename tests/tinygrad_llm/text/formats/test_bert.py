@@ -8,7 +8,7 @@ from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text import decoders
 from tinygrad_llm.text.algorithms.wordpiece import WordPiece
 from tinygrad_llm.text.cut.pretokenizers import BertPreTokenizer, Whitespace
-from tinygrad_llm.text.formats import bert, load_tokenizer, save_tokenizer, tiktoken
+from tinygrad_llm.text.formats import bert, load_tokenizer, save_tokenizer
 from tinygrad_llm.text.normalize.normalizers import NFC, BertNormalizer
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.template import BertProcessing
@@ -134,21 +134,6 @@ def test_special_tokens_are_not_found_as_text(tmp_path: Path) -> None:
     tokenizer = bert.load(written(tmp_path, [*TOKENS, "end"], sep_token="end"))
     assert tokenizer.encode("end", special="allow") == [12]
     assert tokenizer.encode("end", special="text") == [1]
-
-
-def test_what_a_file_leaves_open_can_be_said(tmp_path: Path) -> None:
-    written(tmp_path)
-    for path in (tmp_path, tmp_path / "vocab.txt"):
-        assert load_tokenizer(path, lowercase=False).encode("É") == [8]
-        assert load_tokenizer(path, lowercase=True).encode("É") == [9]
-        with pytest.raises(UserError, match="the kind bert, .* where text is cut; leave out"):
-            load_tokenizer(path, "gpt2")
-    ranks = tmp_path / "ranks"
-    ranks.write_bytes(tiktoken.spell_ranks({bytes([b]): b for b in range(256)}))
-    own = load_tokenizer(ranks, "gpt2", special_tokens={"<a>": 256})
-    assert own.encode("a<a>", special="allow") == [97, 256]
-    with pytest.raises(UserError, match="the kind tiktoken, .* lowercased; leave out the lower"):
-        load_tokenizer(ranks, "gpt2", lowercase=True)
 
 
 VOCAB = {token: id for id, token in enumerate(TOKENS)}

@@ -1,20 +1,15 @@
-import base64
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text import decoders, template
 from tinygrad_llm.text.algorithms.bpe import BPE
 from tinygrad_llm.text.cut.patterns import GPT2
 from tinygrad_llm.text.cut.pretokenizers import Pattern, Whitespace
-from tinygrad_llm.text.formats import tekken, tiktoken
-from tinygrad_llm.text.formats.merges import check_reproduces, merges_of
+from tinygrad_llm.text.formats import tiktoken
 from tinygrad_llm.text.normalize.normalizers import NFC
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import Tokenizer
@@ -133,95 +128,6 @@ def test_what_ranks_cannot_say_is_refused(tmp_path: Path, parts: dict[str, Any])
     with pytest.raises(UserError, match=r"save a tokenizer\.json instead"):
         tiktoken.save(own(BPE(RANKS, MERGES), **parts), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_merges_in_another_order_than_ids_are_refused() -> None:
-    with pytest.raises(UserError, match="its id is below that of a token that is made before it"):
-        check_reproduces(BPE({**BYTES, b"an": 257, b"na": 256}, [(b"a", b"n"), (b"n", b"a")]))
-
-
-def test_a_token_that_merges_do_not_reach_is_refused() -> None:
-    # abc is made of ab and c by ranks, but the merges make bc first and leave a.
-    vocab = {**BYTES, b"bc": 256, b"ab": 257, b"abc": 258}
-    model = BPE(vocab, [(b"b", b"c"), (b"a", b"b"), (b"ab", b"c")], ignore_merges=False)
-    assert model.encode_piece("abc") != BPE(vocab).encode_piece("abc")
-    with pytest.raises(UserError, match=r"the token b'abc', id 258, .* not merged into it"):
-        check_reproduces(model)
-
-
-pairs = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=8)
-
-
-@given(pairs, st.permutations(range(8)), st.lists(st.text("abc", max_size=12), max_size=8))
-def test_what_is_not_refused_is_the_same(
-    joins: list[tuple[int, int]], order: list[int], texts: list[str]
-) -> None:
-    tokens, merges = [b"a", b"b", b"c"], []
-    for i, j in joins:
-        left, right = tokens[i % len(tokens)], tokens[j % len(tokens)]
-        if left + right not in tokens:
-            tokens.append(left + right)
-            merges.append((left, right))
-    swapped = [tokens[3:][i] for i in order if i < len(tokens) - 3]
-    for longer in (tokens[3:], swapped):
-        model = BPE({**BYTES, **{token: 256 + i for i, token in enumerate(longer)}}, merges)
-        ranks = BPE(model.tokens)
-        try:
-            check_reproduces(model)
-        except UserError:
-            continue
-        for text in [*texts, "abc" * 20, "aabbcc" * 5, *(t.decode() for t in tokens)]:
-            assert model.encode_piece(text) == ranks.encode_piece(text)
-        back = BPE(model.tokens, merges_of(ranks))
-        for text in texts:
-            assert back.encode_piece(text) == ranks.encode_piece(text)
-
-
-def tekken_file(path: Path, **changes: Any) -> Path:
-    vocab = [{"rank": id, "token_bytes": base64.b64encode(token).decode(), "token_str": None}
-             for token, id in {**BYTES, b"an": 256, b"na": 257}.items()]
-    content = {"config": {"pattern": GPT2, "default_vocab_size": 287, "version": "v3",
-                          "default_num_special_tokens": 30}, "vocab": vocab, **changes}
-    path.write_text(json.dumps(content))
-    return path
-
-
-def test_tekken(tmp_path: Path) -> None:
-    tokenizer = tekken.load(tekken_file(tmp_path / "tekken.json"))
-    assert tokenizer.encode("na[INST]", special="allow") == [110 + 30, 97 + 30, 3]  # na is cut off
-    assert tokenizer.encode("an") == [286] and tokenizer.vocab_size == 287
-    assert tokenizer.id("<SPECIAL_20>") == 20 and len(tokenizer.special_tokens) == 30
-    listed = [{"rank": 1, "token_str": "<s>"}]
-    tokenizer = tekken.load(tekken_file(tmp_path / "tekken.json", special_tokens=listed))
-    assert tokenizer.id("<s>") == 1 and tokenizer.id("<SPECIAL_0>") == 0
-
-
-@pytest.mark.parametrize("changes, fault", [
-    ({"vocab": [{"rank": 0, "token_bytes": "AA=="}]}, "promises 257 tokens, vocab has 1"),
-    ({"vocab": [{"rank": 1, "token_bytes": "AA=="}]}, r"vocab\[0\] is empty, comes twice"),
-    ({"vocab": [{"rank": 0, "token_bytes": "A"}]}, r"token_bytes of vocab\[0\] is no base64"),
-    ({"vocab": [7]}, "stands where another is expected"), ({"vocab": None}, "stands where"),
-    ({"config": {}}, "'pattern' is missing"), ({"config": []}, "stands where another"),
-    ({"special_tokens": [{"rank": 30, "token_str": "a"}]}, "ranks of their own below 30"),
-    ({"special_tokens": [{"rank": 0, "token_str": "a"}] * 2}, "ranks of their own below 30"),
-    ({"special_tokens": [{"rank": 0, "token_str": 7}]}, "has no name"),
-    ({"special_tokens": [{"rank": 0, "token_str": "<SPECIAL_1>"}]}, "have one name"),
-    ({"config": {"pattern": GPT2, "default_vocab_size": 287, "version": "v13",
-                 "default_num_special_tokens": 30}}, "'v13' must list its special tokens"),
-    ({"config": {"pattern": GPT2, "default_vocab_size": "287", "default_num_special_tokens": 30}},
-     "a size that is no number"),
-])
-def test_what_is_no_tekken_is_refused(tmp_path: Path, changes: dict[str, Any], fault: str) -> None:
-    with pytest.raises(UserError, match=fault):
-        tekken.load(tekken_file(tmp_path / "tekken.json", **changes))
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b"7", b"\xff", b"[" * 100_000])
-def test_what_is_no_json_object_is_no_tekken(tmp_path: Path, content: bytes) -> None:
-    with open(tmp_path / "tekken.json", "wb") as file:
-        file.write(content)
-    with pytest.raises(UserError, match="cannot be read as a tekken"):
-        tekken.load(tmp_path / "tekken.json")
 
 
 def test_a_template_that_would_be_lost_or_come_anew_is_refused(

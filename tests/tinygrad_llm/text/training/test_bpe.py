@@ -51,8 +51,8 @@ def test_files_and_texts_and_one_of_them_alone(tmp_path: Path) -> None:
 def test_stopping_early_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     tokenizer = train_bpe(["abcabc abc"], 300, special_tokens=["<s>"], min_frequency=3)
     assert tokenizer.vocab_size == 259 and tokenizer.special_tokens == {"<s>": 258}
-    told = capsys.readouterr().err
-    assert "stopped after 2 of 43 merges: no pair is left that comes 3 times" in told
+    printed = capsys.readouterr().err
+    assert "stopped after 2 of 43 merges: no pair is left that comes 3 times" in printed
     train_bpe(["abcabc abc"], 300, progress=False)
     assert capsys.readouterr().err == ""
 

@@ -1,4 +1,4 @@
-"""Commands as a user gives them, on the small runs of the tests."""
+"""Shared by tests of the command line: a small run, a command that must fail, a process."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from tinygrad_llm.cli import main
 
 ROOT = Path(__file__).parents[1]
+TEXT = "".join(f"A sheep says number {i * i}.\nThe dog {i}: no!\n" for i in range(60))
 SMALL = ["--layers", "1", "--heads", "2", "--width", "8", "--context", "8", "--batch", "2",
          "--warmup", "2", "--eval-batches", "2", "--final-eval-batches", "3",
          "--sample-tokens", "5"]
 
 
 def train(*args: str) -> int:
-    """Train on text.txt in the working folder; return the exit code."""
     return main(["train", "--data", "text.txt", *SMALL, "--steps", "5", *args])
 
 
@@ -32,7 +32,6 @@ def error_of(capsys: pytest.CaptureFixture[str], *args: str) -> str:
 
 
 def command(*args: str, **options: object) -> subprocess.Popen[str]:
-    """Start a command in a process of its own."""
     return subprocess.Popen([sys.executable, "-m", "tinygrad_llm", *args], text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             env={**os.environ, "PYTHONPATH": str(ROOT)}, **options)  # type: ignore[call-overload]

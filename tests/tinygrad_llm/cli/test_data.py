@@ -11,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+import command_line
 import pytest
+from command_line import ROOT, TEXT
 
 from tinygrad_llm.cli import main
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -37,12 +37,7 @@ def build(*args: str) -> int:
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *args: str) -> str:
-    """Run a command that must fail; return its one-line error."""
-    capsys.readouterr()
-    assert main(["data", *args]) == 2
-    message = capsys.readouterr().err
-    assert message.startswith("tinygrad-llm: error: ") and "Traceback" not in message
-    return message
+    return command_line.error_of(capsys, "data", *args)
 
 
 def test_build_show_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,8 +144,8 @@ def test_a_real_kill_is_survived(folder: Path) -> None:
 
 @pytest.mark.parametrize("lost", [
     "train/index.json", "val", "train", "tokenizer.json", "train/shard-00000.bin"])
-def test_training_on_a_damaged_folder_is_told(folder: Path, capsys: pytest.CaptureFixture[str],
-                                              lost: str) -> None:
+def test_training_on_a_damaged_folder_is_refused(folder: Path, capsys: pytest.CaptureFixture[str],
+                                                 lost: str) -> None:
     assert build("--validation-share", "0.3") == 0
     path = folder / "built" / lost
     train = ["train", "--data", "built", "--out", "run", "--steps", "1", "--context", "8"]
@@ -165,14 +160,14 @@ def test_training_on_a_damaged_folder_is_told(folder: Path, capsys: pytest.Captu
     assert f"built/{lost}" in error and "data check built" in error
 
 
-def test_showing_a_folder_without_its_report_is_told(
+def test_showing_a_folder_without_its_report_is_refused(
         folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build() == 0
     (folder / "built" / "report.json").unlink()
     assert "built/report.json cannot be read" in error_of(capsys, "show", "built")
 
 
-def test_a_full_disk_is_told_and_the_build_goes_on(
+def test_a_full_disk_is_reported_and_the_build_goes_on(
         folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")  # as a write does: without a name
@@ -182,3 +177,11 @@ def test_a_full_disk_is_told_and_the_build_goes_on(
         assert "no space is left on the disk of built; make room" in error_of(
             capsys, "build", "texts", "--out", "built")
     assert build() == 0 and main(["data", "check", "built"]) == 0
+
+
+def test_a_text_is_described(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "text.txt").write_text(TEXT)
+    assert main(["data", "show", "text.txt", "--text", "plain.txt"]) == 0
+    out = capsys.readouterr().out
+    assert f"{len(TEXT):,} characters" in out and (folder / "plain.txt").read_text() == TEXT
+    assert "No such file" in error_of(capsys, "show", "absent")

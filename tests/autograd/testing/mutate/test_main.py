@@ -1,0 +1,50 @@
+"""The command: it runs, lists, refuses and writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autograd import registry
+from autograd.testing.mutate.__main__ import main
+
+
+def test_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    assert main(["tanh", "-j", "1", "--examples", "40", "--json", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "autograd.ops.trigonometric" in printed and "survivors" not in printed
+    written = json.loads(path.read_text())
+    assert written["totals"]["mutants"] == len(written["units"][0]["outcomes"]) > 5
+
+
+def test_command_lists_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["negative", "--list"]) == 0
+    assert "negative  sign: -g  ->  g" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["tahn"])
+    assert "did you mean tan" in capsys.readouterr().err
+
+
+def test_cases_of_a_file_and_of_ops_defined_there(tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "my_ops_and_cases.py"
+    path.write_text(
+        "import numpy as np\nfrom autograd import primitive\n"
+        "from autograd.testing.opcase import OpCase\n"
+        "from autograd.testing.strategies import anything\n\n"
+        "@primitive\ndef my_cube(x, /):\n    return x**3\n\n"
+        "my_cube.vjp(lambda g, x: 3 * g * x**2)\n"
+        "CASES = {'my_cube': OpCase(anything, lambda x: x**3)}\n")
+    assert main(["--cases", str(path), "-j", "1", "--examples", "40"]) == 0
+    assert "my_ops_and_cases" in capsys.readouterr().out
+    assert "my_cube" in registry
+
+
+def test_a_missing_folder_is_reported_before_the_work(tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["negative", "--json", str(tmp_path / "missing" / "out.json")])
+    assert "there is no folder" in capsys.readouterr().err

@@ -1,0 +1,108 @@
+"""Rules are found however they are written; mutants are planted and taken out again."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from mutants import diffs, pulled, square, unit_of
+
+from autograd import primitive
+from autograd.testing.mutate.plant import Mutant, find_units, planted
+
+
+class Rule:
+    def __call__(self, g: Any, x: Any) -> Any:
+        return 2 * g * x
+
+
+def by_factory(factor: int) -> Callable[..., Any]:
+    return lambda g, x: factor * g * x
+
+
+def by_name(g: Any, x: Any) -> Any:
+    return 2 * g * x
+
+
+def with_factor(factor: int, g: Any, x: Any) -> Any:
+    return factor * g * x
+
+
+HOWEVER_WRITTEN = [
+    lambda g, x: 2 * g * x,
+    by_name,
+    by_factory(2),
+    functools.partial(with_factor, 2),
+    Rule(),
+    (lambda g, x:
+     2 * g
+     * x),
+]
+
+
+@pytest.mark.parametrize("rule", HOWEVER_WRITTEN, ids=range(len(HOWEVER_WRITTEN)))
+def test_rules_are_found_however_they_are_written(rule: Any) -> None:
+    op = square(rule)
+    unit = unit_of("_square")
+    assert not unit.why_not and len(unit.mutants) > 8
+    minus = next(m for m in unit.mutants if m.category == "sign")
+    with planted(unit, minus):
+        assert pulled(op, 3.0) == -6
+    assert pulled(op, 3.0) == 6
+
+
+def test_a_cache_does_not_hide_a_mutant() -> None:
+    @functools.lru_cache
+    def factor(n: int) -> int:
+        return n
+
+    op = square(lambda g, x: factor(2) * g * x)
+    assert pulled(op, 3.0) == 6
+    unit = unit_of("test_plant.test_a_cache_does_not_hide_a_mutant.<locals>.factor")
+    with planted(unit, next(m for m in unit.mutants if m.category == "sign")):
+        assert pulled(op, 3.0) == -6
+    assert pulled(op, 3.0) == 6
+
+
+def test_two_lambdas_on_a_line_are_kept_apart() -> None:
+    @primitive
+    def _difference(a: Any, b: Any, /) -> Any:
+        return a - b
+
+    _difference.vjp(lambda g: g + 0 * g, lambda g: -g)
+    assert "-g  ->  g" in diffs("_difference[b]") and "-g  ->  g" not in diffs("_difference[a]")
+
+
+def test_the_rule_is_back_even_after_an_exception() -> None:
+    op = square(lambda g, x: 2 * g * x)
+    unit = unit_of("_square")
+    with pytest.raises(ZeroDivisionError), planted(unit, unit.mutants[0]):
+        raise ZeroDivisionError
+    assert pulled(op, 3.0) == 6
+
+
+def test_a_helper_is_mutated_once_for_all_its_ops() -> None:
+    units = {unit.name: unit for unit in find_units()}
+    assert set(units["reduce.spread"].ops) >= {"sum", "mean", "max", "var"}
+    assert [unit.name for unit in find_units()].count("reduce.spread") == 1
+
+
+def test_source_that_cannot_be_had_is_reported() -> None:
+    square(eval("lambda g, x: 2 * g * x"))
+    assert "not to be found" in unit_of("_square").why_not
+
+
+def test_a_rule_that_is_an_op_has_nothing_of_its_own() -> None:
+    @primitive
+    def _forward(g: Any, /) -> Any:
+        return 2 * g
+
+    _forward.vjp(_forward)
+    assert unit_of("_forward").why_not == "the rule is the op _forward itself"
+
+
+def test_ids_do_not_depend_on_the_line() -> None:
+    a, b = (Mutant("f", "sign", "g  ->  -g", place, (lambda: 0).__code__) for place in "ab")
+    assert a.id == b.id

@@ -1,0 +1,82 @@
+"""Mutants are judged by each check, and excuses are tried."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from mutants import POSITIVE, square
+
+from autograd import primitive
+from autograd.testing.mutate import mutation_score
+from autograd.testing.mutate.score import drawn_inputs
+from autograd.testing.opcase import OpCase
+from autograd.testing.strategies import one, reals, shapes
+
+
+def test_an_edge_kills_what_no_difference_can_see() -> None:
+    @primitive
+    def _relu(x: Any, /) -> Any:
+        return np.maximum(x, 0)
+
+    _relu.vjp(lambda g, x: g * (x > 0))
+    drawn = one(reals(shapes(least=1), 0.5, 2.0).map(lambda x: np.where(x > 0.7, x, -x)))
+    case = OpCase(drawn, lambda x: np.maximum(x, 0))
+    report = mutation_score("_relu", cases={"_relu": case}, examples=40)
+    assert [o.diff for o in report.survivors] == ["g * (x > 0)  ->  g * (x >= 0)"]
+    edged = OpCase(drawn, case.oracle, edges=(((np.zeros(1),), {}, np.ones(1), (np.zeros(1),)),))
+    report = mutation_score("_relu", cases={"_relu": edged}, examples=40)
+    assert not report.survivors
+    assert {o.killed_by for o in report.outcomes} >= {"edges", "first"}
+
+
+def test_what_only_one_argument_alone_shows() -> None:
+    @primitive
+    def _product(a: Any, b: Any, /) -> Any:
+        return a * b
+
+    @_product.vjp
+    def _(g: Any, a: Any, b: Any, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+        return g * b if wanted[0] else None, g * a if wanted[1] else None
+
+    drawn = reals((2,)).map(lambda x: ((x + 3, 2 * x - 7), {}))
+    report = mutation_score("_product", cases={"_product": OpCase(drawn, np.multiply)}, examples=20)
+    assert not report.survivors
+    assert "alone" in {o.killed_by for o in report.outcomes if "wanted" in o.diff}
+
+
+def test_excuses_are_tested() -> None:
+    square(lambda g, x: abs(2 * g * x) * (g * x / abs(g * x)))
+    excuse = {("_square", "g * x  ->  x * g"): "there is no such mutant"}
+    report = mutation_score("_square", cases={"_square": POSITIVE}, equivalent=excuse, examples=20)
+    assert any("there is no such mutant" in p for p in report.problems)
+    killed = next(o.diff for o in report.outcomes if o.killed_by)
+    report = mutation_score("_square", cases={"_square": POSITIVE}, examples=20,
+                            equivalent={("_square", killed): "not so"})
+    assert any("kills it" in p for p in report.problems)
+
+
+def test_an_endless_fault_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rule(g: Any, x: Any) -> Any:
+        n = 8
+        while n > 1:
+            n = n // 2
+        return 2 * g * x
+
+    square(rule)
+    monkeypatch.setattr("autograd.testing.mutate.score._PATIENCE", 0.05)
+    report = mutation_score("_square", cases={"_square": POSITIVE}, examples=8)
+    assert any("no result after" in o.message for o in report.outcomes)
+
+
+def test_draws_are_the_same_for_a_seed_and_not_all_alike() -> None:
+    first, again = (drawn_inputs(POSITIVE, 50, seed=3) for _ in range(2))
+    assert [x.shape for (x,), _ in first] == [x.shape for (x,), _ in again]
+    assert len({x.shape for (x,), _ in first}) > 5
+
+
+def test_a_rule_that_is_wrong_to_begin_with_is_a_problem() -> None:
+    square(lambda g, x: 3 * g * x)
+    report = mutation_score("_square", cases={"_square": POSITIVE}, examples=20)
+    assert any("fails as it is" in p for p in report.problems)

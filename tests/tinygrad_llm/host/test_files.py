@@ -1,0 +1,80 @@
+"""Files that are never half-written, whatever stops the writing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tinygrad_llm.host import files
+from tinygrad_llm.host.files import flush_folder, sha256_of, write_in_one_step
+
+
+def test_parts_are_written_one_after_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_in_one_step(str(path), [b"one ", memoryview(b"two"), b""])
+    assert path.read_bytes() == b"one two"
+    write_in_one_step(path, iter(()))
+    assert path.read_bytes() == b"" and os.listdir(tmp_path) == ["a.bin"]
+
+
+def stopped() -> Iterator[bytes]:
+    yield b"half"
+    raise KeyboardInterrupt
+
+
+def test_what_stops_between_two_parts_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    with pytest.raises(KeyboardInterrupt):
+        write_in_one_step(path, stopped())
+    assert os.listdir(tmp_path) == []
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        write_in_one_step(path, stopped())
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def watched() -> Iterator[bytes]:
+        for part in (b"n", b"e", b"w"):
+            assert path.read_bytes() == b"old"
+            yield part
+
+    with open(path, "rb") as reader:
+        write_in_one_step(path, watched())
+        assert reader.read() == b"old", "a file that was opened before stays the old one"
+    assert path.read_bytes() == b"new"
+
+
+def test_it_reaches_the_disk_before_it_gets_its_name(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *args, name=name, real=real: (
+            done.append(name), real(*args))[1])
+    write_in_one_step(tmp_path / "a.bin", [b"new"])
+    assert done == ["fsync", "replace", "fsync"]  # the file, its name, the folder's entries
+
+
+def test_a_folder_is_flushed_where_the_system_can(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else None
+    flush_folder(tmp_path)
+    if before is not None:
+        assert len(os.listdir("/proc/self/fd")) == before, "the handle is closed"
+    monkeypatch.setattr(files.os, "name", "nt")
+    flush_folder(tmp_path / "absent")  # nothing is opened
+
+
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_the_digest_of_a_file_is_that_of_its_content(tmp_path: Path, size: int) -> None:
+    content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    (tmp_path / "a.bin").write_bytes(content)
+    assert sha256_of(tmp_path / "a.bin") == hashlib.sha256(content).hexdigest()
