@@ -34,7 +34,7 @@ ORDER = {
                                     "attention_blocks", "attention", "linear_cross_entropy"],
     "tinygrad_llm.functional.loss": ["softmax_cross_entropy", "linear_cross_entropy"],
     "tinygrad_llm.nn": ["parameters", "replace", "init", "cache", "layers", "attention"],
-    "tinygrad_llm.models": ["gpt"],
+    "tinygrad_llm.models": ["gpt", "registry"],
     "tinygrad_llm.optim": ["arena", "adamw", "clip", "schedule"],
     "tinygrad_llm.text": ["characters", "cut", "normalize", "algorithms", "special", "template",
                           "stream", "decoders", "tokenizer", "batch", "char_tokenizer", "formats",
@@ -63,8 +63,8 @@ ORDER = {
     "tinygrad_llm.data.build": ["resumable", "tasks", "plan", "repeats", "report_page", "result",
                                 "publish", "report", "run"],
     "tinygrad_llm.sample": ["logits", "generate", "gpt_writer", "prompt"],
-    "tinygrad_llm.train": ["config", "checkpoint", "log", "objective", "ordered_sum", "slices",
-                           "step", "loop"],
+    "tinygrad_llm.train": ["settings", "config", "checkpoint", "log", "objective",
+                           "ordered_sum", "slices", "step", "run", "loop"],
     "tinygrad_llm.cli": ["train", "sample", "data", "tokenizer", "doctor"],
 }
 

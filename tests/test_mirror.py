@@ -28,7 +28,6 @@ WITHOUT = frozenset([  # modules that have no test file yet: the list only shrin
     "tinygrad_llm/functional/loss/linear_cross_entropy",
     "tinygrad_llm/functional/loss/softmax_cross_entropy",
     "tinygrad_llm/functional/split",
-    "tinygrad_llm/train/log",
 ])
 
 OF_NO_MODULE = frozenset([  # test files of more than one module: what they check is no module's own
@@ -43,7 +42,6 @@ OF_NO_MODULE = frozenset([  # test files of more than one module: what they chec
     "tinygrad_llm/functional/edges",
     "tinygrad_llm/functional/extremes",
     "tinygrad_llm/gpu_ready",
-    "tinygrad_llm/train/sharded_data",
 ])
 
 
