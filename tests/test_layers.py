@@ -29,7 +29,7 @@ ORDER = {
     "tinygrad_llm.host": ["errors", "files", "machine", "own_engine", "processes", "blas",
                           "threads", "installed"],
     "tinygrad_llm.functional": ["linear", "embedding", "gelu", "layer_norm", "dropout", "split",
-                                "attention", "loss", "cpu"],
+                                "attention", "packed", "loss", "cpu"],
     "tinygrad_llm.functional.cpu": ["linear", "embedding", "gelu", "layer_norm", "split",
                                     "attention_blocks", "attention", "linear_cross_entropy"],
     "tinygrad_llm.functional.loss": ["softmax_cross_entropy", "linear_cross_entropy"],
