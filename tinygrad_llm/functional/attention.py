@@ -1,7 +1,7 @@
 r"""Causal attention of queries to keys and values, with grouped heads, a window, documents, a cap.
 
-For each head, with rows $q_i$ of the queries i = 0..T-1, rows $k_j$ and $v_j$ of the keys and values
-j = 0..S-1, of D numbers each, and $J_i$ the keys that query i sees:
+For each head, with rows $q_i$ of the queries i = 0..T-1, rows $k_j$ and $v_j$ of the keys and
+values j = 0..S-1, of D numbers each, and $J_i$ the keys that query i sees:
 
 $$s_{ij} = \alpha\, q_i \cdot k_j, \qquad
 p_{ij} = \frac{e^{s_{ij}}}{\sum_{l \in J_i} e^{s_{il}}} \;\; (j \in J_i), \qquad
