@@ -59,7 +59,7 @@ def installed(rival: str) -> bool:
 # ---- in the process of a side --------------------------------------------------------------------
 
 def our_update(config: Config) -> tuple[Step, Mapping[str, np.ndarray]]:
-    """Return our update, and the weights by name; to be called inside `parallel.workers`."""
+    """Return our update, and the weights by name; to be called inside `host.threads.workers`."""
     from tinygrad_llm.models import GPT, GPTConfig
     from tinygrad_llm.nn import parameters
     from tinygrad_llm.optim import AdamW, Arena

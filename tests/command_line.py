@@ -1,4 +1,4 @@
-"""What tests of the command line share: a small run, a command that must fail, a process."""
+"""Shared by tests of the command line: a small run, a command that must fail, a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of reading share: all documents of some sources, and what could not be read."""
+"""Shared by tests of reading: all documents of some sources, and what could not be read."""
 
 from __future__ import annotations
 

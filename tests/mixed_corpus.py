@@ -1,4 +1,4 @@
-"""What tests of a build share: files of every kind, with repeats and rubbish among them."""
+"""Shared by tests of a build: files of every kind, with repeats and rubbish among them."""
 
 from __future__ import annotations
 

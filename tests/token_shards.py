@@ -1,4 +1,4 @@
-"""What tests of token shards share: small shards, what they must hold, forged files."""
+"""Shared by tests of token shards: small shards, what they must hold, forged files."""
 
 import hashlib
 import json

@@ -33,7 +33,7 @@ def sample(args: argparse.Namespace) -> int:
 
     from ..sample import Sampling, generate
     from ..sample.prompt import prompt_ids, stream_text
-    from ..train.loop import load_model
+    from ..train.run import load_model
 
     if args.tokens < 0:
         raise UserError(f"-n must be at least 0, got {args.tokens}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import fields
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from ..host.errors import UserError
@@ -13,16 +13,16 @@ from ..host.machine import usable_cores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments: its own, and one for each field of TrainConfig."""
-    from ..train.config import OLD_NAMES, PRESETS, TrainConfig, make_config
+    """Add the verb's arguments: its own, and one for each setting of a run."""
+    from ..train.config import PRESETS
 
-    parser.description = ("Train a GPT on text. Its folder gets config.toml, metrics.jsonl, "
-                          "tokenizer.json,\ncheckpoint/ and loss.png. Ctrl-C saves; --resume "
-                          "goes on.")
+    parser.description = ("Train a language model on text. Its folder gets config.toml, "
+                          "metrics.jsonl,\ntokenizer.json, checkpoint/ and loss.png. Ctrl-C saves; "
+                          "--resume goes on.")
     parser.epilog = "presets:\n" + "\n".join(
-        f"  {name:6}{c.layers} layers, {c.heads} heads, {c.width} wide, context {c.context}, "
-        f"batch {c.batch}, {c.steps} steps"
-        for name, c in ((name, make_config({"preset": name})) for name in PRESETS)
+        fill(", ".join(f"{key} {value}" for key, value in preset.items()) or "the defaults",
+             initial_indent=f"  {name:6}", subsequent_indent=8 * " ", width=80)
+        for name, preset in PRESETS.items()
     ) + ("\n\nexamples:\n  tinygrad-llm train\n"
          "  tinygrad-llm train --data my_text.txt --out runs/mine --steps 500\n"
          "  tinygrad-llm train --resume --out runs/mine --steps 1000")
@@ -33,17 +33,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="settings to start from; flags override them")
     parser.add_argument("--threads", type=int, metavar="N",
                         help=f"cores to use; the result is the same (all: {usable_cores()})")
-    settings = parser.add_argument_group("settings, each also a key of the TOML file")
-    kinds: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": _boolean}
-    metavars = {"int": "N", "float": "X", "str": "TEXT", "bool": "true|false"}
-    for f in fields(TrainConfig):
-        settings.add_argument(
-            f"--{f.name.replace('_', '-')}", dest=f"set_{f.name}", type=kinds[str(f.type)],
-            metavar=metavars[str(f.type)],
-            help=f"{f.metadata['help']} ({f.default})".replace("%", "%%"))
-    for old, new in OLD_NAMES.items():
-        settings.add_argument(f"--{old}", dest=f"set_{new}", type=int, help=argparse.SUPPRESS)
+    _add_settings(parser)
     parser.set_defaults(verb=train)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each setting, of any architecture, in a group for each table."""
+    from ..models import ARCHITECTURES
+    from ..train.config import OLD_NAMES
+    from ..train.settings import settings
+
+    parsers: dict[type, Any] = {int: int, float: float, str: str, bool: _boolean}
+    metavars = {int: "N", float: "X", str: "TEXT", bool: "true|false"}
+    known = {name: setting for arch in reversed(ARCHITECTURES)
+             for name, setting in settings(arch).items()}
+    groups: dict[str, Any] = {}
+    for setting in known.values():
+        if setting.table not in groups:
+            groups[setting.table] = parser.add_argument_group(
+                f"settings in [{setting.table}] of the TOML file")
+        groups[setting.table].add_argument(
+            f"--{setting.name.replace('_', '-')}", dest=f"set_{setting.name}",
+            type=parsers[setting.kind], metavar=metavars[setting.kind],
+            help=f"{setting.help} ({setting.default})".replace("%", "%%"))
+    for old, new in OLD_NAMES.items():
+        parser.add_argument(f"--{old}", dest=f"set_{new}", type=parsers[known[new].kind],
+                            help=argparse.SUPPRESS)
 
 
 def _boolean(text: str) -> bool:
@@ -56,8 +71,8 @@ def _boolean(text: str) -> bool:
 def train(args: argparse.Namespace) -> int:
     """Start a run or go on with one."""
     from ..train.config import make_config, read_settings
-    from ..train.loop import resume_run, start_run
     from ..train.loop import train as run_to_the_end
+    from ..train.run import resume_run, start_run
 
     threads = _threads(args.threads)
     given = read_settings(args.config) if args.config else {}
@@ -67,17 +82,17 @@ def train(args: argparse.Namespace) -> int:
         make_config(given)  # an unknown setting is reported before anything is opened
         folder = args.out or Path("runs") / given.get("preset", "tiny")
         run = resume_run(folder, given)
-        print(f"resuming {folder} after step {run.step} of {run.config.steps}")
-        if run.step >= run.config.steps:
+        print(f"resuming {folder} after step {run.step} of {run.config.run.steps}")
+        if run.step >= run.config.run.steps:
             print("nothing is left to do; give more --steps to go on")
             return 0
     else:
         config = make_config(given)
-        folder = args.out or Path("runs") / config.preset
+        folder = args.out or Path("runs") / config.run.preset
         run = start_run(config, folder)
         print(f"training in {folder}: {sum(p.size for p in run.optimizer.parameters.values()):,} "
               f"parameters, {len(run.data.train):,} tokens of {run.data.tokenizer.vocab_size} "
-              f"kinds, {config.steps} steps")
+              f"kinds, {config.run.steps} steps")
     if run_to_the_end(run, threads=threads):
         print(f"done; let it write: tinygrad-llm sample --run {folder}")
         return 0

@@ -1,5 +1,10 @@
 """The one exception that is meant for the person at the keyboard."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class UserError(ValueError):
     """A mistake in what the user gave: missing data, a wrong flag, a file of another kind.
@@ -7,3 +12,10 @@ class UserError(ValueError):
     Its message is complete by itself and names the way out, so the command line prints it without
     a traceback and exits with 2. A mistake of the calling code is a plain ValueError instead.
     """
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence about an unknown name: the nearest known one, or all of them."""
+    known = list(known)
+    nearest = get_close_matches(name, known, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; known are {', '.join(known)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -21,15 +21,18 @@ from ..nn import MLP, Cache, CausalSelfAttention, Embedding, LayerCache, LayerNo
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """The sizes of a GPT. Raises ValueError where they contradict each other."""
+    """The sizes of a GPT. Raises ValueError where they contradict each other.
+
+    What is annotated with a help text is a setting of a run; see `registry`.
+    """
 
     vocab_size: int
-    context: int = 64
-    layers: int = 4
-    heads: int = 4
-    width: int = 128
-    dropout: float = 0.0
-    bias: bool = True
+    context: Annotated[int, "tokens that a prediction can look back on"] = 64
+    layers: Annotated[int, "transformer layers"] = 4
+    heads: Annotated[int, "attention heads; width must be a multiple"] = 4
+    width: Annotated[int, "width of the residual stream"] = 128
+    dropout: Annotated[float, "share of activations dropped in training"] = 0.0
+    bias: Annotated[bool, "biases in linear maps and layer norms, as in GPT-2"] = True
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context", "layers", "heads", "width"):

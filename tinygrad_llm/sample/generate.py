@@ -14,6 +14,7 @@ from autograd import namespace, no_grad
 from autograd.backend import Array
 
 from ..host.errors import UserError
+from ..models import LanguageModel
 from .logits import draw, keep_top_k, keep_top_p, scale_by_temperature
 
 
@@ -52,7 +53,7 @@ class Writer:
     model's weights as they are now: make another one after they have changed.
     """
 
-    def __init__(self, model: Any, cached: bool = True) -> None:
+    def __init__(self, model: LanguageModel, cached: bool = True) -> None:
         self.model, self.cached = model, cached
         self.cache = model.cache() if cached else None
 
@@ -80,7 +81,7 @@ writers: list[Callable[[Any], Any | None]] = []
 """Faster twins of `Writer`: each a function that returns one for a model that it knows, or None."""
 
 
-def generate(model: Any, prompt: Sequence[int] | Array, count: int, sampling: Sampling,
+def generate(model: LanguageModel, prompt: Sequence[int] | Array, count: int, sampling: Sampling,
              rng: np.random.Generator, *, cache: bool = True) -> Iterator[int]:
     """Return an iterator over `count` tokens that follow the prompt.
 

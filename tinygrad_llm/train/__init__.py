@@ -1,8 +1,9 @@
 """Training: one update, and the run around it."""
 
 from .config import PRESETS, TrainConfig, make_config
-from .loop import load_model, resume_run, start_run, train
+from .loop import train
 from .objective import Objective, next_token
+from .run import load_model, resume_run, start_run
 from .step import train_step
 
 __all__ = ["PRESETS", "Objective", "TrainConfig", "load_model", "make_config", "next_token",

@@ -1,10 +1,10 @@
 """Checkpoints that survive whatever interrupts their writing.
 
 A checkpoint is three files: the weights and the optimizer's averages (safetensors), and
-`state.json`, which names the two and the step. The two are written under new names first; then
-`state.json` is replaced in one step, which is the moment when the new checkpoint begins to exist;
-then what it no longer names is deleted. A crash or a full disk at any point leaves either the
-former checkpoint or the new one, whole.
+`state.json`, which names the two, the step, and the model's architecture and sizes. The two are
+written under new names first; then `state.json` is replaced in one step, which is the moment when
+the new checkpoint begins to exist; then what it no longer names is deleted. A crash or a full disk
+at any point leaves either the former checkpoint or the new one, whole.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ from autograd import namespace, to_host
 
 from ..host.errors import UserError
 from ..host.files import write_in_one_step
-from ..models import GPT, GPTConfig
-from ..nn import load_parameters, parameters
+from ..models import DEFAULT, LanguageModel, architecture, architecture_of
+from ..nn import load_parameters
 from ..optim import AdamW
 
 
-def save_checkpoint(folder: Path, model: GPT, optimizer: AdamW, step: int) -> None:
+def save_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW, step: int) -> None:
     """Write the state after `step` updates. Raises UserError where it cannot be written.
 
     In that case the former checkpoint is still there and whole.
     """
     weights, averages = f"weights-{step:07d}.safetensors", f"optimizer-{step:07d}.safetensors"
-    state = {"step": step, "weights": weights, "optimizer": averages,
+    arch = architecture_of(model)
+    named = architecture(arch).weights(model)
+    state = {"step": step, "weights": weights, "optimizer": averages, "arch": arch,
              "model": asdict(model.config)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_arrays(folder / weights, {n: p.data for n, p in parameters(model).items()})
+        _write_arrays(folder / weights, {n: p.data for n, p in named.items()})
         _write_arrays(folder / averages, optimizer.state())
         write_in_one_step(folder / "state.json", [json.dumps(state, indent=2).encode()])
     except (OSError, SafetensorError) as error:
@@ -51,21 +53,23 @@ def save_checkpoint(folder: Path, model: GPT, optimizer: AdamW, step: int) -> No
     _sweep_up(folder)
 
 
-def load_checkpoint(folder: Path, model: GPT, optimizer: AdamW | None = None) -> int:
+def load_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None = None) -> int:
     """Read the checkpoint into the model, and the optimizer if given; return its step.
 
     Raises UserError where a file is missing, damaged, or belongs to another configuration; the
     model is then as it was.
     """
     state = read_state(folder)
-    if state["model"] != asdict(model.config):
+    arch = architecture_of(model)
+    saved = {"arch": state["arch"], **state["model"]}
+    if saved != (wanted := {"arch": arch, **asdict(model.config)}):
         raise UserError(f"the checkpoint in {folder} is from another configuration: "
-                        f"{_differences(state['model'], asdict(model.config))}")
+                        f"{_differences(saved, wanted)}")
     weights = _read_arrays(folder / state["weights"])
     if optimizer is not None:
         _load_optimizer(folder / state["optimizer"], optimizer)
     try:
-        load_parameters(model, weights)
+        load_parameters(architecture(arch).weights(model), weights)
     except ValueError as error:
         raise UserError(f"{folder / state['weights']}: {error}") from error
     return int(state["step"])
@@ -75,11 +79,13 @@ def read_state(folder: Path) -> dict[str, Any]:
     """Return the content of `state.json`. Raises UserError where there is no readable one."""
     path = folder / "state.json"
     try:
-        state = json.loads(path.read_bytes())
-        GPTConfig(**state["model"])
+        state = {"arch": DEFAULT, **json.loads(path.read_bytes())}
+        architecture(state["arch"]).config(**state["model"])
         if not all(Path(state[kind]).name == state[kind] for kind in ("weights", "optimizer")):
             raise ValueError("a file name that leads out of the folder")
         return {**state, "step": int(state["step"])}
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint in {folder}; train first, or check the path"
                         ) from None

@@ -1,8 +1,11 @@
-"""What a run leaves to be looked at: metrics.jsonl, one object a line, and loss.png."""
+"""The records of a run: metrics.jsonl, one object a line, its pace, and loss.png."""
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,32 @@ class MetricsLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+class Pace:
+    """Tokens a second, of steps alone: the time inside `stopped()` does not count."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens  # in a step
+        self.steps, self.since = 0, time.perf_counter()
+
+    def step(self) -> None:
+        """Count a step."""
+        self.steps += 1
+
+    def tokens_per_second(self) -> float:
+        """Return the pace since the last call, or since the beginning."""
+        now = time.perf_counter()
+        pace = self.steps * self.tokens / (now - self.since)
+        self.steps, self.since = 0, now
+        return round(pace, 1)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop the clock inside the block."""
+        began = time.perf_counter()
+        yield
+        self.since += time.perf_counter() - began
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

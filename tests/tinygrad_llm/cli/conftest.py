@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from command_line import TEXT
+from runs import write_text
 
 
 @pytest.fixture

@@ -144,8 +144,8 @@ def test_a_real_kill_is_survived(folder: Path) -> None:
 
 @pytest.mark.parametrize("lost", [
     "train/index.json", "val", "train", "tokenizer.json", "train/shard-00000.bin"])
-def test_training_on_a_damaged_folder_is_told(folder: Path, capsys: pytest.CaptureFixture[str],
-                                              lost: str) -> None:
+def test_training_on_a_damaged_folder_is_refused(folder: Path, capsys: pytest.CaptureFixture[str],
+                                                 lost: str) -> None:
     assert build("--validation-share", "0.3") == 0
     path = folder / "built" / lost
     train = ["train", "--data", "built", "--out", "run", "--steps", "1", "--context", "8"]
@@ -160,14 +160,14 @@ def test_training_on_a_damaged_folder_is_told(folder: Path, capsys: pytest.Captu
     assert f"built/{lost}" in error and "data check built" in error
 
 
-def test_showing_a_folder_without_its_report_is_told(
+def test_showing_a_folder_without_its_report_is_refused(
         folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build() == 0
     (folder / "built" / "report.json").unlink()
     assert "built/report.json cannot be read" in error_of(capsys, "show", "built")
 
 
-def test_a_full_disk_is_told_and_the_build_goes_on(
+def test_a_full_disk_is_reported_and_the_build_goes_on(
         folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")  # as a write does: without a name

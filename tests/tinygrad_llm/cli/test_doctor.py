@@ -24,9 +24,9 @@ def test_the_doctor_lists_what_the_extras_bring(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: (
         None if name in ("charset_normalizer", "zstandard") else find(name, *more)))
     assert main(["doctor"]) == 0
-    told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     for name in ("charset-normalizer", "zstandard"):
-        assert told[name] == 'not installed; pip install "tinygrad_llm[data]"'
+        assert rows[name] == 'not installed; pip install "tinygrad_llm[data]"'
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for name in extras["project"]["optional-dependencies"]["data"]:
-        assert name.partition(">")[0] in told
+        assert name.partition(">")[0] in rows

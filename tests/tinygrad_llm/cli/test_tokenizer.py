@@ -82,8 +82,8 @@ def test_convert(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     (["show", "--tokenizer", "tokenizer.json", "--text", "a", "--html", "."], "is a folder"),
     (["encode", "--tokenizer", "tokenizer.json", "--text", "a", "--special", "b"], "--special 'b'"),
 ])
-def test_mistakes_are_told(trained: Path, monkeypatch: pytest.MonkeyPatch, args: list[str],
-                           words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_reported(trained: Path, monkeypatch: pytest.MonkeyPatch, args: list[str],
+                               words: str, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(trained.parent)
     assert main(["tokenizer", *args]) == 2
     assert words in capsys.readouterr().err
@@ -135,8 +135,8 @@ def test_nothing_is_written_over_unasked(trained: Path, tmp_path: Path,
         assert "--force" in capsys.readouterr().err and sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_terminal_is_not_told_what_to_do(trained: Path, tmp_path: Path,
-                                             capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_terminal_gets_no_commands(trained: Path, tmp_path: Path,
+                                       capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "odd.txt").write_text("a\x1b[31m\x07\x9b\x7f\r\n\tb")
     assert main(["tokenizer", "show", "--tokenizer", str(trained), "--file",
                  str(tmp_path / "odd.txt")]) == 0
@@ -150,8 +150,8 @@ def test_errors_name_options(trained: Path, tmp_path: Path, capsys: pytest.Captu
     for verb in ("encode", "show"):
         args = ["tokenizer", verb, "--tokenizer", str(trained)]
         assert main([*args, "--text", "be<|endoftext|>"]) == 2
-        told = capsys.readouterr().err
-        assert "; give --special text to" in told and "--special '<|endoftext|>'" in told
+        message = capsys.readouterr().err
+        assert "; give --special text to" in message and "--special '<|endoftext|>'" in message
         assert main([*args, "--file", str(tmp_path / "bad.txt")]) == 2
         assert "--errors replace, ignore or backslashreplace" in capsys.readouterr().err
 
@@ -185,7 +185,7 @@ def test_ids_from_standard_input(trained: Path, monkeypatch: pytest.MonkeyPatch,
     assert main(args) == 0 and capsys.readouterr().out == "HI\n"
 
 
-def test_a_rank_file_is_told_to_need_its_pattern(trained: Path, tmp_path: Path,
+def test_a_rank_file_is_said_to_need_its_pattern(trained: Path, tmp_path: Path,
                                                  capsys: pytest.CaptureFixture[str]) -> None:
     ranks = str(tmp_path / "new" / "ranks.tiktoken")
     assert main(["tokenizer", "convert", "--tokenizer", str(trained), "--format", "tiktoken",

@@ -6,12 +6,15 @@ import json
 import resource
 import signal
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 from command_line import SMALL, command, error_of, train
 
 from tinygrad_llm.cli import main
+from tinygrad_llm.train import PRESETS
+from tinygrad_llm.train.settings import settings
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -50,7 +53,7 @@ def test_mistakes_of_training(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert "layers" in error_of(capsys, "train", "--resume", "--layers", "0")
 
 
-def test_ctrl_c_saves_and_tells_how_to_go_on(folder: Path) -> None:
+def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
     process = command("train", "--data", "text.txt", *SMALL, "--steps", "1000000", "--out", "o",
                       cwd=folder)
     metrics = folder / "o" / "metrics.jsonl"
@@ -80,3 +83,47 @@ def test_a_full_disk_is_a_sentence_and_keeps_the_checkpoint(folder: Path) -> Non
     assert "cannot save the checkpoint of step 6" in err and "step 5 is untouched" in err
     assert json.loads((folder / "runs/tiny/checkpoint/state.json").read_text())["step"] == 5
     assert main(["sample", "-n", "3"]) == 0
+
+
+def test_a_file_with_tables_and_one_of_version_0_1(folder: Path) -> None:
+    (folder / "new.toml").write_text("[model]\nlayers = 2\n[optimizer]\nclip = 0.5\n[run]\n"
+                                     "slices = 2\n")
+    (folder / "old.toml").write_text("layers = 2\nclip = 0.5\nshards = 2\n")
+    tables = []
+    for name in ("new", "old"):
+        assert main(["train", "--data", "text.txt", *SMALL[2:], "--steps", "2", "--config",
+                     f"{name}.toml", "--out", name]) == 0
+        tables.append(tomllib.loads((folder / name / "config.toml").read_text()))
+    assert tables[0] == tables[1]
+    assert tables[0]["model"]["layers"] == 2 and tables[0]["model"]["arch"] == "gpt"
+    assert tables[0]["optimizer"]["clip"] == 0.5 and tables[0]["run"]["slices"] == 2
+    assert main(["train", "--resume", "--out", "new", "--config", "old.toml", "--steps", "3"]) == 0
+
+
+def test_the_old_flag_for_slices_is_accepted_and_hidden(
+        folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("--shards", "2", "--out", "o") == 0
+    assert tomllib.loads((folder / "o" / "config.toml").read_text())["run"]["slices"] == 2
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    shown = capsys.readouterr().out
+    assert "--slices N" in shown and "--shards" not in shown
+
+
+def test_help_shows_each_setting_in_its_table(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    shown = capsys.readouterr().out
+    for table in ("model", "data", "optimizer", "run"):
+        assert f"settings in [{table}] of the TOML file:" in shown
+    for name, setting in settings().items():
+        assert f"--{name.replace('_', '-')} " in shown
+        assert setting.help.split()[0] in shown
+    for preset in PRESETS:
+        assert f"\n  {preset} " in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_the_architecture_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("--arch", "gpt", "--out", "o") == 0
+    assert "architecture 'gtp'; did you mean 'gpt'?" in error_of(capsys, "train", "--arch", "gtp")

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.host.errors import UserError, did_you_mean
 from tinygrad_llm.host.processes import Processes
 
 
@@ -21,3 +21,9 @@ def test_it_is_a_value_error_and_its_message_is_complete() -> None:
 def test_it_comes_through_from_another_process() -> None:
     with Processes(1) as pool, pytest.raises(UserError, match="^a file has changed$"):
         pool.submit(fail, "a file has changed").result()
+
+
+def test_the_nearest_name_or_all() -> None:
+    assert did_you_mean("stpes", ["seed", "steps"]) == "; did you mean 'steps'?"
+    assert did_you_mean("zzz", iter(["seed", "steps"])) == "; known are seed, steps"
+    assert did_you_mean("zzz", {"seed": 1}) == "; known are seed"

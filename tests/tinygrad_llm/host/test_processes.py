@@ -18,7 +18,7 @@ from tinygrad_llm.host.processes import Processes, _main_left_out, needs_main
 ROOT = Path(__file__).parents[3]
 
 
-def told() -> list[Any]:
+def state_of_process() -> list[Any]:
     main = sys.modules["__main__"]
     return [_begun, signal.getsignal(signal.SIGINT) == signal.SIG_IGN,
             getattr(main, "__file__", None), os.getpid()]
@@ -35,7 +35,7 @@ def begin(word: str) -> None:
 def test_processes_begin_without_the_callers_script_and_heed_no_interrupt() -> None:
     before = dict(vars(sys.modules["__main__"]))
     with Processes(2, begin, "begun") as pool:
-        begun, ignores, file, process = pool.submit(told).result()
+        begun, ignores, file, process = pool.submit(state_of_process).result()
         assert list(pool.map(len, ["a", "bcd"])) == [1, 3]
     assert (begun, ignores, file) == ("begun", True, None) and process != os.getpid()
     assert vars(sys.modules["__main__"]) == before
@@ -116,13 +116,13 @@ def test_pressing_ctrl_c_again_and_again_ends_it_once(tmp_path: Path) -> None:
 import os, signal, threading, time
 from tinygrad_llm.host.processes import Processes
 def press():
-    time.sleep(0.5)
     for _ in range(6):
-        os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.05)
-threading.Thread(target=press).start()
+        os.kill(os.getpid(), signal.SIGINT)
 try:
     with Processes(2) as pool:
+        list(pool.map(time.sleep, [0.2, 0.2]))  # both have started
+        threading.Thread(target=press).start()
         futures = [pool.submit(time.sleep, 1) for _ in range(9)]
         for future in futures:
             future.result()

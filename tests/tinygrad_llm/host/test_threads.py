@@ -276,7 +276,7 @@ def test_blocks_lie_in_one_another() -> None:
 def test_pieces_see_what_is_switched_for_the_caller() -> None:
     arrive = meet("a", "b")
     x = Tensor([1.0, 2.0], requires_grad=True)
-    name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="nobody")
+    name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="default")
 
     def state(i: int) -> tuple[Any, ...]:
         arrive()
@@ -284,16 +284,16 @@ def test_pieces_see_what_is_switched_for_the_caller() -> None:
                 STATE.plain)
 
     with workers(2):
-        assert each(2, state) == [(True, 0, None, "nobody", True, False)] * 2
-        token = name.set("somebody")
+        assert each(2, state) == [(True, 0, None, "default", True, False)] * 2
+        token = name.set("set")
         with no_grad(), at_depth(2), plain_ops():
-            assert each(2, state) == [(False, 2, None, "somebody", False, True)] * 2
+            assert each(2, state) == [(False, 2, None, "set", False, True)] * 2
         name.reset(token)
         with detect_anomaly():
-            assert each(2, state) == [(True, 0, STATE.watch, "nobody", True, False)] * 2
+            assert each(2, state) == [(True, 0, STATE.watch, "default", True, False)] * 2
         helpers = getattr(host_threads._current_pool(), "helpers")  # noqa: B009  (it is None for one thread)
         assert helpers.submit(lambda: vars(STATE)).result() == {}, "nothing is kept alive"
-        assert each(2, state) == [(True, 0, None, "nobody", True, False)] * 2
+        assert each(2, state) == [(True, 0, None, "default", True, False)] * 2
 
 
 def test_what_a_piece_switches_is_not_seen_by_others() -> None:

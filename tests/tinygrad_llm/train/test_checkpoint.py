@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.models import GPT, GPTConfig
+from tinygrad_llm.models import ARCHITECTURES, GPT, GPTConfig
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.optim import AdamW
 from tinygrad_llm.train import checkpoint
@@ -107,6 +109,52 @@ def test_missing_and_foreign_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "weights-0000001.safetensors").unlink()
     with pytest.raises(UserError, match="is missing, though state.json names it"):
         load_checkpoint(tmp_path, *trained())
+
+
+def test_the_state_names_the_architecture(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, *trained(), 1)
+    state = json.loads((tmp_path / "state.json").read_bytes())
+    assert state["arch"] == "gpt" and state["model"] == {
+        "vocab_size": 5, "context": 4, "layers": 1, "heads": 1, "width": 4, "dropout": 0.0,
+        "bias": True}
+
+
+def test_a_checkpoint_of_version_0_1_names_none(tmp_path: Path) -> None:
+    saved = trained()
+    save_checkpoint(tmp_path, *saved, 7)
+    path = tmp_path / "state.json"
+    state = json.loads(path.read_bytes())
+    del state["arch"]
+    path.write_text(json.dumps(state))
+    other = trained(5)
+    assert load_checkpoint(tmp_path, *other) == 7 and bits(*other) == bits(*saved)
+
+
+def test_checkpoints_of_another_architecture(tmp_path: Path,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(tmp_path, *trained(), 1)
+    path = tmp_path / "state.json"
+    path.write_text(path.read_text().replace('"gpt"', '"gtp"'))
+    with pytest.raises(UserError, match="state.json: unknown architecture 'gtp'; did you mean"):
+        load_checkpoint(tmp_path, *trained())
+    monkeypatch.setitem(ARCHITECTURES, "gtp", ARCHITECTURES["gpt"])
+    with pytest.raises(UserError, match="another configuration: arch 'gtp' there and 'gpt' here"):
+        load_checkpoint(tmp_path, *trained())
+
+
+def test_weights_are_written_under_the_names_of_the_architecture(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def renamed(model: GPT) -> dict[str, Any]:
+        return {f"model.{name}": p for name, p in parameters(model).items()}
+
+    monkeypatch.setitem(ARCHITECTURES, "gpt", replace(ARCHITECTURES["gpt"], weights=renamed))
+    model, optimizer = trained()
+    save_checkpoint(tmp_path, model, optimizer, 1)
+    with safe_open(tmp_path / "weights-0000001.safetensors", "numpy") as file:
+        assert "model.wte.weight" in file.keys()  # noqa: SIM118, not a dict
+    other = trained(5)
+    load_checkpoint(tmp_path, *other)
+    assert bits(*other) == bits(model, optimizer)
 
 
 @pytest.mark.parametrize("content", [

@@ -1,65 +1,113 @@
+"""A run's configuration: presets, tables, files, and those of version 0.1."""
+
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.train import PRESETS, TrainConfig, make_config
-from tinygrad_llm.train.config import read_settings, to_toml
+from tinygrad_llm.models import GPT
+from tinygrad_llm.train import PRESETS, make_config
+from tinygrad_llm.train.config import read_settings, to_toml, without_tables
 
 
 def test_the_published_settings() -> None:
-    c = make_config({})
-    assert (c.layers, c.heads, c.width, c.context, c.batch, c.steps) == (4, 4, 128, 64, 12, 2000)
-    assert (c.learning_rate, c.min_learning_rate, c.warmup) == (1e-3, 1e-4, 100)
-    assert (c.beta1, c.beta2, c.weight_decay, c.dropout, c.clip) == (0.9, 0.99, 0.1, 0.0, 1.0)
-    c = make_config({"preset": "baby"})
-    assert (c.layers, c.heads, c.width, c.context, c.batch, c.steps, c.dropout) == (
-        6, 6, 384, 256, 64, 5000, 0.2)
-    c = make_config({"preset": "gpt2", "batch": 2})
-    assert (c.layers, c.heads, c.width, c.context, c.batch) == (12, 12, 768, 1024, 2)
-    assert c.model(50257).vocab_size == 50257
-
-
-def test_every_setting_has_a_help_text() -> None:
-    assert all(f.metadata["help"] for f in fields(TrainConfig))
+    c = make_config({}).flat()
+    assert [c[n] for n in ("layers", "heads", "width", "context", "batch", "steps")] == [
+        4, 4, 128, 64, 12, 2000]
+    assert [c[n] for n in ("learning_rate", "min_learning_rate", "warmup")] == [1e-3, 1e-4, 100]
+    assert [c[n] for n in ("beta1", "beta2", "weight_decay", "dropout", "clip")] == [
+        0.9, 0.99, 0.1, 0.0, 1.0]
+    c = make_config({"preset": "baby"}).flat()
+    assert [c[n] for n in ("layers", "heads", "width", "context", "batch", "steps", "dropout")] == [
+        6, 6, 384, 256, 64, 5000, 0.2]
+    c = make_config({"preset": "gpt2", "batch": 2}).flat()
+    assert [c[n] for n in ("layers", "heads", "width", "context", "batch")] == [
+        12, 12, 768, 1024, 2]
     assert set(PRESETS) == {"tiny", "baby", "gpt2"}
 
 
-@given(st.builds(TrainConfig, data=st.text(st.characters(exclude_categories=["Cs"])),
-                 learning_rate=st.floats(1e-9, 1e9), bias=st.booleans(),
-                 seed=st.integers(0, 2**64 - 1)))
-def test_toml_gives_the_same_back(config: TrainConfig) -> None:
+def test_settings_stand_in_tables() -> None:
+    config = make_config({"layers": 2, "batch": 3, "clip": 0.5, "steps": 7})
+    assert config.model["layers"] == 2 and config.data.batch == 3
+    assert config.optimizer.clip == 0.5 and config.run.steps == 7
+    assert config.arch == "gpt" and config.context == config.model["context"] == 64
+
+
+def test_tables_and_flat_names_say_the_same() -> None:
+    flat = {"data": "a.txt", "layers": 2, "batch": 3, "clip": 0.5, "steps": 7}
+    nested = {"model": {"layers": 2}, "data": {"data": "a.txt", "batch": 3},
+              "optimizer": {"clip": 0.5}, "run": {"steps": 7}}
+    mixed = {"steps": 7, "data": {"data": "a.txt", "batch": 3}, "model": {"layers": 2, "clip": 0.5}}
+    assert without_tables(nested) == flat
+    assert make_config(flat) == make_config(nested) == make_config(mixed)
+    assert make_config(make_config(flat).flat()) == make_config(flat)
+
+
+def test_the_model_is_made_of_the_model_table() -> None:
+    model = make_config({"layers": 1, "heads": 2, "width": 8, "dropout": 0.2}).new_model(11, seed=3)
+    assert isinstance(model, GPT) and model.config.vocab_size == 11
+    assert (model.config.layers, model.config.width, model.config.dropout) == (1, 8, 0.2)
+    again = make_config({"layers": 1, "heads": 2, "width": 8}).new_model(11, seed=3)
+    assert (model.head.data == again.head.data).all()
+
+
+def configs() -> Any:
+    return st.fixed_dictionaries({
+        "data": st.text(st.characters(exclude_categories=["Cs"])),
+        "learning_rate": st.floats(1e-9, 1e9), "bias": st.booleans(),
+        "seed": st.integers(0, 2**64 - 1)}).map(make_config)
+
+
+@given(configs())
+def test_toml_gives_the_same_back(config: Any) -> None:
     assert make_config(tomllib.loads(to_toml(config))) == config
+
+
+def test_the_file_has_four_tables_with_every_setting() -> None:
+    config = make_config({"arch": "gpt"})
+    text = to_toml(config)
+    tables = tomllib.loads(text)
+    assert list(tables) == ["model", "data", "optimizer", "run"]
+    assert without_tables(tables) == config.flat()
+    assert tables["model"]["arch"] == "gpt"
+    assert '\n\n[run]\npreset = "tiny"  # the settings to start from: tiny, baby or gpt2\n' in text
+
+
+def test_a_file_of_version_0_1(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('preset = "baby"  # the settings to start from\ndata = "my.txt"\nlayers = 2\n'
+                    'dropout = 0.1\nbatch = 8\nshards = 4  # parts\n')
+    config = make_config(read_settings(path))
+    assert (config.data.data, config.data.batch, config.run.slices) == ("my.txt", 8, 4)
+    assert (config.model["layers"], config.model["dropout"], config.model["width"]) == (2, 0.1, 384)
 
 
 @pytest.mark.parametrize("given_settings, words", [
     ({"leraning_rate": 1.0}, "unknown setting 'leraning_rate'; did you mean 'learning_rate'?"),
-    ({"zzz": 1}, "unknown setting 'zzz'; known are preset, data"),
+    ({"run": {"stpes": 1}}, "unknown setting 'stpes'; did you mean 'steps'?"),
+    ({"zzz": 1}, "unknown setting 'zzz'; known are arch, context"),
     ({"preset": "babe"}, "unknown preset 'babe'; did you mean 'baby'?"),
+    ({"preset": []}, r"unknown preset '\[\]'; known are tiny"),
+    ({"arch": "gtp"}, "unknown architecture 'gtp'; did you mean 'gpt'?"),
     ({"layers": "4"}, "layers: expected a whole number, got '4'"),
-    ({"layers": True}, "layers: expected a whole number"),
-    ({"bias": 1}, "bias: expected true or false"),
+    ({"run": 3}, "unknown setting 'run'"), ({"optimizer": {"lr": 3}}, "unknown setting 'lr'"),
     ({"steps": 0}, "steps must be at least 1, got 0"),
-    ({"dropout": 1.0}, r"dropout must be in \[0, 1\)"),
-    ({"learning_rate": 0.0}, "learning_rate must be above 0"),
-    ({"learning_rate": float("nan")}, "learning_rate must be above 0"),
+    ({"layers": 0}, "layers must be at least 1, got 0"),
+    ({"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
     ({"width": 130}, "width must be a multiple of heads, got width 130 and heads 4; 128 and 132"),
-    ({"seed": -1}, r"seed must be in \[0, 2\*\*64\)"),
+    ({"slices": 13}, "slices must be at most the batch of 12, got 13"),
+    ({"steps": 3, "run": {"steps": 4}}, "steps is set twice, to 3 and 4; leave one out"),
+    ({"shards": 3, "slices": 4}, "slices is set twice"),
 ])
 def test_wrong_settings(given_settings: dict[str, object], words: str) -> None:
     with pytest.raises(UserError, match=words):
         make_config(given_settings)
-
-
-def test_whole_numbers_are_numbers() -> None:
-    config = make_config({"learning_rate": 1, "clip": 0})
-    assert asdict(config)["learning_rate"] == 1.0 and type(config.clip) is float
 
 
 def test_unreadable_files(tmp_path: Path) -> None:

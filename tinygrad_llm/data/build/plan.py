@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ... import __version__
 from ...host.errors import UserError
@@ -87,13 +87,21 @@ def describe_difference(done: dict[str, Any], settings: BuildSettings) -> str:
         f"{name.replace('_', '-')} {before.get(name)!r} instead of {now[name]!r}" for name in names)
 
 
+class Bundle(NamedTuple):
+    """Units that are worked on together, known by their content, and their size in bytes."""
+
+    key: str
+    size: int
+    units: tuple[Unit, ...]
+
+
 @dataclass(frozen=True)
 class Plan:
     """The work to do, all input known by its content."""
 
     settings: BuildSettings
     work: Path
-    bundles: tuple[tuple[str, int, tuple[Unit, ...]], ...]  # key, bytes, units
+    bundles: tuple[Bundle, ...]
     states: dict[str, FileState]  # of the files, before they were read for their digests
     input: str  # a key of all units' content
     unreadable: Counter[str]
@@ -123,8 +131,8 @@ def make_plan(settings: BuildSettings, work: Path, crew: Crew) -> Plan:
             bar.update(sizes[path])
     keys = {unit: key_of(unit.source, _path_for_key(unit), unit.kind, unit.start, unit.end,
                          digests[unit.path]) for unit in found}
-    bundles = ((key_of([keys[unit] for unit in bundle]), size, bundle)
-               for size, bundle in _bundles(found, sizes))
+    bundles = (Bundle(key_of([keys[unit] for unit in together]), size, together)
+               for size, together in _bundles(found, sizes))
     return Plan(settings, work, tuple(bundles), states, key_of(list(keys.values())), unreadable,
                 _given_tokenizer(settings, work), _evaluation_key(settings))
 

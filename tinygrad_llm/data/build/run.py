@@ -128,9 +128,10 @@ def clean_all(plan: Plan, crew: Crew) -> list[CleanTask]:
     how = Cleaning(settings.rules, settings.languages, settings.keep_pii, settings.text_key,
                    signatures=settings.near_duplicates is not None)
     folder = _stage_folder(plan, "1-clean")
-    tasks = [CleanTask(folder / f"{key_of(__version__, key, asdict(how))}.json", size, units, how,
-                       tuple(plan.states[unit.path] for unit in units))
-             for key, size, units in plan.bundles]
+    tasks = [CleanTask(folder / f"{key_of(__version__, bundle.key, asdict(how))}.json",
+                       bundle.size, bundle.units, how,
+                       tuple(plan.states[unit.path] for unit in bundle.units))
+             for bundle in plan.bundles]
     remove_stale(folder, {task.out.stem for task in tasks})
     crew.run("cleaning", clean_bundle, tasks)
     if not any(len(rows_of(task)) for task in tasks):

@@ -63,8 +63,8 @@ def test_changed_input_is_noticed_by_its_content(folder: Path, tmp_path: Path) -
     ({"vocab_size": 256}, "vocab-size must be"), ({"sources": ()}, "sources must be"),
     ({"rules": "strict"}, "strict"), ({"pattern": "gpt5"}, "gpt5"),
     ({"decontaminate": ("absent.txt",)}, "absent.txt"), ({"tokenizer": "absent.json"}, "absent")])
-def test_mistakes_are_told_before_any_work(folder: Path, tmp_path: Path, change: dict[str, Any],
-                                           message: str) -> None:
+def test_mistakes_are_reported_before_any_work(folder: Path, tmp_path: Path, change: dict[str, Any],
+                                               message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(settings(folder, **change), tmp_path / "built", workers=1, progress=False)
     assert not (tmp_path / "built").exists()
@@ -82,9 +82,9 @@ def test_bundles_hold_all_units_in_their_order(
     monkeypatch.setattr(plan_module, "BUNDLE_BYTES", 2000)
     monkeypatch.setattr(plan_module, "SLICE_BYTES", 1000)
     plan = plan_of(tmp_path / "out", settings(folder))
-    units = [unit for _, _, bundle in plan.bundles for unit in bundle]
+    units = [unit for bundle in plan.bundles for unit in bundle.units]
     assert units == find_units([str(folder)], unit_bytes=1000) and len(plan.bundles) > 5
-    assert all(size <= 2000 or len(bundle) == 1 for _, size, bundle in plan.bundles)
+    assert all(bundle.size <= 2000 or len(bundle.units) == 1 for bundle in plan.bundles)
     sliced = [unit for unit in units if unit.path.endswith("zz-almost.txt")]
     assert len(sliced) > 1 and set(plan.states) == {unit.path for unit in units}
     assert plan.unreadable == {} and plan.tokenizer is None

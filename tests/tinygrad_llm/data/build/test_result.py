@@ -120,6 +120,7 @@ def test_training_can_do_without_the_page_and_long_checks(
     assert "shard-00000.bin has another checksum" in fault
     monkeypatch.setattr(result, "QUICK", 0)
     assert faults(built, thorough=False) == [], "more than QUICK bytes: their sizes only"
+    assert fault in faults(built), "a thorough check reads them in any case"
 
 
 @pytest.mark.parametrize("changes, fault", [

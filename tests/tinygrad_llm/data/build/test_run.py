@@ -240,7 +240,7 @@ def test_decontaminated_documents_are_left_out(folder: Path, tmp_path: Path) -> 
     assert not any(prose(5).strip() in text for text in whole)
 
 
-def test_nothing_left_is_told_with_the_reasons(tmp_path: Path) -> None:
+def test_nothing_left_is_reported_with_the_reasons(tmp_path: Path) -> None:
     empty = tmp_path / "empty.txt"
     empty.write_text(" \n\n ")
     with pytest.raises(UserError, match="no document is left after cleaning"):

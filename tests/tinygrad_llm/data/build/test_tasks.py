@@ -1,4 +1,4 @@
-"""What a build does with one bundle: clean it, select from it, encode it."""
+"""The work on one bundle of a build: cleaning, selecting, encoding."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_lots_are_even_and_depend_on_the_seed() -> None:
 
 
 @pytest.mark.parametrize("vanishes", [False, True])
-def test_a_file_that_changes_while_it_is_read_is_told(
+def test_a_file_that_changes_while_it_is_read_is_reported(
         folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vanishes: bool) -> None:
     file, original = folder / "plain-005.txt", prose(5)
 
@@ -88,7 +88,7 @@ def test_builds_of_one_process_share_nothing_that_has_changed(folder: Path, tmp_
                    for text in texts(out, part))
 
 
-def test_the_language_is_told_only_where_somebody_asks(
+def test_the_language_is_identified_only_where_it_is_needed(
         folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 

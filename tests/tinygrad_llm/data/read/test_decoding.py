@@ -23,7 +23,7 @@ FRENCH = "Être ou ne pas être, telle est la question.\n"
     ("生存还是毁灭、这是一个问题。\n", "gb18030"), ("生きるべきか死ぬべきか。\n", "shift-jis"),
     ("Wszyscy ludzie rodzą się wolni i równi. Być albo nie być.\n" * 3, "cp1250"),
 ])  # fmt: skip
-def test_encodings_are_told(tmp_path: Path, text: str, encoding: str) -> None:
+def test_encodings_are_found_out(tmp_path: Path, text: str, encoding: str) -> None:
     for suffix in ("txt", "md", "html"):
         path = tmp_path / f"a.{suffix}"
         path.write_bytes(text.encode(encoding))

@@ -1,4 +1,4 @@
-"""What is read, in which order, in which slices; what is passed over is counted."""
+"""The files that are read, their order and slices; those passed over are counted."""
 
 import io
 import json
@@ -138,7 +138,7 @@ def test_a_file_that_vanished_is_counted(tmp_path: Path) -> None:
     assert errors == {"unreadable": 1}
 
 
-def test_a_closed_standard_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_standard_input_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(UserError, match="no standard input"):
         gather("-")

@@ -1,4 +1,4 @@
-"""What all readers share: long texts are cut, faults are counted, memory is bounded."""
+"""The common steps of readers: long texts are cut, faults are counted, memory is bounded."""
 
 import io
 from collections import Counter

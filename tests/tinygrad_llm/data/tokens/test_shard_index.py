@@ -35,7 +35,7 @@ def test_missing_and_cut_files_are_named(tmp_path: Path, name: str) -> None:
             open_shards(tmp_path)
         if content is None:
             assert [name in sentence for sentence in tokens.check(progress=False)] == [True]
-        # A mapped file that was cut cannot be asked: reading it again tells.
+        # A mapped file that was cut must not be read: opening it again finds the fault.
         (tmp_path / name).write_bytes(stored)
     assert open_shards(tmp_path).check(progress=False) == []
 

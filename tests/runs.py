@@ -1,0 +1,64 @@
+"""Small runs for the tests: their text, their settings, and what they leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tinygrad_llm.data.prepared import open_tokenizer
+from tinygrad_llm.data.tokens.shard_writer import ShardWriter
+from tinygrad_llm.nn import parameters
+from tinygrad_llm.text import CharTokenizer
+from tinygrad_llm.text.algorithms.bpe import BPE
+from tinygrad_llm.text.decoders import ByteLevel
+from tinygrad_llm.text.tokenizer import Tokenizer
+from tinygrad_llm.train import TrainConfig, load_model, make_config
+
+TEXT = "".join(f"A sheep says number {i * i}.\nThe dog {i}: no!\n" for i in range(60))
+SMALL: dict[str, Any] = {
+    "layers": 1, "heads": 2, "width": 8, "context": 8, "batch": 2, "steps": 6, "warmup": 2,
+    "dropout": 0.1, "log_every": 2, "eval_every": 3, "eval_batches": 2, "final_eval_batches": 3,
+    "sample_every": 4, "sample_tokens": 5, "checkpoint_every": 3,
+}
+
+
+def write_text(folder: Path) -> Path:
+    """Write TEXT to a file in the folder; return its path."""
+    path = folder / "text.txt"
+    path.write_text(TEXT)
+    return path
+
+
+def small(data: Any, **changes: Any) -> TrainConfig:
+    """Return the settings of a small run on some data."""
+    return make_config({**SMALL, "data": str(data), **changes})
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    """Return the weights of a run's checkpoint, bit for bit."""
+    model, _, _ = load_model(folder)
+    return {name: p.data.tobytes() for name, p in parameters(model).items()}
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
+
+
+DOCUMENTS = [f"the sheep says: number {i * i} €\n" for i in range(60)]
+
+
+def write_shards(folder: Path, kind: str) -> Path:
+    """Write DOCUMENTS as token shards for training and validation, with a tokenizer of a kind."""
+    path = folder / "tokenizer.json"
+    folder.mkdir()
+    if kind == "char":
+        CharTokenizer.from_text("".join(DOCUMENTS)).save(path)
+    else:
+        vocab = {bytes([b]): b for b in range(256)} | {b"th": 256, b"the": 257}
+        Tokenizer(BPE(vocab, [(b"t", b"h"), (b"th", b"e")]), decoder=ByteLevel()).save(path)
+    tokenizer = open_tokenizer(path)
+    for part, documents in (("train", DOCUMENTS[:50]), ("val", DOCUMENTS[50:])):
+        with ShardWriter(folder / part, tokenizer.vocab_size, 100, tokenizer=path) as writer:
+            for document in documents:
+                writer.add(tokenizer.encode(document))
+    return folder

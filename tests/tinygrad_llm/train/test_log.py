@@ -1,0 +1,97 @@
+"""The records of a run: its metrics, its pace, its picture."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.train import log as log_module
+from tinygrad_llm.train.log import MetricsLog, Pace, plot_loss, read_metrics
+
+
+def test_metrics_drop_the_future_and_torn_lines(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "loss": 2.0}\n{"step": 5, "loss": 1.0}\n{"step": 6, "lo')
+    log = MetricsLog(path, 3)
+    log.write(step=4, loss=1.5)
+    log.close()
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 4]
+
+
+def test_records_are_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    assert read_metrics(path) == []
+    log = MetricsLog(path, 0)
+    log.write(step=1, loss=2.5)
+    assert read_metrics(path) == [{"step": 1, "loss": 2.5}], "a line is in the file at once"
+    log.write(step=2, val_loss=1.5, batches=3)
+    log.close()
+    assert read_metrics(path)[1] == {"step": 2, "val_loss": 1.5, "batches": 3}
+
+
+def test_lines_that_are_no_records_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('[1]\n{"loss": 1}\n{"step": "2"}\n\n{"step": 3}\n{"st')
+    assert read_metrics(path) == [{"step": 3}]
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    class Full:
+        name = "metrics.jsonl"
+
+        def write(self, text: str) -> None:
+            raise OSError(28, "No space left on device")
+
+    log = MetricsLog(tmp_path / "metrics.jsonl", 0)
+    log.close()
+    log._file = Full()  # type: ignore[assignment]
+    with pytest.raises(UserError, match="cannot write metrics.jsonl: No space left.*--resume"):
+        log.write(step=1)
+
+
+class Clock:
+    """Stands in for time.perf_counter."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def test_the_pace_is_that_of_the_steps_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(log_module, "time", clock)
+    pace = Pace(tokens=100)
+    for _ in range(3):
+        pace.step()
+        clock.now += 0.5
+        with pace.stopped():
+            clock.now += 10
+    assert pace.tokens_per_second() == 200.0
+    clock.now += 4
+    pace.step()
+    assert pace.tokens_per_second() == 25.0, "since the last question"
+
+
+def test_the_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    records = [{"step": i, "loss": 3 - i / 10} for i in range(10)] + [{"step": 9, "val_loss": 2.5}]
+    assert plot_loss(records, tmp_path / "loss.png")
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_picture_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    assert not plot_loss([], tmp_path / "loss.png")
+    assert not (tmp_path / "loss.png").exists()
+
+
+def test_the_smooth_curve_is_corrected_for_its_start() -> None:
+    assert log_module._smooth([2.0] * 50) == pytest.approx([2.0] * 50)
+    values = [float(i % 2) for i in range(100)]
+    smooth = log_module._smooth(values)
+    assert smooth[0] == 0 and abs(smooth[-1] - 0.5) < 0.15

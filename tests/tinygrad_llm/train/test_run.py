@@ -1,0 +1,138 @@
+"""Runs and their folders: what is refused, what is written down, what may change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import TEXT, silent, small, weights, write_shards, write_text
+
+from tinygrad_llm.data.prepared import prepare
+from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.nn import parameters
+from tinygrad_llm.train import next_token, resume_run, start_run, train
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    return write_text(tmp_path)
+
+
+@pytest.fixture(params=["char", "bpe"])
+def shards(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return write_shards(tmp_path / "shards", request.param)
+
+
+def test_resuming_with_more_steps_and_not_with_another_model(text: Path, tmp_path: Path) -> None:
+    train(start_run(small(text), tmp_path / "run"), silent)
+    with pytest.raises(UserError, match="has width = 8, which cannot become 16"):
+        resume_run(tmp_path / "run", {"width": 16})
+    run = resume_run(tmp_path / "run", {"steps": 8})
+    assert run.step == 6
+    train(run, silent)
+    assert resume_run(tmp_path / "run", {}).config.run.steps == 8
+
+
+def test_a_second_run_in_the_same_folder_is_refused(text: Path, tmp_path: Path) -> None:
+    start_run(small(text), tmp_path / "run")
+    with pytest.raises(UserError, match=r"already holds a run; go on with it with --resume"):
+        start_run(small(text), tmp_path / "run")
+    with pytest.raises(UserError, match=r"is a file; name a folder"):
+        start_run(small(text), Path(text))
+    with pytest.raises(UserError, match=r"there is no run to resume"):
+        resume_run(tmp_path / "elsewhere", {})
+
+
+def test_bad_data_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("")
+    with pytest.raises(UserError, match="no text"):
+        start_run(small(str(tmp_path / "text.txt")), tmp_path / "run")
+    (tmp_path / "text.txt").write_text("short.")
+    with pytest.raises(UserError, match=r"6 tokens, too few: .* context 8 .*need 9; give more"):
+        start_run(small(str(tmp_path / "text.txt")), tmp_path / "run")
+    with pytest.raises(UserError, match="cannot read .*No such file"):
+        start_run(small(str(tmp_path / "absent.txt")), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_prepared_folder_serves_several_runs(text: Path, tmp_path: Path) -> None:
+    prepare(TEXT, tmp_path / "ready", context=1)
+    run = start_run(small(str(tmp_path / "ready")), tmp_path / "run")
+    assert not (tmp_path / "run" / "data").exists()
+    direct = start_run(small(text), tmp_path / "direct")
+    assert np.array_equal(run.data.train, direct.data.train)
+    (tmp_path / "ready" / "train.bin").write_bytes(b"12345")
+    with pytest.raises(UserError, match="no whole token file"):
+        start_run(small(str(tmp_path / "ready")), tmp_path / "other")
+
+
+def test_slices_are_written_down_and_follow_the_batch(text: Path, tmp_path: Path) -> None:
+    run = start_run(small(text, batch=40), tmp_path / "run")
+    assert run.config.run.slices == 2
+    train(run, silent)
+    assert resume_run(tmp_path / "run", {}).config.run.slices == 2
+    assert resume_run(tmp_path / "run", {"batch": 1}).config.run.slices == 1
+    assert resume_run(tmp_path / "run", {"batch": 9, "slices": 3}).config.run.slices == 3
+    assert resume_run(tmp_path / "run", {"batch": 8, "shards": 4}).config.run.slices == 4
+
+
+def test_a_resumed_run_reads_on_in_the_shards(shards: Path, tmp_path: Path) -> None:
+    whole = start_run(small(shards), tmp_path / "whole")
+    train(whole, silent)
+    train(start_run(small(shards, steps=3), tmp_path / "halves"), silent)
+    resumed = resume_run(tmp_path / "halves", {"steps": 6})
+    assert resumed.step == 3
+    # The schedule of the first half ended at 3: only what is read can be compared.
+    batches = [run.batches(run.data.train, 1).at(5) for run in (whole, resumed)]
+    assert all(map(np.array_equal, *batches))
+    train(resumed, silent)
+    assert all(np.isfinite(p.data).all() for p in parameters(resumed.model).values())
+
+
+def test_a_validation_part_shorter_than_a_window_is_left_out(shards: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    run = start_run(small(shards, context=400, steps=1), tmp_path / "run")
+    assert run.data.validation is None
+    train(run, said.append)
+    assert any("no validation loss" in line for line in said)
+
+
+def test_what_the_weights_depend_on_cannot_change(text: Path, tmp_path: Path) -> None:
+    start_run(small(text), tmp_path / "run")
+    for name, value in {"layers": 2, "heads": 1, "width": 4, "context": 4, "dropout": 0.0,
+                        "bias": False, "seed": 1, "data": "other.txt", "preset": "baby",
+                        "arch": "other"}.items():
+        with pytest.raises(UserError, match=f"has {name} = .*, which cannot become .*--out"):
+            resume_run(tmp_path / "run", {name: value})
+    run = resume_run(tmp_path / "run", {"optimizer": {"learning_rate": 0.5}, "data": {"batch": 3}})
+    assert run.config.optimizer.learning_rate == 0.5 and run.config.data.batch == 3
+
+
+def test_a_run_of_version_0_1_goes_on(text: Path, tmp_path: Path) -> None:
+    """Its settings stood in one table, batches were cut into `shards`, and models had no name."""
+    folder = tmp_path / "run"
+    train(start_run(small(text, steps=3), folder), silent)
+    expected = weights(folder)
+    (folder / "config.toml").write_text("".join(
+        f"{name.replace('slices', 'shards')} = {json.dumps(value)}  # a help text\n"
+        for name, value in small(text, steps=3, slices=2).flat().items() if name != "arch"))
+    state = folder / "checkpoint" / "state.json"
+    content = json.loads(state.read_bytes())
+    del content["arch"]
+    state.write_text(json.dumps(content))
+    assert weights(folder) == expected
+    run = resume_run(folder, {"steps": 5})
+    assert run.step == 3 and run.config == small(text, steps=5, slices=2)
+    assert train(run, silent)
+    assert "[optimizer]" in (folder / "config.toml").read_text()
+    assert json.loads(state.read_bytes())["arch"] == "gpt"
+
+
+def test_the_uses_of_a_seed_have_different_keys(text: Path, tmp_path: Path) -> None:
+    run = start_run(small(text), tmp_path / "run")
+    assert len({run.key(use) for use in range(5)}) == 5
+    assert run.objective is next_token
+    batches = [run.batches(run.data.train, use).at(0)[0] for use in (1, 2)]
+    assert not np.array_equal(*batches)

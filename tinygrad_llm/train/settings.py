@@ -1,0 +1,119 @@
+"""The settings of a training run, in four tables: model, data, optimizer, run.
+
+A setting is a field of a dataclass that is annotated with a help text: written once, it is a flag
+of `tinygrad-llm train` and a key in its table of `config.toml`. The table `model` is the
+architecture's own configuration. No two settings have the same name, so flags and presets go
+without the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from ..host.errors import UserError
+from ..models import ARCHITECTURES, DEFAULT, architecture
+
+
+def require(table: Any, bounds: str, fine: Callable[[Any], bool], *names: str) -> None:
+    """Raise UserError unless the table's settings of these names are within the bounds."""
+    for name in names:
+        if not fine(value := getattr(table, name)):
+            raise UserError(f"{name} must be {bounds}, got {value}")
+
+
+def require_at_least(least: int, table: Any, *names: str) -> None:
+    """Raise UserError unless the table's settings of these names are at least so large."""
+    require(table, f"at least {least}", lambda value: value >= least, *names)
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What is read."""
+
+    data: Annotated[str, "a text file, a folder of them, or 'shakespeare'"] = "shakespeare"
+    batch: Annotated[int, "sequences in a batch"] = 12
+
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "batch")
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """How a gradient becomes an update."""
+
+    learning_rate: Annotated[float, "at its peak, after the warmup"] = 1e-3
+    min_learning_rate: Annotated[float, "at the end of the cosine decay"] = 1e-4
+    warmup: Annotated[int, "steps in which the learning rate rises"] = 100
+    beta1: Annotated[float, "AdamW's decay of the mean of gradients"] = 0.9
+    beta2: Annotated[float, "AdamW's decay of the mean of squared gradients"] = 0.99
+    eps: Annotated[float, "AdamW's term against division by zero"] = 1e-8
+    weight_decay: Annotated[float, "AdamW's decay of matrices"] = 0.1
+    clip: Annotated[float, "limit of the gradient's global norm; 0 for none"] = 1.0
+
+    def __post_init__(self) -> None:
+        require_at_least(0, self, "min_learning_rate", "warmup", "weight_decay", "clip")
+        require(self, "above 0", lambda value: value > 0, "learning_rate", "eps")
+        require(self, "in [0, 1)", lambda value: 0 <= value < 1, "beta1", "beta2")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How long, from which seed, and what is looked at on the way."""
+
+    preset: Annotated[str, "the settings to start from: tiny, baby or gpt2"] = "tiny"
+    seed: Annotated[int, "determines the weights, the batches, dropout and the samples"] = 1337
+    steps: Annotated[int, "updates of the weights"] = 2000
+    slices: Annotated[int, "parts a batch is cut into for threads; 0 for what suits its size"] = 0
+    log_every: Annotated[int, "steps between two lines of metrics.jsonl"] = 10
+    eval_every: Annotated[int, "steps between two validation losses; 0 for none"] = 250
+    eval_batches: Annotated[int, "batches that a validation loss is averaged over"] = 20
+    final_eval_batches: Annotated[int, "the same for the last one, at the end; 0 for none"] = 400
+    sample_every: Annotated[int, "steps between two samples of text; 0 for none"] = 500
+    sample_tokens: Annotated[int, "tokens in such a sample"] = 200
+    checkpoint_every: Annotated[int, "steps between two checkpoints; 0: one at the end only"] = 500
+
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "steps", "log_every", "eval_batches")
+        require_at_least(0, self, "slices", "eval_every", "final_eval_batches", "sample_every",
+                         "sample_tokens", "checkpoint_every")
+        require(self, "in [0, 2**64)", lambda value: 0 <= value < 2**64, "seed")
+
+
+TABLES = {"data": DataSettings, "optimizer": OptimizerSettings, "run": RunSettings}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of a setting before it has a value."""
+
+    table: str
+    name: str
+    kind: type
+    default: Any
+    help: str
+
+    def checked(self, value: Any) -> Any:
+        """Return the value; a whole number as a float where one is wanted. Raises UserError."""
+        if self.kind is float and type(value) is int:
+            return float(value)
+        if type(value) is not self.kind:
+            raise UserError(f"{self.name}: expected {_KINDS[self.kind]}, got {value!r}")
+        return value
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def settings(arch: str = DEFAULT) -> dict[str, Setting]:
+    """Return the settings of a run of that architecture by name, table after table."""
+    found = {"arch": Setting("model", "arch", str, DEFAULT,
+                             f"architecture: {', '.join(ARCHITECTURES)}")}
+    for table, kind in {"model": architecture(arch).config, **TABLES}.items():
+        hints = get_type_hints(kind, include_extras=True)
+        for field in fields(kind):
+            if get_origin(hints[field.name]) is Annotated:
+                of, help = get_args(hints[field.name])
+                found[field.name] = Setting(table, field.name, of, field.default, help)
+    return found
