@@ -11,6 +11,7 @@ from mutants import diffs, pulled, square, unit_of
 
 from autograd import primitive
 from autograd.testing.mutate.plant import Mutant, find_units, planted
+from tinygrad_llm import functional
 
 
 class Rule:
@@ -87,6 +88,19 @@ def test_a_helper_is_mutated_once_for_all_its_ops() -> None:
     units = {unit.name: unit for unit in find_units()}
     assert set(units["reduce.spread"].ops) >= {"sum", "mean", "max", "var"}
     assert [unit.name for unit in find_units()].count("reduce.spread") == 1
+
+
+def test_twins_are_units_beside_the_plain_pair_and_the_reference() -> None:
+    linear = {u.name: u for u in find_units() if u.ops == ["linear"]}
+    assert {name: u.plain for name, u in linear.items()} == {
+        "linear": True, "linear numpy": False, "linear reference": False}
+    assert {u.functions[0] for u in linear.values()} == {
+        functional.linear.rule, functional.linear.twins["numpy"][1], functional.linear.reference}
+
+
+def test_helpers_are_found_in_other_modules_of_a_package() -> None:
+    helper = next(u for u in find_units() if u.name == "attention_blocks.add_product")
+    assert helper.ops == ["attention"] and not helper.plain
 
 
 def test_source_that_cannot_be_had_is_reported() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from mutants import POSITIVE, square
 
-from autograd import primitive
+from autograd import fused, primitive
+from autograd.deferred import Deferred
 from autograd.testing.mutate import mutation_score
 from autograd.testing.mutate.score import drawn_inputs
 from autograd.testing.opcase import OpCase
@@ -44,6 +45,30 @@ def test_what_only_one_argument_alone_shows() -> None:
     report = mutation_score("_product", cases={"_product": OpCase(drawn, np.multiply)}, examples=20)
     assert not report.survivors
     assert "alone" in {o.killed_by for o in report.outcomes if "wanted" in o.diff}
+
+
+def test_what_only_the_sum_of_two_calls_shows() -> None:
+    @fused(lambda x, /: x * x)
+    def _deferred(x: Any, /) -> Any:
+        return x * x, x
+
+    @_deferred.vjp
+    def _(g: Any, x: Any) -> Any:
+        def write(total: Any, add: bool) -> None:
+            if add:
+                total += 2 * g * x
+            else:
+                total[...] = 2 * g * x
+
+        return Deferred(x, write)
+
+    case = OpCase(one(reals((3,))), np.square)
+    report = mutation_score("_deferred", cases={"_deferred": case}, examples=20)
+    assert [o.diff for o in report.survivors] == [  # of the same shape
+        "return Deferred(x, write)  ->  return Deferred(g, write)"]
+    killed = {o.diff: o.killed_by for o in report.outcomes}
+    for change in ("total -= 2 * g * x", "pass", "total += 3 * g * x"):
+        assert killed[f"total += 2 * g * x  ->  {change}"] == "added"
 
 
 def test_excuses_are_tested() -> None:
