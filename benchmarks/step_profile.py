@@ -6,8 +6,8 @@ Everything is timed from outside: while a step is profiled, the functions that d
 replaced by ones that read a clock before and after, and put back afterwards. A clock's time belongs
 to exactly one category at any moment, so the categories add up to the step:
 
-- `matmul`: products of matrices, in whichever op they stand, except attention's;
-- `attention`: `causal_attention`, its products included;
+- `matmul`: products of matrices, wherever they stand, except attention's;
+- `attention`: the op of that name, its products included;
 - `elementwise`: everything else that ops do (norms, GELU, residual additions, cross-entropy without
   its product, embeddings) and the additions of gradients where a value was used twice;
 - `slices`: adding up the slices' gradients;
@@ -42,7 +42,7 @@ from benchmarks.configs import CONFIGS
 from benchmarks.sides import blas_facts, our_update
 
 CATEGORIES = ("matmul", "attention", "elementwise", "slices", "optimizer", "engine")
-OTHER_CATEGORIES = {"causal_attention": "attention", "matmul": "matmul"}
+OTHER_CATEGORIES = {"attention": "attention", "matmul": "matmul"}
 """Of ops that are not elementwise."""
 
 Place = tuple[str, str]
@@ -74,13 +74,13 @@ class Timers:
         """Return the function, such that its time counts for that place.
 
         Within another timed function it counts for that one, unless that is the engine's, or this
-        is a product in an op that is not attention.
+        is a product outside of attention.
         """
         def wrapper(*args: Any, **options: Any) -> Any:
             outer = self.place
             if outer[0] == "engine":
                 place = (category, label)
-            elif category == "matmul" and outer[0] == "elementwise":
+            elif category == "matmul" and outer[0] in ("elementwise", "slices"):
                 place = (category, outer[1])
             else:
                 return function(*args, **options)
@@ -129,13 +129,32 @@ def installed(timers: Timers) -> Iterator[None]:
         replaced.append((owner, name, function))
         setattr(owner, name, timers.timed(function, category, label))
 
+    twins = {op: dict(op.twins) for op in fused_ops()}
     try:
         for owner, name, category, label in places():
             replace(owner, name, category, label)
+        for op, pairs in twins.items():
+            for library, (forward, backward) in pairs.items():
+                op.twin(library, timers.timed(forward, category_of(op), op.name),
+                        timers.timed(backward, category_of(op), f"{op.name}, backward"))
         yield
     finally:
         for owner, name, function in reversed(replaced):
             setattr(owner, name, function)
+        for op, pairs in twins.items():
+            op.twins.update(pairs)
+
+
+def fused_ops() -> list[Any]:
+    """Return the ops that may have twins."""
+    from autograd import Fused, registry
+
+    return [op for op in dict.fromkeys(registry.values()) if isinstance(op, Fused)]
+
+
+def category_of(op: Any) -> str:
+    """Return where the time in an op belongs."""
+    return OTHER_CATEGORIES.get(op.name, "elementwise")
 
 
 def places() -> Iterator[tuple[Any, str, str, str]]:
@@ -150,7 +169,7 @@ def places() -> Iterator[tuple[Any, str, str, str]]:
     from tinygrad_llm.train import ordered_sum, step
 
     for op in dict.fromkeys(registry.values()):
-        category = OTHER_CATEGORIES.get(op.name, "elementwise")
+        category = category_of(op)
         if isinstance(op, Fused):
             yield op, "forward", category, op.name
             yield op, "rule", category, f"{op.name}, backward"

@@ -46,6 +46,16 @@ def normalising(draw: Any) -> Inputs:
     return (x, draw(reals((c,))), b), {"eps": draw(st.sampled_from([0.01, 0.5]))}
 
 
+def many_rows_to_normalise() -> Any:
+    """An edge that takes several blocks of rows."""
+    x = np.cos(np.arange(1500 * 100.0)).reshape(1500, 100)
+    g, w = np.sin(x * x + np.arange(100)), np.linspace(-1, 1, 100)
+    r = (x.var(-1, keepdims=True) + 0.5) ** -0.5
+    n, h = (x - x.mean(-1, keepdims=True)) * r, g * w
+    dx = r * (h - h.mean(-1, keepdims=True) - n * (h * n).mean(-1, keepdims=True))
+    return (x, w, np.zeros(100)), {"eps": 0.5}, g, [dx, (g * n).sum(0), g.sum(0)]
+
+
 def numpy_layer_norm(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, eps: float) -> np.ndarray:
     n = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps)
     return n * w + (0 if b is None else b)
@@ -100,7 +110,8 @@ CASES: dict[str, OpCase] = {
     **autograd.testing.cases.CASES,
     "linear": OpCase(affine(), lambda x, w, b: x @ w.T + (0 if b is None else b)),
     "embedding": OpCase(looking_up(), lambda ids, w: w[ids]),
-    "tinygrad_llm.functional.layer_norm.layer_norm": OpCase(normalising(), numpy_layer_norm),
+    "tinygrad_llm.functional.layer_norm.layer_norm": OpCase(
+        normalising(), numpy_layer_norm, edges=(many_rows_to_normalise(),)),
     "tinygrad_llm.functional.gelu.gelu": OpCase(
         one(reals(shapes(), -3, 3), approximate=st.sampled_from(["tanh", "none"])),
         numpy_gelu, order=3),
@@ -130,6 +141,8 @@ CASES: dict[str, OpCase] = {
 # Mutants of the rules that give the same gradients, each with the reason: see
 # `python -m autograd.testing.mutate --help`.
 
+_NORM = "tinygrad_llm.functional.layer_norm.layer_norm numpy"
+_SHARE = "share, ones = (w / x.shape[1], np.ones(len(x), g.dtype))"
 _CE, _MASK = "softmax_cross_entropy", "p = p * keep_mask(p.shape, dropout, key, values(p))"
 _ROWS = "z = xp.where(used, logits.reshape(len(t), logits.shape[-1]), 0)"
 _ONE_HOT = "dz[xp.arange(len(t)), t] -= 1"
@@ -155,12 +168,17 @@ _MUTANTS: list[Any] = [
             ("split_heads reference", _SPLIT, ("x.", "picked.")),
             (_CE, _ROWS, *[("(t)", f"({x})") for x in ("s", "used", "m")]),
             (_CE, _ONE_HOT, *[("(t)", f"({x})") for x in ("s", "used", "m")]),
+            (_NORM, _SHARE, *[("len(x)", f"len({x})") for x in ("mu", "r")]),
             (f"{_CE} reference", _RIGHT, *[("(targets)", f"({x})") for x in ("z", "used")]),
         ) for change in changes]),
-    ("they have the same dtype, and of q and g the same shape; nothing else of them is used",
+    ("they have the same shape and dtype, and nothing else of them is used",
      ("attention numpy", "room, second = scratch(qn, keys, 2)",
       "room, second = scratch(gn, keys, 2)"),
-     ("attention reference", _MASK, _MASK.replace("values(p)", "values(s)"))),
+     ("attention reference", _MASK, _MASK.replace("values(p)", "values(s)")),
+     (_NORM, "dx = np.empty_like(g)", "dx = np.empty_like(x)")),
+    ("it has as many rows, and how they are cut into blocks changes nothing", *[
+        (_NORM, "sums = over_rows(pull, x)", f"sums = over_rows(pull, {other})")
+        for other in ("mu", "r")]),
     ("a mask of dropout 0 keeps everything and scales by 1",
      ("attention reference", "dropout and key is not None", "key is not None")),
     ("the limit chooses between two ways to compute the same sum", *[

@@ -12,22 +12,6 @@ PACKAGES = ("autograd", "tinygrad_llm")
 BY_THE_GRADIENT_SUITE = ("autograd/ops/", "autograd/testing/cases/")
 
 WITHOUT = frozenset([  # modules that have no test file yet: the list only shrinks
-    "tinygrad_llm/functional/cpu/attention",
-    "tinygrad_llm/functional/cpu/attention_blocks",
-    "tinygrad_llm/functional/cpu/embedding",
-    "tinygrad_llm/functional/cpu/gelu",
-    "tinygrad_llm/functional/cpu/layer_norm",
-    "tinygrad_llm/functional/cpu/linear",
-    "tinygrad_llm/functional/cpu/linear_cross_entropy",
-    "tinygrad_llm/functional/cpu/split",
-    "tinygrad_llm/functional/dropout",
-    "tinygrad_llm/functional/embedding",
-    "tinygrad_llm/functional/gelu",
-    "tinygrad_llm/functional/layer_norm",
-    "tinygrad_llm/functional/linear",
-    "tinygrad_llm/functional/loss/linear_cross_entropy",
-    "tinygrad_llm/functional/loss/softmax_cross_entropy",
-    "tinygrad_llm/functional/split",
 ])
 
 OF_NO_MODULE = frozenset([  # test files of more than one module: what they check is no module's own
@@ -37,10 +21,7 @@ OF_NO_MODULE = frozenset([  # test files of more than one module: what they chec
     "autograd/hooks",
     "autograd/memory",
     "autograd/testing/mutate/main",
-    "tinygrad_llm/functional/blocks",
     "tinygrad_llm/functional/cpu/twins",
-    "tinygrad_llm/functional/edges",
-    "tinygrad_llm/functional/extremes",
     "tinygrad_llm/gpu_ready",
 ])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("autograd",)
+PACKAGES = ("autograd", "tinygrad_llm")
 FORBIDDEN = {
     r"\\overline": "a bar stands over one letter, and is its gradient; a mean has angle brackets",
     r"\\bar\s*\{[^}\\]{2,}\}": "a bar stands over one letter",

@@ -9,7 +9,9 @@ from .layer_norm import layer_norm
 from .linear import linear
 from .loss.linear_cross_entropy import linear_cross_entropy
 from .loss.softmax_cross_entropy import softmax_cross_entropy
+from .packed import causal_attention, flash_attention
 from .split import split_heads
 
-__all__ = ["attention", "cpu", "dropout", "embedding", "gelu", "layer_norm", "linear",
-           "linear_cross_entropy", "softmax_cross_entropy", "split_heads"]
+__all__ = ["attention", "causal_attention", "cpu", "dropout", "embedding", "flash_attention",
+           "gelu", "layer_norm", "linear", "linear_cross_entropy", "softmax_cross_entropy",
+           "split_heads"]

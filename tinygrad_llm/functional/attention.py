@@ -1,7 +1,7 @@
 r"""Causal attention of queries to keys and values, with grouped heads, a window, documents, a cap.
 
-For each head, with rows $q_i$ of the queries i = 1..T, rows $k_j$ and $v_j$ of the keys and values
-j = 1..S, of D numbers each, and $J_i$ the keys that query i sees:
+For each head, with rows $q_i$ of the queries i = 0..T-1, rows $k_j$ and $v_j$ of the keys and
+values j = 0..S-1, of D numbers each, and $J_i$ the keys that query i sees:
 
 $$s_{ij} = \alpha\, q_i \cdot k_j, \qquad
 p_{ij} = \frac{e^{s_{ij}}}{\sum_{l \in J_i} e^{s_{il}}} \;\; (j \in J_i), \qquad
@@ -12,7 +12,7 @@ and $p_{ij} = 0$ elsewhere. $\alpha$ is $1/\sqrt D$ unless given. Query i stands
 `window` of them; with documents, only those in the document of its own place. With a soft cap c,
 $c \tanh(s_{ij} / c)$ takes the place of $s_{ij}$, so no score exceeds c. With dropout, p is
 multiplied by its mask m before the last sum. Of H heads of queries and G of keys, head h of queries
-reads head $\lfloor h G / H \rfloor$ of keys, both counted from 0.
+reads head $\lfloor h G / H \rfloor$ of keys.
 
 Without indices, q, k, v, s, p, m and o are the matrices of these numbers, $\tilde p = m \odot p$,
 and g is the incoming gradient. The differentials in the reverse order, and their adjoints:

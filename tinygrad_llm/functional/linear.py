@@ -6,8 +6,8 @@ with the leading axes of x flattened to one, n = 1..N. Kept: X and W, because th
 product needs the other factor; b is not needed.
 
 The differential is $dY = dX\,W^\top + X\,dW^\top + \mathbf 1\,db^\top$. Its inner product with the
-incoming gradient G is $\langle G, dY \rangle = \langle G W, dX \rangle + \langle G^\top X, dW
-\rangle + \langle G^\top \mathbf 1, db \rangle$, so
+incoming gradient G is
+$G \cdot dY = G W \cdot dX + G^\top X \cdot dW + G^\top \mathbf 1 \cdot db$, so
 
 $$\bar X = G W, \qquad \bar W = G^\top X, \qquad \bar b = \textstyle\sum_n G_n .$$
 

@@ -33,8 +33,8 @@ def encode_batch(tokenizer: Tokenizer, texts: Iterable[str], *, special: Special
     """Return `tokenizer.encode` of each text, in order.
 
     workers: processes to use; by default all cores where the texts are long enough to pay for
-    starting them, else none. A tokenizer with parts that the caller's script defines uses none:
-    they would not know these parts. Raises UserError as `encode` does, naming the text by its
+    starting them, else none; also none where the caller's script defines parts of the tokenizer,
+    which other processes would not know. Raises UserError as `encode` does, naming the text by its
     number.
     """
     texts = list(texts)

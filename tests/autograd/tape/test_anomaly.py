@@ -17,7 +17,7 @@ import autograd as ag
 from autograd import Tensor, grad, log, no_grad, sqrt, where
 from autograd.tape.anomaly import AnomalyError, detect_anomaly
 from autograd.tensor import STATE
-from tinygrad_llm.functional import causal_attention
+from tinygrad_llm.functional import attention
 
 # values
 
@@ -49,7 +49,8 @@ def test_infinity_may_be_allowed_and_minus_infinity_may_be_a_mask(tmp_path: Path
     with detect_anomaly(tmp_path):
         scores = where(visible, leaf(np.ones((3, 3))), -np.inf)
         ag.exp(scores - scores.data.max(-1, keepdims=True)).sum().backward()
-        causal_attention(leaf(np.ones((1, 4, 6))), heads=2).sum().backward()
+        attention(*[leaf(np.ones((1, 4, 2, 3))) for _ in "qkv"]).sum().backward()
+        attention(*[leaf(np.ones((1, 4, 2, 3)))] * 3, window=2).sum().backward()
         (leaf([1.0]) + np.array([-np.inf])).max()
         (leaf([1.0, 2.0]) * np.array([1.0, np.inf])).sum().backward()  # an infinite slope, given
     with detect_anomaly(tmp_path, inf=False):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 
-from autograd import Tensor
+from autograd import Tensor, plain_ops
 from tinygrad_llm.functional import (
-    causal_attention,
+    attention,
     dropout,
     embedding,
-    flash_attention,
     gelu,
     layer_norm,
     linear,
@@ -24,6 +24,13 @@ from tinygrad_llm.functional import (
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 pytestmark = pytest.mark.oracle
+
+@pytest.fixture(params=["twin", "plain"], autouse=True)
+def pair(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run each test with the twins on NumPy, and again with the plain pairs."""
+    with plain_ops() if request.param == "plain" else nullcontext():
+        yield
+
 
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5}
 
@@ -95,20 +102,61 @@ def test_gelu(scale: float, approximate: str, dtype: str) -> None:
             lambda x: F.gelu(x, approximate=approximate), [scale * normal(3, 7, 31)], dtype)
 
 
-@both_dtypes
-@pytest.mark.parametrize("attention", [causal_attention, flash_attention], ids=["causal", "flash"])
-@pytest.mark.parametrize("scale", [1.0, 6.0])  # 6: most of a row's probability in one place
-@pytest.mark.parametrize(("batch", "time", "heads", "depth"),
-                         [(1, 1, 1, 1), (3, 11, 3, 5), (2, 37, 1, 7), (1, 2, 5, 3), (1, 200, 3, 8)])
-def test_attention(batch: int, time: int, heads: int, depth: int, scale: float, attention: Any,
-                   dtype: str) -> None:
-    def theirs(qkv: Any) -> Any:
-        q, k, v = qkv.view(batch, time, 3, heads, depth).permute(2, 0, 3, 1, 4)
-        o = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return o.transpose(1, 2).reshape(batch, time, heads * depth)
+OPTIONS: dict[str, dict[str, Any]] = {
+    "causal": {}, "window": {"window": 5}, "documents": {"documents": 4},
+    "all": {"window": 9, "documents": 6, "scale": 0.9},
+}
 
-    compare(lambda qkv: attention(qkv, heads=heads), theirs,
-            [scale * normal(batch, time, 3 * heads * depth)], dtype)
+
+def seen(time: int, keys: int, window: int = 10**6, documents: int = 10**6, **_: Any) -> np.ndarray:
+    """Return which keys each of the last queries sees, where a document has so many keys."""
+    i, j = np.arange(keys - time, keys)[:, None], np.arange(keys)
+    return (j <= i) & (i - j < window) & (i // documents == j // documents)
+
+
+@both_dtypes
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("scale", [1.0, 6.0])  # 6: most of a row's probability in one place
+@pytest.mark.parametrize(("batch", "time", "keys", "heads", "groups", "depth"), [
+    (1, 1, 1, 1, 1, 1), (3, 11, 11, 3, 3, 5), (2, 37, 40, 1, 1, 7), (1, 12, 15, 6, 2, 3),
+    (1, 200, 200, 4, 2, 8), (2, 9, 9, 4, 1, 16)])
+def test_attention(batch: int, time: int, keys: int, heads: int, groups: int, depth: int,
+                   scale: float, options: dict[str, Any], dtype: str) -> None:
+    mask = torch.from_numpy(seen(time, keys, **options))
+    ours = dict(options)
+    if "documents" in options:
+        ours["documents"] = np.tile(np.arange(keys) // options["documents"], (batch, 1))
+
+    def theirs(*args: Any) -> Any:
+        q, k, v = (x.transpose(1, 2) for x in args)
+        o = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True,
+                                           scale=options.get("scale"))
+        return o.transpose(1, 2)
+
+    shapes = [(time, heads), (keys, groups), (keys, groups)]
+    compare(lambda *args: attention(*args, **ours), theirs,
+            [scale * normal(batch, *shape, depth, seed=i) for i, shape in enumerate(shapes)], dtype)
+
+
+@both_dtypes
+@pytest.mark.parametrize("offset", [None, 3])
+@pytest.mark.parametrize(("heads", "groups", "depth"), [(2, 2, 9), (4, 2, 2)])
+def test_attention_with_a_soft_cap(heads: int, groups: int, depth: int, offset: int | None,
+                                   dtype: str) -> None:
+    """PyTorch's own has none: written out, with its softmax and products."""
+    time, keys = 6, 12
+    hidden = torch.from_numpy(~seen(time, keys if offset is None else offset + time))
+    hidden = F.pad(hidden, (0, keys - hidden.shape[1]), value=True)
+
+    def theirs(*args: Any) -> Any:
+        q, k, v = (x.transpose(1, 2) for x in args)
+        k, v = (x.repeat_interleave(heads // groups, 1) for x in (k, v))
+        s = 1.5 * torch.tanh(q @ k.transpose(2, 3) / depth**0.5 / 1.5)
+        return (s.masked_fill(hidden, -torch.inf).softmax(-1) @ v).transpose(1, 2)
+
+    shapes = [(time, heads), (keys, groups), (keys, groups)]
+    compare(lambda *args: attention(*args, soft_cap=1.5, offset=offset), theirs,
+            [2 * normal(2, *shape, depth, seed=i) for i, shape in enumerate(shapes)], dtype)
 
 
 @both_dtypes

@@ -43,11 +43,11 @@ def forward(x: Array, w: Array, targets: Array, /, *, ignore_index: int = -100) 
     def replace(rows: slice) -> None:
         """Write a over z, and for each row s and z_t - m."""
         block, place = z[rows], (np.arange(len(z[rows])), t[rows])
-        m = block.max(axis=-1)
-        block -= np.where(np.isfinite(m), m, 0)[:, None]
+        block[~used[rows]] = 0  # it may be anything
+        block -= block.max(axis=-1, keepdims=True)
         right[rows] = block[place]
         np.exp(block, out=block)
-        s[rows] = np.where(used[rows], np.einsum("nv->n", block), 1)  # unused: it may be anything
+        s[rows] = np.einsum("nv->n", block)
         block[place] -= s[rows]
 
     over_rows(replace, z)

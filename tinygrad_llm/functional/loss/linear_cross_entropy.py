@@ -4,9 +4,13 @@ $$\ell = \frac1N \sum_n \Bigl(\ln \sum_v e^{z_{nv}} - z_{n t_n}\Bigr), \qquad
 z_{nv} = \sum_c x_{nc} w_{vc}$$
 
 over the N rows whose target $t_n$ is not `ignore_index`: `softmax_cross_entropy` of
-$Z = X W^\top$. Its file derives $\bar Z$, and from $dZ = dX\,W^\top + X\,dW^\top$ follow
+$Z = X W^\top$. Raising a logit raises the first term by its probability $p_{nv}$ and lowers the
+second where it is the target's, so (that op's file has the steps)
 
-$$\bar X = \bar Z W, \qquad \bar W = \bar Z^\top X .$$
+$$\bar z_{nv} = \frac gN \bigl(p_{nv} - [v = t_n]\bigr), \qquad \bar X = \bar Z W, \qquad
+\bar W = \bar Z^\top X ,$$
+
+the last two from $dZ = dX\,W^\top + X\,dW^\top$; an ignored row of $\bar Z$ is 0.
 
 Kept: X, W, and what `softmax_cross_entropy` keeps, Z among it. With a vocabulary of 50,000 the
 logits are larger than anything else that a forward pass makes. They belong to this op alone, so a
