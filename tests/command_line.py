@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from runs import TEXT as TEXT
 
 from tinygrad_llm.cli import main
 
 ROOT = Path(__file__).parents[1]
-TEXT = "".join(f"A sheep says number {i * i}.\nThe dog {i}: no!\n" for i in range(60))
 SMALL = ["--layers", "1", "--heads", "2", "--width", "8", "--context", "8", "--batch", "2",
          "--warmup", "2", "--eval-batches", "2", "--final-eval-batches", "3",
          "--sample-tokens", "5"]

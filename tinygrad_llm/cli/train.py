@@ -6,10 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..host.errors import UserError
 from ..host.machine import usable_cores
+
+if TYPE_CHECKING:
+    from ..train.config import TrainConfig
+    from ..train.run import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,33 +76,41 @@ def train(args: argparse.Namespace) -> int:
     """Start a run or go on with one."""
     from ..train.config import make_config, read_settings
     from ..train.loop import train as run_to_the_end
-    from ..train.run import resume_run, start_run
 
     threads = _threads(args.threads)
     given = read_settings(args.config) if args.config else {}
     given |= {name.removeprefix("set_"): value for name, value in vars(args).items()
               if name.startswith("set_") and value is not None}
-    if args.resume:
-        make_config(given)  # an unknown setting is reported before anything is opened
-        folder = args.out or Path("runs") / given.get("preset", "tiny")
-        run = resume_run(folder, given)
-        print(f"resuming {folder} after step {run.step} of {run.config.run.steps}")
-        if run.step >= run.config.run.steps:
-            print("nothing is left to do; give more --steps to go on")
-            return 0
-    else:
-        config = make_config(given)
-        folder = args.out or Path("runs") / config.run.preset
-        run = start_run(config, folder)
-        print(f"training in {folder}: {sum(p.size for p in run.optimizer.parameters.values()):,} "
-              f"parameters, {len(run.data.train):,} tokens of {run.data.tokenizer.vocab_size} "
-              f"kinds, {config.run.steps} steps")
+    config = make_config(given)  # an unknown setting is reported before anything is opened
+    folder = args.out or Path("runs") / config.run.preset
+    run = _resumed(folder, given) if args.resume else _started(folder, config)
+    if run.step >= run.config.run.steps:
+        print("nothing is left to do; give more --steps to go on")
+        return 0
     if run_to_the_end(run, threads=threads):
         print(f"done; let it write: tinygrad-llm sample --run {folder}")
         return 0
     print(f"stopped after step {run.step} and saved; go on with: "
           f"tinygrad-llm train --resume --out {folder}")
     return 130
+
+
+def _resumed(folder: Path, given: dict[str, Any]) -> Run:
+    from ..train.run import resume_run
+
+    run = resume_run(folder, given)
+    print(f"resuming {folder} after step {run.step} of {run.config.run.steps}")
+    return run
+
+
+def _started(folder: Path, config: TrainConfig) -> Run:
+    from ..train.run import start_run
+
+    run = start_run(config, folder)
+    print(f"training in {folder}: {sum(p.size for p in run.optimizer.parameters.values()):,} "
+          f"parameters, {len(run.data.train):,} tokens of {run.data.tokenizer.vocab_size} "
+          f"kinds, {config.run.steps} steps")
+    return run
 
 
 def _threads(given: int | None) -> int:

@@ -1,4 +1,4 @@
-"""What a training run is determined by: its settings, the presets, and their form in a file.
+"""The configuration of a run: settings and presets, and their form in a file.
 
     [model]
     arch = "gpt"
@@ -47,7 +47,7 @@ class TrainConfig:
 
     @property
     def context(self) -> int:
-        """The tokens of a window, as the model can look back on."""
+        """The tokens of a window: as many as a prediction can look back on."""
         return int(self.model["context"])
 
     def new_model(self, vocab_size: int, seed: int = 0) -> LanguageModel:
@@ -56,9 +56,9 @@ class TrainConfig:
 
     def _sizes(self, vocab_size: int) -> Any:
         """Return the model's own configuration."""
-        settings = {name: value for name, value in self.model.items() if name != "arch"}
+        sizes = {name: value for name, value in self.model.items() if name != "arch"}
         try:
-            return architecture(self.arch).config(vocab_size=vocab_size, **settings)
+            return architecture(self.arch).config(vocab_size=vocab_size, **sizes)
         except ValueError as error:
             raise UserError(str(error)) from error
 
@@ -75,12 +75,13 @@ PRESETS: dict[str, dict[str, Any]] = {
              "steps": 100_000, "learning_rate": 6e-4, "min_learning_rate": 6e-5, "warmup": 2000,
              "beta2": 0.95},
 }
-"""What differs from the defaults. `tiny` and `baby` are nanoGPT's published settings for a CPU and
-for one GPU (its README, "quick start", and config/train_shakespeare_char.py), `gpt2` is the shape
-and the learning rates of its GPT-2 124M reproduction (config/train_gpt2.py) at a smaller batch."""
+"""Where presets differ from the defaults. `tiny` and `baby` are nanoGPT's published settings for a
+CPU and for one GPU (its README, "quick start", and config/train_shakespeare_char.py), `gpt2` is the
+shape and the learning rates of its GPT-2 124M reproduction (config/train_gpt2.py) at a smaller
+batch."""
 
 OLD_NAMES = {"shards": "slices"}
-"""What version 0.1 called a setting, which config files and flags may still do."""
+"""The names that version 0.1 gave to settings, which config files and flags may still use."""
 
 
 def make_config(given: Mapping[str, Any]) -> TrainConfig:

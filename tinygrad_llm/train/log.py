@@ -87,11 +87,18 @@ def plot_loss(records: list[dict[str, Any]], path: Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    train = [(r["step"], r["loss"]) for r in records if "loss" in r]
-    validation = [(r["step"], r["val_loss"]) for r in records if "val_loss" in r]
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    _draw_losses(figure.add_subplot(), records)
+    picture = BytesIO()
+    figure.savefig(picture, dpi=150, format="png")
+    write_in_one_step(path, [picture.getbuffer()])
+    return True
+
+
+def _draw_losses(axes: Any, records: list[dict[str, Any]]) -> None:
+    train = [(r["step"], r["loss"]) for r in records if "loss" in r]
+    validation = [(r["step"], r["val_loss"]) for r in records if "val_loss" in r]
     if train:
         steps, losses = zip(*train, strict=True)
         axes.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.8)
@@ -104,10 +111,6 @@ def plot_loss(records: list[dict[str, Any]], path: Path) -> bool:
     axes.set(xlabel="step", ylabel="loss (nats a token)")
     axes.grid(alpha=0.3)
     axes.legend()
-    picture = BytesIO()
-    figure.savefig(picture, dpi=150, format="png")
-    write_in_one_step(path, [picture.getbuffer()])
-    return True
 
 
 def _smooth(values: Any) -> list[float]:

@@ -1,4 +1,4 @@
-"""What training makes smaller: a loss function, and how many terms of a batch it is the mean of.
+"""The objective of training: a loss function, and of how many terms of a batch it is the mean.
 
 A batch is a tree of arrays (a tuple, a dictionary, a dataclass) whose first axes are equally long:
 its rows. A step cuts it there into slices, and the means of slices add up to the mean of the batch

@@ -30,7 +30,7 @@ def require_at_least(least: int, table: Any, *names: str) -> None:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What is read."""
+    """The text, and how much of it a step sees."""
 
     data: Annotated[str, "a text file, a folder of them, or 'shakespeare'"] = "shakespeare"
     batch: Annotated[int, "sequences in a batch"] = 12
@@ -86,7 +86,7 @@ TABLES = {"data": DataSettings, "optimizer": OptimizerSettings, "run": RunSettin
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of a setting before it has a value."""
+    """A setting without a value: its table and name, its kind, default and help text."""
 
     table: str
     name: str

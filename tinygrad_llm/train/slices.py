@@ -59,7 +59,7 @@ def cut(batch: Any, count: Callable[[Any], float], slices: int | None = None,
 
 
 def _rows(arrays: Sequence[Any]) -> int:
-    """Return how long the first axis of all arrays is."""
+    """Return the length of the first axis, which all arrays have in common."""
     shapes = [tuple(getattr(a, "shape", ())) for a in arrays]
     if not all(shapes) or len({shape[0] for shape in shapes}) != 1:
         raise ValueError(f"a batch is cut along the first axis of its arrays, all of one length; "
@@ -103,9 +103,9 @@ def sum_over_slices(parts: Sequence[Slice], body: Callable[[Slice, Add], float],
                     parameters: Mapping[str, Tensor], into: Mapping[str, Array]) -> float:
     """Run `body(part, add)` for all parts, on all workers; return the sum of share times result.
 
-    What the bodies add is summed in the arrays `into`, and these become the parameters' `grad`;
-    None for a parameter that no body adds to. Where a body fails, no parameter has a gradient. A
-    hook on a parameter sees the slices' gradients one by one.
+    The parts that the bodies add are summed in the arrays `into`, which become the parameters'
+    `grad`; it is None for a parameter that no body adds to, and for all where a body fails. A hook
+    on a parameter sees the slices' gradients one by one.
     """
     for p in parameters.values():
         p.grad = None  # the arrays are about to be written

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from runs import write_text
+from command_line import TEXT
 
 
 @pytest.fixture
