@@ -2,9 +2,9 @@
 
 from .config import PRESETS, TrainConfig, make_config
 from .loop import train
-from .objective import Objective, next_token
+from .objective import Objective
 from .run import load_model, resume_run, start_run
-from .step import train_step
+from .step import next_token, train_step
 
 __all__ = ["PRESETS", "Objective", "TrainConfig", "load_model", "make_config", "next_token",
            "resume_run", "start_run", "train", "train_step"]

@@ -13,8 +13,6 @@ from typing import Any
 
 from autograd import Tensor
 
-IGNORED = -100  # the target that counts for nothing, as in `softmax_cross_entropy`
-
 
 @dataclass(frozen=True)
 class Objective:
@@ -28,20 +26,3 @@ class Objective:
 
     loss: Callable[[Any, Any, int | None], Tensor]
     count: Callable[[Any], float]
-
-
-def next_token_loss(model: Any, batch: Any, key: int | None = None) -> Tensor:
-    """Return the mean cross-entropy, in nats a token, of a batch of ids and targets (B, T)."""
-    ids, targets = batch
-    loss: Tensor = model.loss(ids, targets, key)
-    return loss
-
-
-def targets_that_count(batch: Any) -> int:
-    """Return how many targets are not IGNORED."""
-    _, targets = batch
-    return int((targets != IGNORED).sum())
-
-
-next_token = Objective(next_token_loss, targets_that_count)
-"""Pretraining: each token is predicted from those before it."""

@@ -27,8 +27,9 @@ from ..optim import AdamW, Arena
 from ..text.tokenizer import Tokenizer
 from .checkpoint import load_checkpoint
 from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
-from .objective import Objective, next_token
+from .objective import Objective
 from .slices import default_slices
+from .step import next_token
 
 # The uses of the run's seed, each with a key of its own.
 WEIGHTS, TRAIN_BATCHES, VALIDATION_BATCHES, DROPOUT, SAMPLES = range(5)

@@ -1,16 +1,36 @@
-"""One update of the weights: forward, backward, clip, update."""
+"""One update of the weights, forward, backward, clip, update, and the loss of pretraining."""
 
 from __future__ import annotations
 
 from math import isfinite
 from typing import Any
 
+from autograd import Tensor
 from autograd.backward import pull_back
 
 from ..host.errors import UserError
 from ..optim import AdamW, clip_scale, global_norm
 from .objective import Objective
 from .slices import Add, Slice, cut, sum_over_slices
+
+IGNORED = -100  # the target that counts for nothing, as in `linear_cross_entropy`
+
+
+def next_token_loss(model: Any, batch: Any, key: int | None = None) -> Tensor:
+    """Return the mean cross-entropy, in nats a token, of a batch of ids and targets (B, T)."""
+    ids, targets = batch
+    loss: Tensor = model.loss(ids, targets, key)
+    return loss
+
+
+def targets_that_count(batch: Any) -> int:
+    """Return how many targets are not IGNORED."""
+    _, targets = batch
+    return int((targets != IGNORED).sum())
+
+
+next_token = Objective(next_token_loss, targets_that_count)
+"""Pretraining: each token is predicted from those before it."""
 
 
 class Diverged(UserError):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import strict_cupy
 
 import autograd as ag
 from autograd import Tensor, grad
@@ -16,7 +17,7 @@ from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.nn import parameters, with_parameters
 from tinygrad_llm.optim import AdamW, clip_by_global_norm
 from tinygrad_llm.train import Objective, next_token, ordered_sum, train_step
-from tinygrad_llm.train.step import Diverged
+from tinygrad_llm.train.step import IGNORED, Diverged, next_token_loss, targets_that_count
 
 CONFIG = GPTConfig(vocab_size=11, context=16, layers=2, heads=2, width=8, dropout=0.1)
 RNG = np.random.default_rng(0)
@@ -239,3 +240,34 @@ def test_an_error_in_a_slice_leaves_no_gradients() -> None:
         train_step(model, AdamW(parameters(model)), next_token, (IDS, TARGETS + 11), lr=0.1,
                    clip=1.0, key=None, slices=3)
     assert all(p.grad is None for p in parameters(model).values())
+
+
+SOME_IDS = np.array([[1, 2, 3], [4, 0, 1]])
+SOME_TARGETS = np.array([[2, IGNORED, 4], [IGNORED, IGNORED, 0]])
+
+
+def test_the_loss_is_the_mean_over_the_targets_that_count() -> None:
+    model = GPT(GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4), seed=1)
+    z = model(SOME_IDS).data.astype(float)
+    losses = np.log(np.exp(z).sum(-1)) - np.take_along_axis(z, SOME_TARGETS[..., None] % 5, -1)[..., 0]
+    got = float(next_token.loss(model, (SOME_IDS, SOME_TARGETS), None))
+    assert got == pytest.approx(losses[SOME_TARGETS != IGNORED].mean(), rel=1e-5)
+
+
+def test_a_key_turns_dropout_on() -> None:
+    model = GPT(GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4, dropout=0.5))
+    batch = SOME_IDS, SOME_IDS
+    assert float(next_token_loss(model, batch)) != float(next_token_loss(model, batch, 1))
+
+
+def test_the_count_is_of_targets_that_are_not_ignored() -> None:
+    assert targets_that_count((SOME_IDS, SOME_TARGETS)) == 3
+    assert next_token.count((SOME_IDS, np.full_like(SOME_IDS, IGNORED))) == 0
+    on_device = strict_cupy.asarray(SOME_TARGETS)
+    count = targets_that_count((strict_cupy.asarray(SOME_IDS), on_device))
+    assert count == 3 and type(count) is int
+
+
+def test_what_is_ignored_here_is_ignored_by_the_loss() -> None:
+    model = GPT(GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4))
+    assert float(next_token_loss(model, (SOME_IDS, np.full_like(SOME_IDS, IGNORED)))) == 0
