@@ -242,32 +242,32 @@ def test_an_error_in_a_slice_leaves_no_gradients() -> None:
     assert all(p.grad is None for p in parameters(model).values())
 
 
-SOME_IDS = np.array([[1, 2, 3], [4, 0, 1]])
-SOME_TARGETS = np.array([[2, IGNORED, 4], [IGNORED, IGNORED, 0]])
+FEW_IDS = np.array([[1, 2, 3], [4, 0, 1]])
+FEW = np.array([[2, IGNORED, 4], [IGNORED, IGNORED, 0]])
 
 
 def test_the_loss_is_the_mean_over_the_targets_that_count() -> None:
     model = GPT(GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4), seed=1)
-    z = model(SOME_IDS).data.astype(float)
-    losses = np.log(np.exp(z).sum(-1)) - np.take_along_axis(z, SOME_TARGETS[..., None] % 5, -1)[..., 0]
-    got = float(next_token.loss(model, (SOME_IDS, SOME_TARGETS), None))
-    assert got == pytest.approx(losses[SOME_TARGETS != IGNORED].mean(), rel=1e-5)
+    z = model(FEW_IDS).data.astype(float)
+    losses = np.log(np.exp(z).sum(-1)) - np.take_along_axis(z, FEW[..., None] % 5, -1)[..., 0]
+    got = float(next_token.loss(model, (FEW_IDS, FEW), None))
+    assert got == pytest.approx(losses[FEW != IGNORED].mean(), rel=1e-5)
 
 
 def test_a_key_turns_dropout_on() -> None:
     model = GPT(GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4, dropout=0.5))
-    batch = SOME_IDS, SOME_IDS
+    batch = FEW_IDS, FEW_IDS
     assert float(next_token_loss(model, batch)) != float(next_token_loss(model, batch, 1))
 
 
 def test_the_count_is_of_targets_that_are_not_ignored() -> None:
-    assert targets_that_count((SOME_IDS, SOME_TARGETS)) == 3
-    assert next_token.count((SOME_IDS, np.full_like(SOME_IDS, IGNORED))) == 0
-    on_device = strict_cupy.asarray(SOME_TARGETS)
-    count = targets_that_count((strict_cupy.asarray(SOME_IDS), on_device))
+    assert targets_that_count((FEW_IDS, FEW)) == 3
+    assert next_token.count((FEW_IDS, np.full_like(FEW_IDS, IGNORED))) == 0
+    on_device = strict_cupy.asarray(FEW)
+    count = targets_that_count((strict_cupy.asarray(FEW_IDS), on_device))
     assert count == 3 and type(count) is int
 
 
 def test_what_is_ignored_here_is_ignored_by_the_loss() -> None:
     model = GPT(GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4))
-    assert float(next_token_loss(model, (SOME_IDS, np.full_like(SOME_IDS, IGNORED)))) == 0
+    assert float(next_token_loss(model, (FEW_IDS, np.full_like(FEW_IDS, IGNORED)))) == 0
