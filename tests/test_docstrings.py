@@ -1,4 +1,4 @@
-"""What the docstrings show is true, and every hand-derived op carries its derivation."""
+"""Docstrings: their examples are true, and every hand-derived op carries its derivation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a model's logits before a token is drawn: pure functions on arrays (..., V)."""
+"""Filters of logits, before a token is drawn: pure functions on arrays (..., V)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of fused ops share: a module may have each of its tests run by both pairs."""
+"""A fixture for the tests of fused ops: a module may have each of its tests run by both pairs."""
 
 from __future__ import annotations
 

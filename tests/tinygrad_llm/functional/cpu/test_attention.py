@@ -1,4 +1,4 @@
-"""What attention's twin keeps and computes again, and that neither shows in its results."""
+"""Attention's twin: the results do not show which numbers it keeps and which it computes again."""
 
 from __future__ import annotations
 
