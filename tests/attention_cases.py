@@ -1,4 +1,4 @@
-"""Attention by its definition: in loops, and in matrices with the gradients; inputs of both."""
+"""Attention by its definition in loops, its gradients in matrices, and inputs of both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinygrad_llm.functional.dropout import keep_mask
 
 
 @st.composite
-def attending(draw: Any, numbers: Any = reals) -> Inputs:
+def attending(draw: Any) -> Inputs:
     """Draw queries, keys and values, and options: each may be absent."""
     batch, time, more = draw(st.integers(0, 2)), draw(st.integers(0, 4)), draw(st.integers(0, 3))
     groups, repeats, depth = (draw(st.integers(1, 2)) for _ in range(3))
@@ -27,7 +27,7 @@ def attending(draw: Any, numbers: Any = reals) -> Inputs:
         "documents": numbered, "scale": st.just(-0.8), "soft_cap": st.just(1.5),
         "dropout": st.just(0.5), "key": st.integers(0, 9)}
     options = draw(st.fixed_dictionaries({}, optional=choices))
-    q, k, v = (draw(numbers((batch, n, heads, depth))) for n, heads in
+    q, k, v = (draw(reals((batch, n, heads, depth))) for n, heads in
                ((time, groups * repeats), (keys, groups), (keys, groups)))
     return (q, k, v), options
 
@@ -56,10 +56,10 @@ def in_loops(q: np.ndarray, k: np.ndarray, v: np.ndarray, offset: Any = None,
     return o
 
 
-def in_matrices(q: np.ndarray, k: np.ndarray, v: np.ndarray, g: np.ndarray, seen: np.ndarray,
-                soft_cap: float = math.inf, dropout: float = 0.0, key: int | None = None
-                ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return o and the gradients of q, k and v, for the pairs (T, S) or (B, 1, T, S) seen."""
+def gradients_in_matrices(q: np.ndarray, k: np.ndarray, v: np.ndarray, g: np.ndarray,
+                          seen: np.ndarray, soft_cap: float = math.inf, dropout: float = 0.0,
+                          key: int | None = None) -> list[np.ndarray]:
+    """Return the gradients of q, k and v, where the queries see these keys, (T, S)."""
     repeats, alpha = q.shape[2] // k.shape[2], q.shape[3] ** -0.5
     q, g = (x.swapaxes(1, 2) for x in (q, g))
     k, v = (x.swapaxes(1, 2).repeat(repeats, 1) for x in (k, v))
@@ -74,9 +74,8 @@ def in_matrices(q: np.ndarray, k: np.ndarray, v: np.ndarray, g: np.ndarray, seen
     def by_group(x: np.ndarray) -> np.ndarray:
         return x.reshape(len(x), -1, repeats, *x.shape[2:]).sum(2).swapaxes(1, 2)
 
-    return (mask * p @ v).swapaxes(1, 2), [
-        (ds @ k).swapaxes(1, 2), by_group(ds.swapaxes(2, 3) @ q),
-        by_group((mask * p).swapaxes(2, 3) @ g)]
+    return [(ds @ k).swapaxes(1, 2), by_group(ds.swapaxes(2, 3) @ q),
+            by_group((mask * p).swapaxes(2, 3) @ g)]
 
 
 def waves(*shape: int) -> np.ndarray:
@@ -88,14 +87,14 @@ def several_blocks(time: int, keys: int, heads: int, groups: int, depth: int,
                    window: int = 999, length: int = 999, **options: Any) -> Any:
     """Return an edge: a call that takes several pieces and blocks of the twin, and its gradients.
 
-    `length` is that of the documents.
+    `length` is that of the documents, which come with a window.
     """
     q, g = waves(3, time, heads, depth), np.cos(waves(3, time, heads, depth) * 9)
     k, v = waves(3, keys + 1, groups, depth)[:, 1:], waves(3, keys + 2, groups, depth)[:, 2:]
     i, j = np.arange(time)[:, None] + keys - time, np.arange(keys)
     seen = (j <= i) & (i - j < window) & (i // length == j // length)
-    gradients = in_matrices(q, k, v, g, seen, **options)[1]
-    if window < keys:
+    gradients = gradients_in_matrices(q, k, v, g, seen, **options)
+    if length < keys:
         options |= {"window": window, "documents": np.tile(j // length, (3, 1))}
     return (q, k, v), options, g, gradients
 
