@@ -24,9 +24,10 @@ def normal(*shape: int, dtype: Any = np.float64) -> np.ndarray:
 
 def arrays(batch: int = 2, time: int = 9, keys: int = 9, heads: int = 4, groups: int = 2,
            depth: int = 2) -> list[np.ndarray]:
-    """Return queries, keys, values and a cotangent."""
-    return [normal(batch, n, h, depth + i)[..., i:] for i, (n, h) in enumerate(
-        [(time, heads), (keys, groups), (keys, groups), (time, heads)])]
+    """Return queries, keys, values and a cotangent, each with numbers of its own."""
+    shapes = [(time, heads), (keys, groups), (keys, groups), (time, heads)]
+    return [np.random.default_rng(i).standard_normal((batch, *shape, depth))
+            for i, shape in enumerate(shapes)]
 
 
 def run(q: Any, k: Any, v: Any, g: Any, **options: Any) -> list[Any]:
