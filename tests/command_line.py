@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import TEXT as TEXT
+from small_runs import TEXT as TEXT
 
 from tinygrad_llm.cli import main
 

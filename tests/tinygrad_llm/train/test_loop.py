@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import DOCUMENTS, silent, small, weights, write_shards, write_text
+from small_runs import DOCUMENTS, silent, small, weights, write_shards, write_text
 
 from autograd import Tensor, fold_in
 from tinygrad_llm.data import Batches

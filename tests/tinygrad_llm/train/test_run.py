@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import TEXT, silent, small, weights, write_shards, write_text
+from small_runs import TEXT, silent, small, weights, write_shards, write_text
 
 from tinygrad_llm.data.prepared import prepare
 from tinygrad_llm.host.errors import UserError
