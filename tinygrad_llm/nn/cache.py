@@ -44,14 +44,14 @@ class LayerCache:
         batch, time, *rest = k.shape
         if self.keys is None:
             self.keys, self.values = namespace(k).empty((2, batch, self.capacity, *rest), k.dtype)
-        start, self.length = self.length, self.length + time
-        if self.length > self.capacity or batch != len(self.keys):
-            self.length = start
+        start, stop = self.length, self.length + time
+        if stop > self.capacity or batch != len(self.keys):
             raise ValueError(f"cache: {start} positions of {len(self.keys)} sequences are kept, of "
                              f"at most {self.capacity}; cannot add {time} of {batch}")
-        self.keys[:, start : self.length] = k
-        self.values[:, start : self.length] = v
-        return self.keys[:, : self.length], self.values[:, : self.length]
+        self.keys[:, start:stop] = k
+        self.values[:, start:stop] = v
+        self.length = stop
+        return self.keys[:, :stop], self.values[:, :stop]
 
 
 class Cache:

@@ -8,13 +8,13 @@ import numpy as np
 
 from autograd import Tensor
 from tinygrad_llm.functional import split_heads
-from tinygrad_llm.functional.cpu.split import backward, forward
+from tinygrad_llm.functional.cpu.split import backward
 
 
 def test_the_first_part_sets_the_gradient_and_others_are_added() -> None:
     x = np.ones((2, 3, 12))
     total = np.full_like(x, 9.0)
-    y, saved = forward(x, first=1, count=2, depth=3)
+    y, saved = split_heads.forward(x, first=1, count=2, depth=3)
     dx = backward(np.full_like(y, 2.0), saved)
     dx.write(total, False)
     assert total[0, 0].tolist() == [0] * 3 + [2] * 6 + [0] * 3
@@ -25,7 +25,7 @@ def test_the_first_part_sets_the_gradient_and_others_are_added() -> None:
 
 def test_rows_of_any_layout_are_written_in_place() -> None:
     x = np.zeros((12, 3, 2)).T  # its last axis is the first in memory
-    y, saved = forward(x, first=1, count=2, depth=3)
+    y, saved = split_heads.forward(x, first=1, count=2, depth=3)
     total = np.ones_like(x)
     backward(np.full_like(y, 2.0), saved).write(total, True)
     assert total[1, 2].tolist() == [1] * 3 + [3] * 6 + [1] * 3
