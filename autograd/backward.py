@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import namespace
+from .backend import namespace, plain
 from .broadcast import astype, sum_to
 from .deferred import Deferred, accumulate
 from .graph import Node, newest_first, sweep
@@ -77,7 +77,7 @@ def seed(y: Tensor, g: Any, name: str) -> Any:
                 f"y.sum(), or pass a cotangent of that shape"
             )
         return namespace(y.data).ones_like(y.data)
-    g = g if isinstance(g, Tensor) else namespace(y.data, g).asarray(g)
+    g = g if isinstance(g, Tensor) else namespace(y.data, g).asarray(plain(g, name))
     g = g if g.dtype == y.dtype else astype(g, y.dtype)
     if g.shape != y.shape:
         raise ValueError(f"{name}: the cotangent must have the shape of the result, {y.shape}; "

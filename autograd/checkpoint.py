@@ -16,7 +16,7 @@ from typing import Any
 
 from .backward import pull_back
 from .broadcast import identity
-from .graph import Leaf, Node
+from .graph import Leaf, Node, outside
 from .tensor import STATE, Tensor, at_depth, recorded, recording
 from .tree import flatten
 
@@ -34,9 +34,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         leaves, rebuild = flatten((args, kwargs))
         if not STATE.recording:
             return f(*args, **kwargs)
-        ys, rebuild_y, outside = _first_run(f, leaves, rebuild)
+        ys, rebuild_y, seen = _first_run(f, leaves, rebuild)
         tensors = [x for x in leaves if isinstance(x, Tensor) and x.node is not None]
-        parents = [x.node for x in tensors] + outside
+        parents = [x.node for x in tensors] + seen
         if not parents:
             return rebuild_y(ys)
         segment = _Segment(f, leaves, rebuild, len(ys))
@@ -58,18 +58,8 @@ def _first_run(f: Callable[..., Any], leaves: list[Any],
     start = Leaf().serial
     args, kwargs = rebuild(_at_new_places(leaves))
     ys, rebuild_y = flatten(f(*args, **kwargs))
-    seen = {y.node for y in ys if isinstance(y, Tensor) and y.node is not None}
-    stack, outside = list(seen), []
-    while stack:
-        node = stack.pop()
-        if node.serial < start:
-            outside.append(node)
-            continue
-        for parent in node.parents:
-            if parent is not None and parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return ys, rebuild_y, outside
+    roots = [y.node for y in ys if isinstance(y, Tensor) and y.node is not None]
+    return ys, rebuild_y, list(outside(roots, start))
 
 
 def _at_new_places(leaves: Sequence[Any]) -> list[Any]:
@@ -103,8 +93,8 @@ class _Segment:
         if len(ys) != self.results:
             raise RuntimeError(f"{self.name}: the function returned {self.results} result(s) at "
                                f"first and {len(ys)} when called again; it must compute the same")
-        outside = [constant_at(parent) for parent in node.parents[len(chosen) :]]
-        return pull_back([ys[k] for k in g.parts], list(g.parts.values()), [*fresh, *outside],
+        others = [constant_at(parent) for parent in node.parents[len(chosen) :]]
+        return pull_back([ys[k] for k in g.parts], list(g.parts.values()), [*fresh, *others],
                          record=record, since=start)
 
 

@@ -5,7 +5,7 @@ Pure Python: gradients here are anything that can be added, so the tests run it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import count
 from operator import attrgetter
 from typing import Any
@@ -93,6 +93,25 @@ def newest_first(roots: Iterable[Node], wanted: Collection[Node] | None = None,
         order = _leading_to(order, set(wanted))
     order.reverse()
     return order
+
+
+def outside(roots: Iterable[Node], since: int) -> Iterator[Node]:
+    """Yield the ancestors that a computation begun at the serial number `since` did not make alone.
+
+    These are older nodes, which it saw by closure or through a global, and newer leaves whose
+    Tensor is still alive, such as parameters made at a layer's first call.
+    """
+    seen = set(roots)
+    stack = [*seen]
+    while stack:
+        node = stack.pop()
+        if node.serial < since or (isinstance(node, Leaf) and node.owner() is not None):
+            yield node
+            continue
+        for parent in node.parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
 
 
 def _leading_to(oldest_first: list[Node], wanted: set[Node]) -> list[Node]:

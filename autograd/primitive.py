@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Array
+from .backend import Array, plain
 from .graph import Node
 from .tensor import STATE, Tensor, recorded, values, watched
 
@@ -151,15 +151,11 @@ class Op(ABC):
 
     def accepted(self, arg: Any, position: int, args: Sequence[Any]) -> Any:
         """Return an argument that array libraries take, a list as an array; refuse others."""
+        if arg.__class__ is not NumPyArray:
+            arg = plain(arg, self.name)
         if type(arg) in (list, tuple) and arg and (self.variadic or position in self.required) and (
                 not any(isinstance(x, Tensor) for x in arg)):
             arg = self.compute(np.asarray, (arg,), {})
-        if isinstance(arg, NumPyArray) and type(arg) is not NumPyArray:
-            if isinstance(arg, (np.ma.MaskedArray, np.matrix)):
-                raise TypeError(f"{self.name}: {type(arg).__name__} has rules of its own for * and "
-                                f"for reductions, which derivatives do not follow; pass "
-                                f"np.asarray(x)")
-            arg = arg.view(NumPyArray)
         numbers = getattr(arg.dtype, "kind", "?") in "fbiucV" if hasattr(arg, "dtype") else (
             isinstance(arg, INDICES) or hasattr(arg, "__array__"))
         if not numbers or (arg is None and (self.variadic or position in self.required)):
@@ -386,7 +382,8 @@ class Nondifferentiable(Op):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Apply the function to the values of its arguments."""
-        return self.compute(self.forward, [values(arg) for arg in args], options)
+        arrays = [plain(values(arg), self.name) for arg in args]
+        return self.compute(self.forward, arrays, options)
 
 
 class Composite(Op):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 
-from .backend import Array, Shape, namespace
+from .backend import Array, Shape, namespace, plain
 from .graph import Leaf, Node
 
 
@@ -97,7 +97,7 @@ class Tensor:
         if not isinstance(requires_grad, (bool, np.bool_)):
             raise TypeError(f"Tensor: requires_grad is True or False, got {requires_grad!r}; name "
                             f"the dtype: Tensor(data, dtype=...)")
-        library = namespace(data)
+        library, data = namespace(data), plain(data, "Tensor")
         self.data: Array = library.asarray(data, dtype=dtype)
         _check_real(self.data, data)
         self.node: Node | None = None

@@ -3,9 +3,14 @@ r"""Functions of functions: from f to its derivatives, any number of times.
 Each takes a function that computes with autograd's ops. Arguments and results may be Python floats,
 arrays, Tensors, or tuples, lists, dicts and dataclasses of them; a derivative has the container of
 the argument it was taken by. Called with plain values the results are plain arrays, called with a
-Tensor they are Tensors that remember how they were computed, so that transforms nest. Inside
-another transform the result of an inner one is recorded in any case. Elsewhere, leaves that the
-function sees only by closure are constants of a plain result; pass a Tensor to record them.
+Tensor they are Tensors that remember how they were computed, so that transforms nest. So they are
+inside another transform, and where the function computes with a Tensor that requires gradients and
+is not among its arguments, such as a critic's weights: a penalty on `grad(critic)(x)` reaches them.
+Inside `no_grad()` nothing of that is recorded.
+
+What the function returns is differentiated, not what it might have meant: a result that depends on
+no argument through ops (a comparison, an argmax, an integer, `x.data`) is a constant, whose
+gradient is zero. That is the derivative, almost everywhere, of a piecewise constant function.
 """
 
 from __future__ import annotations
@@ -16,10 +21,10 @@ from functools import wraps
 from operator import index
 from typing import Any
 
-from .backend import namespace
+from .backend import namespace, plain
 from .backward import pull_back, seed
 from .broadcast import identity
-from .graph import Leaf
+from .graph import Leaf, outside
 from .ops import multiply, reshape, stack, sum
 from .tensor import STATE, Tensor, at_depth, constant, recorded, recording, values
 from .tree import flatten, is_leaf, mapped, same_structure
@@ -219,7 +224,14 @@ class _Call:
     name: str
 
     def value(self) -> Any:
-        return self.rebuild_y(_returned(y, self.nested) for y in self.ys)
+        """Return what the function returned; arrays in memory of their own."""
+        return self.rebuild_y(
+            _returned(y, self.nested) if self.nested or self._made_here(y) else y.data.copy()
+            for y in self.ys)
+
+    def _made_here(self, y: Tensor) -> bool:
+        computed = y.node is not None and y.node.op is not None and y.data.base is None
+        return computed and all(y.data is not x.data for x in self.inputs)
 
     def scalar(self) -> Tensor:
         if not is_leaf(self.rebuild_y(self.ys)):
@@ -267,10 +279,17 @@ def _traced_call(f: Function, args: tuple[Any, ...], argnums: int | Sequence[int
         raise TypeError(f"{name}: with has_aux the function must return a pair (y, aux), "
                         f"got {type(y).__name__}")
     y, aux = y if has_aux else (y, None)
-    aux = aux if nested else mapped(values, aux)
     ys, rebuild_y = _result_leaves(y, name)
+    nested = nested or _sees_others([*ys, *flatten(aux)[0]], inputs[0].node)
+    aux = aux if nested else mapped(values, aux)
     picked = args[chosen[0]] if single else tuple(args[i] for i in chosen)
     return _Call(ys, rebuild_y, inputs, flatten(picked)[1], nested, aux, name)
+
+
+def _sees_others(results: Sequence[Any], first: Any) -> bool:
+    """Whether any result depends on something recorded that was made before the first input."""
+    roots = [y.node for y in results if isinstance(y, Tensor) and y.node is not None]
+    return STATE.recording and any(True for _ in outside(roots, first.serial))
 
 
 def _positions(argnums: Any, count: int, name: str) -> tuple[bool, list[int]]:
@@ -292,6 +311,7 @@ def _positions(argnums: Any, count: int, name: str) -> tuple[bool, list[int]]:
 
 def _result_leaves(y: Any, name: str) -> tuple[list[Tensor], Callable[..., Any]]:
     leaves, rebuild = flatten(float(y) if isinstance(y, bool) else y)
+    leaves = [plain(leaf, name) for leaf in leaves]
     if not leaves:
         raise TypeError(f"{name}: the function must return a Tensor or a number, or a container of "
                         f"them, got {type(y).__name__}")
@@ -301,7 +321,7 @@ def _result_leaves(y: Any, name: str) -> tuple[list[Tensor], Callable[..., Any]]
 
 def _traced_leaf(x: Any, position: int, name: str) -> Tensor:
     """Return x as a new place in the record: the tape of this transform begins there."""
-    data = namespace(values(x)).asarray(values(x))
+    data = namespace(values(x)).asarray(plain(values(x), name))
     if data.dtype.kind not in "fV":
         what = "complex" if data.dtype.kind == "c" else f"{data.dtype}"
         raise TypeError(
@@ -316,7 +336,7 @@ def _traced_leaf(x: Any, position: int, name: str) -> Tensor:
 
 def _leaves_like(given: Any, args: Any, shapes: Sequence[Any], what: str) -> list[Any]:
     """Return the leaves of `given`, which must have the containers of `args` and these shapes."""
-    leaves = flatten(given)[0]
+    leaves = [plain(leaf, what) for leaf in flatten(given)[0]]
     if not same_structure(args, given):
         raise ValueError(f"{what} must have the containers of the arguments, with a number or "
                          f"array for each of the {len(shapes)} there; got {len(leaves)} in "

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from autograd import (
     Tensor,
+    argmax,
     check_grads,
+    checkpoint,
     elementwise_grad,
     exp,
     grad,
@@ -21,11 +23,15 @@ from autograd import (
     hvp,
     jacobian,
     jvp,
+    layer_norm,
     no_grad,
+    stack,
     tanh,
     value_and_grad,
+    var,
     vjp,
 )
+from autograd.broadcast import identity
 
 
 def test_third_derivative_of_tanh() -> None:
@@ -143,6 +149,114 @@ def test_a_gradient_penalty_reaches_the_parameters() -> None:
     t = math.tanh(0.5 * 0.3 - 0.7)
     expected = 2 * s * s * w.data + (w.data @ w.data) * 2 * s * (-2 * t * s) * x.data
     assert np.allclose(w.grad, expected, rtol=1e-12)
+
+
+def _critic(w: Any) -> Any:
+    return lambda x: (tanh(x * w) * w[0]).sum()
+
+
+THROUGH_A_CLOSURE: dict[str, Any] = {
+    "grad": lambda f, x: grad(f)(x),
+    "grad of a grad": lambda f, x: grad(lambda z: (grad(f)(z) ** 2).sum())(x),
+    "value_and_grad": lambda f, x: stack(value_and_grad(f)(x)[:1]),
+    "its gradient": lambda f, x: value_and_grad(f)(x)[1],
+    "aux": lambda f, x: grad(lambda z: ((z * z).sum(), f(z)), has_aux=True)(x)[1],
+    "vjp": lambda f, x: vjp(f, x)[1](2.0)[0],
+    "vjp's value": lambda f, x: vjp(f, x)[0],
+    "jvp": lambda f, x: jvp(f, x, x + 1)[1],
+    "elementwise_grad": lambda f, x: elementwise_grad(lambda z: f(z) * z)(x),
+    "jacobian": lambda f, x: jacobian(lambda z: f(z) * z)(x),
+    "hessian": lambda f, x: hessian(f)(x),
+    "hvp": lambda f, x: hvp(f, x, np.array([1.0, -2.0, 0.5])),
+    "a fused op": lambda f, x: grad(lambda z: f(layer_norm(z, np.ones(3), np.zeros(3))))(x),
+    "checkpoint": lambda f, x: grad(checkpoint(f))(x),
+    "inside a checkpoint": lambda f, x: checkpoint(lambda: grad(f)(x))(),
+    "a dict": lambda f, x: grad(lambda d: f(d["x"]))({"x": x})["x"],
+}
+
+
+@pytest.mark.parametrize("name", THROUGH_A_CLOSURE)
+def test_leaves_seen_by_closure_receive_their_part(name: str) -> None:
+    """The derivative of a transform's result by w: plain x and w by closure, as in WGAN-GP."""
+    transform, x = THROUGH_A_CLOSURE[name], np.array([0.3, -0.7, 1.1])
+    result = None
+
+    def penalty(w: Any) -> Any:
+        nonlocal result
+        result = transform(_critic(w), x)
+        return (result**2).sum()
+
+    w = Tensor(np.array([0.5, -1.0, 2.0]), requires_grad=True)
+    penalty(w).backward()
+    eps, moves = 1e-6, np.eye(3)
+    differences = [(float(penalty(w.data + eps * e)) - float(penalty(w.data - eps * e))) / (2 * eps)
+                   for e in moves]
+    assert isinstance(result, np.ndarray), "plain, where nothing foreign is involved"
+    assert np.allclose(w.grad, differences, rtol=1e-6) and np.abs(w.grad).max() > 1e-3
+
+
+def test_a_value_computed_before_and_a_leaf_made_inside_count_too() -> None:
+    w = Tensor(3.0, requires_grad=True)
+    before = w * w
+    grad(lambda x: x * x * before)(1.0).backward()
+    assert float(w.grad) == 2 * 2 * 3
+
+    class Lazy:
+        w: Any = None
+
+        def __call__(self, x: Any) -> Any:
+            self.w = self.w if self.w is not None else Tensor(3.0, requires_grad=True)
+            return self.w * x * x
+
+    layer = Lazy()
+    grad(layer)(2.0).backward()
+    assert float(layer.w.grad) == 4
+    layer = Lazy()
+    checkpoint(lambda x: layer(x))(Tensor(2.0, requires_grad=True)).backward()
+    assert float(layer.w.grad) == 4
+
+
+def test_results_stay_plain_without_a_living_leaf_and_inside_no_grad() -> None:
+    w, c = Tensor(2.0, requires_grad=True), Tensor(2.0)
+    assert type(grad(lambda x: x * x * Tensor(3.0, requires_grad=True))(1.0)) is np.ndarray
+    assert type(grad(lambda x: x * x * c)(1.0)) is np.ndarray
+    assert type(grad(lambda x: x * x * w.data)(1.0)) is np.ndarray
+    with no_grad():
+        assert type(grad(lambda x: x * x * w)(1.0)) is np.ndarray
+
+
+@pytest.mark.parametrize("f", [
+    lambda x: x, lambda x: x[1:], lambda x: x.T, lambda x: (x, x), lambda x: x.copy(),
+    lambda x: identity(identity(x)),
+])
+def test_values_share_no_memory_with_the_arguments(f: Any) -> None:
+    x = np.arange(3.0)
+    y = vjp(f, x)[0]
+    parts = y if isinstance(y, tuple) else (y,)
+    for part in parts:
+        part += 1
+    assert x.tolist() == [0, 1, 2] and parts[0][-1] == 3
+
+
+def test_a_constant_result_is_returned_as_a_copy() -> None:
+    c = np.arange(3.0)
+    y, pull = vjp(lambda x: c, 1.0)
+    y += 1
+    assert c.tolist() == [0, 1, 2] and float(pull(c)[0]) == 0
+
+
+@pytest.mark.parametrize("wrong", [
+    np.ma.array([1.0, 2.0], mask=[False, True]), np.ones((1, 2)).view(np.matrix),
+])
+def test_masked_arrays_and_matrices_are_refused(wrong: Any) -> None:
+    calls = [lambda: Tensor(wrong), lambda: grad(lambda x: (x * x).sum())(wrong),
+             lambda: vjp(lambda x: x, np.ones(2))[1](wrong), lambda: argmax(wrong),
+             lambda: jvp(lambda x: x, np.ones(2), wrong), lambda: grad(lambda x: wrong)(2.0),
+             lambda: hvp(lambda x: x.sum(), np.ones(2), wrong), lambda: var(wrong)]
+    calls += [lambda: Tensor([wrong, wrong]), lambda: argmax([wrong]), lambda: var((wrong, wrong))]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"rules of its own.*np.asarray\(x\)"):
+            call()
 
 
 @pytest.mark.parametrize("call, error, words", [
