@@ -53,8 +53,8 @@ def plain(x: Any, name: str) -> Any:
     if not isinstance(x, _NumPyArray) or type(x) is _NumPyArray:
         return x
     if isinstance(x, (np.ma.MaskedArray, np.matrix)):
-        raise TypeError(f"{name}: {type(x).__name__} has rules of its own for * and for reductions, "
-                        f"which derivatives do not follow; pass np.asarray(x)"
+        raise TypeError(f"{name}: {type(x).__name__} has rules of its own for * and for "
+                        f"reductions, which derivatives do not follow; pass np.asarray(x)"
                         + (", or x.filled(v)" if isinstance(x, np.ma.MaskedArray) else ""))
     return x.view(_NumPyArray)
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..backend import Array, to_host
 from ..ops import concatenate, reshape
-from ..tensor import Tensor, values
+from ..tensor import Tensor, no_grad, values
 from ..transforms import jvp, vjp
 from ..tree import flatten
 from .differences import EPS, STEP, derivative, noise, rounding
@@ -117,6 +117,13 @@ def joined(parts: list[Any]) -> Any:
     return concatenate(*[reshape(p, -1) for p in parts]) if parts else np.zeros(())
 
 
+def plain_vjp(f: Callable[..., Any], *xs: Array) -> tuple[Array, Callable[[Any], Any]]:
+    """Return f(x) and its pull-back by the rules on plain arrays, whatever f sees by closure."""
+    with no_grad():
+        y, pull = vjp(f, *xs)
+    return y, no_grad()(pull)
+
+
 class Point:
     """f at the point `xs`, with the cotangent c, the value y and the gradients g there."""
 
@@ -125,7 +132,7 @@ class Point:
         self.f, self.rng, self.order = f, rng, order
         self.xs = [_read_only(x) for x in xs]
         with _writing_reported(order):
-            self.y, self.pull = vjp(f, *self.xs)
+            self.y, self.pull = plain_vjp(f, *self.xs)
             self.c = _read_only(rng.uniform(0.5, 1.5, self.y.shape)
                                 * rng.choice([-1.0, 1.0], self.y.shape))
             self.gradients = self.pull(self.c)
@@ -170,7 +177,8 @@ class Point:
     @cached_property
     def pushed(self) -> Array:
         r"""J v by reverse mode alone: $u \mapsto J^\top u$ is linear, and its transpose is J."""
-        return np.asarray(jvp(self.f, tuple(self.xs), tuple(self.split(self.v)))[1])
+        with no_grad():
+            return np.asarray(jvp(self.f, tuple(self.xs), tuple(self.split(self.v)))[1])
 
     def next(self) -> Point:
         """Return the gradient, weighted at random, as the function that the next order checks."""
@@ -237,7 +245,7 @@ def _writing_reported(order: int) -> Iterator[None]:
 
 def check_repeatable(point: Point) -> None:
     """Calling f again must give the same bits, in the value and in the gradients."""
-    y, pull = vjp(point.f, *point.xs)
+    y, pull = plain_vjp(point.f, *point.xs)
     same = [np.array_equal(a, b, equal_nan=True) for a, b in
             [(y, point.y), *zip(pull(point.c), point.gradients, strict=True)]]
     if not all(same):
@@ -294,7 +302,7 @@ def check_alone(point: Point) -> None:
     """The gradient by one argument is the same where no other is asked for (see `wanted`)."""
     for i, x in enumerate(point.xs if len(point.xs) > 1 else ()):
         before, after = point.xs[:i], point.xs[i + 1 :]
-        alone = vjp(lambda x, a=before, b=after: point.f(*a, x, *b), x)[1](point.c)
+        alone = plain_vjp(lambda x, a=before, b=after: point.f(*a, x, *b), x)[1](point.c)
         got = [alone[0] if j == i else g for j, g in enumerate(point.gradients)]
         point.compare_gradients("all gradients together, but alone", list(point.gradients), got,
                                 rounding(point.size))

@@ -221,3 +221,18 @@ def test_no_false_alarm_where_terms_cancel(f: Any, x: list[float], order: int) -
 def test_a_kink_is_not_taken_for_noise(offset: float) -> None:
     with pytest.raises(GradientError, match="it has a kink"):
         check_grads(lambda x: ag.absolute(x - 1) + offset, np.array([1.0]))
+
+
+def test_a_function_that_sees_a_leaf_by_closure_is_checked_by_its_plain_rules() -> None:
+    w = ag.Tensor(np.array([0.5, -1.0]), requires_grad=True)
+
+    @fused(lambda x: x * x)
+    def square(x, /):
+        return x * x, x
+
+    square.vjp(lambda g, x: 2 * g * x)
+    x = np.array([0.3, 0.7])
+    check_grads(lambda x: square(x) * w, x)
+    square.vjp(lambda g, x: g * x)  # wrong; the reference, which a recorded pass takes, is not
+    with pytest.raises(GradientError, match="central differences"):
+        check_grads(lambda x: square(x) * w, x)
