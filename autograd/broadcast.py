@@ -20,7 +20,10 @@ __all__ = ["astype", "broadcast_to", "identity", "sum_to"]
 
 @primitive
 def identity(x: Array, /) -> Array:
-    """Return x itself, as a new place in the record."""
+    r"""Return x itself, as a new place in the record.
+
+    $y = x$, so $dy = dx$ and $\bar x = \bar y$.
+    """
     return namespace(x).asarray(x)
 
 
@@ -31,7 +34,10 @@ def _(g: Any) -> Any:
 
 @primitive
 def astype(x: Array, /, dtype: Any) -> Array:
-    """Return x with its elements converted to `dtype`; integers and booleans end the tape."""
+    r"""Return x with its elements converted to `dtype`; integers and booleans end the tape.
+
+    But for rounding $dy = dx$, so $\bar x = \bar y$, which the engine converts to the dtype of x.
+    """
     x = namespace(x).asarray(x)
     if x.dtype.kind == "c" and np.dtype(dtype).kind != "c":
         raise TypeError("complex numbers are not made real in silence; take their .real or .imag")
@@ -45,7 +51,11 @@ def _(g: Any) -> Any:
 
 @primitive
 def broadcast_to(x: Array, /, shape: Shape) -> Array:
-    """Return x repeated along new axes and along axes of length 1, without a copy (read-only)."""
+    r"""Return x repeated along new axes and along axes of length 1, without a copy (read-only).
+
+    $y_{ji} = x_i$ for each repetition j, so $dy_{ji} = dx_i$ and $\bar x_i = \sum_j \bar y_{ji}$:
+    `sum_to` is the adjoint.
+    """
     return namespace(x).broadcast_to(x, shape)
 
 
@@ -56,7 +66,10 @@ def _(g: Any, shapes: tuple[Shape, ...]) -> Any:
 
 @primitive
 def sum_to(x: Array, /, shape: Shape) -> Array:
-    """Return x summed over the axes that broadcasting `shape` to x's shape repeats.
+    r"""Return x summed over the axes that broadcasting `shape` to x's shape repeats.
+
+    $y_i = \sum_j x_{ji}$ over the repetitions j, so $dy_i = \sum_j dx_{ji}$ and
+    $\bar x_{ji} = \bar y_i$: `broadcast_to` is the adjoint.
 
     Raises ValueError where `shape` does not broadcast to the shape of x.
     """

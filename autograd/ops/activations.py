@@ -36,7 +36,8 @@ Axis = int | tuple[int, ...] | None
 def softmax(x: Array, /, axis: Axis = -1) -> Array:
     r"""Return $y_i = e^{x_i} / \sum_j e^{x_j}$ over the axis (or axes; all if None).
 
-    $dy_i = y_i (dx_i - \sum_j y_j\,dx_j)$, so $\bar x_i = y_i (\bar y_i - \sum_j \bar y_j\,y_j)$.
+    $\ln y_i = x_i - \ln \sum_j e^{x_j}$, so $dy_i / y_i = dx_i - \sum_j y_j\,dx_j$ and
+    $\bar x_i = y_i (\bar y_i - \sum_j \bar y_j\,y_j)$.
     An element of minus infinity gets 0; a row of nothing else gives NaN.
     """
     xp = namespace(x)
@@ -72,7 +73,11 @@ def _minus_max(x: Array, axis: Axis) -> Array:
 def standardize(x: Any, axis: Axis = -1, *, eps: float = 1e-5) -> Any:
     r"""Return $n = c / \sqrt{\langle c^2 \rangle + \epsilon}$ with $c = x - \langle x \rangle$.
 
-    The means are over the axis (or axes); n has mean 0 there, and nearly the variance 1.
+    The means are over the axis (or axes), $\epsilon$ is `eps`; n has mean 0 there, and nearly the
+    variance 1. With $r = (\langle c^2 \rangle + \epsilon)^{-1/2}$, so that $n = r\,c$:
+    $dr = -r^2 \langle n\,dx \rangle$ and
+    $dn = r\,(dx - \langle dx \rangle - n\,\langle n\,dx \rangle)$, a symmetric map, so
+    $\bar x = r\,(g - \langle g \rangle - n\,\langle g \odot n \rangle)$.
     """
     c = x - reduce.mean(x, axis, keepdims=True)
     return c / root(reduce.mean(c * c, axis, keepdims=True) + eps)
@@ -80,7 +85,11 @@ def standardize(x: Any, axis: Axis = -1, *, eps: float = 1e-5) -> Any:
 
 @composite
 def layer_norm(x: Any, w: Any = None, b: Any = None, *, eps: float = 1e-5) -> Any:
-    """Return `standardize(x) * w + b` over the last axis, w and b having its length.
+    r"""Return $w \odot n + b$ with n = `standardize(x)`; w and b have the length of the last axis.
+
+    $dy = w \odot dn + n \odot dw + db$, so $\bar n = g \odot w$, $\bar w = \sum g \odot n$ and
+    $\bar b = \sum g$, the sums over all rows; `standardize` says how $\bar x$ follows from
+    $\bar n$.
 
     Source: Ba, Kiros, Hinton, "Layer normalization", arXiv:1607.06450.
     """
@@ -90,6 +99,11 @@ def layer_norm(x: Any, w: Any = None, b: Any = None, *, eps: float = 1e-5) -> An
 @composite
 def rms_norm(x: Any, w: Any = None, *, eps: float = 1e-6) -> Any:
     r"""Return $w \odot x / \sqrt{\langle x^2 \rangle + \epsilon}$ over the last axis.
+
+    With $r = (\langle x^2 \rangle + \epsilon)^{-1/2}$, $\epsilon$ being `eps`, and $n = r\,x$:
+    $dr = -r^2 \langle n\,dx \rangle$ and $dn = r\,(dx - n\,\langle n\,dx \rangle)$, a symmetric
+    map, so with $h = g \odot w$ $\bar x = r\,(h - n\,\langle h \odot n \rangle)$, and
+    $\bar w = \sum g \odot n$, the sum over all rows.
 
     Source: Zhang, Sennrich, "Root mean square layer normalization", arXiv:1910.07467.
     """
@@ -109,6 +123,9 @@ def _scaled(n: Any, w: Any, b: Any) -> Any:
 def glu(x: Any, axis: int = -1) -> Any:
     r"""Return $a\,\sigma(b)$ with a and b the halves of x along the axis.
 
+    $dy = \sigma(b)\,da + a\,\sigma(b)\,\sigma(-b)\,db$ (see `sigmoid`), so
+    $\bar a = \bar y\,\sigma(b)$, $\bar b = \bar y\,y\,\sigma(-b)$.
+
     Source: Dauphin, Fan, Auli, Grangier, "Language modeling with gated convolutional networks",
     arXiv:1612.08083.
     """
@@ -121,7 +138,11 @@ def glu(x: Any, axis: int = -1) -> Any:
 
 @primitive
 def softplus(x: Array, /) -> Array:
-    r"""Return $\ln(1 + e^x) = \max(x, 0) + \ln(1 + e^{-|x|})$: $\bar x = \bar y\,\sigma(x)$."""
+    r"""Return $\ln(1 + e^x) = \max(x, 0) + \ln(1 + e^{-|x|})$.
+
+    $e^y = 1 + e^x$, so $e^y\,dy = e^x\,dx$ and $dy = e^x / (1 + e^x)\,dx = \sigma(x)\,dx$:
+    $\bar x = \bar y\,\sigma(x)$.
+    """
     xp = namespace(x)
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
 
@@ -131,13 +152,19 @@ softplus.vjp(lambda g, x: g * sigmoid(x))
 
 @composite
 def log_sigmoid(x: Any) -> Any:
-    r"""Return $\ln \sigma(x) = -\operatorname{softplus}(-x)$, precise in both tails."""
+    r"""Return $\ln \sigma(x) = -\operatorname{softplus}(-x)$, precise in both tails.
+
+    $dy = \sigma(-x)\,dx$ (see `softplus`), so $\bar x = \bar y\,\sigma(-x)$.
+    """
     return -softplus(-x)
 
 
 @composite
 def silu(x: Any) -> Any:
     r"""Return $x\,\sigma(x)$.
+
+    $dy = (\sigma(x) + x\,\sigma(x)\,\sigma(-x))\,dx$ (see `sigmoid`), so
+    $\bar x = \bar y\,\sigma(x)\,(1 + x\,\sigma(-x))$.
 
     Source: Elfwing, Uchibe, Doya, "Sigmoid-weighted linear units", arXiv:1702.03118.
     """
@@ -148,8 +175,11 @@ def silu(x: Any) -> Any:
 def gelu(x: Any, *, approximate: str = "none") -> Any:
     r"""Return $x\,\Phi(x)$, $\Phi$ being the normal distribution's function.
 
+    $dy = (\Phi(x) + x\,\varphi(x))\,dx$ with the normal density $\varphi$, so
+    $\bar x = \bar y\,(\Phi(x) + x\,\varphi(x))$.
     With `approximate="tanh"`, $\tfrac12 x\,(1 + \tanh u) = x\,\sigma(2u)$,
-    $u = \sqrt{2/\pi}\,(x + 0.044715\,x^3)$.
+    $u = \sqrt{2/\pi}\,(x + 0.044715\,x^3)$; then
+    $dy = (\sigma(2u) + 2x\,\sigma(2u)\,\sigma(-2u)\,u')\,dx$ with the slope $u'$ of u.
 
     Source: Hendrycks, Gimpel, "Gaussian error linear units", arXiv:1606.08415.
     """
@@ -165,6 +195,9 @@ def gelu(x: Any, *, approximate: str = "none") -> Any:
 def mish(x: Any) -> Any:
     r"""Return $x \tanh(\operatorname{softplus}(x))$.
 
+    With $t = \tanh(\operatorname{softplus}(x))$, $dt = (1 - t^2)\,\sigma(x)\,dx$, so
+    $\bar x = \bar y\,(t + x\,(1 - t^2)\,\sigma(x))$.
+
     Source: Misra, "Mish: a self regularized non-monotonic activation function", arXiv:1908.08681.
     """
     return x * tanh(softplus(x))
@@ -175,7 +208,11 @@ def mish(x: Any) -> Any:
 
 @primitive
 def relu(x: Array, /) -> Array:
-    r"""Return $[x > 0]\,x$: $\bar x = [x > 0]\,\bar y$, which is 0 at the kink 0."""
+    r"""Return $[x > 0]\,x$.
+
+    The bracket is constant on both sides of 0: $dy = [x > 0]\,dx$, so $\bar x = [x > 0]\,\bar y$,
+    which is 0 at the kink 0.
+    """
     return namespace(x).maximum(x, 0)
 
 
@@ -184,13 +221,19 @@ relu.vjp(lambda g, y: g * greater(y, 0))
 
 @composite
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
-    """Return x where it is positive, else `negative_slope * x`, which also counts at 0."""
+    r"""Return x where it is positive, else $s\,x$, which also counts at 0; s is `negative_slope`.
+
+    $dy = ([x > 0] + [x \le 0]\,s)\,dx$, so $\bar x = \bar y\,([x > 0] + [x \le 0]\,s)$.
+    """
     return where(greater(x, 0), x, negative_slope * x)
 
 
 @composite
 def elu(x: Any, alpha: float = 1.0) -> Any:
     r"""Return x where it is positive, else $\alpha (e^x - 1)$, which also counts at 0.
+
+    $dy = ([x > 0] + [x \le 0]\,\alpha\,e^x)\,dx$, so
+    $\bar x = \bar y\,([x > 0] + [x \le 0]\,\alpha\,e^x)$; $\alpha$ is `alpha`.
 
     Source: Clevert, Unterthiner, Hochreiter, "Exponential linear units", arXiv:1511.07289.
     """
@@ -210,7 +253,11 @@ def selu(x: Any) -> Any:
 
 @composite
 def softsign(x: Any) -> Any:
-    """Return x / (1 + |x|)."""
+    r"""Return x / (1 + |x|).
+
+    With $u = 1 + |x|$: $u\,y = x$, so $u\,dy + y\,du = dx$, where $y\,du = (|x| / u)\,dx$ as
+    $y \operatorname{sign}(x) = |x| / u$. So $u\,dy = dx / u$ and $\bar x = \bar y / u^2$.
+    """
     return x / (1 + absolute(x))
 
 

@@ -25,7 +25,10 @@ __all__ = [
 
 @primitive
 def add(a: Array, b: Array, /) -> Array:
-    r"""Return a + b: $\bar a = \bar y$, $\bar b = \bar y$."""
+    r"""Return a + b.
+
+    $dy = da + db$, so $\bar a = \bar y$, $\bar b = \bar y$.
+    """
     return namespace(a, b).add(a, b)
 
 
@@ -34,7 +37,10 @@ add.vjp(lambda g: g, lambda g: g)
 
 @primitive
 def subtract(a: Array, b: Array, /) -> Array:
-    r"""Return a - b: $\bar a = \bar y$, $\bar b = -\bar y$."""
+    r"""Return a - b.
+
+    $dy = da - db$, so $\bar a = \bar y$, $\bar b = -\bar y$.
+    """
     return namespace(a, b).subtract(a, b)
 
 
@@ -43,7 +49,11 @@ subtract.vjp(lambda g: g, lambda g: -g)
 
 @primitive
 def multiply(a: Array, b: Array, /) -> Array:
-    r"""Return a b: $\bar a = \bar y\,b$, $\bar b = \bar y\,a$."""
+    r"""Return a b.
+
+    $(a + da)(b + db) = a b + b\,da + a\,db$ to first order: $dy = b\,da + a\,db$, so
+    $\bar a = \bar y\,b$, $\bar b = \bar y\,a$.
+    """
     return namespace(a, b).multiply(a, b)
 
 
@@ -52,7 +62,11 @@ multiply.vjp(lambda g, b: g * b, lambda g, a: g * a)
 
 @primitive
 def divide(a: Array, b: Array, /) -> Array:
-    r"""Return $y = a / b$: $\bar a = \bar y / b$; from $y b = a$, $\bar b = -\bar y\,y / b$."""
+    r"""Return a / b.
+
+    $y b = a$, so $b\,dy + y\,db = da$ and $dy = (da - y\,db) / b$: $\bar a = \bar y / b$,
+    $\bar b = -\bar y\,y / b$.
+    """
     return namespace(a, b).divide(a, b)
 
 
@@ -61,7 +75,10 @@ divide.vjp(lambda g, b: g / b, lambda g, b, y: -g * y / b)
 
 @primitive
 def positive(x: Array, /) -> Array:
-    r"""Return +x: $\bar x = \bar y$."""
+    r"""Return +x.
+
+    $dy = dx$, so $\bar x = \bar y$.
+    """
     return namespace(x).positive(x)
 
 
@@ -70,7 +87,10 @@ positive.vjp(lambda g: g)
 
 @primitive
 def negative(x: Array, /) -> Array:
-    r"""Return -x: $\bar x = -\bar y$."""
+    r"""Return -x.
+
+    $dy = -dx$, so $\bar x = -\bar y$.
+    """
     return namespace(x).negative(x)
 
 
@@ -79,7 +99,10 @@ negative.vjp(lambda g: -g)
 
 @primitive
 def reciprocal(x: Array, /) -> Array:
-    r"""Return $y = 1 / x$: $\bar x = -\bar y\,y^2$."""
+    r"""Return 1 / x.
+
+    $y x = 1$, so $x\,dy + y\,dx = 0$ and $dy = -y^2\,dx$, as 1 / x is y: $\bar x = -\bar y\,y^2$.
+    """
     return namespace(x).reciprocal(x)
 
 
@@ -93,8 +116,9 @@ reciprocal.vjp(lambda g, y: -g * y * y)
 def power(a: Array, b: Array, /) -> Array:
     r"""Return $y = a^b$, NaN for a negative a and a fractional b.
 
-    $\bar a = \bar y\,b\,a^{b-1}$ (0 where b is 0), $\bar b = \bar y\,y \ln a$, which is NaN for
-    a < 0. At a = 0 the derivative by b is taken as its limit for b > 0, which is 0.
+    For a > 0 $y = e^{b \ln a}$, so $dy = y\,(b\,da / a + \ln a\,db)$:
+    $\bar a = [b \ne 0]\,\bar y\,b\,a^{b-1}$, $\bar b = [a \ne 0]\,\bar y\,y \ln a$. The first holds
+    for every a; the second is NaN for a < 0, and at a = 0 its limit for b > 0, which is 0.
     """
     return namespace(a, b).power(a, b)
 
@@ -120,7 +144,10 @@ def float_power(a: Any, b: Any) -> Any:
 
 @primitive
 def square(x: Array, /) -> Array:
-    r"""Return $x^2$: $\bar x = 2 \bar y\,x$."""
+    r"""Return $x^2$.
+
+    $(x + dx)^2 = x^2 + 2x\,dx$ to first order: $dy = 2x\,dx$, so $\bar x = 2 \bar y\,x$.
+    """
     return namespace(x).square(x)
 
 
@@ -129,9 +156,9 @@ square.vjp(lambda g, x: 2 * g * x)
 
 @primitive
 def sqrt(x: Array, /) -> Array:
-    r"""Return $y = \sqrt x$ for x >= 0: $y^2 = x$, so $2y\,dy = dx$ and $\bar x = \bar y / (2y)$.
+    r"""Return $\sqrt x$ for x >= 0.
 
-    The slope at 0 is infinite.
+    $y^2 = x$, so $2y\,dy = dx$ and $\bar x = \bar y / (2y)$. The slope at 0 is infinite.
     """
     return namespace(x).sqrt(x)
 
@@ -141,9 +168,9 @@ sqrt.vjp(lambda g, y: 0.5 * g / y)
 
 @primitive
 def cbrt(x: Array, /) -> Array:
-    r"""Return $y = \sqrt[3] x$ of any sign: $3y^2\,dy = dx$, so $\bar x = \bar y / (3y^2)$.
+    r"""Return $\sqrt[3] x$ of any sign.
 
-    The slope at 0 is infinite.
+    $y^3 = x$, so $3y^2\,dy = dx$ and $\bar x = \bar y / (3y^2)$. The slope at 0 is infinite.
     """
     return namespace(x).cbrt(x)
 
@@ -155,8 +182,8 @@ cbrt.vjp(lambda g, y: g / (3 * y * y))
 def hypot(a: Array, b: Array, /) -> Array:
     r"""Return $y = \sqrt{a^2 + b^2}$ without overflow.
 
-    $y\,dy = a\,da + b\,db$, so $\bar a = \bar y\,a / y$ and $\bar b = \bar y\,b / y$; both are
-    taken as 0 at the kink a = b = 0.
+    $y\,dy = a\,da + b\,db$, so $\bar a = [y \ne 0]\,\bar y\,a / y$ and
+    $\bar b = [y \ne 0]\,\bar y\,b / y$: both are taken as 0 at the kink a = b = 0.
     """
     return namespace(a, b).hypot(a, b)
 
@@ -170,7 +197,10 @@ hypot.vjp(lambda g, a, y: g * (a / where(equal(y, 0), 1, y)),
 
 @primitive
 def floor_divide(a: Array, b: Array, /) -> Array:
-    r"""Return $\lfloor a / b \rfloor$: $\bar a = \bar b = 0$, also at the jumps."""
+    r"""Return $\lfloor a / b \rfloor$.
+
+    y is constant between its jumps: $dy = 0$, so $\bar a = 0$, $\bar b = 0$, also at the jumps.
+    """
     return namespace(a, b).floor_divide(a, b)
 
 
@@ -179,9 +209,10 @@ floor_divide.vjp(lambda g: g * 0, lambda g: g * 0)
 
 @primitive
 def remainder(a: Array, b: Array, /) -> Array:
-    r"""Return $a - \lfloor a / b \rfloor\,b$, which has the sign of b.
+    r"""Return $a - n\,b$ with $n = \lfloor a / b \rfloor$, which has the sign of b.
 
-    $\bar a = \bar y$, $\bar b = -\bar y \lfloor a / b \rfloor$, also at the jumps of the quotient.
+    n is constant between its jumps: $dy = da - n\,db$, so $\bar a = \bar y$, $\bar b = -\bar y\,n$,
+    also at the jumps.
     """
     return namespace(a, b).remainder(a, b)
 
@@ -193,8 +224,9 @@ remainder.vjp(lambda g: g, lambda g, a, b: -g * floor_divide(a, b))
 def fmod(a: Array, b: Array, /) -> Array:
     r"""Return $y = a - n\,b$ with $n = \operatorname{trunc}(a / b)$, which has the sign of a.
 
-    $\bar a = \bar y$, $\bar b = -\bar y\,n$, also at the jumps of n. The rule finds n as
-    $(a - y) / b$, a whole number but for rounding, where a / b itself might be rounded up to one.
+    n is constant between its jumps: $dy = da - n\,db$, so $\bar a = \bar y$, $\bar b = -\bar y\,n$,
+    also at the jumps. The rule finds n as $(a - y) / b$, a whole number but for rounding, where
+    a / b itself might be rounded up to one.
     """
     return namespace(a, b).fmod(a, b)
 
@@ -215,6 +247,7 @@ def divmod(a: Any, b: Any) -> tuple[Any, Any]:
 def copysign(a: Array, b: Array, /) -> Array:
     r"""Return $|a|$ with the sign of b, that of -0.0 too.
 
+    $y = |a| \operatorname{sign}(b)$, so $dy = \operatorname{sign}(a) \operatorname{sign}(b)\,da$:
     $\bar a = \bar y \operatorname{sign}(a) \operatorname{sign}(b)$, 0 at the kink a = 0;
     $\bar b = 0$, also at the jump.
     """
@@ -226,7 +259,10 @@ copysign.vjp(lambda g, a, y: g * sign(a) * sign(y), lambda g: g * 0)
 
 @primitive
 def ldexp(x: Array, n: Array, /) -> Array:
-    r"""Return $x\,2^n$ for integers n: $\bar x = \bar y\,2^n$."""
+    r"""Return $x\,2^n$ for integers n.
+
+    $dy = 2^n\,dx$, so $\bar x = \bar y\,2^n$.
+    """
     return namespace(x, n).ldexp(x, n)
 
 

@@ -55,8 +55,9 @@ def convolve(a: Array, v: Array, /, mode: str = "full") -> Array:
     r"""Return $y_k = \sum_{i+j=k} a_i v_j$ of two vectors.
 
     `mode` "full" gives all n + m - 1 elements, "same" the middle ones, as many as the longer vector
-    has, "valid" those without a missing term. $\bar a_i = \sum_k \bar y_k\,v_{k-i}$ and
-    $\bar v_j = \sum_k \bar y_k\,a_{k-j}$, as derived above.
+    has, "valid" those without a missing term; n and m are the lengths.
+    $dy_k = \sum_i da_i\,v_{k-i} + \sum_j a_{k-j}\,dv_j$, so $\bar a_i = \sum_k \bar y_k\,v_{k-i}$
+    and $\bar v_j = \sum_k \bar y_k\,a_{k-j}$.
     """
     if mode not in _MODES:
         raise ValueError(f"mode must be one of {str(_MODES)[1:-1]}, got {mode!r}")
@@ -97,10 +98,11 @@ def _taps(kernel: Shape, places: Shape, stride: Shape, dilation: Shape) -> Itera
 
 @primitive
 def sliding_windows(x: Array, /, kernel: Shape, stride: Shape, dilation: Shape) -> Array:
-    r"""Return $X_{t,\dots,p} = x_{\dots,\,s p + d t}$, what tap t of a kernel meets at place p.
+    r"""Return $y_{t,\dots,p} = x_{\dots,\,s p + r t}$, what tap t of a kernel meets at place p.
 
-    The kernel lies on the last axes of x, with a stride and a dilation for each of its axes. The
-    taps become the first axes, the places the last. $\bar x$ is `fold` of $\bar X$.
+    The kernel lies on the last axes of x, with a stride s and a dilation r for each of its axes.
+    The taps become the first axes, the places the last. $dy_{t,\dots,p} = dx_{\dots,\,s p + r t}$,
+    so $\bar x_{\dots,i} = \sum_{s p + r t = i} \bar y_{t,\dots,p}$: that is `fold`.
     """
     lead = x.ndim - len(kernel)
     spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
@@ -121,10 +123,12 @@ def _(g: Any, shape: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> An
 
 @primitive
 def fold(x: Array, /, size: Shape, stride: Shape, dilation: Shape) -> Array:
-    r"""Return windows added up where they lie: $y_{\dots,i} = \sum_{s p + d t = i} X_{t,\dots,p}$.
+    r"""Return windows added up where they lie: $y_{\dots,i} = \sum_{s p + r t = i} x_{t,\dots,p}$.
 
-    The adjoint of `sliding_windows`; `size` is the lengths of the last axes, which do not follow
-    from the windows. $\bar X$ is `sliding_windows` of $\bar y$.
+    The adjoint of `sliding_windows`, with its stride s and dilation r; `size` is the lengths of the
+    last axes, which do not follow from the windows.
+    $dy_{\dots,i} = \sum_{s p + r t = i} dx_{t,\dots,p}$, so
+    $\bar x_{t,\dots,p} = \bar y_{\dots,\,s p + r t}$: that is `sliding_windows`.
     """
     dims = len(size)
     places = x.shape[x.ndim - dims :]
@@ -146,9 +150,10 @@ def _(g: Any, shape: Shape, size: Shape, stride: Shape, dilation: Shape) -> Any:
 def conv1d(x: Any, w: Any, b: Any = None, *, stride: int | Sequence[int] = 1,
            padding: int | Sequence[int] | str = 0, dilation: int | Sequence[int] = 1,
            groups: int = 1) -> Any:
-    r"""Return $y_{nop} = b_o + \sum_{c,t} w_{oct}\,x_{n,c,\,s p + d t}$, x padded with zeros.
+    r"""Return $y_{nop} = b_o + \sum_{c,t} w_{oct}\,x_{n,c,\,s p + r t}$, x padded with zeros.
 
-    x is (N, C, L), w (O, C / groups, K), b (O,) or None; y is (N, O, places). See `conv2d`.
+    x is (N, C, L), w (O, C / groups, K), b (O,) or None; y is (N, O, places), with stride s and
+    dilation r. See `conv2d`.
     """
     return _conv(1, x, w, b, stride, padding, dilation, groups)
 
@@ -157,12 +162,17 @@ def conv1d(x: Any, w: Any, b: Any = None, *, stride: int | Sequence[int] = 1,
 def conv2d(x: Any, w: Any, b: Any = None, *, stride: int | Sequence[int] = 1,
            padding: int | Sequence[int] | str = 0, dilation: int | Sequence[int] = 1,
            groups: int = 1) -> Any:
-    r"""Return $y_{nop} = b_o + \sum_{c,t} w_{oct}\,x_{n,c,\,s p + d t}$, p and t pairs of numbers.
+    r"""Return $y_{nop} = b_o + \sum_{c,t} w_{oct}\,x_{n,c,\,s p + r t}$, p and t pairs of numbers.
 
-    x is (N, C, height, width), w (O, C / groups, height, width), b (O,) or None. `padding` puts so
-    many zeros on both sides of x; "valid" is 0, and "same", for stride 1, gives y the size of x (of
-    an odd number of zeros the larger half comes last). With `groups` the channels of x and of y are
-    so many parts, each convolved for itself.
+    x is (N, C, height, width), w (O, C / groups, height, width), b (O,) or None; s is the stride
+    and r the dilation. `padding` puts so many zeros on both sides of x; "valid" is 0, and "same",
+    for stride 1, gives y the size of x (of an odd number of zeros the larger half comes last). With
+    `groups` the channels of x and of y are so many parts, each convolved for itself.
+
+    $dy$ has the terms $db_o$, $\sum_{c,t} dw_{oct}\,x_{n,c,\,s p + r t}$ and
+    $\sum_{c,t} w_{oct}\,dx_{n,c,\,s p + r t}$, so $\bar b_o = \sum_{n,p} \bar y_{nop}$,
+    $\bar w_{oct} = \sum_{n,p} \bar y_{nop}\,x_{n,c,\,s p + r t}$ and
+    $\bar x_{nci} = \sum_o \sum_{s p + r t = i} w_{oct}\,\bar y_{nop}$.
     """
     return _conv(2, x, w, b, stride, padding, dilation, groups)
 

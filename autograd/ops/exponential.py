@@ -28,7 +28,11 @@ def like(g: Any, part: Any) -> Any:
 
 @primitive
 def exp(x: Array, /) -> Array:
-    r"""Return $e^x$: $\bar x = \bar y\,y$."""
+    r"""Return $e^x$.
+
+    $e^{x + dx} = e^x e^{dx}$, and to first order $e^{dx} = 1 + dx$: $dy = y\,dx$, so
+    $\bar x = \bar y\,y$.
+    """
     return namespace(x).exp(x)
 
 
@@ -37,7 +41,10 @@ exp.vjp(lambda g, y: g * y)
 
 @primitive
 def exp2(x: Array, /) -> Array:
-    r"""Return $2^x = e^{x \ln 2}$: $\bar x = \bar y\,y \ln 2$."""
+    r"""Return $2^x$.
+
+    $y = e^{x \ln 2}$, so $dy = y \ln 2\,dx$ and $\bar x = \bar y\,y \ln 2$.
+    """
     return namespace(x).exp2(x)
 
 
@@ -46,7 +53,10 @@ exp2.vjp(lambda g, y: g * (y * _LN2))
 
 @primitive
 def expm1(x: Array, /) -> Array:
-    r"""Return $e^x - 1$, precise for small x: $\bar x = \bar y\,e^x$."""
+    r"""Return $e^x - 1$, precise for small x.
+
+    The constant has no slope: $dy = e^x\,dx$, so $\bar x = \bar y\,e^x$.
+    """
     return namespace(x).expm1(x)
 
 
@@ -55,7 +65,10 @@ expm1.vjp(lambda g, x: g * exp(x))  # y + 1 would lose e^x for very negative x
 
 @primitive
 def log(x: Array, /) -> Array:
-    r"""Return the natural logarithm of x > 0: $\bar x = \bar y / x$."""
+    r"""Return the natural logarithm of x > 0.
+
+    $e^y = x$, so $e^y\,dy = dx$, where $e^y$ is x: $\bar x = \bar y / x$.
+    """
     return namespace(x).log(x)
 
 
@@ -64,7 +77,10 @@ log.vjp(lambda g, x: g / x)
 
 @primitive
 def log2(x: Array, /) -> Array:
-    r"""Return $\log_2 x = \ln x / \ln 2$ for x > 0: $\bar x = \bar y / (x \ln 2)$."""
+    r"""Return the logarithm to base 2 of x > 0.
+
+    $y = \ln x / \ln 2$, so $dy = dx / (x \ln 2)$ and $\bar x = \bar y / (x \ln 2)$.
+    """
     return namespace(x).log2(x)
 
 
@@ -73,7 +89,10 @@ log2.vjp(lambda g, x: g / _LN2 / x)
 
 @primitive
 def log10(x: Array, /) -> Array:
-    r"""Return $\log_{10} x = \ln x / \ln 10$ for x > 0: $\bar x = \bar y / (x \ln 10)$."""
+    r"""Return the logarithm to base 10 of x > 0.
+
+    $y = \ln x / \ln 10$, so $dy = dx / (x \ln 10)$ and $\bar x = \bar y / (x \ln 10)$.
+    """
     return namespace(x).log10(x)
 
 
@@ -82,7 +101,10 @@ log10.vjp(lambda g, x: g / _LN10 / x)
 
 @primitive
 def log1p(x: Array, /) -> Array:
-    r"""Return $\ln(1 + x)$ for x > -1, precise for small x: $\bar x = \bar y / (1 + x)$."""
+    r"""Return $\ln(1 + x)$ for x > -1, precise for small x.
+
+    $e^y = 1 + x$, so $e^y\,dy = dx$, where $e^y$ is 1 + x: $\bar x = \bar y / (1 + x)$.
+    """
     return namespace(x).log1p(x)
 
 
@@ -93,8 +115,8 @@ log1p.vjp(lambda g, x: g / (1 + x))
 def sigmoid(x: Array, /) -> Array:
     r"""Return $\sigma(x) = 1 / (1 + e^{-x})$ without overflow.
 
-    $\sigma' = \sigma(x)\,\sigma(-x)$: $\bar x = \bar y\,y\,\sigma(-x)$, precise in both tails,
-    where $1 - y$ would not be.
+    With $u = 1 + e^{-x}$, $dy = -du / u^2 = (1/u)\,(e^{-x} / u)\,dx = \sigma(x)\,\sigma(-x)\,dx$,
+    so $\bar x = \bar y\,y\,\sigma(-x)$, precise in both tails, where $1 - y$ would not be.
     """
     xp = namespace(x)
     return xp.exp(xp.minimum(x, 0)) / (1 + xp.exp(-xp.absolute(x)))
@@ -107,7 +129,8 @@ sigmoid.vjp(lambda g, x, y: g * (y * sigmoid(-x)))
 def logaddexp(a: Array, b: Array, /) -> Array:
     r"""Return $\ln(e^a + e^b)$ without overflow.
 
-    With $\sigma(t) = 1/(1 + e^{-t})$, the share of $e^a$ in the sum is $\sigma(a - b)$:
+    $e^y = e^a + e^b$, so $e^y\,dy = e^a\,da + e^b\,db$. The share of $e^a$ in the sum is
+    $\sigma(a - b)$ with $\sigma(t) = 1/(1 + e^{-t})$:
     $\bar a = \bar y\,\sigma(a - b)$ and $\bar b = \bar y\,\sigma(b - a)$. Two infinities take the
     limits along a = b, halves, if positive; if negative the sum is empty and both shares are 0.
     """
@@ -122,7 +145,8 @@ logaddexp.vjp(lambda g, a, b: like(g, g * sigmoid(_difference(a, b))),
 def logaddexp2(a: Array, b: Array, /) -> Array:
     r"""Return $\log_2(2^a + 2^b)$ without overflow.
 
-    With $\sigma(t) = 1/(1 + e^{-t})$, as $2^a = e^{a \ln 2}$:
+    $2^y = 2^a + 2^b$, so $2^y\,dy = 2^a\,da + 2^b\,db$. The share of $2^a = e^{a \ln 2}$ in the sum
+    is $\sigma((a - b) \ln 2)$ with $\sigma(t) = 1/(1 + e^{-t})$:
     $\bar a = \bar y\,\sigma((a - b) \ln 2)$ and $\bar b = \bar y\,\sigma((b - a) \ln 2)$; for
     infinities as in `logaddexp`.
     """
@@ -143,7 +167,8 @@ def _difference(a: Any, b: Any) -> Any:
 def xlogy(a: Array, b: Array, /) -> Array:
     r"""Return $a \ln b$, and 0 where a is 0 (unless b is NaN), as entropies need it.
 
-    $\bar a = \bar y \ln b$, $\bar b = \bar y\,a / b$; both are taken as 0 where a and b are 0.
+    $dy = \ln b\,da + (a / b)\,db$, so with $c = [a \ne 0 \text{ or } b \ne 0]$
+    $\bar a = c\,\bar y \ln b$, $\bar b = c\,\bar y\,a / b$: both are taken as 0 where a = b = 0.
     """
     xp = namespace(a, b)
     b = xp.asarray(b, dtype=xp.result_type(a, b))

@@ -37,7 +37,8 @@ __all__ = [
 def getitem(x: Array, /, index: Any) -> Array:
     r"""Return x[index] with all that NumPy's indexing knows: slices, integers, arrays, masks.
 
-    $y_k = x_{i(k)}$, so $\bar x_j = \sum_{k:\,i(k) = j} \bar y_k$.
+    $y_k = x_{i(k)}$, where element k of the result is element i(k) of x. $dy_k = dx_{i(k)}$, so
+    $\bar x_j = \sum_{k:\,i(k) = j} \bar y_k$.
     """
     return x[_plain_index(index, x)]
 
@@ -51,7 +52,8 @@ def _(g: Any, shape: Shape, index: Any) -> Any:
 def _scatter(v: Array, /, index: Any, shape: Shape) -> Array:
     r"""Return zeros of that shape with v added at the places of the index: getitem's adjoint.
 
-    $y_j = \sum_{k:\,i(k) = j} v_k$, so $\bar v_k = \bar y_{i(k)}$.
+    $y_j = \sum_{k:\,i(k) = j} v_k$ with i(k) the place of element k, so
+    $dy_j = \sum_{k:\,i(k) = j} dv_k$ and $\bar v_k = \bar y_{i(k)}$.
     """
     y = namespace(v).zeros(shape, dtype=v.dtype)
     index = _plain_index(index, v)
@@ -102,7 +104,8 @@ def _picks_once(index: Any) -> bool:
 def scatter_add(x: Array, index: Any, v: Array, /) -> Array:
     r"""Return x with v added at `x[index]`; places that occur more than once receive each v.
 
-    $y_j = x_j + \sum_{k:\,i(k) = j} v_k$, so $\bar x = \bar y$ and $\bar v_k = \bar y_{i(k)}$.
+    $y_j = x_j + \sum_{k:\,i(k) = j} v_k$ with i(k) the place of element k of v, so
+    $dy_j = dx_j + \sum_{k:\,i(k) = j} dv_k$: $\bar x = \bar y$ and $\bar v_k = \bar y_{i(k)}$.
     """
     y, index, v = _prepared(x, index, v)
     if _picks_once(index):
@@ -121,9 +124,9 @@ def _(g: Any, index: Any) -> tuple[Any, None, Any]:
 def scatter_set(x: Array, index: Any, v: Array, /) -> Array:
     r"""Return x with v in place of `x[index]`; of places that occur more than once the last holds.
 
-    With $l_j$ the last k for which $i(k) = j$, $y_j = v_{l_j}$ where there is one, else $x_j$. So
-    $\bar x_j = 0$ where there is one, else $\bar y_j$; and $\bar v_k = \bar y_{i(k)}$ where k is
-    the last, else 0.
+    i(k) is the place of element k of v, and $l_j$ the last k for which $i(k) = j$. There
+    $dy_j = dv_{l_j}$, elsewhere $dy_j = dx_j$. So $\bar x_j = [\text{no } i(k) = j]\,\bar y_j$ and
+    $\bar v_k = [k = l_{i(k)}]\,\bar y_{i(k)}$.
     """
     y, index, v = _prepared(x, index, v)
     if _picks_once(index):
@@ -168,8 +171,10 @@ def _prepared(x: Array, index: Any, v: Array) -> tuple[Array, Any, Array]:
 def scatter_max(x: Array, index: Any, v: Array, /) -> Array:
     r"""Return x with, at `x[index]`, the largest of what was there and all v that go there.
 
-    $y_j = \max(x_j, \max_{k:\,i(k) = j} v_k)$; those of them that equal $y_j$ share $\bar y_j$
-    equally.
+    $y_j = \max(x_j, \max_{k:\,i(k) = j} v_k)$ with i(k) the place of element k of v. $dy_j$ is that
+    of the largest; at the kink, where $c_j$ of them equal $y_j$, they share:
+    $\bar x_j = [x_j = y_j]\,\bar y_j / c_j$ and
+    $\bar v_k = [v_k = y_{i(k)}]\,\bar y_{i(k)} / c_{i(k)}$.
     """
     y, index, v = _prepared(x, index, v)
     namespace(y).maximum.at(y, index, v)
@@ -180,8 +185,10 @@ def scatter_max(x: Array, index: Any, v: Array, /) -> Array:
 def scatter_min(x: Array, index: Any, v: Array, /) -> Array:
     r"""Return x with, at `x[index]`, the smallest of what was there and all v that go there.
 
-    $y_j = \min(x_j, \min_{k:\,i(k) = j} v_k)$; those of them that equal $y_j$ share $\bar y_j$
-    equally.
+    $y_j = \min(x_j, \min_{k:\,i(k) = j} v_k)$ with i(k) the place of element k of v. $dy_j$ is that
+    of the smallest; at the kink, where $c_j$ of them equal $y_j$, they share:
+    $\bar x_j = [x_j = y_j]\,\bar y_j / c_j$ and
+    $\bar v_k = [v_k = y_{i(k)}]\,\bar y_{i(k)} / c_{i(k)}$.
     """
     y, index, v = _prepared(x, index, v)
     namespace(y).minimum.at(y, index, v)

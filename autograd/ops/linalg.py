@@ -120,10 +120,10 @@ inv.vjp(lambda g, y: -(_t(y) @ g @ _t(y)))
 
 @primitive
 def solve(a: Array, b: Array, /) -> Array:
-    r"""Return x with a x = b; b is one vector, or matrices of columns; LinAlgError if singular.
+    r"""Return y with a y = b; b is one vector, or matrices of columns; LinAlgError if singular.
 
-    From $AX = B$: $dA\,X + A\,dX = dB$, so $dX = A^{-1}(dB - dA\,X)$, therefore
-    $\bar B = A^{-\top} \bar X$ and $\bar A = -\bar B X^\top$.
+    From $AY = B$: $dA\,Y + A\,dY = dB$, so $dY = A^{-1}(dB - dA\,Y)$, therefore
+    $\bar B = A^{-\top} \bar Y$ and $\bar A = -A^{-\top} \bar Y Y^\top$.
     """
     xp = namespace(a, b)
     a, b = xp.asarray(a), xp.asarray(b)
@@ -152,13 +152,12 @@ def _(g: Any, a: Any, y: Any, shapes: tuple[Shape, ...],
 def pinv(a: Array, /, rcond: float | None = None, *, rtol: float | None = None) -> Array:
     r"""Return the Moore-Penrose inverse; singular values up to `rcond` times the largest are 0.
 
-    `rcond` is 1e-15 unless given, under this name or as `rtol`. With $P = A^+$ and as long as the
-    rank does not change (where it does, P jumps), differentiating $P = PAP$ and the symmetry of
-    $AP$ and $PA$ gives
+    `rcond` is 1e-15 unless given, under this name or as `rtol`. As long as the rank does not change
+    (where it does, Y jumps), differentiating $Y = YAY$ and the symmetry of $AY$ and $YA$ gives
 
-    $dP = -P\,dA\,P + PP^\top dA^\top (I - AP) + (I - PA)\,dA^\top P^\top P$, so
-    $\bar A = -P^\top \bar P P^\top + (I - AP)\,\bar P^\top P P^\top
-    + P^\top P \bar P^\top (I - PA)$.
+    $dY = -Y\,dA\,Y + YY^\top dA^\top (I - AY) + (I - YA)\,dA^\top Y^\top Y$, so
+    $\bar A = -Y^\top \bar Y Y^\top + (I - AY)\,\bar Y^\top Y Y^\top
+    + Y^\top Y \bar Y^\top (I - YA)$, I being the identity matrix.
 
     Source: Golub, Pereyra, "The differentiation of pseudo-inverses", 1973, theorem 4.3.
     """
@@ -220,8 +219,9 @@ det.vjp(lambda g, a, y: (g * y)[..., None, None] * _t(inv(a)))
 def slogdet(a: Any) -> SlogdetResult:
     r"""Return (sign, logabsdet): the determinant's sign and the logarithm of its magnitude.
 
-    With $\ell = \ln|\det A|$: $d\ell = \operatorname{tr}(A^{-1} dA)$, so
-    $\bar A = \bar\ell\,A^{-\top}$. The sign has derivative 0.
+    With $\ell = \ln|\det A|$: $d\ell = \operatorname{tr}(A^{-1} dA)$ (Jacobi), so
+    $\bar A = \bar\ell\,A^{-\top}$ with the gradient $\bar\ell$ of logabsdet. The sign has the
+    derivative 0.
     """
     both = _slogdet(a)
     return SlogdetResult(both[0], both[1])
@@ -229,6 +229,7 @@ def slogdet(a: Any) -> SlogdetResult:
 
 @primitive
 def _slogdet(a: Array, /) -> Array:
+    """Return the sign and the logarithm, in this order, from which `slogdet` is cut; see there."""
     xp = namespace(a)
     sign, logabsdet = xp.linalg.slogdet(a)
     return xp.stack([sign, logabsdet])
@@ -259,8 +260,9 @@ def cholesky(a: Array, /, *, upper: bool = False) -> Array:
 
     $dA = dL\,L^\top + L\,dL^\top$, so $L^{-1} dA\,L^{-\top} = X + X^\top$ with the lower triangular
     $X = L^{-1} dL$. That is $X = \Phi(L^{-1} dA\,L^{-\top})$ where $\Phi$ takes the lower triangle
-    and half of the diagonal. Hence $\bar A = L^{-\top} \Phi(L^\top \bar L)\,L^{-1}$, and what falls
-    above the diagonal is added below it.
+    and half of the diagonal. Hence $\bar A = \operatorname{tri}(S)$ with
+    $S = L^{-\top} \Phi(L^\top \bar L)\,L^{-1}$, where $\bar L$ is $\bar y$ (`upper`: transposed)
+    and tri adds to each element of the triangle that was read the one that mirrors it.
     """
     factor = namespace(a).linalg.cholesky(_t(a) if upper else a)
     return _t(factor) if upper else factor
@@ -280,15 +282,22 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:
     Of A only the lower (`UPLO="U"`: upper) triangle is read, as in NumPy, and only its elements
     receive a gradient; pass `(a + a.T) / 2` for a symmetric one.
 
-    $A = V \Lambda V^\top$ with $V^\top V = I$, so $\Omega = V^\top dV$ is antisymmetric and
-    $V^\top dA\,V = d\Lambda + \Omega\Lambda - \Lambda\Omega$. The diagonal gives $d\lambda$, the
-    rest $\Omega_{ij} = F_{ij} (V^\top dA\,V)_{ij}$ with $F_{ij} = 1 / (\lambda_j - \lambda_i)$:
+    $A = V \Lambda V^\top$ with $V^\top V = I$, the identity matrix, so $\Omega = V^\top dV$ is
+    antisymmetric and $V^\top dA\,V = d\Lambda + \Omega\Lambda - \Lambda\Omega$, where V has the
+    eigenvectors as columns and the diagonal matrix $\Lambda$ the eigenvalues $\lambda_i$. The
+    diagonal gives $d\lambda$, the rest $\Omega_{ij} = F_{ij} (V^\top dA\,V)_{ij}$ with
+    $F_{ij} = [\lambda_i \ne \lambda_j] / (\lambda_j - \lambda_i)$:
 
-    $\bar A = V \bigl(\operatorname{diag}\bar\lambda + F \odot (V^\top \bar V)\bigr) V^\top$.
+    $\bar A = \operatorname{tri}\bigl(V\,(\operatorname{diag}\bar\lambda
+    + F \odot (V^\top \bar V))\,V^\top\bigr)$
+
+    with the gradients $\bar\lambda$ and $\bar V$ of the two results; tri adds to each element of
+    the triangle that was read the one that mirrors it.
 
     Where two eigenvalues are equal, their vectors can be rotated into each other and have no
     derivative. There F is 0, which is right for functions of the eigenvalues, and of the space that
-    the vectors span together; it is not for $V f(\Lambda) V^\top$, whose derivative has $f'$ there.
+    the vectors span together; it is not for $V f(\Lambda) V^\top$, whose derivative has the slope
+    of the function f there.
     """
     pairs = _eigh(a, UPLO)
     return EighResult(pairs[..., 0, :], pairs[..., 1:, :])
@@ -296,6 +305,7 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:
 
 @primitive
 def _eigh(a: Array, /, UPLO: str) -> Array:
+    """Return the eigenpairs as columns, from which `eigh` is cut; see there."""
     xp = namespace(a)
     w, v = xp.linalg.eigh(a, UPLO)
     return xp.concatenate([w[..., None, :], v], axis=-2)
@@ -313,7 +323,8 @@ def _(g: Any, y: Any, UPLO: str) -> Any:
 def eigvalsh(a: Array, /, UPLO: str = "L") -> Array:
     r"""Return the eigenvalues of symmetric matrices in rising order; A is read as by `eigh`.
 
-    $d\lambda_i = v_i^\top dA\,v_i$, so $\bar A = V \operatorname{diag}(\bar\lambda) V^\top$. The
+    With the eigenvectors $v_i$, the columns of V, $dy_i = v_i^\top dA\,v_i$, so
+    $\bar A = \operatorname{tri}(V \operatorname{diag}(\bar y) V^\top)$ with tri as in `eigh`. The
     vectors are computed in the backward pass only.
     """
     return namespace(a).linalg.eigvalsh(a, UPLO)
@@ -336,17 +347,21 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     square, and where it has additional columns, which are arbitrary, a gradient is refused.
     `mode="r"` returns R alone.
 
-    For $k = n$: $dA = dQ\,R + Q\,dR$ where $Q^\top dQ$ is antisymmetric and $dR\,R^{-1}$ upper
-    triangular, which fixes both and gives, with $M = R \bar R^\top - \bar Q^\top Q$,
+    Cut A and R behind column k: $A = (X\;Z)$ and $R = (U\;W)$, so that $X = QU$ and $Z = QW$. In
+    $dX = dQ\,U + Q\,dU$ the matrix $Q^\top dQ$ is antisymmetric and $dU\,U^{-1}$ upper triangular,
+    which fixes both; $W = Q^\top Z$ adds $Z \bar W^\top$ to the gradient by Q. So, with
+    $P = \bar Q + Z \bar W^\top$ and $M = U \bar U^\top - P^\top Q$,
 
-    $\bar A = \bigl(\bar Q + Q \operatorname{copyltu} M\bigr) R^{-\top}$;
+    $\bar A = (\bar X\;\bar Z)$, $\bar X = \bigl(P + Q \operatorname{copyltu} M\bigr) U^{-\top}$,
+    $\bar Z = Q \bar W$
 
-    copyltu mirrors the lower triangle into the upper one. For $n > k$: $A = (X\;Y)$,
-    $R = (U\;V)$, where $X = QU$ as before, and $V = Q^\top Y$ adds $Y\bar V^\top$ to $\bar Q$ and
-    gives $\bar Y = Q\bar V$. The first k columns of A must be independent.
+    with the gradients $\bar Q$ and $(\bar U\;\bar W)$ of the two results, of which $\bar U$ has the
+    first k columns and $\bar W$ the others; copyltu mirrors the lower triangle into the upper one.
+    The first k columns of A must be independent.
 
     Sources: Walter, Lehmann, "Algorithmic differentiation of linear algebra functions", 2010; for
-    $n > k$ Roberts, Roberts, "QR and LQ decomposition matrix backpropagation", arXiv:2009.10071.
+    more columns than rows Roberts, Roberts, "QR and LQ decomposition matrix backpropagation",
+    arXiv:2009.10071.
     """
     if mode not in ("reduced", "complete", "r"):
         raise ValueError(f"mode {mode!r} is not one of 'reduced', 'complete', 'r'")
@@ -358,6 +373,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
 @primitive
 def _qr(a: Array, /, mode: str) -> Array:
+    """Return in row i column i of Q, then row i of R, from which `qr` is cut; see there."""
     xp = namespace(a)
     q, r = xp.linalg.qr(a, mode)
     return xp.concatenate([_t(q), r], axis=-1)  # row i: the column q_i, then the row r_i
@@ -385,14 +401,17 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     default) adds arbitrary ones up to square matrices, and where it adds any, a gradient is
     refused. Without `compute_uv` this is `svdvals`.
 
-    $U^\top dU$ and $V^\top dV$ are antisymmetric; with $C = U^\top dA\,V$,
-    $E_{ij} = 1 / (s_j^2 - s_i^2)$: $ds_i = C_{ii}$,
+    V is the transpose of Vh, $s_i$ are the singular values and I is the identity matrix.
+    $U^\top dU$ and $V^\top dV$ are antisymmetric; with $C = U^\top dA\,V$ and
+    $E_{ij} = [s_i \ne s_j] / (s_j^2 - s_i^2)$: $ds_i = C_{ii}$,
     $dU = U\,\bigl(E \odot (CS + SC^\top)\bigr) + (I - UU^\top)\,dA\,V S^{-1}$ and
     $dV = V\,\bigl(E \odot (SC + C^\top S)\bigr) + (I - VV^\top)\,dA^\top U S^{-1}$. So
 
     $\bar A = U\,\bigl(\operatorname{diag}\bar s + (E \odot (U^\top\bar U - \bar U^\top U))\,S
     + S\,(E \odot (V^\top\bar V - \bar V^\top V))\bigr)\,V^\top
-    + (I - UU^\top)\,\bar U S^{-1} V^\top + U S^{-1} \bar V^\top (I - VV^\top)$.
+    + (I - UU^\top)\,\bar U S^{-1} V^\top + U S^{-1} \bar V^\top (I - VV^\top)$
+
+    with the gradients $\bar U$, $\bar s$ and $\bar V$ of the three results.
 
     Where two singular values are equal, or one is 0, the vectors have no derivative; E and
     $S^{-1}$ are 0 there (see `eigh`, which says where that is right).
@@ -414,6 +433,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 @primitive
 def _svd(a: Array, /) -> Array:
+    """Return U, S and V, one below the other, from which `svd` is cut; see there."""
     xp = namespace(a)
     u, s, vh = xp.linalg.svd(a, full_matrices=False)
     return xp.concatenate([u, s[..., None, :], _t(vh)], axis=-2)  # column i: u_i, s_i, v_i
@@ -440,9 +460,10 @@ def _(g: Any, y: Any, shape: Shape) -> Any:
 def svdvals(a: Array, /) -> Array:
     r"""Return the singular values in falling order.
 
-    $ds_i = u_i^\top dA\,v_i$, so $\bar A = U \operatorname{diag}(\bar s) V^\top$. At $s_i = 0$,
-    where $s_i$ has a kink as |x| has, the derivative is taken as 0. The vectors are computed in the
-    backward pass only.
+    With the singular vectors $u_i$ and $v_i$, the columns of U and V, $dy_i = u_i^\top dA\,v_i$, so
+    $\bar A = U \operatorname{diag}([y > 0] \odot \bar y)\,V^\top$: at 0, where a singular value has
+    a kink as |x| has, the derivative is taken as 0. The vectors are computed in the backward pass
+    only.
     """
     return namespace(a).linalg.svd(a, compute_uv=False)
 
@@ -497,7 +518,11 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
 
 @primitive
 def _p_norm(x: Array, /, p: float, axis: Any, keepdims: bool) -> Array:
-    r"""$y^p = \sum_i |x_i|^p$, so $dy = \sum_i \operatorname{sign}(x_i) (|x_i| / y)^{p-1} dx_i$."""
+    r"""Return $y = (\sum_i |x_i|^p)^{1/p}$ over the axes.
+
+    $y^p = \sum_i |x_i|^p$, so $dy = \sum_i \operatorname{sign}(x_i) (|x_i| / y)^{p-1} dx_i$ and
+    $\bar x_i = [y \ne 0]\,\bar y \operatorname{sign}(x_i) (|x_i| / y)^{p-1}$, 0 at the kink.
+    """
     xp = namespace(x)
     if p == 2:
         return xp.sqrt(xp.sum(x * x, axis=axis, keepdims=keepdims))

@@ -54,7 +54,10 @@ def _pair(x: Any, target: Any) -> tuple[Any, Any]:
 
 @composite
 def mse_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
-    r"""Return $d^2$ with $d = x - t$."""
+    r"""Return $u^2$ with $u = x - t$, t being the target.
+
+    By element, $dy = 2u\,(dx - dt)$, so $\bar x = 2 \bar y\,u$ and $\bar t = -2 \bar y\,u$.
+    """
     x, target = _pair(x, target)
     d = x - target
     return _reduced(d * d, reduction)
@@ -62,17 +65,22 @@ def mse_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
 
 @composite
 def l1_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
-    r"""Return $|d|$ with $d = x - t$; the derivative at 0 is taken as 0."""
+    r"""Return $|u|$ with $u = x - t$, t being the target; the derivative at 0 is taken as 0.
+
+    By element, $dy = \operatorname{sign}(u)\,(dx - dt)$, so
+    $\bar x = \bar y \operatorname{sign}(u)$ and $\bar t = -\bar y \operatorname{sign}(u)$.
+    """
     x, target = _pair(x, target)
     return _reduced(absolute(x - target), reduction)
 
 
 @composite
 def huber_loss(x: Any, target: Any, *, delta: float = 1.0, reduction: str = "mean") -> Any:
-    r"""Return $d^2/2$ where $|d| = |x - t| \le \delta$, and $\delta\,(|d| - \delta/2)$ beyond.
+    r"""Return $u^2/2$ where $|u| \le \delta$ with $u = x - t$, else $\delta\,(|u| - \delta/2)$.
 
-    With c, that is d clipped to $[-\delta, \delta]$, both are $c\,(d - c/2)$, whose derivative is c
-    and which does not square a large d.
+    t is the target and $\delta$ is `delta`. With c, that is u clipped to $[-\delta, \delta]$, both
+    are $c\,(u - c/2)$, which does not square a large u. $dy = c\,(dx - dt)$, so
+    $\bar x = \bar y\,c$ and $\bar t = -\bar y\,c$.
 
     Source: Huber, "Robust estimation of a location parameter", 1964.
     """
@@ -86,9 +94,10 @@ def huber_loss(x: Any, target: Any, *, delta: float = 1.0, reduction: str = "mea
 
 @composite
 def smooth_l1_loss(x: Any, target: Any, *, beta: float = 1.0, reduction: str = "mean") -> Any:
-    r"""Return $d^2/(2\beta)$ where $|d| = |x - t| \le \beta$, and $|d| - \beta/2$ beyond.
+    r"""Return $u^2/(2\beta)$ where $|u| \le \beta$ with $u = x - t$, and $|u| - \beta/2$ beyond.
 
-    That is `huber_loss` with $\delta = \beta$ by $\beta$, and `l1_loss` for $\beta = 0$.
+    t is the target and $\beta$ is `beta`. That is `huber_loss` with $\beta$ for delta, divided by
+    $\beta$, and `l1_loss` for a $\beta$ of 0.
     """
     if beta == 0:
         return l1_loss(x, target, reduction=reduction)
@@ -109,17 +118,23 @@ def cosine_similarity(a: Any, b: Any, axis: int = -1, *, eps: float = 1e-8) -> A
 
 @composite
 def hinge_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
-    r"""Return $\max(0, 1 - t\,x)$ for targets -1 and 1; the derivative at $t\,x = 1$ is 0."""
+    r"""Return $\max(0, 1 - t\,x)$ for targets t of -1 and 1.
+
+    By element, $dy = -[t\,x < 1]\,t\,dx$, so $\bar x = -[t\,x < 1]\,\bar y\,t$, which is 0 at the
+    kink.
+    """
     x, target = _pair(x, target)
     return _reduced(relu(1.0 - target * x), reduction)
 
 
 @composite
 def binary_cross_entropy(x: Any, target: Any, *, reduction: str = "mean") -> Any:
-    r"""Return $-t \ln x - (1 - t) \ln(1 - x)$ for probabilities x and t, with $0 \ln 0 = 0$.
+    r"""Return $-t \ln x - (1 - t) \ln(1 - x)$ for probabilities x and targets t, with 0 ln 0 = 0.
 
-    It is infinite where a probability 0 comes true; of logits, which x was computed from,
-    `binary_cross_entropy_with_logits` is finite and more precise.
+    By element, $dy = (-t / x + (1 - t) / (1 - x))\,dx$, so
+    $\bar x = \bar y\,(x - t) / (x\,(1 - x))$. It is infinite where a probability 0 comes true; of
+    logits, which x was computed from, `binary_cross_entropy_with_logits` is finite and more
+    precise.
     """
     x, target = _pair(x, target)
     _check_probabilities(values(x))
@@ -215,11 +230,12 @@ def _check_classes(shape: Shape, targets: Array, axis: int, ignore_index: int) -
 
 @composite
 def kl_div(log_q: Any, target: Any, *, log_target: bool = False, reduction: str = "mean") -> Any:
-    r"""Return $p\,(\ln p - \ln q)$ of log-probabilities $\ln q$ and probabilities p; $0 \ln 0 = 0$.
+    r"""Return $p\,(\ln p - \ln q)$ of log-probabilities $\ln q$ and probabilities p; 0 ln 0 is 0.
 
-    With `log_target` the target is $\ln p$. The sum over a row's classes is the Kullback-Leibler
-    divergence of p from q; `reduction="batchmean"` is the sum of all by the length of the first
-    axis, which is its mean over rows, while "mean" is over all elements.
+    `log_q` is $\ln q$, and the target is p, or $\ln p$ with `log_target`. The sum over a row's
+    classes is the Kullback-Leibler divergence of p from q; `reduction="batchmean"` is the sum of
+    all by the length of the first axis, which is its mean over rows, while "mean" is over all
+    elements.
     """
     log_q, target = _pair(log_q, target)
     if log_target:

@@ -185,7 +185,10 @@ def array_equal(a: Array, b: Array, /, equal_nan: bool = False) -> Array:
 
 @primitive
 def sign(x: Array, /) -> Array:
-    r"""Return -1, 0 or 1 (NaN of NaN): $\bar x = 0$, also at the jump."""
+    r"""Return -1, 0 or 1 (NaN of NaN).
+
+    y is constant on both sides of 0: $dy = 0$, so $\bar x = 0$, also at the jump.
+    """
     return namespace(x).sign(x)
 
 
@@ -194,7 +197,12 @@ sign.vjp(lambda g: g * 0)
 
 @primitive
 def absolute(x: Array, /) -> Array:
-    r"""Return $|x|$: $\bar x = \bar y \operatorname{sign}(x)$, which is 0 at the kink 0."""
+    r"""Return $|x|$.
+
+    $|x| = x \operatorname{sign}(x)$ with a sign that is constant on both sides of 0:
+    $dy = \operatorname{sign}(x)\,dx$, so $\bar x = \bar y \operatorname{sign}(x)$, which is 0 at
+    the kink 0.
+    """
     return namespace(x).absolute(x)
 
 
@@ -203,7 +211,11 @@ absolute.vjp(lambda g, x: g * sign(x))
 
 @primitive
 def fabs(x: Array, /) -> Array:
-    r"""Return $|x|$ as a float, of integers too: $\bar x = \bar y \operatorname{sign}(x)$."""
+    r"""Return $|x|$ as a float, of integers too.
+
+    $dy = \operatorname{sign}(x)\,dx$ (see `absolute`), so
+    $\bar x = \bar y \operatorname{sign}(x)$.
+    """
     return namespace(x).fabs(x)
 
 
@@ -214,6 +226,7 @@ fabs.vjp(lambda g, x: g * sign(x))
 def where(condition: Array, a: Array, b: Array, /) -> Array:
     r"""Return a where the condition c holds, else b.
 
+    $y = [c]\,a + [\text{not } c]\,b$, so $dy = [c]\,da + [\text{not } c]\,db$ and
     $\bar a = [c]\,\bar y$, $\bar b = [\text{not } c]\,\bar y$. What was not chosen receives the
     gradient 0, but an infinite slope behind it makes NaN of that (0 times infinity): choose a
     harmless argument before a function with a singularity, not only after it.
@@ -233,8 +246,10 @@ where.vjp(None, lambda g, condition: where(condition, g, 0.0),
 def maximum(a: Array, b: Array, /) -> Array:
     r"""Return the larger one, NaN if one is NaN.
 
-    $\bar a = \bar y\,([a > b] + \tfrac12 [a = b])$; likewise b. NaN counts as larger than any
-    number, so the gradient goes where the NaN came from; two NaN are equal.
+    Where they differ $dy = [a > b]\,da + [b > a]\,db$; at the kink, where they are equal, each
+    takes half: $\bar a = \bar y\,([a > b] + \tfrac12 [a = b])$,
+    $\bar b = \bar y\,([b > a] + \tfrac12 [a = b])$. Here NaN counts as larger than any number, so
+    the gradient goes where the NaN came from; two NaN are equal.
     """
     return namespace(a, b).maximum(a, b)
 
@@ -247,8 +262,10 @@ maximum.vjp(lambda g, a, b: _share(g, greater(a, b) | _is_nan(a), less(a, b) | _
 def minimum(a: Array, b: Array, /) -> Array:
     r"""Return the smaller one, NaN if one is NaN.
 
-    $\bar a = \bar y\,([a < b] + \tfrac12 [a = b])$; likewise b. NaN counts as smaller than any
-    number, so the gradient goes where the NaN came from; two NaN are equal.
+    Where they differ $dy = [a < b]\,da + [b < a]\,db$; at the kink, where they are equal, each
+    takes half: $\bar a = \bar y\,([a < b] + \tfrac12 [a = b])$,
+    $\bar b = \bar y\,([b < a] + \tfrac12 [a = b])$. Here NaN counts as smaller than any number, so
+    the gradient goes where the NaN came from; two NaN are equal.
     """
     return namespace(a, b).minimum(a, b)
 
@@ -261,8 +278,10 @@ minimum.vjp(lambda g, a, b: _share(g, less(a, b) | _is_nan(a), greater(a, b) | _
 def fmax(a: Array, b: Array, /) -> Array:
     r"""Return the larger one, ignoring NaN; NaN only where both are.
 
-    $\bar a = \bar y$ where a is the larger one or b is NaN, 0 where b is the larger one or a is
-    NaN, and $\tfrac12 \bar y$ where both are equal or both NaN; likewise b.
+    Where they differ $dy = [a > b]\,da + [b > a]\,db$; at the kink, where they are equal, each
+    takes half: $\bar a = \bar y\,([a > b] + \tfrac12 [a = b])$,
+    $\bar b = \bar y\,([b > a] + \tfrac12 [a = b])$. Here NaN counts as smaller than any number; two
+    NaN are equal.
     """
     return namespace(a, b).fmax(a, b)
 
@@ -275,8 +294,10 @@ fmax.vjp(lambda g, a, b: _share(g, greater(a, b) | _is_nan(b), less(a, b) | _is_
 def fmin(a: Array, b: Array, /) -> Array:
     r"""Return the smaller one, ignoring NaN; NaN only where both are.
 
-    $\bar a = \bar y$ where a is the smaller one or b is NaN, 0 where b is the smaller one or a is
-    NaN, and $\tfrac12 \bar y$ where both are equal or both NaN; likewise b.
+    Where they differ $dy = [a < b]\,da + [b < a]\,db$; at the kink, where they are equal, each
+    takes half: $\bar a = \bar y\,([a < b] + \tfrac12 [a = b])$,
+    $\bar b = \bar y\,([b < a] + \tfrac12 [a = b])$. Here NaN counts as larger than any number; two
+    NaN are equal.
     """
     return namespace(a, b).fmin(a, b)
 
@@ -298,9 +319,11 @@ def _is_nan(x: Any) -> Any:
 def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     r"""Return $\min(\max(x, l), u)$ with bounds l and u, numbers or arrays; None leaves a side out.
 
-    The bounds are given as `a_min, a_max` or by the keywords `min, max`. $\bar x = \bar y$ within
-    them and 0 outside, where $\bar y$ goes to the bound instead; halves on a bound. Where the
-    bounds cross, $l > u$, the result is u.
+    The bounds are given as `a_min, a_max` or by the keywords `min, max`. For $l < u$,
+    $dy = [l < x < u]\,dx + [x < l]\,dl + [x > u]\,du$, and on a bound x and the bound take half
+    each: $\bar x = \bar y\,([l < x < u] + \tfrac12 [x = l] + \tfrac12 [x = u])$,
+    $\bar l = \bar y\,([x < l] + \tfrac12 [x = l])$,
+    $\bar u = \bar y\,([x > u] + \tfrac12 [x = u])$. Where the bounds cross, l > u, the result is u.
     """
     if (a_min is not None and min is not None) or (a_max is not None and max is not None):
         raise TypeError("clip: give each bound once, as a_min, a_max or as min=, max=")
@@ -315,7 +338,8 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 def heaviside(x: Array, h: Array, /) -> Array:
     r"""Return 0 where x < 0, 1 where x > 0, and h where x = 0.
 
-    $\bar x = 0$, also at the jump; $\bar h = [x = 0]\,\bar y$.
+    $y = [x > 0] + [x = 0]\,h$, so $dy = [x = 0]\,dh$ and $\bar h = [x = 0]\,\bar y$;
+    $\bar x = 0$, also at the jump.
     """
     return namespace(x, h).heaviside(x, h)
 
@@ -328,7 +352,10 @@ heaviside.vjp(lambda g: g * 0, lambda g, x: g * equal(x, 0))
 
 @primitive
 def floor(x: Array, /) -> Array:
-    r"""Return the largest integer that is not above x: $\bar x = 0$, also at the jumps."""
+    r"""Return the largest integer that is not above x.
+
+    y is constant between its jumps: $dy = 0$, so $\bar x = 0$, also at the jumps.
+    """
     return namespace(x).floor(x)
 
 
@@ -337,7 +364,10 @@ floor.vjp(lambda g: g * 0)
 
 @primitive
 def ceil(x: Array, /) -> Array:
-    r"""Return the smallest integer that is not below x: $\bar x = 0$, also at the jumps."""
+    r"""Return the smallest integer that is not below x.
+
+    y is constant between its jumps: $dy = 0$, so $\bar x = 0$, also at the jumps.
+    """
     return namespace(x).ceil(x)
 
 
@@ -346,7 +376,10 @@ ceil.vjp(lambda g: g * 0)
 
 @primitive
 def trunc(x: Array, /) -> Array:
-    r"""Return x without its fraction, rounded towards 0: $\bar x = 0$, also at the jumps."""
+    r"""Return x without its fraction, rounded towards 0.
+
+    y is constant between its jumps: $dy = 0$, so $\bar x = 0$, also at the jumps.
+    """
     return namespace(x).trunc(x)
 
 
@@ -355,7 +388,10 @@ trunc.vjp(lambda g: g * 0)
 
 @primitive
 def rint(x: Array, /) -> Array:
-    r"""Return the nearest integer, of two the even one: $\bar x = 0$, also at the jumps."""
+    r"""Return the nearest integer, of two the even one.
+
+    y is constant between its jumps: $dy = 0$, so $\bar x = 0$, also at the jumps.
+    """
     return namespace(x).rint(x)
 
 
@@ -364,7 +400,10 @@ rint.vjp(lambda g: g * 0)
 
 @primitive
 def round(x: Array, /, decimals: int = 0) -> Array:
-    r"""Return x rounded to that many decimals, halves to even: $\bar x = 0$, also at the jumps."""
+    r"""Return x rounded to that many decimals, halves to even.
+
+    y is constant between its jumps: $dy = 0$, so $\bar x = 0$, also at the jumps.
+    """
     return namespace(x).around(x, decimals)
 
 
@@ -373,7 +412,10 @@ round.vjp(lambda g: g * 0)
 
 @primitive
 def _fraction(x: Array, /) -> Array:
-    r"""Return x - trunc(x), with the sign of x (0 of infinity): $\bar x = \bar y$."""
+    r"""Return x - trunc(x), with the sign of x (0 of infinity).
+
+    trunc(x) is constant between its jumps: $dy = dx$, so $\bar x = \bar y$, also at the jumps.
+    """
     return namespace(x).modf(x)[0]
 
 
@@ -382,7 +424,10 @@ _fraction.vjp(lambda g: g)
 
 @primitive
 def _whole(x: Array, /) -> Array:
-    r"""Return trunc(x), of integers as a float: $\bar x = 0$."""
+    r"""Return trunc(x), of integers as a float.
+
+    y is constant between its jumps: $dy = 0$, so $\bar x = 0$, also at the jumps.
+    """
     return namespace(x).modf(x)[1]
 
 
@@ -401,6 +446,7 @@ def nan_to_num(x: Array, /, *, nan: float = 0.0, posinf: float | None = None,
     r"""Return x with finite numbers in place of NaN and infinities.
 
     By default 0 for NaN and the largest finite numbers for infinities.
+    Where x is finite y is x, elsewhere a constant: $dy = [x \text{ finite}]\,dx$, so
     $\bar x = [x \text{ finite}]\,\bar y$: no gradient flows where x was replaced.
     """
     return namespace(x).nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)

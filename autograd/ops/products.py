@@ -282,7 +282,14 @@ def einsum(subscripts: str | Any, *xs: Any) -> Any:
 
 @primitive
 def _einsum(*xs: Array, operands: tuple[str, ...], result: str) -> Array:
-    r"""Return the sum; $\bar a_{ij} = \sum_k \bar y_{ik} b_{jk}$ for the example of `einsum`."""
+    r"""Return the sum of products of `einsum`, for each operand the letters of its axes.
+
+    y is linear in each operand, so each gradient is again a sum of products, of $\bar y$ and the
+    other operands. For "ij,jk->ik", $dy_{ik} = \sum_j da_{ij}\,b_{jk} + \sum_j a_{ij}\,db_{jk}$, so
+    $\bar a_{ij} = \sum_k \bar y_{ik}\,b_{jk}$ and $\bar b_{jk} = \sum_i \bar y_{ik}\,a_{ij}$. A
+    letter that an operand has twice picked a diagonal: for "ii->i",
+    $\bar a_{ij} = [i = j]\,\bar y_i$.
+    """
     xp = namespace(*xs)
     if len({x.dtype for x in xs}) > 1:  # an operand that is summed first must not be in its own:
         dtype = xp.result_type(*xs)  # True + True would be True, and uint8 would overflow

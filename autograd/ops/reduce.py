@@ -54,7 +54,10 @@ def _count(shape: Shape, axis: Axis) -> int:
 
 @primitive
 def sum(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
-    r"""Return $y = \sum_i x_i$ over the axes: $\bar x_i = \bar y$."""
+    r"""Return $y = \sum_i x_i$ over the axes.
+
+    $dy = \sum_i dx_i$: every term has the slope 1, so $\bar x_i = \bar y$.
+    """
     return namespace(x).sum(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
@@ -63,7 +66,10 @@ sum.vjp(lambda g, shape, axis, keepdims: spread(g, shape, axis, keepdims))
 
 @primitive
 def mean(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
-    r"""Return $\langle x \rangle = \frac1n \sum_i x_i$ over the axes: $\bar x_i = \bar y / n$."""
+    r"""Return the mean $y = \frac1n \sum_i x_i$ of the n elements over the axes.
+
+    $dy = \frac1n \sum_i dx_i$: every element has the slope 1 / n, so $\bar x_i = \bar y / n$.
+    """
     return namespace(x).mean(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
@@ -97,11 +103,11 @@ def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
 @primitive
 def var(x: Array, /, axis: Axis = None, *, ddof: float = 0, correction: float | None = None,
         keepdims: bool = False) -> Array:
-    r"""Return the variance $y = \frac{1}{n - d} \sum_i (x_i - \mu)^2$, $\mu = \langle x \rangle$.
+    r"""Return the variance $y = \frac{1}{n - c} \sum_i (x_i - \mu)^2$, $\mu = \langle x \rangle$.
 
-    Over the axes; d is `ddof`, also called `correction`. NaN unless n > d.
-    $\bar x_i = \bar y\,\frac{2}{n - d} (x_i - \mu)$: the derivative through $\mu$ vanishes, because
-    $\sum_i (x_i - \mu) = 0$.
+    Of the n elements over the axes; c is `ddof`, also called `correction`. NaN unless n > c.
+    $dy = \frac{2}{n - c} \sum_i (x_i - \mu) (dx_i - d\mu)$, where $d\mu$ falls out because
+    $\sum_i (x_i - \mu)$ is 0, so $\bar x_i = \bar y\,\frac{2}{n - c} (x_i - \mu)$.
     """
     return namespace(x).var(x, axis=axis, ddof=_lost_degrees(ddof, correction), keepdims=keepdims)
 
@@ -147,7 +153,8 @@ def _safe_root(x: Any) -> Any:
 def max(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     r"""Return the largest element over the axes, NaN if there is a NaN.
 
-    $\bar x_i = [x_i = y]\,\bar y / k$ where k elements equal y; a NaN counts as equal to a NaN.
+    Where one element is the largest, $dy = \sum_i [x_i = y]\,dx_i$; at the kink, where k elements
+    equal y, they share: $\bar x_i = [x_i = y]\,\bar y / k$. A NaN counts as equal to a NaN.
     Raises ValueError where there is no element.
     """
     return namespace(x).max(x, axis=axis, keepdims=keepdims)
@@ -157,7 +164,8 @@ def max(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
 def min(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     r"""Return the smallest element over the axes, NaN if there is a NaN.
 
-    $\bar x_i = [x_i = y]\,\bar y / k$ where k elements equal y; a NaN counts as equal to a NaN.
+    Where one element is the smallest, $dy = \sum_i [x_i = y]\,dx_i$; at the kink, where k elements
+    equal y, they share: $\bar x_i = [x_i = y]\,\bar y / k$. A NaN counts as equal to a NaN.
     Raises ValueError where there is no element.
     """
     return namespace(x).min(x, axis=axis, keepdims=keepdims)
@@ -184,6 +192,7 @@ def ptp(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
 def logsumexp(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     r"""Return $y = \ln \sum_i e^{x_i}$ over the axes, without overflow.
 
+    $e^y = \sum_i e^{x_i}$, so $e^y\,dy = \sum_i e^{x_i} dx_i$ and
     $\bar x_i = \bar y\,e^{x_i} / \sum_j e^{x_j}$, the softmax of x. Where infinities make the sum
     infinite they share the gradient equally; where all $x_i = -\infty$, or there is none, the
     sum is 0, y is $-\infty$ and no gradient flows.
@@ -227,7 +236,8 @@ def _top(x: Array, axis: Axis) -> Array:
 def cumsum(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
     r"""Return $y_k = \sum_{i \le k} x_i$ along an axis; of x flattened if it is None.
 
-    $\bar x_i = \sum_{k \ge i} \bar y_k$: the running sum from the end.
+    $dy_k = \sum_{i \le k} dx_i$, so $\bar x_i = \sum_{k \ge i} \bar y_k$: the running sum from the
+    end.
     """
     return namespace(x).cumsum(x, axis=axis, dtype=dtype)
 
@@ -368,7 +378,10 @@ def _cumulative(run: Any, x: Any, axis: int | None, dtype: Any, include_initial:
 
 @composite
 def nansum(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    r"""Return the sum of the elements that are not NaN: $\bar x_i = \bar y$ for those, else 0."""
+    r"""Return the sum of the elements that are not NaN.
+
+    $dy = \sum_i [x_i \text{ not NaN}]\,dx_i$, so $\bar x_i = [x_i \text{ not NaN}]\,\bar y$.
+    """
     return sum(_filled(x, 0), axis, keepdims=keepdims)
 
 
@@ -394,7 +407,8 @@ def nancumprod(x: Any, axis: int | None = None) -> Any:
 def nanmean(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     r"""Return the mean of the n elements that are not NaN, NaN where there are none.
 
-    $\bar x_i = \bar y / n$ for those elements, else 0.
+    $dy = \frac1n \sum_i [x_i \text{ not NaN}]\,dx_i$, so
+    $\bar x_i = [x_i \text{ not NaN}]\,\bar y / n$.
     """
     return nansum(x, axis, keepdims=keepdims) / _count_known(x, axis, keepdims)
 

@@ -41,8 +41,9 @@ Axis = int | tuple[int, ...] | None
 def reshape(x: Array, /, shape: int | Shape, order: str = "C") -> Array:
     r"""Return the same elements under another shape, in C order (last axis fastest) or "F" (first).
 
-    One length may be -1, which is inferred. $\bar x$ is $\bar y$ under the shape of x, in the same
-    order.
+    One length may be -1, which is inferred. No element is lost or changed:
+    $dy = \operatorname{reshape}(dx)$, so
+    $\bar x = \operatorname{reshape}(\bar y, \text{shape of } x)$, in the same order.
     """
     if order not in ("C", "F"):
         raise ValueError(f"order must be 'C' or 'F', got {order!r}: no other is that of the "
@@ -65,7 +66,8 @@ def ravel(x: Any, order: str = "C") -> Any:
 def expand_dims(x: Array, /, axis: int | tuple[int, ...]) -> Array:
     r"""Return x with new axes of length 1, at these positions of the result.
 
-    $\bar x$ is $\bar y$ under the shape of x.
+    $dy = \operatorname{reshape}(dx)$, so
+    $\bar x = \operatorname{reshape}(\bar y, \text{shape of } x)$.
     """
     return namespace(x).expand_dims(x, axis)
 
@@ -79,7 +81,8 @@ def _(g: Any, shapes: tuple[Shape, ...]) -> Any:
 def squeeze(x: Array, /, axis: Axis = None) -> Array:
     r"""Return x without the given axes of length 1; without all of them if `axis` is None.
 
-    $\bar x$ is $\bar y$ under the shape of x.
+    $dy = \operatorname{reshape}(dx)$, so
+    $\bar x = \operatorname{reshape}(\bar y, \text{shape of } x)$.
     """
     return namespace(x).squeeze(x, axis)
 
@@ -121,7 +124,9 @@ def _one_or_all(xs: Sequence[Any]) -> Any:
 def transpose(x: Array, /, axes: Sequence[int] | None = None) -> Array:
     r"""Return x with its axes permuted; reversed if `axes` is None.
 
-    Axis k of y is axis `axes[k]` of x, so $\bar x$ is $\bar y$ under the inverse permutation.
+    Axis k of y is axis `axes[k]` of x: $dy = \operatorname{transpose}(dx, \text{axes})$. The
+    adjoint of a permutation is its inverse:
+    $\bar x = \operatorname{transpose}(\bar y, \text{axes}^{-1})$.
     """
     return namespace(x).transpose(x, axes)
 
@@ -135,7 +140,11 @@ def _(g: Any, axes: Sequence[int] | None) -> Any:
 
 @primitive
 def swapaxes(x: Array, /, axis1: int, axis2: int) -> Array:
-    r"""Return x with two axes exchanged; $\bar x$ is $\bar y$ with the same two exchanged."""
+    r"""Return x with two axes exchanged.
+
+    $dy = \operatorname{swapaxes}(dx)$, which undoes itself:
+    $\bar x = \operatorname{swapaxes}(\bar y)$ of the same two axes.
+    """
     return namespace(x).swapaxes(x, axis1, axis2)
 
 
@@ -178,7 +187,11 @@ def rollaxis(x: Any, axis: int, start: int = 0) -> Any:
 
 @primitive
 def flip(x: Array, /, axis: Axis = None) -> Array:
-    r"""Return x in reverse order along the axes (all if None); $\bar x$ is $\bar y$ reversed."""
+    r"""Return x in reverse order along the axes (all if None).
+
+    $dy = \operatorname{flip}(dx)$, which undoes itself: $\bar x = \operatorname{flip}(\bar y)$
+    along the same axes.
+    """
     return namespace(x).flip(x, axis)
 
 
@@ -201,7 +214,8 @@ def flipud(x: Any) -> Any:
 def roll(x: Array, /, shift: int | Sequence[int], axis: Axis = None) -> Array:
     r"""Return x shifted along the axes, in a circle: $y_k = x_{(k - s) \bmod n}$.
 
-    Without an axis, along all elements in C order. $\bar x$ is $\bar y$ shifted by $-s$.
+    s is `shift`, and n the length of the axis; without an axis, of all elements in C order.
+    $dy_k = dx_{(k - s) \bmod n}$, so $\bar x_k = \bar y_{(k + s) \bmod n}$: shifted back.
     """
     return namespace(x).roll(x, shift, axis)
 
@@ -296,7 +310,9 @@ def meshgrid(*xs: Any, indexing: str = "xy", sparse: bool = False) -> Any:
 def _concatenate(*xs: Array, axis: int | None = 0) -> Array:
     r"""Return the arrays joined along an axis; flattened first if it is None.
 
-    $\bar x_k$ is the piece of $\bar y$ that lies where $x_k$ lies in y.
+    $y_{o_k + i} = x_{k,i}$ along the axis, where array k begins at $o_k$, the length of those
+    before it. $dy_{o_k + i} = dx_{k,i}$, so $\bar x_{k,i} = \bar y_{o_k + i}$: each gets its own
+    piece.
     """
     return namespace(*xs).concatenate(xs, axis=axis)
 
@@ -507,7 +523,11 @@ def unstack(x: Any, axis: int = 0) -> Any:
 
 @primitive
 def _pad(x: Array, /, widths: tuple[tuple[int, int], ...], value: Any) -> Array:
-    r"""Return x with margins of constants; $\bar x$ is $\bar y$ without its margins."""
+    r"""Return x with margins of constants.
+
+    $y_{b + i} = x_i$ behind a margin of b elements, so $dy_{b + i} = dx_i$ and
+    $\bar x_i = \bar y_{b + i}$; the margins are constant.
+    """
     return namespace(x).pad(x, widths, mode="constant", constant_values=value)
 
 
@@ -660,7 +680,8 @@ def _slopes(f: Any, spacing: Any, edge_order: int) -> Any:
 def tril(x: Array, /, k: int = 0) -> Array:
     r"""Return the matrices x with zeros above the k-th diagonal: $y = x \odot m$, m of 0 and 1.
 
-    $\bar x = \bar y \odot m$, which is `tril` again. A vector is repeated as the rows of a matrix.
+    $dy = dx \odot m$, so $\bar x = \bar y \odot m$, which is `tril` again. A vector is repeated as
+    the rows of a matrix.
     """
     return namespace(x).tril(x, k)
 
@@ -672,7 +693,8 @@ tril.vjp(lambda g, k: tril(g, k))
 def triu(x: Array, /, k: int = 0) -> Array:
     r"""Return the matrices x with zeros below the k-th diagonal: $y = x \odot m$, m of 0 and 1.
 
-    $\bar x = \bar y \odot m$, which is `triu` again. A vector is repeated as the rows of a matrix.
+    $dy = dx \odot m$, so $\bar x = \bar y \odot m$, which is `triu` again. A vector is repeated as
+    the rows of a matrix.
     """
     return namespace(x).triu(x, k)
 
@@ -684,7 +706,9 @@ triu.vjp(lambda g, k: triu(g, k))
 def diagonal(x: Array, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     r"""Return the diagonals of two axes as the last axis: $y_{\dots i} = x_{\dots,\,i,\,i + k}$.
 
-    k is the offset. $\bar x$ is zero but for its diagonals, which are $\bar y$.
+    k is the offset; where it is negative $y_{\dots i} = x_{\dots,\,i - k,\,i}$. All other elements
+    are left out: $dy_{\dots i} = dx_{\dots,\,i,\,i + k}$, so
+    $\bar x_{\dots i j} = [j = i + k]\,\bar y_{\dots,\,\min(i, j)}$.
     """
     return namespace(x).diagonal(x, offset, axis1, axis2)
 
@@ -698,7 +722,9 @@ def _(g: Any, shapes: tuple[Shape, ...], offset: int, axis1: int, axis2: int) ->
 def _on_diagonal(x: Array, /, shape: Shape, offset: int, axis1: int, axis2: int) -> Array:
     r"""Return zeros of that shape but for their diagonals, which are x: the adjoint of `diagonal`.
 
-    $\bar x$ is the diagonals of $\bar y$.
+    $dy_{\dots,\,i,\,i + k} = dx_{\dots i}$ with the offset k, the rest being constant, so
+    $\bar x_{\dots i} = \bar y_{\dots,\,i,\,i + k}$; where k is negative,
+    $\bar x_{\dots i} = \bar y_{\dots,\,i - k,\,i}$.
     """
     xp = namespace(x)
     y, steps = xp.zeros(shape, dtype=x.dtype), xp.arange(x.shape[-1])

@@ -42,8 +42,9 @@ def sort(x: Array, /, axis: int | None = -1, *, descending: bool = False,
          stable: bool | None = None) -> Array:
     r"""Return x sorted along an axis; flattened first if it is None.
 
-    $y_k = x_{p(k)}$ with $p$ = `argsort(x)`, so $\bar x_j = \bar y_{p^{-1}(j)}$. The order of equal
-    elements is kept whatever `stable` says.
+    $y_k = x_{p(k)}$ with $p$ = `argsort(x)`, which does not change in a neighbourhood of x: $dy_k =
+    dx_{p(k)}$, so $\bar x_j = \bar y_{p^{-1}(j)}$. The order of equal elements is kept whatever
+    `stable` says.
     """
     xp = namespace(x)
     return _downward(xp.sort(_downward(x), axis)) if descending else xp.sort(x, axis)
@@ -69,7 +70,8 @@ def argsort(x: Array, /, axis: int | None = -1, *, descending: bool = False,
 def partition(x: Array, /, kth: int | Sequence[int], axis: int | None = -1) -> Array:
     r"""Return x with element `kth` where sorting puts it, no larger before, no smaller after it.
 
-    $\bar x_j = \bar y_k$ where $x_j$ and $y_k$ have the same rank.
+    $y_k = x_{p(k)}$ with a permutation p, which does not change in a neighbourhood of x:
+    $dy_k = dx_{p(k)}$, so $\bar x_j = \bar y_{p^{-1}(j)}$.
     """
     return namespace(x).partition(x, kth, axis)
 

@@ -80,7 +80,8 @@ def _as_floats(x: Any) -> tuple[Any, Array]:
 def erf(x: Array, /) -> Array:
     r"""Return the error function $\frac{2}{\sqrt\pi}\int_0^x e^{-t^2} dt$ to full precision.
 
-    $\bar x = \bar y\,\frac{2}{\sqrt\pi} e^{-x^2}$.
+    An integral has the slope of its integrand at the upper end:
+    $dy = \frac{2}{\sqrt\pi} e^{-x^2}\,dx$, so $\bar x = \bar y\,\frac{2}{\sqrt\pi} e^{-x^2}$.
     """
     xp, x = _as_floats(x)
     s = xp.minimum(xp.maximum(x, -1.0), 1.0)
@@ -97,6 +98,7 @@ erf.vjp(lambda g, x: g * _bell(x))
 def erfc(x: Array, /) -> Array:
     r"""Return $1 - \operatorname{erf}(x)$, to full relative precision also where that is tiny.
 
+    $dy = -\frac{2}{\sqrt\pi} e^{-x^2}\,dx$ (see `erf`), so
     $\bar x = -\bar y\,\frac{2}{\sqrt\pi} e^{-x^2}$.
     """
     xp, x = _as_floats(x)
@@ -119,7 +121,7 @@ def _bell(x: Any) -> Any:
 def erfinv(x: Array, /) -> Array:
     r"""Return the y with erf(y) = x, to full precision; $\pm\infty$ at $\pm 1$, NaN beyond.
 
-    $\frac{2}{\sqrt\pi} e^{-y^2} dy = dx$, so $\bar x = \bar y\,\frac{\sqrt\pi}{2} e^{y^2}$.
+    $\frac{2}{\sqrt\pi} e^{-y^2}\,dy = dx$, so $\bar x = \bar y\,\frac{\sqrt\pi}{2} e^{y^2}$.
     A polynomial is improved by one step of Halley's method, which triples the number of digits:
     with the residual u measured in units of the slope, $y \leftarrow y - u / (1 + y u)$.
     """
@@ -144,7 +146,9 @@ erfinv.vjp(lambda g, y: g * (exp(y * y) / _TWO_OVER_ROOT_PI))
 def ndtr(x: Any) -> Any:
     r"""Return the probability that a standard normal variable is below x.
 
-    $\Phi(x) = \tfrac12 \operatorname{erfc}(-x / \sqrt 2)$.
+    $\Phi(x) = \tfrac12 \operatorname{erfc}(-x / \sqrt 2)$, so
+    $d\Phi = \frac{1}{\sqrt{2\pi}} e^{-x^2/2}\,dx$ and
+    $\bar x = \bar y\,\frac{1}{\sqrt{2\pi}} e^{-x^2/2}$.
     """
     return 0.5 * erfc(x * -math.sqrt(0.5))
 
@@ -153,6 +157,7 @@ def ndtr(x: Any) -> Any:
 def logit(x: Array, /) -> Array:
     r"""Return $\ln \frac{x}{1 - x}$ for 0 < x < 1, the inverse of the logistic function.
 
+    $y = \ln x - \ln(1 - x)$, so $dy = dx / x + dx / (1 - x) = dx / (x (1 - x))$ and
     $\bar x = \bar y / (x (1 - x))$.
     """
     xp, x = _as_floats(x)
@@ -169,11 +174,12 @@ logit.vjp(lambda g, x: g / (x * (1 - x)))
 def gammaln(x: Array, /) -> Array:
     r"""Return $\ln |\Gamma(x)|$, to about 1e-14 of max(1, |y|); $\infty$ at 0, -1, -2, ...
 
-    $\bar x = \bar y\,\psi(x)$ with the digamma function $\psi = \Gamma' / \Gamma$. Stirling's
-    series $\ln \Gamma(z) \approx (z - \tfrac12) \ln z - z + \tfrac12 \ln 2\pi + \sum_k
-    \frac{B_{2k}}{2k (2k-1)} z^{1-2k}$ serves z >= 10; smaller arguments are raised by
-    $\Gamma(x) = \Gamma(x + 10) / (x (x + 1) \dots (x + 9))$, those below 1/2 reflected first:
-    $\Gamma(x)\,\Gamma(1 - x) = \pi / \sin \pi x$.
+    With the digamma function $\psi(x) = \Gamma'(x) / \Gamma(x)$, the slope of the logarithm of the
+    gamma function $\Gamma$, $dy = \psi(x)\,dx$ and $\bar x = \bar y\,\psi(x)$. Stirling's series
+    $\ln \Gamma(z) \approx (z - \tfrac12) \ln z - z + \tfrac12 \ln 2\pi + \sum_k
+    \frac{B_{2k}}{2k (2k-1)} z^{1-2k}$ with Bernoulli's numbers $B_{2k}$ serves z >= 10; smaller
+    arguments are raised by $\Gamma(x) = \Gamma(x + 10) / (x (x + 1) \dots (x + 9))$, those below
+    1/2 reflected first: $\Gamma(x)\,\Gamma(1 - x) = \pi / \sin \pi x$.
     """
     xp, given = _as_floats(x)
     x = given.astype(float)
@@ -206,8 +212,9 @@ def _(g: Any, x: Any) -> Any:
 def _polygamma(x: Array, /, order: int) -> Array:
     r"""Return $\psi^{(n)}(x) = \frac{d^{n+1}}{dx^{n+1}} \ln \Gamma(x)$, n the order.
 
-    $\bar x = \bar y\,\psi^{(n+1)}(x)$. Raised by $\psi^{(n)}(x) = \psi^{(n)}(x + 1) -
-    (-1)^n n!\,x^{-n-1}$ until the derivatives of Stirling's series serve; below 1/2 reflected:
+    $dy = \psi^{(n+1)}(x)\,dx$, so $\bar x = \bar y\,\psi^{(n+1)}(x)$; $\Gamma$ is the gamma
+    function. Raised by $\psi^{(n)}(x) = \psi^{(n)}(x + 1) - (-1)^n n!\,x^{-n-1}$ until the
+    derivatives of Stirling's series serve; below 1/2 reflected:
     $\psi^{(n)}(x) = (-1)^n \psi^{(n)}(1 - x) - \pi \frac{d^n}{dx^n} \cot \pi x$.
     """
     xp, given = _as_floats(x)
@@ -254,7 +261,10 @@ def _cot_derivative(cot: Array, n: int) -> Array:
 
 @composite
 def digamma(x: Any) -> Any:
-    r"""Return $\psi(x) = \Gamma'(x) / \Gamma(x)$; NaN at the poles 0, -1, -2, ..."""
+    r"""Return $\psi(x) = \Gamma'(x) / \Gamma(x)$; NaN at the poles 0, -1, -2, ...
+
+    $\Gamma$ is the gamma function; the derivative of $\psi$ is `polygamma(1, x)`.
+    """
     return _polygamma(x, 0)
 
 

@@ -22,7 +22,11 @@ __all__ = [
 
 @primitive
 def sin(x: Array, /) -> Array:
-    r"""Return the sine: $\bar x = \bar y \cos x$."""
+    r"""Return the sine.
+
+    $\sin(x + dx) = \sin x \cos dx + \cos x \sin dx$, where to first order $\cos dx$ is 1 and
+    $\sin dx$ is dx: $dy = \cos x\,dx$, so $\bar x = \bar y \cos x$.
+    """
     return namespace(x).sin(x)
 
 
@@ -33,7 +37,11 @@ def _(g: Any, x: Any) -> Any:
 
 @primitive
 def cos(x: Array, /) -> Array:
-    r"""Return the cosine: $\bar x = -\bar y \sin x$."""
+    r"""Return the cosine.
+
+    $\cos(x + dx) = \cos x \cos dx - \sin x \sin dx$, where to first order $\cos dx$ is 1 and
+    $\sin dx$ is dx: $dy = -\sin x\,dx$, so $\bar x = -\bar y \sin x$.
+    """
     return namespace(x).cos(x)
 
 
@@ -42,7 +50,11 @@ cos.vjp(lambda g, x: -g * sin(x))
 
 @primitive
 def tan(x: Array, /) -> Array:
-    r"""Return the tangent: $\bar x = \bar y\,(1 + y^2)$."""
+    r"""Return the tangent.
+
+    $y = \sin x / \cos x$, so $dy = (\cos^2 x + \sin^2 x) / \cos^2 x\,dx = (1 + y^2)\,dx$ and
+    $\bar x = \bar y\,(1 + y^2)$.
+    """
     return namespace(x).tan(x)
 
 
@@ -53,6 +65,7 @@ tan.vjp(lambda g, y: g * (1 + y * y))
 def arcsin(x: Array, /) -> Array:
     r"""Return the angle from $-\pi/2$ to $\pi/2$ whose sine is x.
 
+    $\sin y = x$, so $\cos y\,dy = dx$, where $\cos y = \sqrt{1 - x^2}$:
     $\bar x = \bar y / \sqrt{1 - x^2}$. The slope at -1 and 1 is infinite.
     """
     return namespace(x).arcsin(x)
@@ -65,6 +78,7 @@ arcsin.vjp(lambda g, x: g / sqrt((1 - x) * (1 + x)))  # exact near 1, where 1 - 
 def arccos(x: Array, /) -> Array:
     r"""Return the angle from 0 to $\pi$ whose cosine is x.
 
+    $\cos y = x$, so $-\sin y\,dy = dx$, where $\sin y = \sqrt{1 - x^2}$:
     $\bar x = -\bar y / \sqrt{1 - x^2}$. The slope at -1 and 1 is infinite.
     """
     return namespace(x).arccos(x)
@@ -75,7 +89,10 @@ arccos.vjp(lambda g, x: -g / sqrt((1 - x) * (1 + x)))
 
 @primitive
 def arctan(x: Array, /) -> Array:
-    r"""Return the angle in $(-\pi/2, \pi/2)$ whose tangent is x: $\bar x = \bar y / (1 + x^2)$."""
+    r"""Return the angle in $(-\pi/2, \pi/2)$ whose tangent is x.
+
+    $\tan y = x$, so $(1 + x^2)\,dy = dx$ (see `tan`) and $\bar x = \bar y / (1 + x^2)$.
+    """
     return namespace(x).arctan(x)
 
 
@@ -89,7 +106,8 @@ def _(g: Any, x: Any) -> Any:
 def arctan2(a: Array, b: Array, /) -> Array:
     r"""Return the angle in $[-\pi, \pi]$ of the point at height a above b.
 
-    With $r^2 = a^2 + b^2$: $\bar a = \bar y\,b / r^2$, $\bar b = -\bar y\,a / r^2$; both are taken
+    $a = r \sin y$ and $b = r \cos y$ with $r^2 = a^2 + b^2$, so $b\,da - a\,db = r^2\,dy$ and
+    $\bar a = [r \ne 0]\,\bar y\,b / r^2$, $\bar b = -[r \ne 0]\,\bar y\,a / r^2$: both are taken
     as 0 at the origin. On the line a = 0 > b the angle jumps, but has the same slope on both sides.
     """
     return namespace(a, b).arctan2(a, b)
@@ -104,7 +122,10 @@ def _(g: Any, a: Any, b: Any, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
 
 @primitive
 def deg2rad(x: Array, /) -> Array:
-    r"""Return x degrees in radians, $\pi x / 180$: $\bar x = \pi \bar y / 180$."""
+    r"""Return x degrees in radians, $\pi x / 180$.
+
+    $dy = \pi\,dx / 180$, so $\bar x = \pi \bar y / 180$.
+    """
     return namespace(x).deg2rad(x)
 
 
@@ -113,7 +134,10 @@ deg2rad.vjp(lambda g: deg2rad(g))
 
 @primitive
 def rad2deg(x: Array, /) -> Array:
-    r"""Return x radians in degrees, $180 x / \pi$: $\bar x = 180 \bar y / \pi$."""
+    r"""Return x radians in degrees, $180 x / \pi$.
+
+    $dy = 180\,dx / \pi$, so $\bar x = 180 \bar y / \pi$.
+    """
     return namespace(x).rad2deg(x)
 
 
@@ -126,7 +150,7 @@ def unwrap(p: Array, /, discont: float | None = None, axis: int = -1, *,
     r"""Return p with multiples of the period added, so that no step is longer than half of it.
 
     Steps shorter than `discont` (half a period if that is more) stay. What is added is constant
-    between jumps: $\bar p = \bar y$.
+    between jumps: $dy = dp$, so $\bar p = \bar y$.
     """
     return namespace(p).unwrap(p, discont, axis, period=period)
 
@@ -139,7 +163,10 @@ unwrap.vjp(lambda g: g)
 
 @primitive
 def sinh(x: Array, /) -> Array:
-    r"""Return $(e^x - e^{-x}) / 2$: $\bar x = \bar y \cosh x$."""
+    r"""Return $(e^x - e^{-x}) / 2$.
+
+    $dy = (e^x + e^{-x}) / 2\,dx = \cosh x\,dx$, so $\bar x = \bar y \cosh x$.
+    """
     return namespace(x).sinh(x)
 
 
@@ -150,7 +177,10 @@ def _(g: Any, x: Any) -> Any:
 
 @primitive
 def cosh(x: Array, /) -> Array:
-    r"""Return $(e^x + e^{-x}) / 2$: $\bar x = \bar y \sinh x$."""
+    r"""Return $(e^x + e^{-x}) / 2$.
+
+    $dy = (e^x - e^{-x}) / 2\,dx = \sinh x\,dx$, so $\bar x = \bar y \sinh x$.
+    """
     return namespace(x).cosh(x)
 
 
@@ -159,7 +189,10 @@ cosh.vjp(lambda g, x: g * sinh(x))
 
 @primitive
 def tanh(x: Array, /) -> Array:
-    r"""Return $\sinh x / \cosh x$: $\bar x = \bar y\,(1 - y^2)$."""
+    r"""Return $\sinh x / \cosh x$.
+
+    $dy = (\cosh^2 x - \sinh^2 x) / \cosh^2 x\,dx = (1 - y^2)\,dx$, so $\bar x = \bar y\,(1 - y^2)$.
+    """
     return namespace(x).tanh(x)
 
 
@@ -168,7 +201,11 @@ tanh.vjp(lambda g, y: g * (1 - y * y))
 
 @primitive
 def arcsinh(x: Array, /) -> Array:
-    r"""Return the x whose sinh is given: $\bar x = \bar y / \sqrt{x^2 + 1}$."""
+    r"""Return the number whose sinh is x.
+
+    $\sinh y = x$, so $\cosh y\,dy = dx$, where $\cosh y = \sqrt{x^2 + 1}$:
+    $\bar x = \bar y / \sqrt{x^2 + 1}$.
+    """
     return namespace(x).arcsinh(x)
 
 
@@ -177,7 +214,11 @@ arcsinh.vjp(lambda g, x: g / hypot(x, 1.0))
 
 @primitive
 def arccosh(x: Array, /) -> Array:
-    r"""Return the number >= 0 whose cosh is x >= 1: $\bar x = \bar y / \sqrt{x^2 - 1}$."""
+    r"""Return the number >= 0 whose cosh is x >= 1.
+
+    $\cosh y = x$, so $\sinh y\,dy = dx$, where $\sinh y = \sqrt{x^2 - 1}$:
+    $\bar x = \bar y / \sqrt{x^2 - 1}$. The slope at 1 is infinite.
+    """
     return namespace(x).arccosh(x)
 
 
@@ -186,7 +227,10 @@ arccosh.vjp(lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)))  # exact near 1, no ov
 
 @primitive
 def arctanh(x: Array, /) -> Array:
-    r"""Return the number whose tanh is x, -1 < x < 1: $\bar x = \bar y / (1 - x^2)$."""
+    r"""Return the number whose tanh is x, -1 < x < 1.
+
+    $\tanh y = x$, so $(1 - x^2)\,dy = dx$ (see `tanh`) and $\bar x = \bar y / (1 - x^2)$.
+    """
     return namespace(x).arctanh(x)
 
 
@@ -200,10 +244,10 @@ arctanh.vjp(lambda g, x: g / ((1 - x) * (1 + x)))
 def _sinc_derivative(x: Array, /, order: int) -> Array:
     r"""Return $\operatorname{sinc}^{(n)}(x)$, the derivative of the order n.
 
-    $\bar x = \bar y \operatorname{sinc}^{(n+1)}(x)$. With $z = \pi x$ and $s_n = \frac{d^n}{dz^n}
-    \frac{\sin z}{z}$, differentiating $z\,s_0 = \sin z$ n times gives $z\,s_n + n\,s_{n-1} =
-    \sin^{(n)} z$, stable for large z. For small z the power series: $s_n = \sum_{2k \ge n}
-    \frac{(-1)^k z^{2k-n}}{(2k+1)\,(2k-n)!}$.
+    $dy = \operatorname{sinc}^{(n+1)}(x)\,dx$, so $\bar x = \bar y \operatorname{sinc}^{(n+1)}(x)$.
+    With $z = \pi x$ and $s_n = \frac{d^n}{dz^n} \frac{\sin z}{z}$, differentiating
+    $z\,s_0 = \sin z$ n times gives $z\,s_n + n\,s_{n-1} = \sin^{(n)} z$, stable for large z. For
+    small z the power series: $s_n = \sum_{2k \ge n} \frac{(-1)^k z^{2k-n}}{(2k+1)\,(2k-n)!}$.
     """
     xp = namespace(x)
     z = math.pi * xp.asarray(x)
@@ -231,9 +275,9 @@ def _(g: Any, x: Any, order: int) -> Any:
 def sinc(x: Array, /) -> Array:
     r"""Return $\operatorname{sinc}(x) = \frac{\sin \pi x}{\pi x}$, 1 at 0.
 
-    $\bar x = \bar y \operatorname{sinc}'(x)$. A formula for this slope,
-    $(\cos \pi x - \operatorname{sinc} x) / x$, would cancel near 0: the derivatives have a function
-    of their own.
+    $dy = \operatorname{sinc}'(x)\,dx$, so $\bar x = \bar y \operatorname{sinc}'(x)$. A formula for
+    this slope, $(\cos \pi x - \operatorname{sinc} x) / x$, would cancel near 0: the derivatives
+    have a function of their own.
     """
     return namespace(x).sinc(x)
 

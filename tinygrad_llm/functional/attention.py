@@ -4,10 +4,10 @@ For each head, with rows $q_i$ of the queries i = 0..T-1, rows $k_j$ and $v_j$ o
 values j = 0..S-1, of D numbers each, and $J_i$ the keys that query i sees:
 
 $$s_{ij} = \alpha\, q_i \cdot k_j, \qquad
-p_{ij} = \frac{e^{s_{ij}}}{\sum_{l \in J_i} e^{s_{il}}} \;\; (j \in J_i), \qquad
+p_{ij} = \frac{[j \in J_i]\,e^{s_{ij}}}{\sum_{l \in J_i} e^{s_{il}}}, \qquad
 o_i = \sum_{j \in J_i} p_{ij}\,v_j$$
 
-and $p_{ij} = 0$ elsewhere. $\alpha$ is $1/\sqrt D$ unless given. Query i stands at the place $i +
+$\alpha$ is `scale`, $1/\sqrt D$ unless given. Query i stands at the place $i +
 \text{offset}$ of the keys. It sees the key there and those before it: with a window, only the last
 `window` of them; with documents, only those in the document of its own place. With a soft cap c,
 $c \tanh(s_{ij} / c)$ takes the place of $s_{ij}$, so no score exceeds c. With dropout, p is
@@ -20,9 +20,9 @@ and g is the incoming gradient. The differentials in the reverse order, and thei
 1. $do = d\tilde p\,v + \tilde p\,dv$, so $\bar v = \tilde p^\top g$ and
    $\bar p = m \odot (g\,v^\top)$.
 2. Softmax: $dp_{ij} = p_{ij}(ds_{ij} - \sum_l p_{il}\,ds_{il})$, so
-   $\bar s_{ij} = p_{ij}(\bar p_{ij} - \delta_i)$ with $\delta_i = \sum_l p_{il}\,\bar p_{il} =
-   \sum_l \tilde p_{il}\,g_i \cdot v_l = g_i \cdot o_i$: D products in place of S.
-3. The cap: $\bar s_{ij}$ is multiplied by its slope, $1 - \tanh^2(s_{ij} / c)$.
+   $\bar s_{ij} = f_{ij}\,p_{ij}(\bar p_{ij} - \delta_i)$ with $\delta_i = g_i \cdot o_i$, since
+   $\sum_l p_{il}\,\bar p_{il} = \sum_l \tilde p_{il}\,g_i \cdot v_l$: D products in place of S.
+3. The cap: $f_{ij}$ is its slope, $1 - \tanh^2(s_{ij} / c)$ of the score before it; 1 without one.
 4. $ds = \alpha\,(dq\,k^\top + q\,dk^\top)$, so $\bar q = \alpha\,\bar s\,k$ and
    $\bar k = \alpha\,\bar s^\top q$.
 

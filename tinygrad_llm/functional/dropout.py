@@ -1,10 +1,11 @@
 r"""Dropout: in training, each element is set to zero with probability p.
 
-$$y_i = x_i\,m_i, \qquad m_i = \begin{cases} 0 & \text{with probability } p \\
+$$y = x \odot m, \qquad m_i = \begin{cases} 0 & \text{with probability } p \\
 \tfrac{1}{1-p} & \text{otherwise} \end{cases}$$
 
 The factor $1/(1-p)$ keeps the expectation of y at x, so nothing changes when dropout is off. The
-mask m is a constant of the map, which is therefore linear: $\bar x = g \odot m$. Kept: m.
+mask m is a constant of the map, which is therefore linear: $dy = dx \odot m$, so
+$\bar x = g \odot m$. Kept: m.
 
 The mask is a function of `key` alone (counter-based random numbers), so the reference and every
 repetition of the pass see the same one. Probabilities are multiples of $2^{-16}$, and the factor

@@ -2,12 +2,15 @@ r"""Rows of a table, looked up by number.
 
 $$Y_{nc} = W_{i_n c} = \sum_v E_{nv} W_{vc}, \qquad E_{nv} = [i_n = v]$$
 
-so a lookup is the product with a one-hot matrix E that is never made. Kept: the numbers i, and W
-for its shape.
+with the numbers $i_n$, so a lookup is the product $Y = E W$ with a one-hot matrix E that is never
+made. Kept: the numbers i, and W for its shape.
 
-By the product rule $\bar W = E^\top G$: row v receives the sum of the gradients of all places where
-v was looked up, and a row that was not looked up receives zero. The numbers are discrete and have
-no gradient.
+$dY = E\,dW$, as the numbers are discrete and have no gradient. So
+
+$$\bar W = E^\top G$$
+
+with the incoming gradient G: row v receives the sum of the gradients of all places where v was
+looked up, and a row that was not looked up receives zero.
 
 Trap: a number that occurs twice must receive both gradients: `dw[ids] += g` keeps only the last.
 """

@@ -3,17 +3,21 @@ r"""The Gaussian error linear unit, exactly and in its tanh approximation.
 Exactly, with the normal distribution's function $\Phi$ and density $\varphi$:
 
 $$y = x\,\Phi(x), \qquad \Phi(x) = \tfrac12\bigl(1 + \operatorname{erf}(x/\sqrt2)\bigr), \qquad
-\frac{dy}{dx} = \Phi(x) + x\,\varphi(x), \qquad \varphi(x) = \tfrac{1}{\sqrt{2\pi}} e^{-x^2/2}$$
+\varphi(x) = \tfrac{1}{\sqrt{2\pi}} e^{-x^2/2}, \qquad dy = (\Phi(x) + x\,\varphi(x))\,dx$$
 
 The approximation, which GPT-2 was trained with, replaces $\Phi$ by
 $\tfrac12(1 + \tanh u)$ with $u = \sqrt{2/\pi}\,(x + 0.044715\,x^3)$. Because
 $\tfrac12(1 + \tanh u) = \sigma(2u)$, one exponential suffices:
 
-$$y = x\,s, \qquad s = \sigma(2u), \qquad \frac{dy}{dx} = s + x\,s\,(1 - s)\,2u', \qquad
+$$y = x\,s, \qquad s = \sigma(2u), \qquad dy = (s + 2x\,s\,(1 - s)\,u')\,dx, \qquad
 u' = \sqrt{2/\pi}\,(1 + 3 \cdot 0.044715\,x^2)$$
 
-Each element stands by itself, so $\bar x = g\,\frac{dy}{dx}$. Kept: only the slope
-$\frac{dy}{dx}$, which costs little while $\Phi$ or s is at hand; the backward pass is then one
+Each element stands by itself, so with the slope f
+
+$$\bar x = g \odot f, \qquad f = \begin{cases} \Phi(x) + x\,\varphi(x) & \text{exactly} \\
+s + 2x\,s\,(1 - s)\,u' & \text{approximately} \end{cases}$$
+
+Kept: only the slope, which costs little while $\Phi$ or s is at hand; the backward pass is then one
 product. Trap: far out powers and $e^{-2u}$ overflow, where s has long been 0 or 1. So s and the
 slope are computed from z, x clipped to [-10, 10] (the density from x clipped to [-40, 40]), and
 x s from x clipped at -10: there s is not 0 but $10^{-38}$, which a large x would lift again.

@@ -4,10 +4,13 @@ A projection that makes queries, keys and values at once has them side by side i
 
 $$Y_{bthd} = X_{bt,\,(f + h) D + d}, \qquad h = 0..n-1,$$
 
-heads f to f + n - 1, of D numbers each. This is a view: no number is copied. Kept: where they
-lie, and X for its shape.
+heads f to f + n - 1, of D numbers each; f is `first`, n is `count` and D is `depth`. This is a
+view: no number is copied. Kept: where they lie, and X for its shape.
 
-Each number picked sends its gradient back to its place, $\bar X_{bt,\,(f + h) D + d} = g_{bthd}$,
+$dY_{bthd} = dX_{bt,\,(f + h) D + d}$: each number picked sends its gradient back to its place,
+
+$$\bar X_{btk} = \sum_{h,d} [k = (f + h) D + d]\,g_{bthd} ,$$
+
 and the rest of $\bar X$ is zero: other calls pick other heads, and their gradients are added.
 """
 

@@ -1,16 +1,15 @@
 r"""The output layer and its cross-entropy in one: logits that no other op sees.
 
-$$\ell = \frac1N \sum_n \Bigl(\ln \sum_v e^{z_{nv}} - z_{n t_n}\Bigr), \qquad
-z_{nv} = \sum_c x_{nc} w_{vc}$$
+$$\ell = \frac1N \sum_n [t_n \ne \iota]\,\Bigl(\ln \sum_v e^{z_{nv}} - z_{n t_n}\Bigr), \qquad
+Z = X W^\top$$
 
-over the N rows whose target $t_n$ is not `ignore_index`: `softmax_cross_entropy` of
-$Z = X W^\top$. Raising a logit raises the first term by its probability $p_{nv}$ and lowers the
-second where it is the target's, so (that op's file has the steps)
+for targets t; N counts the rows n whose target is not $\iota$, the `ignore_index`. That is
+`softmax_cross_entropy` of the logits Z. With the softmax $p_{nv} = e^{z_{nv}} / \sum_u e^{z_{nu}}$,
+$d\ell = \frac1N \sum_n [t_n \ne \iota]\,\bigl(\sum_v p_{nv}\,dz_{nv} - dz_{n t_n}\bigr)$ and
+$dZ = dX\,W^\top + X\,dW^\top$, so
 
-$$\bar z_{nv} = \frac gN \bigl(p_{nv} - [v = t_n]\bigr), \qquad \bar X = \bar Z W, \qquad
-\bar W = \bar Z^\top X ,$$
-
-the last two from $dZ = dX\,W^\top + X\,dW^\top$; an ignored row of $\bar Z$ is 0.
+$$\bar X = \bar Z W, \qquad \bar W = \bar Z^\top X, \qquad
+\bar z_{nv} = [t_n \ne \iota]\,\frac gN \bigl(p_{nv} - [v = t_n]\bigr)$$
 
 Kept: X, W, and what `softmax_cross_entropy` keeps, Z among it. With a vocabulary of 50,000 the
 logits are larger than anything else that a forward pass makes. They belong to this op alone, so a

@@ -1,21 +1,21 @@
 r"""Softmax and cross-entropy in one: the mean negative log-likelihood of the right classes.
 
-$$\ell = \frac1N \sum_n \Bigl(\ln \sum_v e^{z_{nv}} - z_{n t_n}\Bigr)$$
+$$\ell = \frac1N \sum_n [t_n \ne \iota]\,\Bigl(\ln \sum_v e^{z_{nv}} - z_{n t_n}\Bigr)$$
 
-over the N rows whose target $t_n$ is not `ignore_index`. Kept: z, which the engine keeps in any
-case, and two numbers a row, its maximum $m_n$ and $s_n = \sum_v e^{z_{nv} - m_n}$.
+for logits z and targets t; N counts the rows n whose target is not $\iota$, the `ignore_index`.
+Kept: z, which the engine keeps in any case, and two numbers a row, its maximum $m_n$ and
+$s_n = \sum_v e^{z_{nv} - m_n}$.
 
-$d\ell = \frac1N \sum_n \bigl(\sum_v p_{nv}\,dz_{nv} - dz_{n t_n}\bigr)$ with
-$p_{nv} = e^{z_{nv} - m_n} / s_n$, so
+$d\ell = \frac1N \sum_n [t_n \ne \iota]\,\bigl(\sum_v p_{nv}\,dz_{nv} - dz_{n t_n}\bigr)$ with the
+softmax $p_{nv} = e^{z_{nv} - m_n} / s_n$, so
 
-$$\bar z_{nv} = k_n \bigl(p_{nv} - [v = t_n]\bigr), \qquad k_n = \frac gN, \quad k_n = 0
-\text{ for ignored rows.}$$
+$$\bar z_{nv} = k_n \bigl(p_{nv} - [v = t_n]\bigr), \qquad k_n = [t_n \ne \iota]\,\frac gN$$
 
 Each row of $\bar z$ sums to zero: adding a constant to a row of logits changes nothing. Traps: the
 row's maximum is subtracted first and never added back, $\ln s_n - (z_{n t_n} - m_n)$, or large
 logits would swallow the loss; an ignored row may hold an infinity, so its logits are taken as 0
-before anything is computed from them; N counts the rows that are not ignored, and where that is
-none the loss is 0 (an empty sum) and so is its gradient.
+before anything is computed from them; where all rows are ignored the loss is 0 (an empty sum) and
+so is its gradient.
 """
 
 from __future__ import annotations
