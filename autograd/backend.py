@@ -18,6 +18,9 @@ Array = Any
 
 Shape = tuple[int, ...]
 
+DType = Any
+"""An element type in any form that NumPy takes: a class, a name, a dtype."""
+
 _NumPyArray = np.ndarray
 _HOST = frozenset({"numpy", "builtins", "ml_dtypes"})
 

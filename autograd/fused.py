@@ -96,6 +96,8 @@ class Fused(Op):
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Apply the op: on arrays plainly, on Tensors with a record of it."""
         args = self.separate(args, options)
+        if options:
+            self.take_constants(options)
         arrays = [arg.data if isinstance(arg, Tensor) else self.accepted(arg, i, args)
                   for i, arg in enumerate(args)]
         y, saved, backward = self.compute(self._forward, arrays, options)

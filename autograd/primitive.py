@@ -27,6 +27,7 @@ import numpy as np
 from .backend import Array, plain
 from .graph import Node
 from .tensor import STATE, Tensor, recorded, values, watched
+from .tree import mapped
 
 registry: dict[str, Op] = {}
 """Every op by name: primitives, fused ops, composites, and functions without a gradient.
@@ -118,6 +119,25 @@ class Op(ABC):
             options[name] = value
         return args
 
+    def take_constants(self, options: dict[str, Any],
+                       constants: Collection[str] | None = None) -> None:
+        """Put its values in the place of each Tensor in `options`; refuse one with a gradient.
+
+        An op has a derivative by its arrays. What it was given as an option, also within lists,
+        tuples and dicts, counts as a constant, and a gradient that is asked for must not be lost.
+        With `constants` only the options of these names are looked at.
+        """
+        for name, value in options.items():
+            if value.__class__ in PLAIN or (constants is not None and name not in constants):
+                continue
+            if not (found := _tensors_in(value)):
+                continue
+            if STATE.recording and any(tensor.node is not None for tensor in found):
+                raise TypeError(f"{self.name}: the option {name} is a constant, and a Tensor in "
+                                f"its place would lose its gradient; pass x.detach() or a number, "
+                                f"or write the formula in ops to differentiate by it")
+            options[name] = mapped(values, value)
+
     def compute(self, function: Callable[..., Any], args: Sequence[Any],
                 options: dict[str, Any]) -> Any:
         """Return `function(*args, **options)`; its errors name the op and the arguments' shapes."""
@@ -174,6 +194,10 @@ INDICES = (int, float, complex, list, tuple, range, slice, type(None), type(Elli
 
 NumPyArray, new = np.ndarray, object.__new__
 
+PLAIN = frozenset([int, float, bool, str, type(None), type(Ellipsis), type, slice, np.int64,
+                   NumPyArray])
+"""Types of options that hold no Tensor, found without a look inside."""
+
 WRONG_INPUT = (TypeError, ValueError, IndexError, AttributeError, OverflowError)
 """The errors that array libraries raise for arguments that do not fit."""
 
@@ -229,6 +253,8 @@ class Primitive(Op):
         """Apply the op: on arrays plainly, on Tensors with a record of it."""
         if len(args) != self.count:
             args = self.separate(args, options)
+        if options:
+            self.take_constants(options)
         arrays: list[Any] = []
         parents: list[Node | None] = []
         on_tape = recordable = False
@@ -278,7 +304,7 @@ class Primitive(Op):
         if name in self.arrays:
             return arrays[self.arrays.index(name)]
         if name in self.defaults:
-            return _values_within(options.get(name, self.defaults[name]))
+            return options.get(name, self.defaults[name])
         if name == "y":
             return arrays[-1]
         if name == "shape":
@@ -344,10 +370,14 @@ def _tensor(array: Any, node: Node | None) -> Any:
     return array if node is None else recorded(array, node)
 
 
-def _values_within(value: Any) -> Any:
+def _tensors_in(value: Any) -> list[Tensor]:
+    """Return the Tensors in lists, tuples and dicts, however deep."""
     if isinstance(value, Tensor):
-        return value.data
-    return tuple(_values_within(v) for v in value) if type(value) is tuple else value
+        return [value]
+    if not isinstance(value, (list, tuple, dict)):
+        return []
+    parts = value.values() if isinstance(value, dict) else value
+    return [x for part in parts if part.__class__ not in PLAIN for x in _tensors_in(part)]
 
 
 class Rule:
@@ -381,22 +411,46 @@ class Nondifferentiable(Op):
     """A function whose results carry no gradient: Tensors in, plain arrays out."""
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Apply the function to the values of its arguments."""
+        """Apply the function to the values of its arguments and options."""
+        options = {name: values(value) for name, value in options.items()}
+        if dict in map(type, args):  # NumPy's logic takes one for true
+            raise TypeError(f"{self.name}: expected arrays or numbers, got {describe(args)}")
         arrays = [plain(values(arg), self.name) for arg in args]
         return self.compute(self.forward, arrays, options)
 
 
 class Composite(Op):
-    """A function written in other ops, which therefore needs no rule of its own."""
+    """A function written in other ops, which therefore needs no rule of its own.
+
+    Options that are annotated with `float` or `Any` it may compute with, so they may be Tensors;
+    others, such as an axis or an order, are constants, as the options of primitives are.
+    """
+
+    def _read_signature(self, function: Callable[..., Any]) -> None:
+        super()._read_signature(function)
+        found = inspect.signature(function).parameters
+        self.constants = frozenset(name for name in self.defaults if not any(
+            kind in str(found[name].annotation) for kind in ("float", "Any", "Array", "empty")))
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Call the function as it stands."""
+        if options:
+            self.take_constants(options, self.constants)
+        if len(args) > len(self.arrays) and not self.variadic:
+            args = self._with_constants(args)
         for i, arg in enumerate(args[: len(self.arrays)] if self.arrays else args):
             may_be = (isinstance(arg, (Tensor, list, tuple)) or (arg is None and self.variadic)
                       or (isinstance(arg, str) and i in self.texts))
             if not may_be:
                 self.accepted(arg, i, args)
         return self.compute(self.forward, args, options)
+
+    def _with_constants(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the arguments with plain values for the constants among them."""
+        count = len(self.arrays)
+        given = dict(zip(self.positional, args[count:], strict=False))
+        self.take_constants(given, self.constants)
+        return (*args[:count], *given.values(), *args[count + len(given) :])
 
 
 def nondifferentiable(function: Callable[..., Any]) -> Nondifferentiable:

@@ -50,6 +50,9 @@ __all__ = [
     "qr", "slogdet", "solve", "svd", "svdvals", "tensorinv", "tensorsolve", "vector_norm",
 ]
 
+Order = Any
+"""Which norm: a number, inf, or the name of a norm of matrices. It is a constant."""
+
 
 class EighResult(NamedTuple):
     """The result of `eigh`."""
@@ -478,7 +481,7 @@ def _(g: Any, a: Any, y: Any) -> Any:
 
 
 @composite
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+def norm(x: Any, ord: Order = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Return the norm of vectors (one axis) or matrices (two axes); see the ops of these names.
 
     Without `ord` and `axis`, that of x as one vector. The derivative at 0 is taken as 0.
@@ -497,7 +500,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 
 @composite
-def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Order = 2) -> Any:
     r"""Return $(\sum_i |x_i|^p)^{1/p}$ over the axes, p being `ord`; over all if `axis` is None.
 
     `ord` may also be inf (the largest magnitude), -inf (the smallest) and 0 (how many are not 0).
@@ -540,7 +543,7 @@ def _(g: Any, x: Any, y: Any, shape: Shape, p: float, axis: Any, keepdims: bool)
 
 
 @composite
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Order = "fro") -> Any:
     """Return a norm of each matrix.
 
     `ord`: "fro" (of the elements as one vector), "nuc" (the sum of the singular values), 2 or -2
@@ -578,7 +581,7 @@ def _as_floats(x: Any) -> Any:
 
 
 @composite
-def cond(x: Any, p: Any = None) -> Any:
+def cond(x: Any, p: Order = None) -> Any:
     """Return the condition number: by `p` as in `norm`, the norm of x times that of its inverse.
 
     Without `p`, or with 2, the largest singular value by the smallest; with -2 the reverse.

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..backend import Array, Shape, namespace, to_host
+from ..backend import Array, DType, Shape, namespace, to_host
 from ..broadcast import astype, broadcast_to
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import Tensor, values
@@ -554,6 +554,8 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any 
                    np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)))
     if any(width < 0 for pair in widths for width in pair):
         raise ValueError(f"pad_width must not be negative, got {pad_width}; cut with x[1:-1]")
+    if mode == "constant" and isinstance(ends := array(constant_values), Tensor):
+        return _padded_by(x, widths, broadcast_to(ends, (x.ndim, 2)))
     if mode == "constant":
         return _pad(x, widths, constant_values)
     if mode not in _MODES:
@@ -562,6 +564,16 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any 
         if any(width):
             source = np.pad(np.arange(x.shape[axis]), width, mode=mode)  # type: ignore[call-overload]
             x = _gathered(x, source, axis)
+    return x
+
+
+def _padded_by(x: Any, widths: tuple[tuple[int, int], ...], ends: Any) -> Any:
+    """Return x with margins of Tensors, `ends[axis]` being the one before and the one behind."""
+    ends = astype(ends, x.dtype)
+    for axis, width in enumerate(widths):
+        before, after = (broadcast_to(end, (*x.shape[:axis], n, *x.shape[axis + 1 :]))
+                         for end, n in zip(ends[axis], width, strict=True))
+        x = _concatenate(before, x, after, axis=axis)
     return x
 
 
@@ -765,7 +777,7 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 @composite
-def array(x: Any, dtype: Any = None) -> Any:
+def array(x: Any, dtype: DType = None) -> Any:
     """Return numbers, arrays and Tensors, in lists as deep as you like, as one array or Tensor.
 
     Without a Tensor among them the result is a plain array. What is one already is not copied.
@@ -828,10 +840,16 @@ def ones_like(x: Array, /, dtype: Any = None) -> Array:
     return namespace(x).ones_like(x, dtype=dtype)
 
 
-@nondifferentiable
-def full_like(x: Array, /, fill_value: Any, dtype: Any = None) -> Array:
-    """Return an array filled with one number, of the shape, dtype and library of x."""
-    return namespace(x).full_like(x, fill_value, dtype=dtype)
+@composite
+def full_like(x: Any, fill_value: Any, dtype: DType = None) -> Any:
+    r"""Return an array filled with a number v, or an array, of the shape, dtype and library of x.
+
+    $y_i = v$, so $\bar v = \sum_i \bar y_i$; nothing flows to x. Of numbers the result is a plain
+    array, of a Tensor a Tensor.
+    """
+    x, fill = as_arrays([values(_as_array(x)), fill_value])
+    y = broadcast_to(astype(fill, x.dtype if dtype is None else dtype), x.shape)
+    return y if isinstance(y, Tensor) else namespace(x).array(y)
 
 
 asarray, concat, permute_dims = array, concatenate, transpose

@@ -133,7 +133,9 @@ def quantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
     With the elements in rising order, $s = q (n - 1)$, $i = \lfloor s \rfloor$ and $t = s - i$,
     $y = (1 - t)\,x_i + t\,x_{i+1}$; the weights are the gradient's as well. Other methods than
     "linear" round s: "lower", "higher", "nearest" (of two the even one), "midpoint" (between them).
-    q is a constant between 0 and 1; its axes come first in the result. NaN if any element is.
+    q lies between 0 and 1; its axes come first in the result. $\bar q = \bar y\,(n - 1)
+    (x_{i+1} - x_i)$, at a whole s with the piece to its right, and 0 of the other methods. NaN if
+    any element is.
     """
     x, q = array(x), _fractions(q, method)
     ordered, shape = _sorted_flat(x, axis, keepdims)
@@ -145,8 +147,7 @@ def quantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
 def percentile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
                keepdims: bool = False) -> Any:
     """Return the value below which q percent of the elements over the axes lie (see `quantile`)."""
-    q = np.asarray(to_host(values(q)), dtype=float) / 100
-    return quantile(x, q, axis, method=method, keepdims=keepdims)
+    return quantile(x, _hundredths(q), axis, method=method, keepdims=keepdims)
 
 
 @composite
@@ -166,8 +167,7 @@ def nanquantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
 def nanpercentile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
                   keepdims: bool = False) -> Any:
     """Return `percentile` of the elements that are not NaN; NaN only where all are."""
-    q = np.asarray(to_host(values(q)), dtype=float) / 100
-    return nanquantile(x, q, axis, method=method, keepdims=keepdims)
+    return nanquantile(x, _hundredths(q), axis, method=method, keepdims=keepdims)
 
 
 @composite
@@ -179,32 +179,57 @@ def nanmedian(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
 _METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
 
 
-def _fractions(q: Any, method: str) -> np.ndarray:
+def _hundredths(q: Any) -> Any:
+    q = array(q)
+    return (q if isinstance(q, Tensor) else np.asarray(to_host(q), dtype=float)) / 100
+
+
+def _fractions(q: Any, method: str) -> Any:
+    """Return q as an array of the host, or as the Tensor that it is."""
     if method not in _METHODS:
         raise ValueError(f"method must be one of {str(_METHODS)[1:-1]}, got {method!r}")
+    q = array(q)
     fractions: np.ndarray = np.asarray(to_host(values(q)), dtype=float)
     if not ((fractions >= 0) & (fractions <= 1)).all():
         raise ValueError(f"q must be between 0 and 1, got {fractions}")
-    return fractions
+    return astype(q, float) if isinstance(q, Tensor) else fractions
 
 
-def _between(ordered: Any, q: np.ndarray, n: Any, method: str) -> Any:
+def _between(ordered: Any, q: Any, n: Any, method: str) -> Any:
     """Return at each q the element of the first n sorted ones, or what lies between two."""
     xp = namespace(values(ordered))
-    at = xp.maximum(xp.asarray(q.reshape(-1)) * (n - 1), 0)
-    low, high = xp.floor(at), xp.ceil(at)
+    q = reshape(q, -1) if isinstance(q, Tensor) else xp.asarray(q.reshape(-1))
+    at = q * xp.maximum(n - 1, 0)
 
     def element(i: Any) -> Any:
         i = i.astype(int)
         i = i if i.ndim > 1 else xp.broadcast_to(i, (*ordered.shape[:-1], i.size))
         return take_along_axis(ordered, i, -1)
 
+    place = values(at)
+    low, high = xp.floor(place), xp.ceil(place)
     if method in ("lower", "higher", "nearest"):
-        return element({"lower": low, "higher": high, "nearest": xp.rint(at)}[method])
+        return element({"lower": low, "higher": high, "nearest": xp.rint(place)}[method])
     ordered = astype(ordered, float) if ordered.dtype.kind in "biu" else ordered
-    # between an element and itself, 0.5 as well: no 0 times infinity
-    t = xp.where((high > low) & (method == "linear"), at - low, 0.5).astype(ordered.dtype)
-    return (1 - t) * element(low) + t * element(high)
+    if method == "midpoint":
+        return 0.5 * element(low) + 0.5 * element(high)
+    low = xp.minimum(low, xp.maximum(n - 2, 0))
+    t = astype(at - low, ordered.dtype)
+    return _lerp(element(low), element(xp.minimum(low + 1, xp.maximum(n - 1, 0))), t)
+
+
+@primitive
+def _lerp(a: Array, b: Array, t: Array, /) -> Array:
+    r"""Return $y = (1 - t)\,a + t\,b$; an infinite one of weight 0 does not count.
+
+    $\bar a = (1 - t)\,\bar y$, $\bar b = t\,\bar y$ and $\bar t = (b - a)\,\bar y$.
+    """
+    xp = namespace(a, b, t)
+    y = (1 - t) * xp.where(t == 1, 0, a) + t * xp.where(t == 0, 0, b)
+    return xp.asarray(y, dtype=xp.result_type(a, b))
+
+
+_lerp.vjp(lambda g, t: g * (1 - t), lambda g, t: g * t, lambda g, a, b: g * (b - a))
 
 
 def _sorted_flat(x: Any, axis: Axis, keepdims: bool) -> tuple[Any, Shape]:

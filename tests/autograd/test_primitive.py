@@ -143,8 +143,27 @@ def test_a_tensor_is_no_option() -> None:
     def tilted(x: Any, /, slope: Any = 2.0) -> Any:
         return slope * x
 
-    with pytest.raises(TypeError, match="tilted: an op must return an array, got Tensor"):
-        tilted(Tensor(3.0, requires_grad=True), slope=Tensor(2.0, requires_grad=True))
+    x, slope = (Tensor(v, requires_grad=True) for v in (3.0, 2.0))
+    for form in (slope, [slope], (1.0, {"a": slope})):
+        for argument in (x, 3.0):
+            with pytest.raises(TypeError, match="tilted: the option slope is a constant, and a Te"):
+                tilted(argument, slope=form)
+    assert float(tilted(3.0, slope.detach())) == 6 and float(tilted(x, slope=slope.detach())) == 6
+    with autograd.no_grad():
+        assert float(tilted(x, slope)) == 6
+
+
+def test_a_composite_computes_with_floats_and_takes_the_rest_as_constants() -> None:
+    @autograd.composite
+    def leaky(x: Any, slope: float = 0.1, times: int = 1) -> Any:
+        return autograd.where(x > 0, x, slope * x) * times
+
+    x, v = np.array([-2.0, 1.0]), Tensor(2.0, requires_grad=True)
+    assert float(grad(lambda s: leaky(x, s).sum())(0.5)) == -2
+    for call in (lambda: leaky(x, 0.1, v), lambda: leaky(x, times=v), lambda: leaky(x, times=[v])):
+        with pytest.raises(TypeError, match="leaky: the option times is a constant"):
+            call()
+    assert leaky(x, 0.5, Tensor(2)).tolist() == [-2, 2]
 
 
 def test_signatures_that_cannot_be_ops_are_refused_at_once() -> None:

@@ -317,6 +317,12 @@ nested: st.SearchStrategy[Inputs] = st.tuples(reals(()), reals(()), reals(()), r
     lambda v: (([[v[0], v[1]], [v[2], v[3]]],), {}))
 offsets = st.integers(-2, 2)
 
+@st.composite
+def filling(draw: Any) -> Inputs:
+    x = draw(reals(shapes()))
+    return (x, draw(reals(draw(st.sampled_from([x.shape, x.shape[-1:], ()]))))), {}
+
+
 CASES: dict[str, OpCase] = {
     "reshape": OpCase(reshaping(), np.reshape),
     "ravel": OpCase(one(reals(shapes())), np.ravel),
@@ -374,5 +380,5 @@ CASES: dict[str, OpCase] = {
     "array": OpCase(nested, np.array),
     "zeros_like": OpCase(one(reals(shapes())), np.zeros_like),
     "ones_like": OpCase(one(reals(shapes())), np.ones_like),
-    "full_like": OpCase(one(reals(shapes()), fill_value=st.just(1.5)), np.full_like),
+    "full_like": OpCase(filling(), np.full_like),
 }

@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import reals, shapes, spaced
+from ..strategies import broadcastable_shapes, reals, shapes, spaced
+from .piecewise import at, inf
 
 
 @st.composite
@@ -87,6 +88,12 @@ def interpolating(draw: Any) -> Inputs:
     return (np.asarray(pieces + draw(reals(shape, 0.4, 0.9))), points, draw(reals((n,)))), ends
 
 
+@st.composite
+def mixing(draw: Any) -> Inputs:
+    a, b, t = draw(broadcastable_shapes(3))
+    return (draw(reals(a)), draw(reals(b)), draw(reals(t, 0.0, 1.0))), {}
+
+
 CASES: dict[str, OpCase] = {
     "sort": OpCase(sorting(), numpy_sort),
     "argsort": OpCase(sorting(), numpy_argsort),
@@ -100,5 +107,8 @@ CASES: dict[str, OpCase] = {
     "nanmedian": OpCase(ordering(), np.nanmedian),
     "nanquantile": OpCase(ordering(of=1.0, table=False), np.nanquantile),
     "nanpercentile": OpCase(ordering(of=100.0, table=False), np.nanpercentile),
+    "_lerp": OpCase(mixing(), lambda a, b, t: a + t * (b - a), order=3, edges=(
+        at([1.0, inf, -inf], [inf, 2.0, 5.0], [0.0, 1.0, 0.5], g=[1, 1, 1],
+           expect=[[1, 0, 0.5], [0, 1, 0.5], [inf, -inf, inf]]),)),
     "interp": OpCase(interpolating(), np.interp),
 }

@@ -141,3 +141,16 @@ def test_spacings_have_gradients_too() -> None:
     y, at = rng.normal(size=5), np.cumsum(rng.uniform(0.5, 1.5, 5))
     check_grads(lambda y, at: ag.trapezoid(y, at), y, at)
     check_grads(lambda y, at: ag.gradient(y, at, edge_order=2), y, at)
+
+
+def test_arrays_are_filled_with_tensors_and_padded_by_them() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    assert float(ag.grad(lambda v: ag.sum(ag.full_like(np.ones(3), v)))(2.0)) == 3
+    assert ag.grad(lambda v: ag.sum(ag.full_like(x, [v, 0.0, v]) * x))(2.0) == 10
+    assert type(ag.full_like(Tensor(x), 3)) is np.ndarray
+    assert ag.full_like(x, Tensor(2.5), int).dtype == int
+    check_grads(lambda v: ag.full_like(x, v), np.array([[1.5], [2.0]]))
+    for ends in (3.0, [[1.0, 2.0], [3.0, 4.0]], [[5.0], [6.0]], [7.0, 8.0]):
+        got = ag.pad(x, ((1, 2), (0, 1)), constant_values=Tensor(np.array(ends)))
+        assert np.array_equal(got.data, np.pad(x, ((1, 2), (0, 1)), constant_values=ends))
+    check_grads(lambda x, v: ag.pad(x, ((1, 2), (0, 1)), constant_values=v), x, np.ones((2, 2)))

@@ -92,6 +92,21 @@ def test_quantiles_that_round_their_place(method: Any) -> None:
             assert got.dtype == expected.dtype and got.tolist() == expected.tolist()
 
 
+def test_quantiles_are_differentiated_by_their_place_too() -> None:
+    x = np.array([1.0, 4.0, 2.0])
+    assert float(grad(lambda q: ag.quantile([1, 2, 4], q))(0.3)) == 2
+    assert float(grad(lambda q: ag.percentile(x, q))(80.0)) == pytest.approx(0.04)
+    assert float(grad(lambda q: ag.nanquantile([*x, nan], q))(0.3)) == 2
+    assert float(grad(lambda q: ag.nanpercentile([*x, nan], [q, 2 * q]).sum())(20.0)) == (
+        pytest.approx(0.02 + 2 * 0.02))
+    for q, slope in ((0.0, 2), (0.5, 4), (1.0, 4)):  # at a point, the piece to its right
+        assert float(grad(lambda q: ag.quantile(x, q))(q)) == slope
+    assert float(grad(lambda q: ag.quantile(x, q, method="lower"))(0.3)) == 0
+    assert float(grad(lambda q: ag.quantile([7.0], q))(0.3)) == 0
+    check_grads(lambda x, q: ag.quantile(x, q, axis=1),
+                np.random.default_rng(0).normal(size=(2, 5)), np.array([0.1, 0.6]), order=2)
+
+
 def test_order_statistics_of_nothing() -> None:
     for shape, axis in (((0,), None), ((2, 0), 1), ((0, 3), 0)):
         got = ag.nanmedian(Tensor(np.zeros(shape), requires_grad=True), axis)
