@@ -173,9 +173,13 @@ class Op(ABC):
         """Return an argument that array libraries take, a list as an array; refuse others."""
         if arg.__class__ is not NumPyArray:
             arg = plain(arg, self.name)
-        if type(arg) in (list, tuple) and arg and (self.variadic or position in self.required) and (
-                not any(isinstance(x, Tensor) for x in arg)):
-            arg = self.compute(np.asarray, (arg,), {})
+        if type(arg) in (list, tuple) and arg and (self.variadic or position in self.required):
+            if not _holds_tensor(arg):
+                arg = self.compute(np.asarray, (arg,), {})
+            elif not self.variadic:
+                raise TypeError(f"{self.name}: expected an array or a Tensor, got a "
+                                f"{type(arg).__name__} that holds Tensors; join them first, with "
+                                f"autograd.stack([...]) or autograd.array([...])")
         numbers = getattr(arg.dtype, "kind", "?") in "fbiucV" if hasattr(arg, "dtype") else (
             isinstance(arg, INDICES) or hasattr(arg, "__array__"))
         if not numbers or (arg is None and (self.variadic or position in self.required)):
@@ -187,6 +191,10 @@ class Op(ABC):
         """The maths of the op and of its derivative: LaTeX between dollars, from its docstring."""
         summary, _, maths = (inspect.getdoc(self.forward) or "").partition("\n\n")
         return maths or summary
+
+
+def _holds_tensor(x: Any) -> bool:
+    return isinstance(x, Tensor) or (type(x) in (list, tuple) and any(map(_holds_tensor, x)))
 
 
 INDICES = (int, float, complex, list, tuple, range, slice, type(None), type(Ellipsis))

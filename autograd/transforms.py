@@ -25,6 +25,7 @@ from .backend import namespace, plain
 from .backward import pull_back, seed
 from .broadcast import identity
 from .graph import Leaf, outside
+from .mistakes import LostDerivativeError
 from .ops import multiply, reshape, stack, sum
 from .tensor import STATE, Tensor, at_depth, constant, recorded, recording, values
 from .tree import flatten, is_leaf, mapped, same_structure
@@ -274,7 +275,7 @@ def _traced_call(f: Function, args: tuple[Any, ...], argnums: int | Sequence[int
             inputs += leaves
             traced[i] = rebuild(leaves)
         with at_depth(STATE.depth + 1):
-            y = f(*traced, **kwargs)
+            y = _call(f, traced, kwargs)
     if has_aux and (not isinstance(y, tuple) or len(y) != 2):
         raise TypeError(f"{name}: with has_aux the function must return a pair (y, aux), "
                         f"got {type(y).__name__}")
@@ -284,6 +285,16 @@ def _traced_call(f: Function, args: tuple[Any, ...], argnums: int | Sequence[int
     aux = aux if nested else mapped(values, aux)
     picked = args[chosen[0]] if single else tuple(args[i] for i in chosen)
     return _Call(ys, rebuild_y, inputs, flatten(picked)[1], nested, aux, name)
+
+
+def _call(f: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Call f. Where NumPy hides a Tensor's refusal behind an error of its own, say the reason."""
+    try:
+        return f(*args, **kwargs)
+    except ValueError as error:
+        if isinstance(error.__cause__, LostDerivativeError):
+            raise LostDerivativeError(str(error.__cause__)) from error
+        raise
 
 
 def _sees_others(results: Sequence[Any], first: Any) -> bool:

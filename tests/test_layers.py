@@ -11,8 +11,9 @@ ROOT = Path(__file__).parents[1]
 # A package's modules and packages, from above to below. Each imports from those above it, in its
 # own package and in every package around it; so there is no circle anywhere.
 ORDER = {
-    "autograd": ["backend", "graph", "tensor", "tree", "primitive", "broadcast", "deferred",
-                 "backward", "fused", "ops", "transforms", "checkpoint", "tape", "testing"],
+    "autograd": ["backend", "graph", "mistakes", "tensor", "tree", "primitive", "broadcast",
+                 "deferred", "backward", "fused", "ops", "transforms", "checkpoint", "tape",
+                 "testing"],
     "autograd.ops": ["piecewise", "exponential", "arithmetic", "trigonometric", "special", "shape",
                      "reduce", "index", "sorting", "products", "linalg", "convolution",
                      "activations", "losses", "operators"],

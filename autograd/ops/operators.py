@@ -34,6 +34,7 @@ def _transpose(self: Tensor, *axes: Any) -> Any:
 
 _OPERATORS: dict[str, Callable[..., Any]] = {
     "__neg__": arithmetic.negative, "__pos__": lambda self: self, "__abs__": piecewise.absolute,
+    "__round__": piecewise.round,
     "__getitem__": index.getitem,
     "__lt__": piecewise.less, "__le__": piecewise.less_equal, "__gt__": piecewise.greater,
     "__ge__": piecewise.greater_equal, "__eq__": piecewise.equal, "__ne__": piecewise.not_equal,
