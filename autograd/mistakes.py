@@ -14,6 +14,7 @@ import sys
 from types import FrameType
 from typing import Any
 
+
 class LostDerivativeError(TypeError):
     """A Tensor was about to become a plain number, without its derivative."""
 

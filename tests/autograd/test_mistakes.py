@@ -77,7 +77,8 @@ def test_every_function_that_a_message_names_exists() -> None:
         named |= set(re.findall(r"autograd\.(?:linalg\.)?\w+", autograd.mistakes.drops(function)))
     for method in autograd.mistakes.REDUCTIONS:
         ufunc, _, kind = method.partition(".")
-        named |= set(re.findall(r"autograd\.\w+", autograd.mistakes.drops(getattr(np, ufunc), kind)))
+        message = autograd.mistakes.drops(getattr(np, ufunc), kind)
+        named |= set(re.findall(r"autograd\.\w+", message))
     for name in [*autograd.mistakes.INSTEAD, *vars(np), *vars(np.linalg)]:
         named |= set(re.findall(r"autograd\.(?:linalg\.)?\w+", autograd.mistakes.attribute(name)))
     assert len(named) > 100
