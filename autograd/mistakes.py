@@ -1,7 +1,8 @@
 """The way out of a NumPy user's first mistakes: the sentences, and how the mistakes are recognised.
 
-A derivative is lost where a Tensor becomes a plain number or array: NumPy's functions, `math`'s,
-and an array that is written into. All of them are refused with the name of what to write instead.
+A derivative is lost where a Tensor becomes a plain number or array: in NumPy's functions, in
+`math`'s, and in an array that is written into. All of them are refused with what to write instead.
+Tensors of integers have no derivative, and are indices, masks and sizes for NumPy and Python.
 """
 
 from __future__ import annotations
@@ -11,12 +12,95 @@ import dis
 import linecache
 import math
 import sys
+from operator import index
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
 
 
 class LostDerivativeError(TypeError):
     """A Tensor was about to become a plain number, without its derivative."""
+
+
+class _Ufunc:
+    """The attribute `__array_ufunc__`: None for CuPy, a method for NumPy, which asks the class.
+
+    For None, CuPy leaves `array * x` to `Tensor.__rmul__`. NumPy would, too, but then it answers
+    `np.exp(x)` with an error of its own, which has no way out.
+    """
+
+    def __get__(self, x: Any, kind: Any = None) -> Any:
+        return _ufunc if x is None else None
+
+
+def _ufunc(x: Any, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    """Compute `array * x` and the like as x's own operator does; refuse all other ufuncs of x."""
+    operator = OPERATORS.get(ufunc.__name__)
+    if operator and not options and method == "__call__":
+        a, b = inputs
+        return getattr(x, operator[a is not x])(b if a is x else a)
+    if not _has_derivative((*inputs, *options.values())):
+        return getattr(ufunc, method)(*_plain(inputs), **_plain(options))
+    raise TypeError(WRITTEN if isinstance(options.get("out"), tuple) else drops(ufunc, method))
+
+
+class Guarded:
+    """The base of Tensor: what would lose the tape in silence is refused."""
+
+    __slots__ = ()
+    data: Any
+    __array_ufunc__ = _Ufunc()
+
+    def __array__(self, *args: Any, **options: Any) -> Any:
+        if not _has_derivative(self):
+            return self.data.__array__(*args, **options)
+        raise TypeError(
+            "a Tensor is not turned into an array in silence, because that would drop its "
+            "gradient; use x.data for its values, the same function from autograd, or "
+            "autograd.stack for a list of Tensors"
+        )
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        if function in (np.shape, np.ndim, np.size):
+            return function(self.data)
+        if _has_derivative((*args, *options.values())):
+            raise TypeError(drops(function))
+        return function(*_plain(args), **_plain(options))
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a Tensor cannot be written into: ops may have kept its values for their gradients; "
+            "use x.at[index].set(v) or where(mask, new, x), or write to x.data before "
+            "anything is computed from it"
+        )
+
+    def __index__(self) -> int:
+        if _has_derivative(self):
+            raise TypeError(f"an index must be an integer, got a Tensor of {self.data.dtype}; "
+                            f"convert it: x.astype(int)")
+        return index(self.data)
+
+    if not TYPE_CHECKING:  # type checkers report unknown attributes themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(no_attribute(name), name=name, obj=self)
+
+
+def _has_derivative(x: Any) -> bool:
+    """Whether x holds a Tensor that is not of integers, at any depth."""
+    if isinstance(x, (list, tuple)):
+        return any(map(_has_derivative, x))
+    return isinstance(x, Guarded) and x.data.dtype.kind not in "biu"
+
+
+def _plain(x: Any) -> Any:
+    """Return x with the arrays of the Tensors in it, at any depth."""
+    if type(x) is dict:
+        return {name: _plain(part) for name, part in x.items()}
+    if type(x) in (list, tuple):
+        return type(x)(map(_plain, x))
+    return x.data if isinstance(x, Guarded) else x
 
 
 OPERATORS = {
@@ -144,7 +228,7 @@ INSTEAD = {
 """Attributes of other libraries' arrays, and what to write here."""
 
 
-def attribute(name: str) -> str:
+def no_attribute(name: str) -> str:
     """Return the message for an attribute that a Tensor has not."""
     found = f"'Tensor' object has no attribute {name!r}"
     if name in INSTEAD:

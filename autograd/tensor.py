@@ -7,7 +7,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from operator import index
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
@@ -81,37 +80,7 @@ def no_grad() -> Any:
     return recording(False)
 
 
-class _Ufunc:
-    """The attribute `__array_ufunc__`: None for CuPy, a method for NumPy, which asks the class.
-
-    For None, CuPy leaves `array * x` to `Tensor.__rmul__`. NumPy would, too, but then it answers
-    `np.exp(x)` with an error of its own, which has no way out.
-    """
-
-    def __get__(self, x: Any, kind: Any = None) -> Any:
-        return _ufunc if x is None else None
-
-
-def _ufunc(x: Tensor, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-    """Compute `array * x` and the like as x's own operator does; refuse all other ufuncs of x."""
-    operator = mistakes.OPERATORS.get(ufunc.__name__)
-    if operator and not options and method == "__call__":
-        a, b = inputs
-        return getattr(x, operator[a is not x])(b if a is x else a)
-    if not _has_derivative((*inputs, *options.values())):
-        return getattr(ufunc, method)(*_plain(inputs), **options)
-    raise TypeError(mistakes.WRITTEN if isinstance(options.get("out"), tuple)
-                    else mistakes.drops(ufunc, method))
-
-
-def _has_derivative(x: Any) -> bool:
-    """Whether x holds a Tensor that is not of integers, at any depth."""
-    if isinstance(x, (list, tuple)):
-        return any(map(_has_derivative, x))
-    return isinstance(x, Tensor) and x.data.dtype.kind not in "biu"
-
-
-class Tensor:
+class Tensor(mistakes.Guarded):
     """An array, and the node that says how it was computed (None for a constant).
 
     `Tensor(data)` is a constant; `Tensor(data, requires_grad=True)` is a leaf whose `grad` a
@@ -122,7 +91,6 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_grad", "data", "node")
-    __array_ufunc__ = _Ufunc()
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         if isinstance(data, Tensor):
@@ -237,12 +205,6 @@ class Tensor:
     def __int__(self) -> int:
         return int(self._number("int"))
 
-    def __index__(self) -> int:
-        if _has_derivative(self):
-            raise TypeError(f"an index must be an integer, got a Tensor of {self.dtype}; convert "
-                            f"it: x.astype(int)")
-        return index(self.data)
-
     def _number(self, kind: str) -> Array:
         """Return the data; refuse where `array[i] = x` or `math.sin(x)` would lose a derivative."""
         if self.data.size != 1:
@@ -271,33 +233,6 @@ class Tensor:
         body = repr(self.data)
         body = body[body.find("(") + 1 : -1] if body.startswith("array(") else body
         return f"Tensor({body}, requires_grad=True)" if self.node is not None else f"Tensor({body})"
-
-    # what would lose the tape in silence is refused
-    def __array__(self, *args: Any, **options: Any) -> Any:
-        if not _has_derivative(self):
-            return self.data.__array__(*args, **options)  # an index, a mask
-        raise TypeError(
-            "a Tensor is not turned into an array in silence, because that would drop its "
-            "gradient; use x.data for its values, the same function from autograd, or "
-            "autograd.stack for a list of Tensors"
-        )
-
-    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        if function in (np.shape, np.ndim, np.size):
-            return function(self.data)
-        if _has_derivative((*args, *options.values())):
-            raise TypeError(mistakes.drops(function))
-        return function(*_plain(args), **{name: _plain(x) for name, x in options.items()})
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(mistakes.attribute(name), name=name, obj=self)
-
-    def __setitem__(self, index: Any, value: Any) -> NoReturn:
-        raise TypeError(
-            "a Tensor cannot be written into: ops may have kept its values for their gradients; "
-            "use x.at[index].set(v) or where(mask, new, x), or write to x.data before "
-            "anything is computed from it"
-        )
 
     __hash__ = object.__hash__
 
@@ -414,13 +349,6 @@ def _copied(data: Array, requires_grad: bool, grad: Any) -> Tensor:
     if requires_grad:
         tensor.grad = grad
     return tensor
-
-
-def _plain(x: Any) -> Any:
-    """Return a sequence with the arrays of the Tensors in it, at any depth."""
-    if isinstance(x, Tensor):
-        return x.data
-    return type(x)(map(_plain, x)) if type(x) in (list, tuple) else x
 
 
 def values(x: Any) -> Any:
