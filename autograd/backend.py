@@ -45,23 +45,6 @@ def to_host(array: Array) -> np.ndarray:
     return np.asarray(array) if library is np else library.asnumpy(array)
 
 
-def plain(x: Any, name: str) -> Any:
-    """Return x, an instance of a subclass of NumPy's array as such an array.
-
-    Raises TypeError for a masked array and a matrix, also in a list: what they add would be lost.
-    """
-    if type(x) in (list, tuple) and x and not isinstance(x[0], (int, float)):
-        for part in x:
-            plain(part, name)
-    if not isinstance(x, _NumPyArray) or type(x) is _NumPyArray:
-        return x
-    if isinstance(x, (np.ma.MaskedArray, np.matrix)):
-        raise TypeError(f"{name}: {type(x).__name__} has rules of its own for * and for "
-                        f"reductions, which derivatives do not follow; pass np.asarray(x)"
-                        + (", or x.filled(v)" if isinstance(x, np.ma.MaskedArray) else ""))
-    return x.view(_NumPyArray)
-
-
 def random_bits(count: int, key: int, start: int = 0) -> np.ndarray:
     r"""Return the random 16-bit words (uint16) number `start` to `start + count - 1` of a key.
 

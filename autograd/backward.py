@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .backend import namespace, plain
+from .backend import namespace
 from .broadcast import astype, sum_to
 from .deferred import Deferred, accumulate
 from .graph import Node, newest_first, sweep
+from .mistakes import plain
 from .primitive import Op, Primitive
 from .tensor import STATE, Tensor, constant, recording, values
 

@@ -23,6 +23,23 @@ class LostDerivativeError(TypeError):
     """A Tensor was about to become a plain number, without its derivative."""
 
 
+def plain(x: Any, name: str) -> Any:
+    """Return x, an instance of a subclass of NumPy's array as such an array.
+
+    Raises TypeError for a masked array and a matrix, also in a list: what they add would be lost.
+    """
+    if type(x) in (list, tuple) and x and not isinstance(x[0], (int, float)):
+        for part in x:
+            plain(part, name)
+    if not isinstance(x, np.ndarray) or type(x) is np.ndarray:
+        return x
+    if isinstance(x, (np.ma.MaskedArray, np.matrix)):
+        raise TypeError(f"{name}: {type(x).__name__} has rules of its own for * and for "
+                        f"reductions, which derivatives do not follow; pass np.asarray(x)"
+                        + (", or x.filled(v)" if isinstance(x, np.ma.MaskedArray) else ""))
+    return x.view(np.ndarray)
+
+
 class _Ufunc:
     """The attribute `__array_ufunc__`: None for CuPy, a method for NumPy, which asks the class.
 

@@ -24,8 +24,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Array, plain
+from .backend import Array
 from .graph import Node
+from .mistakes import plain
 from .tensor import STATE, Tensor, recorded, values, watched
 from .tree import mapped
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 import numpy as np
 
 from . import mistakes
-from .backend import Array, Shape, namespace, plain
+from .backend import Array, Shape, namespace
 from .graph import Leaf, Node
 
 
@@ -98,7 +98,7 @@ class Tensor(mistakes.Guarded):
         if not isinstance(requires_grad, (bool, np.bool_)):
             raise TypeError(f"Tensor: requires_grad is True or False, got {requires_grad!r}; name "
                             f"the dtype: Tensor(data, dtype=...)")
-        library, data = namespace(data), plain(data, "Tensor")
+        library, data = namespace(data), mistakes.plain(data, "Tensor")
         self.data: Array = library.asarray(data, dtype=dtype)
         _check_real(self.data, data)
         self.node: Node | None = None
