@@ -30,11 +30,12 @@ class Arena:
 
     `gradients` has such views too, by name: a gradient that is written there and put into `grad` is
     not copied. A parameter that is later given another array is taken in again at the next step.
-    Raises ValueError where one Tensor has two names.
+    Raises TypeError for anything but Tensors by name; ValueError for one that is no leaf requiring
+    gradients, that is read-only, or that has two names.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor]) -> None:
-        self.parameters = _named_once(parameters)
+        self.parameters = _checked(parameters)
         alike: dict[Any, list[str]] = {}
         for name, p in self.parameters.items():
             alike.setdefault((namespace(p.data), p.dtype, p.ndim >= 2), []).append(name)
@@ -101,7 +102,7 @@ class Scattered:
     """Parameters that stay where they are, each a stretch of its own; otherwise as `Arena`."""
 
     def __init__(self, parameters: Mapping[str, Tensor]) -> None:
-        self.parameters = _named_once(parameters)
+        self.parameters = _checked(parameters)
         self.gradients = self.zeros()
 
     def zeros(self) -> Buffers:
@@ -119,11 +120,36 @@ class Scattered:
                 yield same, [a if p.ndim else a.reshape(1) for a in arrays]
 
 
-def _named_once(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _checked(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the parameters; raise TypeError or ValueError for what no step can update."""
+    if not isinstance(parameters, Mapping):
+        raise TypeError(f"expected parameters by name, such as nn.parameters(model) or "
+                        f"{{'w': w}}, got {type(parameters).__name__}")
+    if not parameters:
+        raise ValueError("there are no parameters; nn.parameters(model) finds a model's")
+    for name, p in parameters.items():
+        _check_parameter(name, p)
     if len({id(p) for p in parameters.values()}) < len(parameters):
         raise ValueError("a Tensor has two names, under which it would be updated twice; name tied "
                          "weights once, as nn.parameters does")
     return dict(parameters)
+
+
+def _check_parameter(name: Any, p: Any) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"expected a parameter's name, got {name!r}")
+    if not isinstance(p, Tensor):
+        raise TypeError(f"{name}: expected a Tensor, got {type(p).__name__}; make it with "
+                        f"Tensor(array, requires_grad=True)")
+    if p.node is None:
+        raise ValueError(f"{name}: a constant of {p.dtype} receives no gradient; make it with "
+                         f"requires_grad=True, or leave it out")
+    if p.node.op is not None:
+        raise ValueError(f"{name}: the result of {p.node.op.name} is no parameter, its gradient "
+                         f"goes to what it was computed from; give that, or Tensor(x.data, "
+                         f"requires_grad=True)")
+    if not getattr(p.data.flags, "writeable", True):
+        raise ValueError(f"{name}: its array is read-only and cannot be updated; give a copy")
 
 
 def _check_shape(name: str, data: Array, place: Array) -> None:

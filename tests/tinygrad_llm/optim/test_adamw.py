@@ -180,3 +180,33 @@ def test_a_tensor_has_one_name() -> None:
     p = leaf([1.0])
     with pytest.raises(ValueError, match="a Tensor has two names"):
         AdamW({"a": p, "b": p})
+
+
+@pytest.mark.parametrize("settings, error, words", [
+    ({"beta1": 1.0}, ValueError, r"beta1 must be in \[0, 1\), got 1.0"),
+    ({"beta2": 1}, ValueError, r"beta2 must be in \[0, 1\), got 1"),
+    ({"beta2": -0.1}, ValueError, "beta2"), ({"beta1": float("nan")}, ValueError, "beta1.*nan"),
+    ({"eps": -1.0}, ValueError, "eps must be above 0, got -1.0"), ({"eps": 0}, ValueError, "eps"),
+    ({"eps": float("inf")}, ValueError, "eps"), ({"beta1": "0.9"}, TypeError, "beta1.*'0.9'"),
+    ({"weight_decay": -0.1}, ValueError, "weight_decay must be at least 0"),
+    ({"weight_decay": True}, TypeError, "weight_decay"), ({"beta1": (0.9, 0.95)}, TypeError, "0.9"),
+])
+def test_settings_out_of_their_bounds(settings: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        AdamW({"p": leaf([1.0])}, **settings)
+
+
+@pytest.mark.parametrize("lr, scale", [(-0.1, 1.0), (float("nan"), 1.0), (0.1, float("inf")),
+                                       (0.1, -1.0)])
+def test_a_step_of_nonsense_changes_nothing(lr: float, scale: float) -> None:
+    p = leaf([1.0], [1.0])
+    optimizer = AdamW({"p": p})
+    with pytest.raises(ValueError, match="AdamW: (lr|scale) must be at least 0"):
+        optimizer.update(lr, scale)
+    assert p.data.tolist() == [1.0] and p.grad is not None and int(optimizer.steps["p"]) == 0
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    p = leaf([1.0], [1.0])
+    AdamW({"p": p}, beta1=np.float32(0.5), eps=np.float64(1e-3)).update(np.float64(0.1))
+    assert p.data[0] < 1

@@ -174,3 +174,22 @@ def test_scattered_parameters_may_be_any_view() -> None:
     for _, (data, gradient) in Scattered({"p": p}).stretches(lambda name: 0):
         data += gradient
     assert base.sum() == 12 and (base[:, 1::2] == 0).all()
+
+
+W = Tensor(np.ones(2), requires_grad=True)
+
+
+@pytest.mark.parametrize("make", [Arena, Scattered])
+@pytest.mark.parametrize("wrong, error, words", [
+    ([W, W], TypeError, r"expected parameters by name.*nn\.parameters\(model\).*got list"),
+    (W, TypeError, "got Tensor"), ({}, ValueError, "there are no parameters"),
+    ({"w": np.ones(2)}, TypeError, "w: expected a Tensor, got ndarray"),
+    ({"w": Tensor(np.ones(2))}, ValueError, "w: a constant of float64.*requires_grad=True"),
+    ({"ids": Tensor([1, 2])}, ValueError, "ids: a constant of int64"),
+    ({"w": W * 2}, ValueError, "w: the result of multiply is no parameter"),
+    ({0: W}, TypeError, "expected a parameter's name, got 0"),
+    ({"w": Tensor(np.broadcast_to(1.0, (2,)), requires_grad=True)}, ValueError, "w: .*read-only"),
+])
+def test_only_leaves_by_name_are_parameters(make: Any, wrong: Any, error: Any, words: str) -> None:
+    with pytest.raises(error, match=words):
+        make(wrong)
