@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import __version__
 from ..host.errors import UserError
+from ..host.output import steady_output
 from . import data, doctor, sample, tokenizer, train
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
@@ -23,26 +24,40 @@ VERBS: dict[str, tuple[AddArguments, str]] = {  # and its line in the help
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; return its exit code: 0, 2 for a mistake of the user, 130 after Ctrl-C.
+    """Run one verb; return its exit code: 0, 2 for a mistake of the user, 128 + a signal's number.
 
-    `data check` also returns 1, for a folder with faults.
+    After Ctrl-C that is 130. `data check` also returns 1, for a folder with faults. An output
+    that is closed, or lacks a character, ends no verb; one whose disk is full makes it return 2.
     """
+    with steady_output() as out:
+        code = _run(argv)
+        out.flush()
+        if code == 0 and out.lost is not None:
+            code = _report(f"cannot write the standard output: {out.lost.strerror}; some of it is "
+                           f"missing there, and all else is done")
+        return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         args = _parser().parse_args(argv)
         return int(args.verb(args))
     except UserError as error:
-        print(f"tinygrad-llm: error: {error}", file=sys.stderr)
-        return 2
+        return _report(str(error))
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
-        sys.stderr.close()
-        return 0
+    except MemoryError as error:
+        return _report(f"memory ran out{f' ({error})' if str(error) else ''}; give it less at a "
+                       f"time, or end other programs")
     except OSError as error:  # a full disk, a folder without permission: nothing of ours is broken
-        print(f"tinygrad-llm: error: cannot use {error.filename or 'a file'}: {error.strerror}; "
-              f"make room there, check its permissions, or name another place", file=sys.stderr)
-        return 2
+        return _report(f"cannot use {error.filename or 'a file'}: {error.strerror or error}; make "
+                       f"room there, check its permissions, or name another place")
+
+
+def _report(sentence: str) -> int:
+    print(f"tinygrad-llm: error: {sentence}", file=sys.stderr)
+    return 2
 
 
 class _VerbParser(argparse.ArgumentParser):

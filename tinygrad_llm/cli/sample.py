@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..host.errors import UserError
+from ..host.output import reader_is_gone
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,5 +52,7 @@ def sample(args: argparse.Namespace) -> int:
     print(args.prompt or "", end="", flush=True)
     for text in stream_text(tokenizer, generate(model, prompt, args.tokens, sampling, rng)):
         print(text, end="", flush=True)
+        if reader_is_gone():
+            return 0
     print()
     return 0

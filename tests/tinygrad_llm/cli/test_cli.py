@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import sys
 from pathlib import Path
 
 import pytest
 from command_line import SMALL, error_of
 
 from tinygrad_llm.cli import main
+from tinygrad_llm.text import CharTokenizer
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -34,3 +38,66 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
             main(args)
         assert exit.value.code == 0
         assert "example" in capsys.readouterr().out or args[0] in ("--help", "data")
+
+
+class Output(io.TextIOWrapper):
+    """An output that fails at its first byte, or that knows few characters."""
+
+    def __init__(self, error: OSError | None = None) -> None:
+        raw = io.BytesIO()
+        super().__init__(raw, "cp1252", write_through=True)
+        self.raw_bytes, self.error = raw, error
+
+    def write(self, text: str) -> int:
+        if self.error is not None:
+            raise self.error
+        return super().write(text)
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation
+
+
+VERBS = [["doctor"], ["data", "show", "russian.txt", "--text", "copy.txt"],
+         ["tokenizer", "show", "--tokenizer", "characters.json", "--text", "Я"],
+         ["tokenizer", "encode", "--tokenizer", "characters.json", "--text", "Я"],
+         ["tokenizer", "decode", "--tokenizer", "characters.json", "5"], ["sample", "-n", "9"]]
+
+
+@pytest.fixture
+def russian(folder: Path) -> Path:
+    (folder / "russian.txt").write_text("Привет, Яна! " * 30, encoding="utf-8")
+    CharTokenizer.from_text("Привет, Яна! ").save(folder / "characters.json")
+    return folder
+
+
+@pytest.mark.parametrize("args", [*VERBS, ["train", "--data", "russian.txt", *SMALL, "--steps", "2",
+                                           "--sample-every", "1"]])
+@pytest.mark.parametrize("kind", ["gone", "full", "cp1252", "missing"])
+def test_no_verb_ends_for_its_output(russian: Path, args: list[str], kind: str,
+                                     monkeypatch: pytest.MonkeyPatch,
+                                     capsys: pytest.CaptureFixture[str]) -> None:
+    if args[0] == "sample":
+        assert main(["train", "--data", "russian.txt", *SMALL, "--steps", "1"]) == 0
+    capsys.readouterr()
+    out = {"gone": Output(BrokenPipeError(errno.EPIPE, "Broken pipe")),
+           "full": Output(OSError(errno.ENOSPC, "No space left on device")),
+           "cp1252": Output(), "missing": None}[kind]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        assert main(args) == (2 if kind == "full" else 0)
+    assert ("No space left" in capsys.readouterr().err) == (kind == "full")
+    if args[0] == "data":
+        assert (russian / "copy.txt").exists()
+    if args[0] == "train":
+        assert (russian / "runs/tiny/checkpoint/state.json").exists()
+    if kind == "cp1252" and out is not None and args[0] in ("train", "data"):
+        assert b"?" in out.raw_bytes.getvalue()
+
+
+def test_memory_that_runs_out_is_a_sentence(monkeypatch: pytest.MonkeyPatch,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    def greedy() -> None:
+        raise MemoryError("Unable to allocate 745. GiB")
+
+    monkeypatch.setattr("tinygrad_llm.host.installed.describe_setup", greedy)
+    assert "memory ran out (Unable to allocate 745. GiB)" in error_of(capsys, "doctor")
