@@ -64,8 +64,8 @@ ORDER = {
     "tinygrad_llm.data.build": ["resumable", "tasks", "plan", "repeats", "report_page", "result",
                                 "publish", "report", "run"],
     "tinygrad_llm.sample": ["logits", "generate", "gpt_writer", "prompt"],
-    "tinygrad_llm.train": ["settings", "config", "checkpoint", "log", "objective",
-                           "ordered_sum", "slices", "step", "run", "loop"],
+    "tinygrad_llm.train": ["settings", "config", "checkpoint", "data_record", "log", "objective",
+                           "ordered_sum", "slices", "step", "run", "evaluation", "loop"],
     "tinygrad_llm.cli": ["train", "sample", "data", "tokenizer", "doctor"],
 }
 

@@ -15,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: tinygrad-llm sample --run runs/tiny --prompt 'ROMEO:' -n 500"
     parser.add_argument("--run", type=Path, metavar="DIR", default=Path("runs/tiny"),
                         help="the run's folder (runs/tiny)")
+    parser.add_argument("--checkpoint", metavar="WHICH", default="last",
+                        help="last, best (by validation loss) or a step that was kept (last)")
     parser.add_argument("--prompt", metavar="TEXT",
                         help="what the text goes on from (a new line)")
     parser.add_argument("-n", "--tokens", type=int, default=500, metavar="N",
@@ -46,7 +48,7 @@ def sample(args: argparse.Namespace) -> int:
         raise UserError(str(error)) from error
     if args.prompt == "":
         raise UserError("--prompt must have at least one character; leave it out to begin anew")
-    model, tokenizer, _ = load_model(args.run)
+    model, tokenizer, _ = load_model(args.run, args.checkpoint)
     prompt = prompt_ids(tokenizer, args.prompt)
     rng = np.random.Generator(np.random.Philox(args.seed))
     print(args.prompt or "", end="", flush=True)

@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="the run's folder (default: runs/PRESET)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--checkpoint", metavar="WHICH",
+                        help="with --resume, go on from last, best (by validation) or a step; what "
+                             "came after that step goes (last)")
     parser.add_argument("--config", type=Path, metavar="FILE.toml",
                         help="settings to start from; flags override them")
     parser.add_argument("--threads", type=int, metavar="N",
@@ -75,6 +78,7 @@ def _boolean(text: str) -> bool:
 def train(args: argparse.Namespace) -> int:
     """Start a run or go on with one."""
     from ..train.config import make_config, read_settings
+    from ..train.loop import left_to_do
     from ..train.loop import train as run_to_the_end
 
     threads = _threads(args.threads)
@@ -83,8 +87,11 @@ def train(args: argparse.Namespace) -> int:
               if name.startswith("set_") and value is not None}
     config = make_config(given)  # an unknown setting is reported before anything is opened
     folder = args.out or Path("runs") / config.run.preset
-    run = _resumed(folder, given) if args.resume else _started(folder, config)
-    if run.step >= run.config.run.steps:
+    if args.checkpoint is not None and not args.resume:
+        raise UserError("--checkpoint says where to go on: give it with --resume")
+    run = (_resumed(folder, given, args.checkpoint or "last") if args.resume
+           else _started(folder, config))
+    if not left_to_do(run):
         print("nothing is left to do; give more --steps to go on")
         return 0
     if run_to_the_end(run, threads=threads):
@@ -92,13 +99,13 @@ def train(args: argparse.Namespace) -> int:
         return 0
     print(f"stopped after step {run.step} and saved; go on with: "
           f"tinygrad-llm train --resume --out {folder}")
-    return 130
+    return 128 + run.stopped_by
 
 
-def _resumed(folder: Path, given: dict[str, Any]) -> Run:
+def _resumed(folder: Path, given: dict[str, Any], checkpoint: str) -> Run:
     from ..train.run import resume_run
 
-    run = resume_run(folder, given)
+    run = resume_run(folder, given, checkpoint)
     print(f"resuming {folder} after step {run.step} of {run.config.run.steps}")
     return run
 

@@ -84,8 +84,9 @@ def open_prepared(folder: str | Path) -> Prepared:
         parts = [_open_part(folder / part, tokenizer) for part in ("train", "val")
                  if part == "train" or (folder / part).exists()]
         return Prepared(folder, tokenizer, parts[0], parts[1] if len(parts) > 1 else None)
-    validation = open_tokens(folder / "val.bin") if (folder / "val.bin").exists() else None
-    return Prepared(folder, tokenizer, open_tokens(folder / "train.bin"), validation)
+    train, val = folder / "train.bin", folder / "val.bin"
+    return Prepared(folder, tokenizer, _open_file(train, tokenizer),
+                    _open_file(val, tokenizer) if val.exists() else None)
 
 
 def open_tokenizer(path: str | Path) -> Tokenizer:
@@ -94,6 +95,16 @@ def open_tokenizer(path: str | Path) -> Tokenizer:
         return Tokenizer.load(path)
     except UserError as error:
         raise UserError(f"{error}; or prepare the data again") from error
+
+
+def _open_file(path: Path, tokenizer: Tokenizer) -> Tokens:
+    """Open a token file once it is sure that its ids are the tokenizer's."""
+    tokens = open_tokens(path)
+    if (largest := int(tokens.max())) >= tokenizer.vocab_size:
+        raise UserError(f"{path} holds the id {largest}, outside [0, {tokenizer.vocab_size}) of "
+                        f"{path.parent / 'tokenizer.json'}: one of the two was changed; prepare "
+                        f"the data again")
+    return tokens
 
 
 def _open_part(folder: Path, tokenizer: Tokenizer) -> ShardedTokens:

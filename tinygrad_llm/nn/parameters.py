@@ -57,19 +57,22 @@ def _walk(thing: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Tensor]]
 def load_parameters(model: Any, arrays: Mapping[str, Array]) -> None:
     """Write `arrays` into the parameters of `model` that have their names, in place.
 
-    Raises ValueError, before anything is written, for names that are missing or too many and for
-    other shapes.
+    Raises ValueError, before anything is written, for names that are missing or too many, for
+    other shapes, and for numbers of another kind: integers or truth values are no weights.
     """
     own = parameters(model)
     missing, extra = sorted(own.keys() - arrays.keys()), sorted(arrays.keys() - own.keys())
     other = [f"{name} {tuple(arrays[name].shape)} instead of {own[name].shape}"
              for name in own.keys() & arrays.keys() if arrays[name].shape != own[name].shape]
-    if missing or extra or other:
+    kinds = [f"{name} {arrays[name].dtype} instead of {own[name].dtype}" for name in
+             own.keys() & arrays.keys() if arrays[name].dtype.kind != own[name].dtype.kind]
+    if missing or extra or other or kinds:
         raise ValueError(
             "the weights do not fit the model: "
             + "; ".join(f"{what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
                         for what, names in (("missing", missing), ("not in the model", extra),
-                                            ("other shape", sorted(other))) if names)
+                                            ("other shape", sorted(other)),
+                                            ("other kind", sorted(kinds))) if names)
         )
     for name, tensor in own.items():
         tensor.data[...] = namespace(tensor.data).asarray(arrays[name])

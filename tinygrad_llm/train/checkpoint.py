@@ -1,18 +1,22 @@
 """Checkpoints that survive whatever interrupts their writing.
 
-A checkpoint is three files: the weights and the optimizer's averages (safetensors), and
-`state.json`, which names the two, the step, and the model's architecture and sizes. The two are
-written under new names first; then `state.json` is replaced in one step, which is the moment when
-the new checkpoint begins to exist; then what it no longer names is deleted. A crash or a full disk
-at any point leaves either the former checkpoint or the new one, whole.
+A checkpoint is two files, the weights and the optimizer's averages (safetensors). `state.json`
+names those of the newest, its step, and the model's architecture and sizes; and under
+`checkpoints`, newest first, all that are kept: the newest few, and the one of the lowest
+validation loss. The two are written under new names first; then `state.json` is replaced in one
+step, which is the moment when the new checkpoint begins to exist; then what it no longer names is
+deleted. A crash or a full disk at any point leaves either the former state or the new one, whole.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -22,42 +26,100 @@ from safetensors.numpy import load_file, save_file
 
 from autograd import namespace, to_host
 
-from ..host.errors import UserError
-from ..host.files import write_in_one_step
+from ..host.errors import UserError, shortened
+from ..host.files import flush_folder, write_in_one_step
 from ..models import DEFAULT, LanguageModel, architecture, architecture_of
 from ..nn import load_parameters
 from ..optim import AdamW
 
+NAME = re.compile(r"(weights|optimizer)-\d{7,}(-\d+)?\.safetensors")
+MOST_STEPS = 2**63
 
-def save_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW, step: int) -> None:
-    """Write the state after `step` updates. Raises UserError where it cannot be written.
 
-    In that case the former checkpoint is still there and whole.
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that is kept: its step, its files, and its validation loss where one is known.
+
+    `measured` names the batches that the loss is the mean of: losses of others are not compared.
     """
-    weights, averages = f"weights-{step:07d}.safetensors", f"optimizer-{step:07d}.safetensors"
-    arch = architecture_of(model)
-    named = architecture(arch).weights(model)
-    state = {"step": step, "weights": weights, "optimizer": averages, "arch": arch,
-             "model": asdict(model.config)}
+
+    step: int
+    weights: str
+    optimizer: str
+    val_loss: float | None = None
+    measured: str = ""
+
+    def __post_init__(self) -> None:
+        if type(self.step) is not int or not 0 <= self.step < MOST_STEPS:
+            raise ValueError(f"the step {shortened(self.step)}")
+        if not all(NAME.fullmatch(name) for name in (self.weights, self.optimizer)):
+            raise ValueError(f"the file names {shortened((self.weights, self.optimizer))}")
+        if self.val_loss is not None and not (isinstance(self.val_loss, float)
+                                              and isfinite(self.val_loss)):
+            raise ValueError(f"the validation loss {shortened(self.val_loss)}")
+
+
+def save_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW, step: int,
+                    keep: int = 1) -> None:
+    """Write the state after `step` updates; keep the newest `keep` checkpoints and the best.
+
+    Checkpoints of later steps, of a future that was given up, go. Raises UserError where it cannot
+    be written; the former checkpoints are then still there and whole.
+    """
+    if stray_weights(folder):
+        raise UserError(_without_state(folder))
+    former = read_state(folder)["checkpoints"] if (folder / "state.json").exists() else []
+    new = _new_names(step, former)
+    named = architecture(architecture_of(model)).weights(model)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_arrays(folder / weights, {n: p.data for n, p in named.items()})
-        _write_arrays(folder / averages, optimizer.state())
-        write_in_one_step(folder / "state.json", [json.dumps(state, indent=2).encode()])
-    except (OSError, SafetensorError) as error:
-        _sweep_up(folder)
+        _write_arrays(folder, {new.weights: {n: p.data for n, p in named.items()},
+                               new.optimizer: optimizer.state()})
+        _commit(folder, model, [new, *(one for one in former if one.step < step)], keep)
+    except (OSError, SafetensorError, MemoryError) as error:
+        for name in (new.weights, new.optimizer):
+            (folder / name).unlink(missing_ok=True)
+        _delete(folder, "*.tmp")
         raise UserError(
-            f"cannot save the checkpoint of step {step} in {folder}: {error}; "
-            f"{_former(folder)}make room there, or check its permissions, and go on with --resume"
-        ) from error
-    _sweep_up(folder)
+            f"cannot save the checkpoint of step {step} in {folder}: "
+            f"{error or 'memory ran out'}; {_former(folder)}make room there, or check its "
+            f"permissions, and go on with --resume") from error
 
 
-def load_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None = None) -> int:
-    """Read the checkpoint into the model, and the optimizer if given; return its step.
+def note_validation(folder: Path, model: LanguageModel, step: int, loss: float, measured: str,
+                    keep: int = 1) -> None:
+    """Note the validation loss of a checkpoint that was saved; it may now be the best.
 
-    Raises UserError where a file is missing, damaged, or belongs to another configuration; the
-    model is then as it was.
+    Raises UserError where that cannot be written.
+    """
+    noted = [replace(one, val_loss=loss, measured=measured) if one.step == step else one
+             for one in read_state(folder)["checkpoints"]]
+    try:
+        _commit(folder, model, noted, keep)
+    except OSError as error:
+        raise UserError(f"cannot write {folder / 'state.json'}: {error.strerror}; the checkpoints "
+                        f"are whole; make room there and go on with --resume") from error
+
+
+def best(checkpoints: Sequence[Saved], measured: str | None = None) -> Saved | None:
+    """Return the checkpoint of the lowest validation loss over the same batches.
+
+    Over those that `measured` names, by default those of the newest loss; None where there is none.
+    """
+    known = [one for one in checkpoints if one.val_loss is not None]
+    if measured is None and known:
+        measured = max(known, key=lambda one: one.step).measured
+    return min((one for one in known if one.measured == measured),
+               key=lambda one: (one.val_loss, one.step), default=None)
+
+
+def load_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None = None,
+                    which: str = "last") -> int:
+    """Read a checkpoint into the model, and the optimizer if given; return its step.
+
+    `which` is "last", "best" or a step. Raises UserError where a file is missing, damaged, or
+    belongs to another configuration, and for a step that is not there; the model is then as it
+    was.
     """
     state = read_state(folder)
     arch = architecture_of(model)
@@ -65,47 +127,107 @@ def load_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None 
     if saved != (wanted := {"arch": arch, **asdict(model.config)}):
         raise UserError(f"the checkpoint in {folder} is from another configuration: "
                         f"{_differences(saved, wanted)}")
-    weights = _read_arrays(folder / state["weights"])
-    if optimizer is not None:
-        _load_optimizer(folder / state["optimizer"], optimizer)
+    chosen = _choose(folder, state["checkpoints"], which)
     try:
+        weights = _read_arrays(folder / chosen.weights)
+        averages = {} if optimizer is None else _read_averages(folder, chosen, optimizer)
         load_parameters(architecture(arch).weights(model), weights)
     except ValueError as error:
-        raise UserError(f"{folder / state['weights']}: {error}") from error
-    return int(state["step"])
+        others = [str(one.step) for one in state["checkpoints"] if one != chosen]
+        raise UserError((str(error) if isinstance(error, UserError)
+                         else f"{folder / chosen.weights}: {error}") + (
+            f"; or take another one: --checkpoint {' or '.join(others)}" if others else "")
+        ) from error
+    for name, array in ({} if optimizer is None else optimizer.state()).items():
+        array[...] = namespace(array).asarray(averages[name])
+    return chosen.step
+
+
+def _choose(folder: Path, checkpoints: Sequence[Saved], which: str) -> Saved:
+    found = checkpoints[0] if which == "last" else best(checkpoints) if which == "best" else next(
+        (one for one in checkpoints if str(one.step) == which.strip()), None)
+    if found is not None:
+        return found
+    steps = ", ".join(str(one.step) for one in checkpoints)
+    raise UserError(f"no checkpoint {which!r} in {folder}; there are last"
+                    f"{', best' if best(checkpoints) else ''} and the steps {steps}"
+                    + (", and none has a validation loss" if which == "best" else ""))
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Return the content of `state.json`. Raises UserError where there is no readable one."""
+    """Return the content of `state.json`, its `checkpoints` as `Saved`, newest first.
+
+    Raises UserError where there is no readable one.
+    """
     path = folder / "state.json"
     try:
         state = {"arch": DEFAULT, **json.loads(path.read_bytes())}
         architecture(state["arch"]).config(**state["model"])
-        if not all(Path(state[kind]).name == state[kind] for kind in ("weights", "optimizer")):
-            raise ValueError("a file name that leads out of the folder")
-        return {**state, "step": int(state["step"])}
+        newest = {name: state[name] for name in ("step", "weights", "optimizer")}
+        kept = [Saved(**one) for one in state.get("checkpoints", [newest])]  # 0.1 kept one only
+        if not kept or newest.items() - asdict(kept[0]).items():
+            raise ValueError("its first checkpoint is not the newest")
+        return {**state, "checkpoints": kept}
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except FileNotFoundError:
-        raise UserError(f"there is no checkpoint in {folder}; train first, or check the path"
-                        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); the run has to be started anew in another "
-                        f"folder") from error
+        raise UserError(_without_state(folder)) from None
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}); restore it, or start the run anew in "
+                        f"another folder") from error
 
 
-def _load_optimizer(path: Path, optimizer: AdamW) -> None:
-    arrays, own = _read_arrays(path), optimizer.state()
-    if {n: a.shape for n, a in arrays.items()} != {n: a.shape for n, a in own.items()}:
-        raise UserError(f"{path} does not fit the model; it is from another configuration")
-    for name, array in own.items():
-        array[...] = namespace(array).asarray(arrays[name])
+def _without_state(folder: Path) -> str:
+    if weights := stray_weights(folder):
+        return (f"{folder} has {weights[-1]} but no state.json, which says what it belongs to; "
+                f"restore state.json, or move {folder} away to begin again at step 0")
+    return f"there is no checkpoint in {folder}; train first, or check the path"
 
 
-def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    save_file({name: np.asarray(to_host(a), order="C") for name, a in arrays.items()}, path)
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+def stray_weights(folder: Path) -> list[str]:
+    """Return the names of the weights in a folder that has no `state.json`, sorted."""
+    if (folder / "state.json").exists():
+        return []
+    return sorted(path.name for path in folder.glob("*.safetensors"))
+
+
+def _new_names(step: int, former: Sequence[Saved]) -> Saved:
+    """Return names of files that no kept checkpoint has: the same step may be saved twice."""
+    taken = {one.weights for one in former}
+    ends = (f"{step:07d}{f'-{n}' if n else ''}.safetensors" for n in count())
+    end = next(end for end in ends if f"weights-{end}" not in taken)
+    return Saved(step, f"weights-{end}", f"optimizer-{end}")
+
+
+def _commit(folder: Path, model: LanguageModel, checkpoints: Sequence[Saved], keep: int) -> None:
+    """Replace `state.json` by one that names the newest and the best; delete all others."""
+    found, newest = best(checkpoints), list(checkpoints[:max(1, keep)])
+    kept = newest if found is None or found in newest else [*newest, found]
+    state = {"step": kept[0].step, "weights": kept[0].weights, "optimizer": kept[0].optimizer,
+             "arch": architecture_of(model), "model": asdict(model.config),
+             "checkpoints": [asdict(one) for one in kept]}
+    write_in_one_step(folder / "state.json", [json.dumps(state, indent=2).encode()])
+    named = {name for one in kept for name in (one.weights, one.optimizer)}
+    _delete(folder, "weights-*", "optimizer-*", "*.tmp", unless=named.__contains__)
+
+
+def _delete(folder: Path, *patterns: str, unless: Callable[[str], bool] = lambda _: False) -> None:
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            if not unless(path.name):
+                path.unlink(missing_ok=True)
+
+
+def _write_arrays(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write arrays to files, which get their names once all are whole and on the disk."""
+    for name, arrays in files.items():
+        path = folder / f"{name}.tmp"
+        save_file({key: np.asarray(to_host(a), order="C") for key, a in arrays.items()}, path)
+        with open(path, "rb+") as file:
+            os.fsync(file.fileno())
+    for name in files:
+        os.replace(folder / f"{name}.tmp", folder / name)
+    flush_folder(folder)
 
 
 def _read_arrays(path: Path) -> dict[str, Any]:
@@ -114,22 +236,24 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing, though state.json names it; restore it, or start "
                         f"the run anew in another folder") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is damaged or truncated ({error}); restore it, or start the run "
                         f"anew in another folder") from error
+    except (TypeError, AttributeError) as error:  # numbers that NumPy lacks, as bfloat16
+        raise UserError(f"{path} has numbers of another kind ({error}); restore it") from error
 
 
-def _sweep_up(folder: Path) -> None:
-    """Delete the files of checkpoints that `state.json` does not name."""
-    try:
-        state = json.loads((folder / "state.json").read_bytes())
-        named = {"state.json", state["weights"], state["optimizer"]}
-    except (OSError, ValueError, KeyError):
-        named = {"state.json"}
-    for pattern in ("weights-*", "optimizer-*", "*.tmp"):
-        for path in folder.glob(pattern):
-            if path.name not in named:
-                path.unlink(missing_ok=True)
+def _read_averages(folder: Path, saved: Saved, optimizer: AdamW) -> dict[str, Any]:
+    path = folder / saved.optimizer
+    arrays, own = _read_arrays(path), optimizer.state()
+    kinds = [{name: (array.shape, array.dtype) for name, array in found.items()}
+             for found in (arrays, own)]
+    if kinds[0] != kinds[1]:
+        raise UserError(f"{path} does not fit the model; it is from another configuration")
+    if any(not 0 <= arrays[f"steps.{name}"] <= saved.step for name in optimizer.steps):
+        raise UserError(f"{path} counts other steps than the {saved.step} of state.json; it is "
+                        f"damaged, or from another run")
+    return arrays
 
 
 def _former(folder: Path) -> str:

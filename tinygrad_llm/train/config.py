@@ -51,8 +51,15 @@ class TrainConfig:
         return int(self.model["context"])
 
     def new_model(self, vocab_size: int, seed: int = 0) -> LanguageModel:
-        """Return the model for a tokenizer of that size, its weights drawn from the seed."""
-        return architecture(self.arch).model(self._sizes(vocab_size), seed)
+        """Return the model for a tokenizer of that size, its weights drawn from the seed.
+
+        Raises MemoryError where it does not fit.
+        """
+        sizes = self._sizes(vocab_size)
+        try:
+            return architecture(self.arch).model(sizes, seed)
+        except ValueError as error:  # NumPy's word for an array that no address reaches
+            raise MemoryError(str(error)) from error
 
     def _sizes(self, vocab_size: int) -> Any:
         """Return the model's own configuration."""
@@ -129,7 +136,9 @@ def read_settings(path: Path) -> dict[str, Any]:
         return without_tables(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"cannot read the settings in {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UserError:
+        raise
+    except (ValueError, RecursionError) as error:  # text of another kind, or beyond all bounds
         raise UserError(f"{path} is not a TOML file: {error}") from error
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ class MetricsLog:
     def __init__(self, path: Path, step: int) -> None:
         kept = [record for record in read_metrics(path) if record["step"] <= step]
         write_in_one_step(path, [f"{json.dumps(record)}\n".encode() for record in kept])
-        self._file = open(path, "a", buffering=1)  # noqa: SIM115, closed by close()
+        self._file = open(path, "a", buffering=1, encoding="utf-8")  # noqa: SIM115, see close()
 
     def write(self, **record: Any) -> None:
-        """Append one record."""
+        """Append one record; a number that is not finite, which JSON lacks, becomes null."""
+        known = {name: None if isinstance(value, float) and not isfinite(value) else value
+                 for name, value in record.items()}
         try:
-            self._file.write(json.dumps(record) + "\n")
+            self._file.write(json.dumps(known) + "\n")
         except OSError as error:
             raise UserError(f"cannot write {self._file.name}: {error.strerror}; make room there "
                             f"and go on with --resume") from error
@@ -52,7 +55,7 @@ class Pace:
     def tokens_per_second(self) -> float:
         """Return the pace since the last call, or since the beginning."""
         now = time.perf_counter()
-        pace = self.steps * self.tokens / (now - self.since)
+        pace = self.steps * self.tokens / max(now - self.since, 1e-9)
         self.steps, self.since = 0, now
         return round(pace, 1)
 
@@ -65,14 +68,17 @@ class Pace:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the records of a metrics file; a last line cut short by a crash is left out."""
+    """Return the records of a metrics file; a last line cut short by a crash is left out.
+
+    So is any other line that holds no record, whatever its bytes are.
+    """
     records = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
+        if isinstance(record, dict) and type(record.get("step")) is int:
             records.append(record)
     return records
 
@@ -97,8 +103,7 @@ def plot_loss(records: list[dict[str, Any]], path: Path) -> bool:
 
 
 def _draw_losses(axes: Any, records: list[dict[str, Any]]) -> None:
-    train = [(r["step"], r["loss"]) for r in records if "loss" in r]
-    validation = [(r["step"], r["val_loss"]) for r in records if "val_loss" in r]
+    train, validation = _points(records, "loss"), _points(records, "val_loss")
     if train:
         steps, losses = zip(*train, strict=True)
         axes.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.8)
@@ -110,7 +115,14 @@ def _draw_losses(axes: Any, records: list[dict[str, Any]]) -> None:
                       xytext=(0, 8), ha="right", color="tab:orange")
     axes.set(xlabel="step", ylabel="loss (nats a token)")
     axes.grid(alpha=0.3)
-    axes.legend()
+    if train or validation:
+        axes.legend()
+
+
+def _points(records: list[dict[str, Any]], name: str) -> list[tuple[int, float]]:
+    """Return (step, value) where the value is a finite number."""
+    return [(r["step"], r[name]) for r in records if abs(r["step"]) < 2**63
+            and type(r.get(name)) in (int, float) and abs(r[name]) < 1e300]
 
 
 def _smooth(values: Any) -> list[float]:

@@ -1,28 +1,26 @@
-"""The loop of a run: steps, and between them what is due: a validation loss, a sample, a save."""
+"""The loop of a run: steps, and between them what is due: a save, a validation loss, a sample.
+
+Whatever may fail or be interrupted comes after the save of the same step.
+"""
 
 from __future__ import annotations
 
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from math import exp
+from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from autograd import fold_in
 
 from ..host.errors import UserError
+from ..host.output import steady_output
+from ..host.stop_signals import Stop, stop_signals
 from ..host.threads import workers
-from ..optim import cosine_with_warmup
-from ..sample import Sampling, generate
-from ..sample.prompt import prompt_ids, stream_text
-from .checkpoint import save_checkpoint
+from .checkpoint import best, note_validation, read_state, save_checkpoint
+from .evaluation import Stopped, perplexity, progress_bar, sample_text, validation_losses
 from .log import MetricsLog, Pace, plot_loss, read_metrics
-from .run import DROPOUT, SAMPLES, TRAIN_BATCHES, VALIDATION_BATCHES, Run
+from .run import DROPOUT, TRAIN_BATCHES, Run, learning_rate, lock
 from .slices import mean_loss
 from .step import Diverged, train_step
 
@@ -30,37 +28,74 @@ Say = Callable[[str], None]
 
 
 def train(run: Run, say: Say = tqdm.write, threads: int | None = None) -> bool:
-    """Do the steps that are left; return False where Ctrl-C ended the run before the last.
+    """Do what is left; return False where a signal (Ctrl-C, a kill) ended the run before the last.
 
-    `threads`, by default all cores, change the time that it takes and not a bit of the result.
-    Raises UserError where the loss stops being finite (before that update) and where a file
-    cannot be written; the last checkpoint stays whole.
+    The run is then saved, as it is after any error but a loss that is not finite; output that
+    is closed does not end it. `threads`, by default all cores, change the time that it takes and
+    not a bit of the result. Raises UserError where the loss stops being finite (before that
+    update), where a file cannot be written, where memory runs out, and where another process
+    is at work on the run or has been since it was opened; the last checkpoint stays whole.
     """
-    log = MetricsLog(run.folder / "metrics.jsonl", run.step)
-    if run.data.validation is None:
-        say("the text is too short to keep a part of it back: no validation loss")
+    with steady_output(), lock(run.folder), stop_signals(
+            "stopping after this step, then saving (nothing is lost by waiting)",
+            "still saving; to end at once, without it, use kill -9 or Ctrl-\\") as stop:
+        _check_newest(run)
+        for note in run.notes:
+            say(note)
+        if run.data.validation is None:
+            say("the text is too short to keep a part of it back: no validation loss")
+        log = MetricsLog(run.folder / "metrics.jsonl", run.step)
+        try:
+            with progress_bar(run.config.run.steps, "training", "step", initial=run.step) as bar, \
+                    workers(threads):
+                _do_all(run, log, say, bar, stop)
+        finally:
+            log.close()
+        _plot(run, say)
+        run.stopped_by = stop.signal
+        return not left_to_do(run)
+
+
+def left_to_do(run: Run) -> bool:
+    """Whether the run has steps before it, or its final evaluation."""
+    settings = run.config.run
+    return run.step < settings.steps or (settings.final_eval_batches > 0
+                                         and _unmeasured(run, settings.final_eval_batches))
+
+
+def _check_newest(run: Run) -> None:
+    """Raise UserError where the folder's checkpoints are not those that the run was opened with."""
+    folder = run.folder / "checkpoint"
+    newest = read_state(folder)["step"] if (folder / "state.json").exists() else None
+    if newest != run.saved:
+        raise UserError(f"the run in {run.folder} has changed since it was opened: its newest "
+                        f"checkpoint is now of step {newest}, and was of {run.saved}; go on with "
+                        f"it with --resume")
+
+
+def _do_all(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any], stop: Stop) -> None:
+    """Train until the last step or the first signal; save; evaluate."""
+    settings = run.config.run
     try:
-        with _interrupt_flag() as interrupted, _progress_bar(run) as bar, workers(threads):
-            _do_steps(run, log, say, bar, interrupted)
-            finished = run.step >= run.config.run.steps
-            if finished and run.config.run.final_eval_batches:
-                _evaluate(run, run.config.run.final_eval_batches, log, say)
-            _save(run)
-    finally:
-        log.close()
-    if not plot_loss(read_metrics(run.folder / "metrics.jsonl"), run.folder / "loss.png"):
-        say('no loss.png: for the picture, pip install "tinygrad_llm[plot]"')
-    return finished
+        _repeat_evaluation(run, log, say, stop)
+        _do_steps(run, log, say, bar, stop)
+    except Diverged:
+        raise
+    except Exception:
+        _save_what_is_whole(run, say)
+        raise
+    _save(run)
+    if run.step >= settings.steps and settings.final_eval_batches:
+        _evaluate(run, settings.final_eval_batches, log, say, stop)
 
 
-def _do_steps(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any],
-              interrupted: Callable[[], bool]) -> None:
-    """Train until the last step, or until Ctrl-C is pressed."""
+def _do_steps(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any], stop: Stop) -> None:
+    """Train until the last step, or until a signal comes."""
     settings, batches = run.config.run, run.batches(run.data.train, TRAIN_BATCHES)
     pace = Pace(run.config.data.batch * run.config.context)
-    while run.step < settings.steps and not interrupted():
-        lr = _learning_rate(run)
-        loss, norm = _step(run, batches.at(run.step), lr)
+    while run.step < settings.steps and not stop:
+        lr = learning_rate(run.config, run.step)
+        loss, norm = _step(run, batches, lr)
         pace.step()
         bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
         bar.update()
@@ -68,101 +103,116 @@ def _do_steps(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any],
             log.write(step=run.step, loss=loss, lr=lr, grad_norm=norm,
                       tokens_per_s=pace.tokens_per_second())
         with pace.stopped():
-            _evaluate_sample_save(run, log, say)
+            _save_evaluate_sample(run, log, say, stop)
 
 
-def _learning_rate(run: Run) -> float:
-    """Return the learning rate of the next step."""
-    settings = run.config.optimizer
-    return cosine_with_warmup(run.step, peak=settings.learning_rate, warmup=settings.warmup,
-                              final=settings.min_learning_rate, steps=run.config.run.steps)
-
-
-def _step(run: Run, batch: Any, lr: float) -> tuple[float, float]:
+def _step(run: Run, batches: Any, lr: float) -> tuple[float, float]:
     """Do the next step; return its loss and the gradient's norm."""
     config = run.config
     key = fold_in(run.key(DROPOUT), run.step) if config.model.get("dropout") else None
     try:
-        result = train_step(run.model, run.optimizer, run.objective, batch, lr=lr,
-                            clip=config.optimizer.clip, key=key,
+        result = train_step(run.model, run.optimizer, run.objective, batches.at(run.step),
+                            lr=lr, clip=config.optimizer.clip, key=key,
                             slices=config.run.slices)
     except Diverged as error:
-        raise UserError(
+        raise Diverged(
             f"step {run.step + 1}: {error}; stopped before the update. Try a smaller "
             f"--learning-rate (it was {lr:.3g}) or a longer --warmup; the last checkpoint is in "
             f"{run.folder / 'checkpoint'}"
+        ) from error
+    except MemoryError as error:
+        raise UserError(
+            f"step {run.step + 1}: memory ran out ({error}); try a smaller --batch or --context"
         ) from error
     run.step += 1
     return result
 
 
-def _evaluate_sample_save(run: Run, log: MetricsLog, say: Say) -> None:
+def _save_evaluate_sample(run: Run, log: MetricsLog, say: Say, stop: Stop) -> None:
     """Do what is due after this step, unless it is the last, after which all is done anyway."""
     settings = run.config.run
-
-    def due(every: int) -> bool:
-        return every > 0 and run.step % every == 0 and run.step < settings.steps
-
-    if due(settings.eval_every):
-        _evaluate(run, settings.eval_batches, log, say)
-    if due(settings.sample_every):
-        say(f"--- a sample after {run.step} steps ---\n{sample_text(run)}\n---")
-    if due(settings.checkpoint_every):
+    if _due(run, settings.checkpoint_every):
         _save(run)
+    if _due(run, settings.eval_every):
+        _evaluate(run, settings.eval_batches, log, say, stop)
+    if _due(run, settings.sample_every) and not stop:
+        try:
+            say(f"--- a sample after {run.step} steps ---\n{sample_text(run, stop)}\n---")
+        except Stopped:
+            return
 
 
-def _evaluate(run: Run, count: int, log: MetricsLog, say: Say) -> None:
-    if run.data.validation is None:
+def _due(run: Run, every: int) -> bool:
+    return every > 0 and run.step % every == 0 and run.step < run.config.run.steps
+
+
+def _evaluate(run: Run, count: int, log: MetricsLog, say: Say, stop: Stop) -> None:
+    """Measure a validation loss, unless a signal has come: the resumed run begins with it then."""
+    if run.data.validation is None or stop:
         return
-    loss = validation_loss(run, count)
+    try:
+        losses = validation_losses(run, count, stop)
+    except Stopped:
+        return
+    loss = mean_loss(losses)
     log.write(step=run.step, val_loss=loss, batches=count)
     say(f"step {run.step}: validation loss {loss:.4f} over {count} batches "
-        f"(perplexity {exp(loss):.2f})")
+        f"(perplexity {perplexity(loss):.2f})")
+    _note(run, losses[:run.config.run.eval_batches])
+
+
+def _note(run: Run, losses: list[list[float]]) -> None:
+    """Note the validation loss of a checkpoint; the best so far is saved for that."""
+    loss, measured = mean_loss(losses), f"{len(losses)} x {run.config.data.batch}"
+    kept = read_state(run.folder / "checkpoint")["checkpoints"] if run.saved is not None else []
+    former = best(kept, measured)
+    better = isfinite(loss) and (former is None or loss < (former.val_loss or loss))
+    if better and run.config.run.checkpoint_every:
+        _save(run)
+    if isfinite(loss) and run.saved == run.step:
+        note_validation(run.folder / "checkpoint", run.model, run.step, loss, measured,
+                        run.config.run.keep)
+
+
+def _repeat_evaluation(run: Run, log: MetricsLog, say: Say, stop: Stop) -> None:
+    """Do the evaluation that was due when the run was stopped, if it has not been done."""
+    settings = run.config.run
+    if run.step and _due(run, settings.eval_every) and _unmeasured(run, settings.eval_batches):
+        _evaluate(run, settings.eval_batches, log, say, stop)
+
+
+def _unmeasured(run: Run, count: int) -> bool:
+    """Whether there is a validation part, and no loss on `count` batches of it after this step."""
+    measured = [(r["step"], r.get("batches")) for r in
+                read_metrics(run.folder / "metrics.jsonl") if "val_loss" in r]
+    return run.data.validation is not None and (run.step, count) not in measured
 
 
 def _save(run: Run) -> None:
-    save_checkpoint(run.folder / "checkpoint", run.model, run.optimizer, run.step)
+    """Save the run, unless it is saved as it is."""
+    if run.saved != run.step:
+        save_checkpoint(run.folder / "checkpoint", run.model, run.optimizer, run.step,
+                        run.config.run.keep)
+        run.saved = run.step
 
 
-def validation_loss(run: Run, count: int) -> float:
-    """Return the mean loss, in nats a token, over the first `count` validation batches."""
-    assert run.data.validation is not None
-    batches = run.batches(run.data.validation, VALIDATION_BATCHES)
-    return mean_loss(run.model, run.objective, batches.at, count, run.config.run.slices)
-
-
-def sample_text(run: Run) -> str:
-    """Return a sample of text from the model as it is now."""
-    tokenizer = run.data.tokenizer
-    rng = np.random.Generator(np.random.Philox(fold_in(run.key(SAMPLES), run.step)))
-    ids = generate(run.model, prompt_ids(tokenizer), run.config.run.sample_tokens,
-                   Sampling(temperature=0.8), rng)
-    return "".join(stream_text(tokenizer, ids)).strip("\n")
-
-
-def _progress_bar(run: Run) -> tqdm[Any]:
-    return tqdm(total=run.config.run.steps, initial=run.step, unit="step", desc="training",
-                dynamic_ncols=True, mininterval=0.1 if sys.stderr.isatty() else 10)
-
-
-@contextmanager
-def _interrupt_flag() -> Iterator[Callable[[], bool]]:
-    """Give a function that says whether Ctrl-C was pressed; a second press stops at once.
-
-    A step is never cut in half: weights and averages always belong to the same step.
-    """
-    pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
+def _save_what_is_whole(run: Run, say: Say) -> None:
+    """After an error, save the steps before it: an update that has begun counts its step."""
+    if max((int(t) for t in run.optimizer.steps.values()), default=0) > run.step:
         return
-
-    def handler(signum: int, frame: Any) -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-        pressed.set()
-
-    before = signal.signal(signal.SIGINT, handler)
     try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
+        _save(run)
+    except UserError as error:
+        say(str(error))
+    else:
+        say(f"saved after step {run.step}")
+
+
+def _plot(run: Run, say: Say) -> None:
+    try:
+        drawn = plot_loss(read_metrics(run.folder / "metrics.jsonl"), run.folder / "loss.png")
+    except OSError as error:
+        say(f"no loss.png: {error.strerror}")
+    else:
+        if not drawn:
+            say('no loss.png: for the picture, pip install "tinygrad_llm[plot]"')

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,17 @@ from ..data.prepared import (
     open_tokenizer,
     prepare,
 )
+from ..data.read.corpus import SHAKESPEARE
 from ..data.tokens.shards import ShardedTokens
 from ..host.errors import UserError
 from ..host.files import write_in_one_step
+from ..host.lock import locked
 from ..models import LanguageModel, architecture
-from ..optim import AdamW, Arena
+from ..optim import AdamW, Arena, cosine_with_warmup
 from ..text.tokenizer import Tokenizer
-from .checkpoint import load_checkpoint
+from .checkpoint import load_checkpoint, read_state, stray_weights
 from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
+from .data_record import check_record, check_tokenizer, write_record
 from .objective import Objective
 from .slices import default_slices
 from .step import next_token
@@ -37,7 +42,12 @@ WEIGHTS, TRAIN_BATCHES, VALIDATION_BATCHES, DROPOUT, SAMPLES = range(5)
 
 @dataclass
 class Run:
-    """A run that is ready for its next step."""
+    """A run that is ready for its next step.
+
+    `saved` is the step of the checkpoint that was the newest when the run was opened, `notes` are
+    sentences about its settings that its user should read, and `stopped_by` is the number of the
+    signal that ended it, if one did.
+    """
 
     folder: Path
     config: TrainConfig
@@ -46,6 +56,9 @@ class Run:
     optimizer: AdamW
     step: int = 0
     objective: Objective = next_token
+    saved: int | None = None
+    notes: tuple[str, ...] = ()
+    stopped_by: int = 0
 
     def key(self, use: int) -> int:
         """Return the key of one use of the seed."""
@@ -62,46 +75,118 @@ class Run:
 def start_run(config: TrainConfig, folder: Path) -> Run:
     """Prepare the data and the folder of a new run.
 
-    Raises UserError where the folder already holds a run, or the data cannot be used; the folder
-    then is as it was.
+    Raises UserError where the folder already holds a run, another process is at work there, the
+    data cannot be used, or the learning rate lies below its minimum; the folder then is as it was.
     """
     config = _with_slices(config)
     if folder.is_file():
         raise UserError(f"--out {folder} is a file; name a folder")
-    if holds_run(folder):
-        raise UserError(f"{folder} already holds a run; go on with it with --resume, or name "
-                        f"another folder with --out")
+    rates = config.optimizer
+    if rates.learning_rate < rates.min_learning_rate:
+        raise UserError(f"the learning rate {rates.learning_rate:g} lies below min_learning_rate "
+                        f"{rates.min_learning_rate:g}, so it would rise to the end; give a smaller "
+                        f"--min-learning-rate, a tenth of it for instance")
     try:
-        data = _open_data(config, folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        data.copy_tokenizer(folder / "tokenizer.json")
-        write_in_one_step(folder / "config.toml", [to_toml(config).encode()])
+        with _held(folder):
+            return _start(config, folder)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}; name another folder with "
                         f"--out") from error
-    return _new_run(config, folder, data)
 
 
-def resume_run(folder: Path, given: Mapping[str, Any]) -> Run:
-    """Open a run where its checkpoint left it, with the settings in `given` changed.
+def _start(config: TrainConfig, folder: Path) -> Run:
+    if holds_run(folder):
+        raise UserError(f"{folder} already holds a run; go on with it with --resume, or name "
+                        f"another folder with --out")
+    place, data = _place(config.data.data), _open_data(config, folder)
+    config = replace(config, data=replace(config.data, data=place))
+    run = _new_run(config, folder, data)
+    data.copy_tokenizer(folder / "tokenizer.json")
+    write_record(folder, data)
+    write_in_one_step(folder / "config.toml", [to_toml(config).encode()])  # now it holds a run
+    return replace(run, notes=tuple(_notes(run)))
 
-    Raises UserError where there is no run, or `given` changes what the weights depend on.
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run's folder; a folder that was made for that and stays empty goes."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with lock(folder):
+            yield
+    finally:
+        with suppress(OSError):  # of the first that is not empty
+            for place in missing:
+                place.rmdir()
+
+
+def lock(folder: Path) -> AbstractContextManager[None]:
+    """Hold a run's folder. Raises UserError where another process does."""
+    return locked(folder / "lock", "wait until it ends, or name another folder with --out")
+
+
+def resume_run(folder: Path, given: Mapping[str, Any], checkpoint: str = "last") -> Run:
+    """Open a run where a checkpoint left it, with the settings in `given` changed.
+
+    `checkpoint` is "last", "best" or a step. Raises UserError where there is no run, another
+    process is at work on it, the data is not what it was trained on, or `given` changes what the
+    weights depend on.
     """
     if not holds_run(folder):
         raise UserError(f"there is no run to resume in {folder}; start one without --resume")
-    saved = make_config(read_settings(folder / "config.toml"))
-    config = _with_slices(_changed(saved, without_tables(given), folder))
-    run = _new_run(config, folder, _open_data(config, folder))
-    if (folder / "checkpoint" / "state.json").exists():
-        run.step = load_checkpoint(folder / "checkpoint", run.model, run.optimizer)
-    write_in_one_step(folder / "config.toml", [to_toml(config).encode()])
-    return run
+    with lock(folder):
+        saved = make_config(read_settings(folder / "config.toml"))
+        config = _with_slices(_changed(saved, without_tables(given), folder))
+        data = _open_data(config, folder, resumed=True)
+        check_record(folder, data)
+        run = _new_run(config, folder, data)
+        if stray_weights(folder / "checkpoint") or (folder / "checkpoint/state.json").exists():
+            run.saved = read_state(folder / "checkpoint")["step"]
+            run.step = load_checkpoint(folder / "checkpoint", run.model, run.optimizer, checkpoint)
+        elif checkpoint != "last":
+            raise UserError(f"the run in {folder} has no checkpoint yet; leave --checkpoint out")
+        if run.step > config.run.steps and config.run.steps != saved.run.steps:
+            raise UserError(f"the run in {folder} is at step {run.step}, past --steps "
+                            f"{config.run.steps}; give more")
+        write_record(folder, data)
+        write_in_one_step(folder / "config.toml", [to_toml(config).encode()])
+        run.notes = tuple(_notes(run, saved))
+        return run
+
+
+def _notes(run: Run, before: TrainConfig | None = None) -> Iterator[str]:
+    """Yield sentences about a learning rate that may go another way than its user expects."""
+    rates, steps = run.config.optimizer, run.config.run.steps
+    if rates.learning_rate < rates.min_learning_rate:
+        yield (f"the learning rate {rates.learning_rate:g} lies below min_learning_rate "
+               f"{rates.min_learning_rate:g}: it rises to the end")
+    if steps <= rates.warmup:
+        yield (f"the warmup of {rates.warmup} steps is as long as the run of {steps} or longer: "
+               f"the learning rate only rises, to {learning_rate(run.config, steps - 1):.3g} of "
+               f"{rates.learning_rate:g}; give a smaller --warmup")
+    if before is not None and run.step < steps:
+        was, now = learning_rate(before, run.step), learning_rate(run.config, run.step)
+        if run.step and not isclose(was, now, rel_tol=0.01):
+            yield (f"the learning rate jumps from {was:.3g} to {now:.3g} at step {run.step + 1}: "
+                   f"its schedule is that of {steps} steps from the beginning")
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Return the learning rate of a step, counted from 0."""
+    rates = config.optimizer
+    return cosine_with_warmup(step, peak=rates.learning_rate, final=rates.min_learning_rate,
+                              warmup=rates.warmup, steps=config.run.steps)
 
 
 def _changed(saved: TrainConfig, given: Mapping[str, Any], folder: Path) -> TrainConfig:
     """Return the saved configuration with other settings, if they can be changed in a run."""
     values = saved.flat()
-    fixed = {*saved.model, "preset", "data", "seed"}
+    values["data"], fixed = _place(values["data"]), {*saved.model, "preset", "seed"}
+    if isinstance(given.get("data"), str):
+        given = {**given, "data": _place(given["data"])}
+        if not is_prepared(given["data"]):  # whose tokens are compared by their content
+            fixed.add("data")
     for name, value in given.items():
         if name in fixed and value != values[name]:
             raise UserError(f"the run in {folder} has {name} = {values[name]!r}, which cannot "
@@ -111,18 +196,21 @@ def _changed(saved: TrainConfig, given: Mapping[str, Any], folder: Path) -> Trai
     return make_config({**values, **given})
 
 
-def load_model(folder: Path) -> tuple[LanguageModel, Tokenizer, TrainConfig]:
-    """Return the model of a run's last checkpoint, with its tokenizer and settings.
+def load_model(folder: Path, checkpoint: str = "last"
+               ) -> tuple[LanguageModel, Tokenizer, TrainConfig]:
+    """Return the model of a run's checkpoint, with its tokenizer and settings.
 
-    Raises UserError where there is none, or it is damaged.
+    `checkpoint` is "last", "best" or a step. Raises UserError where there is none, or a file is
+    damaged or not the run's.
     """
     if not holds_run(folder):
         raise UserError(f"there is no run in {folder}; train one with "
                         f"'tinygrad-llm train --out {folder}', or check --run")
     config = make_config(read_settings(folder / "config.toml"))
     tokenizer = open_tokenizer(folder / "tokenizer.json")
+    check_tokenizer(folder)
     model = config.new_model(tokenizer.vocab_size)
-    load_checkpoint(folder / "checkpoint", model)
+    load_checkpoint(folder / "checkpoint", model, which=checkpoint)
     return model, tokenizer, config
 
 
@@ -137,10 +225,20 @@ def _with_slices(config: TrainConfig) -> TrainConfig:
     return replace(config, run=replace(config.run, slices=slices))
 
 
-def _open_data(config: TrainConfig, folder: Path) -> Prepared:
+def _place(data: str) -> str:
+    """Return where the data lies from whatever folder the run goes on; a corpus keeps its name."""
+    if "\0" in data:
+        raise UserError(f"data: {data!r} is no path: it has a zero byte")
+    return data if data == SHAKESPEARE and not is_prepared(data) else str(Path(data).absolute())
+
+
+def _open_data(config: TrainConfig, folder: Path, resumed: bool = False) -> Prepared:
     for place in (config.data.data, folder / "data"):
         if is_prepared(place):
             return _without_short_validation(open_prepared(place), config.context)
+    if resumed and config.data.data != SHAKESPEARE and not Path(config.data.data).exists():
+        raise UserError(f"the data of the run in {folder} is no longer in {config.data.data}; name "
+                        f"its new place with --data")
     return prepare(read_corpus(config.data.data), folder / "data", config.context)
 
 
@@ -151,9 +249,13 @@ def _without_short_validation(data: Prepared, context: int) -> Prepared:
 
 
 def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
-    """Return a run before its first step."""
-    model = config.new_model(data.tokenizer.vocab_size, fold_in(config.run.seed, WEIGHTS))
-    arena, chosen = Arena(architecture(config.arch).weights(model)), config.optimizer
-    optimizer = AdamW(arena, beta1=chosen.beta1, beta2=chosen.beta2, eps=chosen.eps,
-                      weight_decay=chosen.weight_decay)
+    """Return a run before its first step. Raises UserError where the model does not fit."""
+    try:
+        model = config.new_model(data.tokenizer.vocab_size, fold_in(config.run.seed, WEIGHTS))
+        arena, chosen = Arena(architecture(config.arch).weights(model)), config.optimizer
+        optimizer = AdamW(arena, beta1=chosen.beta1, beta2=chosen.beta2, eps=chosen.eps,
+                          weight_decay=chosen.weight_decay)
+    except MemoryError as error:
+        raise UserError(f"a model of these sizes does not fit in memory ({error}); choose a "
+                        f"smaller one") from error
     return Run(folder, config, data, model, optimizer)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from math import isfinite
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from ..host.errors import UserError
+from ..host.errors import UserError, shortened
 from ..models import ARCHITECTURES, DEFAULT, architecture
 
 
@@ -73,9 +74,10 @@ class RunSettings:
     sample_every: Annotated[int, "steps between two samples of text; 0 for none"] = 500
     sample_tokens: Annotated[int, "tokens in such a sample"] = 200
     checkpoint_every: Annotated[int, "steps between two checkpoints; 0: one at the end only"] = 500
+    keep: Annotated[int, "newest checkpoints to keep, besides that of the best validation"] = 2
 
     def __post_init__(self) -> None:
-        require_at_least(1, self, "steps", "log_every", "eval_batches")
+        require_at_least(1, self, "steps", "log_every", "eval_batches", "keep")
         require_at_least(0, self, "slices", "eval_every", "final_eval_batches", "sample_every",
                          "sample_tokens", "checkpoint_every")
         require(self, "in [0, 2**64)", lambda value: 0 <= value < 2**64, "seed")
@@ -95,15 +97,32 @@ class Setting:
     help: str
 
     def checked(self, value: Any) -> Any:
-        """Return the value; a whole number as a float where one is wanted. Raises UserError."""
-        if self.kind is float and type(value) is int:
+        """Return the value; a whole number as a float where one is wanted.
+
+        Raises UserError for another kind, for what 64 bits do not hold, and for a text that is no
+        Unicode.
+        """
+        if self.kind is float and type(value) is int and abs(value) < 2**64:
             return float(value)
         if type(value) is not self.kind:
-            raise UserError(f"{self.name}: expected {_KINDS[self.kind]}, got {value!r}")
+            raise UserError(f"{self.name}: expected {_KINDS[self.kind]}, got {shortened(value)}")
+        if (reason := _unfit(value)) is not None:
+            raise UserError(f"{self.name}: {shortened(value)} {reason}")
         return value
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def _unfit(value: Any) -> str | None:
+    """Return why a value of the right kind cannot be a setting, if it cannot."""
+    if isinstance(value, int) and not -2**63 <= value < 2**64:
+        return "is beyond 64 bits"
+    if isinstance(value, float) and not isfinite(value):
+        return "is not finite"
+    if isinstance(value, str) and value != value.encode(errors="replace").decode():
+        return "has bytes that are no UTF-8, so it cannot be written down; rename it"
+    return None
 
 
 def settings(arch: str = DEFAULT) -> dict[str, Setting]:

@@ -122,13 +122,20 @@ def sum_over_slices(parts: Sequence[Slice], body: Callable[[Slice, Add], float],
     return total
 
 
-def mean_loss(model: Any, objective: Objective, batch_at: Callable[[int], Any], batches: int,
-              slices: int | None = None) -> float:
-    """Return the mean loss of `batches` batches, without dropout and without recording."""
+def batch_losses(model: Any, objective: Objective, batch_at: Callable[[int], Any], batches: int,
+                 slices: int | None = None) -> list[list[float]]:
+    """Return the losses of `batches` batches, without dropout and without recording.
 
+    Each is a list of its slices' shares, whose sum it is; `mean_loss` is that of batches.
+    """
     def losses(i: int) -> list[float]:
         with no_grad():
             return [part.share * float(objective.loss(model, part.batch, None))
                     for part in cut(batch_at(i), objective.count, slices)]
 
-    return sum(chain.from_iterable(each(batches, losses)), 0.0) / batches
+    return each(batches, losses)
+
+
+def mean_loss(losses: Sequence[Sequence[float]]) -> float:
+    """Return the mean of the losses of batches, each a list of its slices' shares."""
+    return sum(chain.from_iterable(losses), 0.0) / len(losses)

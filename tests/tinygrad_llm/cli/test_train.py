@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import signal
+import subprocess
 import time
 import tomllib
 from pathlib import Path
@@ -53,20 +54,91 @@ def test_mistakes_of_training(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert "layers" in error_of(capsys, "train", "--resume", "--layers", "0")
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path) -> None:
+def long_run(folder: Path, *args: str, **options: object) -> subprocess.Popen[str]:
+    """Start a run that goes on and on, and return it once it has trained some steps."""
     process = command("train", "--data", "text.txt", *SMALL, "--steps", "1000000", "--out", "o",
-                      cwd=folder)
+                      "--checkpoint-every", "0", "--log-every", "1", *args, cwd=folder, **options)
     metrics = folder / "o" / "metrics.jsonl"
     deadline = time.monotonic() + 60
     while not (metrics.exists() and metrics.stat().st_size > 300):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    return process
+
+
+def last_step(folder: Path) -> int:
+    """Return the step of the last line of metrics.jsonl."""
+    return int(json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["step"])
+
+
+def saved_step(folder: Path) -> int:
+    return int(json.loads((folder / "checkpoint/state.json").read_text())["step"])
+
+
+@pytest.mark.parametrize("signals", [["SIGINT"], ["SIGINT", "SIGINT"], ["SIGTERM"], ["SIGHUP"],
+                                     ["SIGTERM", "SIGINT", "SIGTERM"]])
+def test_signals_save_and_say_how_to_go_on(folder: Path, signals: list[str]) -> None:
+    process = long_run(folder)
+    for name in signals:
+        process.send_signal(getattr(signal, name))
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in err
+    assert process.returncode in {128 + getattr(signal, name) for name in signals}
+    assert "Traceback" not in err and "stopping after this step, then saving" in err
     assert "and saved; go on with: tinygrad-llm train --resume --out o" in out
-    step = json.loads((folder / "o/checkpoint/state.json").read_text())["step"]
+    step = saved_step(folder / "o")
+    assert step == last_step(folder / "o"), "not one step is lost"
     assert main(["train", "--resume", "--out", "o", "--steps", str(step + 1)]) == 0
+
+
+def test_a_second_run_in_its_folder_is_refused_and_a_killed_one_is_not_waited_for(
+        folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    process = long_run(folder)
+    for more in (["--resume"], ["--data", "text.txt", *SMALL]):
+        message = error_of(capsys, "train", "--out", "o", *more)
+        assert f"process {process.pid} on " in message and "is at work in o" in message
+    assert process.poll() is None, "the first is not disturbed"
+    process.kill()
+    process.communicate(timeout=60)
+    assert (folder / "o" / "lock").exists(), "the killed one could not clear up"
+    assert main(["train", "--resume", "--out", "o", "--steps", "2"]) == 0
+    assert not (folder / "o" / "lock").exists()
+
+
+def test_a_reader_that_has_seen_enough_does_not_end_the_run(folder: Path) -> None:
+    process = long_run(folder, "--sample-every", "5", "--eval-every", "5")
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    process.stderr.close()
+    seen = last_step(folder / "o")
+    deadline = time.monotonic() + 60
+    while last_step(folder / "o") < seen + 50:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert saved_step(folder / "o") == last_step(folder / "o")
+
+
+def test_the_best_checkpoint_writes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("--eval-every", "1", "--keep", "1") == 0
+    assert main(["sample", "-n", "3", "--checkpoint", "best"]) == 0
+    assert main(["sample", "-n", "3", "--checkpoint", "5"]) == 0
+    assert "there are last, best and the steps 5" in error_of(capsys, "sample", "--checkpoint", "4")
+    assert "give it with --resume" in error_of(capsys, "train", "--checkpoint", "5")
+    assert main(["train", "--resume", "--checkpoint", "last", "--steps", "6"]) == 0
+
+
+def test_a_final_evaluation_that_is_missing_is_done(folder: Path,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    assert train() == 0
+    metrics = folder / "runs/tiny/metrics.jsonl"
+    metrics.write_text("".join(line for line in metrics.read_text().splitlines(keepends=True)
+                               if "val_loss" not in line))
+    assert main(["train", "--resume"]) == 0
+    assert "validation loss" in capsys.readouterr().out and "val_loss" in metrics.read_text()
+    assert main(["train", "--resume"]) == 0
+    assert "nothing is left to do" in capsys.readouterr().out
 
 
 def test_a_full_disk_is_a_sentence_and_keeps_the_checkpoint(folder: Path) -> None:

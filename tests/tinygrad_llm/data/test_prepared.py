@@ -94,6 +94,18 @@ def test_a_text_is_prepared_as_its_characters(tmp_path: Path) -> None:
     assert np.array_equal(again.train, data.train) and is_prepared(tmp_path / "a" / "b")
 
 
+@pytest.mark.parametrize("name", ["train.bin", "val.bin"])
+def test_ids_that_the_tokenizer_has_not_are_refused(tmp_path: Path, name: str) -> None:
+    size = prepare("".join(DOCUMENTS), tmp_path, context=8).tokenizer.vocab_size
+    tokens = np.memmap(tmp_path / name, "<u2", "r+")
+    tokens[3] = size - 1
+    open_prepared(tmp_path)
+    tokens[3] = size
+    tokens.flush()
+    with pytest.raises(UserError, match=rf"{name} holds the id {size}, outside \[0, {size}\)"):
+        open_prepared(tmp_path)
+
+
 def test_a_part_shorter_than_a_window_is_trained_on(tmp_path: Path) -> None:
     assert prepare("abcdefghij" * 2, tmp_path, context=1).validation is not None  # 18 and 2
     data = prepare("abcdefghij" * 2, tmp_path, context=2)

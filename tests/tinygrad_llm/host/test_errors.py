@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from tinygrad_llm.host.errors import UserError, did_you_mean
+from tinygrad_llm.host.errors import UserError, did_you_mean, shortened
 from tinygrad_llm.host.processes import Processes
 
 
@@ -27,3 +27,14 @@ def test_the_nearest_name_or_all() -> None:
     assert did_you_mean("stpes", ["seed", "steps"]) == "; did you mean 'steps'?"
     assert did_you_mean("zzz", iter(["seed", "steps"])) == "; known are seed, steps"
     assert did_you_mean("zzz", {"seed": 1}) == "; known are seed"
+
+
+def test_values_in_messages_are_short() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert shortened("a") == "'a'" and shortened("b" * 200) == f"'{'b' * 76}..."
+    assert shortened(10**5000) == "a int too large to be written"
+    assert shortened(deep) == "a list too large to be written"
+    while deep:  # or Python would end it by recursion
+        deep = deep.pop()  # type: ignore[assignment]

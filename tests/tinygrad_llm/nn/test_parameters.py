@@ -41,6 +41,17 @@ def test_load_writes_all_or_nothing() -> None:
     assert kept.tolist() == [5, 6]
 
 
+@pytest.mark.parametrize("dtype", ["int32", "bool", "uint8", "complex64"])
+def test_numbers_of_another_kind_are_refused(dtype: str) -> None:
+    thing = Thing(a=weight(1.0, 2.0), b=weight(3.0))
+    with pytest.raises(ValueError, match=f"do not fit the model: other kind: b {dtype} instead of "
+                                         f"float64$"):
+        load_parameters(thing, {"a": np.zeros(2), "b": np.zeros(1, dtype)})
+    assert thing.a.data.tolist() == [1, 2] and thing.b.data.tolist() == [3]
+    load_parameters(thing, {"a": np.zeros(2, "float16"), "b": np.zeros(1, "float32")})
+    assert thing.a.data.tolist() == [0, 0]
+
+
 def test_with_parameters_leaves_the_original_alone() -> None:
     shared = weight(1.0)
     thing = Thing(a=shared, b=[shared], c=weight(2.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import ARCHITECTURES, GPT, GPTConfig
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.optim import AdamW
 from tinygrad_llm.train import checkpoint
-from tinygrad_llm.train.checkpoint import load_checkpoint, read_state, save_checkpoint
+from tinygrad_llm.train.checkpoint import (
+    best,
+    load_checkpoint,
+    note_validation,
+    read_state,
+    save_checkpoint,
+    stray_weights,
+)
 
 CONFIG = GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4)
 
@@ -157,12 +166,140 @@ def test_weights_are_written_under_the_names_of_the_architecture(
     assert bits(*other) == bits(model, optimizer)
 
 
+FILES = {"weights": "weights-0000001.safetensors", "optimizer": "optimizer-0000001.safetensors"}
+OTHER = {"vocab_size": 5, "context": 4, "layers": 1, "heads": 1, "width": 4, "dropout": 0.0,
+         "bias": True}
+SAVED = {"step": 1, **FILES, "model": OTHER}
+
+
 @pytest.mark.parametrize("content", [
-    b"", b"{", b"[]", b"{}", b'{"step": 1}', b"\xff",
-    json.dumps({"step": 1, "weights": "../../etc/passwd", "optimizer": "o",
-                "model": {"vocab_size": 5}}).encode(),
+    b"", b"{", b"[]", b"{}", b'{"step": 1}', b"\xff", b"[" * 100_000, b'{"a":' * 100_000,
+    *(json.dumps({**SAVED, **changes}).encode() for changes in (
+        {"weights": "../../etc/passwd"}, {"weights": "a\0b"}, {"weights": ".."}, {"weights": ""},
+        {"weights": 3}, {"optimizer": "weights\ud800"}, {"step": 10**30}, {"step": -1},
+        {"step": True}, {"step": 1.5}, {"step": "1"}, {"step": None}, {"step": float("inf")},
+        {"model": []}, {"model": {"vocab_size": "5"}}, {"model": {"vocab_size": 5, "x": 1}},
+        {"checkpoints": []}, {"checkpoints": 3}, {"checkpoints": [{}]}, {"arch": []},
+        {"checkpoints": [{"step": 2, **FILES}]},
+        {"checkpoints": [{"step": 1, **FILES, "val_loss": float("nan")}]})),
 ])
 def test_damaged_state_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "state.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"state\.json is damaged"):
+    with pytest.raises(UserError, match=r"state\.json is damaged") as caught:
         read_state(tmp_path)
+    assert len(str(caught.value)) < 500
+    assert stray_weights(tmp_path) == []
+    with pytest.raises(UserError, match=r"state\.json is damaged"):
+        save_checkpoint(tmp_path, *trained(), 9)
+    assert os.listdir(tmp_path) == ["state.json"]
+
+
+def test_weights_without_their_state_are_never_touched(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, *trained(), 3)
+    (tmp_path / "state.json").unlink()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    words = "has weights-0000003.safetensors but no state.json.*restore state.json, or move"
+    for action in (lambda: save_checkpoint(tmp_path, *trained(), 4),
+                   lambda: load_checkpoint(tmp_path, *trained()), lambda: read_state(tmp_path)):
+        with pytest.raises(UserError, match=words):
+            action()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def steps_of(folder: Path) -> list[int]:
+    """Return the steps whose checkpoints are kept, after a look at each."""
+    kept = read_state(folder)["checkpoints"]
+    for one in kept:
+        assert load_checkpoint(folder, *trained(9), which=str(one.step)) == one.step
+    assert len(list(folder.iterdir())) == 2 * len(kept) + 1
+    return [one.step for one in kept]
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
+    losses = {1: 3.0, 2: 2.0, 3: 2.5, 4: 2.5, 5: 1.5, 6: 1.6, 7: 1.7, 8: 1.8}
+    kept = {}
+    for step, loss in losses.items():
+        model, optimizer = trained(step)
+        save_checkpoint(tmp_path, model, optimizer, step, keep=2)
+        note_validation(tmp_path, model, step, loss, "20 x 12", keep=2)
+        kept[step] = steps_of(tmp_path)
+        if step == 5:
+            the_best = bits(model, optimizer)
+    assert kept == {1: [1], 2: [2, 1], 3: [3, 2], 4: [4, 3, 2], 5: [5, 4], 6: [6, 5], 7: [7, 6, 5],
+                    8: [8, 7, 5]}
+    restored = trained(9)
+    assert load_checkpoint(tmp_path, *restored, which="best") == 5 and bits(*restored) == the_best
+    assert load_checkpoint(tmp_path, *trained()) == 8
+    save_checkpoint(tmp_path, *trained(6), 6, keep=2)  # from step 5 on again
+    assert steps_of(tmp_path) == [6, 5], "what was given up goes"
+
+
+def test_losses_over_other_batches_are_not_compared(tmp_path: Path) -> None:
+    for step, loss, measured in ((1, 1.0, "2 x 12"), (2, 3.0, "20 x 12"), (3, 4.0, "20 x 12")):
+        model, optimizer = trained(step)
+        save_checkpoint(tmp_path, model, optimizer, step, keep=3)
+        note_validation(tmp_path, model, step, loss, measured, keep=3)
+    assert load_checkpoint(tmp_path, *trained(), which="best") == 2
+    kept = read_state(tmp_path)["checkpoints"]
+    assert (best(kept, "2 x 12") or kept[0]).step == 1 and best(kept, "3 x 3") is None
+
+
+def test_what_is_not_there_is_refused_with_what_is(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_checkpoint(tmp_path, *trained(step), step, keep=2)
+    with pytest.raises(UserError, match="no checkpoint '7' in .*; there are last and the steps 2, "
+                                        "1$"):
+        load_checkpoint(tmp_path, *trained(), which="7")
+    with pytest.raises(UserError, match="no checkpoint 'best' .* none has a validation loss"):
+        load_checkpoint(tmp_path, *trained(), which="best")
+    (tmp_path / "weights-0000002.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="damaged or truncated.*another one: --checkpoint 1$"):
+        load_checkpoint(tmp_path, *trained())
+    assert load_checkpoint(tmp_path, *trained(), which="1") == 1
+
+
+def test_the_same_step_is_never_written_over_itself(tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    model, optimizer = trained()
+    save_checkpoint(tmp_path, model, optimizer, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_in_one_step", lambda path, parts: 1 / 0)
+        with pytest.raises(ZeroDivisionError):  # a crash just before the new one exists
+            save_checkpoint(tmp_path, *trained(2), 1)
+    restored = trained(3)
+    assert load_checkpoint(tmp_path, *restored) == 1
+    assert bits(*restored) == bits(model, optimizer)
+    other = trained(2)
+    save_checkpoint(tmp_path, *other, 1)
+    assert load_checkpoint(tmp_path, *restored) == 1 and bits(*restored) == bits(*other)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("kind, dtype", [("weights", "int32"), ("weights", "bool"),
+                                         ("weights", "bfloat16"), ("optimizer", "int32"),
+                                         ("optimizer", "float16"), ("optimizer", "bfloat16")])
+def test_numbers_of_another_kind_are_refused(tmp_path: Path, kind: str, dtype: str) -> None:
+    save_checkpoint(tmp_path, *trained(), 1)
+    path = tmp_path / FILES[kind]
+    arrays = load_file(path)
+    name = next(name for name in arrays if not name.startswith("steps"))
+    if dtype == "bfloat16":
+        path.write_bytes(path.read_bytes().replace(b'"F32"', b'"I32"').replace(b'"I32"', b'"BF16"'))
+    else:
+        save_file({**arrays, name: arrays[name].astype(dtype)}, path)
+    model, optimizer = trained(5)
+    before = bits(model, optimizer)
+    with pytest.raises(UserError, match=FILES[kind]):
+        load_checkpoint(tmp_path, model, optimizer)
+    assert bits(model, optimizer) == before
+
+
+@pytest.mark.parametrize("count", [-1, 2, 2**62])
+def test_averages_of_another_run_are_refused(tmp_path: Path, count: int) -> None:
+    save_checkpoint(tmp_path, *trained(), 1)
+    path = tmp_path / FILES["optimizer"]
+    arrays = load_file(path)
+    name = next(name for name in arrays if name.startswith("steps"))
+    save_file({**arrays, name: np.array(count)}, path)
+    with pytest.raises(UserError, match="counts other steps than the 1 of state.json"):
+        load_checkpoint(tmp_path, *trained())

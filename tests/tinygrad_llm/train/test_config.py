@@ -119,3 +119,30 @@ def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="is not a TOML file"):
         read_settings(tmp_path / "binary.toml")
+
+
+@pytest.mark.parametrize("content", [
+    b"\xff", b"[" * 100_000, b"a = " + b"[" * 50_000, b"steps = " + b"9" * 5000, b"a = 1\na = 2",
+    b"a = 2020-13-45", b"a = 2020-01-01T00:00:00+99:99", b"\x00", b'data = "\\ud800"',
+])
+def test_odd_files_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "odd.toml").write_bytes(content)
+    with pytest.raises(UserError, match=r"odd\.toml is not a TOML file: |unknown setting"):
+        make_config(read_settings(tmp_path / "odd.toml"))
+
+
+@pytest.mark.parametrize("line, words", [
+    ("steps = 2020-01-01", "steps: expected a whole number, got datetime.date"),
+    ("steps = 1e9", "steps: expected a whole number"), ("steps = inf", "steps: expected"),
+    ("steps = 1" + "0" * 30, "steps: 10+ is beyond 64 bits"),
+    ("clip = inf", "clip: inf is not finite"), ("learning_rate = nan", "nan is not finite"),
+    ("data = ['a']", "data: expected a text"), ("data = {a = 1}", "unknown setting 'a'"),
+    ("model = 3", "unknown setting 'model'"), ("[model.layers]\nx = 1", "layers: expected"),
+    ("[[run]]\nsteps = 3", "unknown setting 'run'"), ("arch = 1", "unknown architecture '1'"),
+    ("dropout = -0.1", "dropout must lie in"), ("bias = 1", "bias: expected true or false"),
+    ("'' = 1", "unknown setting ''"),
+])
+def test_odd_values_are_sentences(tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "odd.toml").write_text(line)
+    with pytest.raises(UserError, match=words):
+        make_config(read_settings(tmp_path / "odd.toml"))

@@ -95,3 +95,39 @@ def test_the_smooth_curve_is_corrected_for_its_start() -> None:
     values = [float(i % 2) for i in range(100)]
     smooth = log_module._smooth(values)
     assert smooth[0] == 0 and abs(smooth[-1] - 0.5) < 0.15
+
+
+ODD = [b"\xff\xfe\x00", b"[" * 100_000, b'{"step": ' + b"9" * 5000 + b"}", b'{"step": true}',
+       b'{"step": 1e999}', b'\x00\x00', b'"\\ud800"']
+
+
+@pytest.mark.parametrize("line", ODD)
+def test_lines_of_any_bytes_are_left_out(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1, "loss": 2.0}\n' + line + b'\n{"step": 2, "loss": 1.0}\n')
+    assert [record["step"] for record in read_metrics(path)] == [1, 2]
+    MetricsLog(path, 1).close()
+    assert read_metrics(path) == [{"step": 1, "loss": 2.0}]
+
+
+def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl", 0)
+    log.write(step=1, val_loss=float("nan"), loss=float("inf"))
+    log.close()
+    assert (tmp_path / "metrics.jsonl").read_text() == (
+        '{"step": 1, "val_loss": null, "loss": null}\n')
+
+
+def test_a_picture_of_odd_records(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    odd = [{"step": 2, "loss": value} for value in ("x", None, [], True, 1e308, float("nan"))]
+    assert plot_loss([*odd, {"step": 10**30, "loss": 1.0}, {"step": 1, "val_loss": {}}],
+                     tmp_path / "loss.png")
+    assert plot_loss([*odd, {"step": 1, "loss": 2.0}], tmp_path / "loss.png")
+
+
+def test_a_clock_that_stands_still_is_no_division_by_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module, "time", Clock())
+    pace = Pace(tokens=100)
+    pace.step()
+    assert pace.tokens_per_second() > 0

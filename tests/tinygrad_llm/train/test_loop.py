@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import math
 import os
 import signal
 import sys
@@ -12,13 +15,14 @@ import numpy as np
 import pytest
 from small_runs import DOCUMENTS, silent, small, weights, write_shards, write_text
 
-from autograd import Tensor, fold_in
-from tinygrad_llm.data import Batches
+from autograd import fold_in
 from tinygrad_llm.data.batches.epochs import EpochBatches
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.nn import parameters
+from tinygrad_llm.host.stop_signals import NAMES
 from tinygrad_llm.train import load_model, loop, resume_run, start_run, train
+from tinygrad_llm.train.checkpoint import read_state
 from tinygrad_llm.train.log import read_metrics
+from tinygrad_llm.train.run import lock
 
 
 @pytest.fixture
@@ -80,12 +84,7 @@ def test_resuming_equals_not_stopping(text: Path, tmp_path: Path, stop_at: int,
     assert resumed.step == stop_at
     assert train(resumed, silent)
     assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
-
-    def facts(folder: str) -> list[dict[str, Any]]:
-        records = read_metrics(tmp_path / folder / "metrics.jsonl")
-        return [{k: v for k, v in r.items() if k != "tokens_per_s"} for r in records]
-
-    assert facts("parts") == facts("whole")
+    assert facts(tmp_path / "parts") == facts(tmp_path / "whole")
 
 
 def test_a_crash_after_the_checkpoint_is_repeated_not_doubled(text: Path, tmp_path: Path) -> None:
@@ -93,8 +92,8 @@ def test_a_crash_after_the_checkpoint_is_repeated_not_doubled(text: Path, tmp_pa
     run = start_run(small(text, steps=3), tmp_path / "crash")
     run.config = small(text)  # the same schedule, but the process dies in step 5
 
-    class Crash(Exception):
-        pass
+    class Crash(BaseException):
+        """As kill -9: nothing is saved after it."""
 
     def dying(line: str) -> None:
         if "sample after 4" in line:
@@ -147,27 +146,6 @@ def test_the_seed_determines_the_run(text: Path, tmp_path: Path) -> None:
     assert weights(tmp_path / "a") == weights(tmp_path / "b") != weights(tmp_path / "c")
 
 
-def test_the_validation_loss_is_that_of_its_definition(text: Path, tmp_path: Path) -> None:
-    run = start_run(small(text), tmp_path / "run")
-    assert run.data.validation is not None
-    assert loop.validation_loss(run, 2) == loop.validation_loss(run, 2)
-    batches = Batches(run.data.validation, 2, 8, fold_in(1337, 2))
-    losses = []
-    for i in range(2):
-        x, y = batches.at(i)
-        z = run.model(x).data
-        p = np.exp(z) / np.exp(z).sum(-1, keepdims=True)
-        losses.append(-np.log(np.take_along_axis(p, y[..., None], -1)).mean())
-    assert loop.validation_loss(run, 2) == pytest.approx(np.mean(losses), rel=1e-5)
-
-
-def test_evaluation_and_samples_record_nothing(text: Path, tmp_path: Path) -> None:
-    run = start_run(small(text), tmp_path / "run")
-    loop.validation_loss(run, 1)
-    loop.sample_text(run)
-    assert all(isinstance(p, Tensor) and p.grad is None for p in parameters(run.model).values())
-
-
 def test_a_run_trains_on_shards(shards: Path, tmp_path: Path) -> None:
     said: list[str] = []
     run = start_run(small(shards, steps=30), tmp_path / "run")
@@ -200,3 +178,172 @@ def test_the_steps_are_those_of_the_epochs(shards: Path, tmp_path: Path,
     assert len(seen) == 6
     for number, pair in enumerate(seen):
         assert all(map(np.array_equal, pair, batches.at(number)))
+
+
+SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+
+
+@pytest.mark.parametrize("numbers", [[number] for number in SIGNALS] + [
+    [signal.SIGINT] * 2, [signal.SIGTERM, signal.SIGINT, signal.SIGINT]])
+def test_signals_save_however_many_come(text: Path, tmp_path: Path, numbers: list[int],
+                                        monkeypatch: pytest.MonkeyPatch,
+                                        capfd: pytest.CaptureFixture[str]) -> None:
+    train(start_run(small(text), tmp_path / "whole"), silent)
+    step = loop.train_step
+
+    def interrupting(*args: Any, **options: Any) -> Any:
+        if run.step + 1 == 5:
+            for number in numbers:
+                os.kill(os.getpid(), number)
+        return step(*args, **options)
+
+    run = start_run(small(text), tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", interrupting)
+        assert not train(run, silent)
+    assert (run.step, run.stopped_by) == (5, numbers[0])
+    said = capfd.readouterr().err
+    assert f"{signal.Signals(numbers[0]).name}: stopping after this step, then saving" in said
+    assert said.count("still saving") == len(numbers) - 1
+    resumed = resume_run(tmp_path / "run", {})
+    assert resumed.step == 5 and train(resumed, silent)
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+def test_a_signal_in_the_final_evaluation_costs_nothing(text: Path, tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    train(start_run(small(text), tmp_path / "whole"), silent)
+    run = start_run(small(text), tmp_path / "run")
+    real = loop.validation_losses
+
+    def interrupting(run: Any, count: int, stop: Any) -> Any:
+        if count == run.config.run.final_eval_batches:
+            assert read_state(run.folder / "checkpoint")["step"] == 6, "saved before"
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(run, count, stop)
+
+    monkeypatch.setattr(loop, "validation_losses", interrupting)
+    assert not train(run, silent) and run.step == 6
+    monkeypatch.setattr(loop, "validation_losses", real)
+    resumed = resume_run(tmp_path / "run", {})
+    assert loop.left_to_do(resumed) and train(resumed, silent)
+    assert not loop.left_to_do(resume_run(tmp_path / "run", {}))
+    assert facts(tmp_path / "run") == facts(tmp_path / "whole")
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+def facts(folder: Path) -> list[dict[str, Any]]:
+    return [{k: v for k, v in record.items() if k != "tokens_per_s"}
+            for record in read_metrics(folder / "metrics.jsonl")]
+
+
+class Fault(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [MemoryError("Unable to allocate"), Fault("a bug")])
+def test_an_error_does_not_cost_the_steps_before_it(text: Path, tmp_path: Path, error: Exception,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    train(start_run(small(text), tmp_path / "whole"), silent)
+    run, step = start_run(small(text), tmp_path / "run"), loop.train_step
+
+    def failing(*args: Any, **options: Any) -> Any:
+        if run.step == 5:
+            raise error
+        return step(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", failing)
+        with pytest.raises((UserError, Fault), match="memory ran out .*--batch|a bug"):
+            train(run, silent)
+    assert resume_run(tmp_path / "run", {}).step == 5
+    train(resume_run(tmp_path / "run", {}), silent)
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+def test_an_update_that_was_cut_in_half_is_not_saved(text: Path, tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    run = start_run(small(text), tmp_path / "run")
+    update = run.optimizer.update
+
+    def half(lr: float, scale: float = 1.0) -> None:
+        update(lr, scale)
+        if run.step == 4:
+            raise Fault
+
+    monkeypatch.setattr(run.optimizer, "update", half)
+    with pytest.raises(Fault):
+        train(run, silent)
+    assert resume_run(tmp_path / "run", {}).step == 3
+
+
+def test_output_that_has_no_reader_does_not_end_a_run(text: Path, tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, line: str) -> int:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, Gone())
+    assert train(start_run(small(text), tmp_path / "run"))
+    assert load_model(tmp_path / "run")
+
+
+def test_the_best_checkpoint_is_kept_and_losses_may_be_beyond_all_bounds(
+        text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = {2: 3.0, 4: 1e5, 6: 2.0, 8: math.nan, 10: 2.5, 12: 2.4}
+    run = start_run(small(text, steps=12, eval_every=2, checkpoint_every=12), tmp_path / "run")
+
+    def given(run: Any, count: int, stop: Any) -> Any:
+        return [[losses[run.step]]] * 2 + [[0.0]] * (count - 2)  # the final one counts 3
+
+    monkeypatch.setattr(loop, "validation_losses", given)
+    said: list[str] = []
+    assert train(run, said.append)
+    assert any("100000.0000 over 2 batches (perplexity inf)" in line for line in said)
+    assert [one.step for one in read_state(run.folder / "checkpoint")["checkpoints"]] == [12, 6]
+    assert resume_run(run.folder, {"steps": 20}, "best").step == 6
+    assert resume_run(run.folder, {}, "6").step == 6
+    with pytest.raises(UserError, match="no checkpoint '8' in .*; there are last, best and"):
+        load_model(run.folder, "8")
+    assert load_model(run.folder, "best")
+    records = [r for r in read_metrics(run.folder / "metrics.jsonl") if "val_loss" in r]
+    assert [r["val_loss"] for r in records[:4]] == [3.0, 1e5, 2.0, None]
+
+
+def test_without_checkpoints_on_the_way_there_is_one_at_the_end(text: Path,
+                                                                tmp_path: Path) -> None:
+    run = start_run(small(text, checkpoint_every=0, eval_every=1), tmp_path / "run")
+    assert train(run, silent)
+    (only,) = read_state(run.folder / "checkpoint")["checkpoints"]
+    assert only.step == 6 and only.measured == "2 x 2" and only.val_loss is not None
+
+
+def test_going_on_from_an_earlier_checkpoint_is_that_run_again(text: Path, tmp_path: Path) -> None:
+    train(start_run(small(text), tmp_path / "run"), silent)
+    before, records = weights(tmp_path / "run"), facts(tmp_path / "run")
+    assert [one.step for one in read_state(tmp_path / "run/checkpoint")["checkpoints"]] == [6, 3]
+    run = resume_run(tmp_path / "run", {}, "3")
+    assert run.step == 3 and train(run, silent)
+    assert weights(tmp_path / "run") == before and facts(tmp_path / "run") == records
+
+
+def test_a_run_that_went_on_elsewhere_is_not_overwritten(text: Path, tmp_path: Path) -> None:
+    start_run(small(text), tmp_path / "run")
+    first, second = (resume_run(tmp_path / "run", {}) for _ in range(2))
+    with lock(tmp_path / "run"), pytest.raises(UserError, match="process .* is at work in"):
+        train(first, silent)
+    assert train(first, silent)
+    before = weights(tmp_path / "run")
+    with pytest.raises(UserError, match="newest checkpoint is now of step 6, and was of None"):
+        train(second, silent)
+    assert weights(tmp_path / "run") == before and not (tmp_path / "run" / "lock").exists()
+
+
+def test_a_picture_that_cannot_be_written_ends_nothing(text: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    run = start_run(small(text), tmp_path / "run")
+    (run.folder / "loss.png").mkdir()
+    said: list[str] = []
+    assert train(run, said.append)
+    assert any(line.startswith("no loss.png: ") for line in said)

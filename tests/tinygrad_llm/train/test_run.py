@@ -12,7 +12,8 @@ from small_runs import TEXT, silent, small, weights, write_shards, write_text
 from tinygrad_llm.data.prepared import prepare
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.nn import parameters
-from tinygrad_llm.train import next_token, resume_run, start_run, train
+from tinygrad_llm.train import load_model, next_token, resume_run, start_run, train
+from tinygrad_llm.train.run import lock
 
 
 @pytest.fixture
@@ -136,3 +137,97 @@ def test_the_uses_of_a_seed_have_different_keys(text: Path, tmp_path: Path) -> N
     assert run.objective is next_token
     batches = [run.batches(run.data.train, use).at(0)[0] for use in (1, 2)]
     assert not np.array_equal(*batches)
+
+
+def test_weights_without_a_state_are_left_alone(text: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(start_run(small(text), run), silent)
+    (run / "checkpoint" / "state.json").unlink()
+    before = sorted(path.name for path in (run / "checkpoint").iterdir())
+    words = "weights-0000006.safetensors but no state.json.*restore state.json"
+    for action in (lambda: resume_run(run, {}), lambda: load_model(run)):
+        with pytest.raises(UserError, match=words):
+            action()
+    with pytest.raises(UserError, match="already holds a run"):
+        start_run(small(text), run)
+    assert sorted(path.name for path in (run / "checkpoint").iterdir()) == before
+
+
+def test_one_process_at_a_time(text: Path, tmp_path: Path) -> None:
+    run = tmp_path / "deep" / "run"
+    run.mkdir(parents=True)
+    with lock(run):
+        for action in (lambda: start_run(small(text), run), lambda: resume_run(run, {})):
+            with pytest.raises(UserError, match="is at work in .*another folder with --out"):
+                action()
+            (run / "config.toml").write_text("")
+    (run / "config.toml").unlink()
+    start_run(small(text), run)
+    assert not (run / "lock").exists()
+
+
+def test_a_start_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("short.")
+    with pytest.raises(UserError, match="too few"):
+        start_run(small(str(tmp_path / "text.txt")), tmp_path / "a" / "b" / "run")
+    (tmp_path / "c").mkdir()
+    with pytest.raises(UserError, match="too few"):
+        start_run(small(str(tmp_path / "text.txt")), tmp_path / "c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "text.txt"]
+
+
+@pytest.mark.parametrize("width", [2**40, 2**62])
+def test_a_model_beyond_all_memory_is_a_sentence(text: Path, tmp_path: Path, width: int) -> None:
+    with pytest.raises(UserError, match="does not fit in memory .*choose a smaller"):
+        start_run(small(text, width=width), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.toml").exists()
+
+
+def test_a_batch_beyond_all_memory_is_a_sentence(text: Path, tmp_path: Path) -> None:
+    run = start_run(small(text, batch=2**50), tmp_path / "run")
+    with pytest.raises(UserError, match="step 1: memory ran out .*--batch or --context"):
+        train(run, silent)
+
+
+def test_a_rate_below_its_minimum_is_refused_at_the_start(text: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="learning rate 5e-05 lies below min_learning_rate 0.0001, "
+                                        "so it would rise.*--min-learning-rate"):
+        start_run(small(text, learning_rate=5e-5), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    same = start_run(small(text, learning_rate=5e-5, min_learning_rate=5e-5), tmp_path / "run")
+    assert same.notes == ()
+
+
+def test_schedules_that_surprise_are_said(text: Path, tmp_path: Path) -> None:
+    assert start_run(small(text), tmp_path / "usual").notes == ()
+    run = start_run(small(text, warmup=10), tmp_path / "run")
+    assert [*run.notes] == ["the warmup of 10 steps is as long as the run of 6 or longer: the "
+                            "learning rate only rises, to 0.000545 of 0.001; give a smaller "
+                            "--warmup"]
+    said: list[str] = []
+    train(run, said.append)
+    assert said[0] == run.notes[0]
+    train(start_run(small(text), tmp_path / "done"), silent)
+    assert resume_run(tmp_path / "done", {}).notes == ()
+    run = resume_run(tmp_path / "done", {"steps": 60})
+    assert [*run.notes] == ["the learning rate jumps from 0.0001 to 0.000989 at step 7: its "
+                            "schedule is that of 60 steps from the beginning"]
+    run = resume_run(tmp_path / "done", {"learning_rate": 1e-5})
+    assert any("lies below min_learning_rate 0.0001: it rises" in note for note in run.notes)
+    with pytest.raises(UserError, match="is at step 6, past --steps 4; give more"):
+        resume_run(tmp_path / "done", {"steps": 4})
+    assert resume_run(tmp_path / "done", {}).config.run.steps == 60
+
+
+def test_there_is_no_earlier_checkpoint_before_the_first(text: Path, tmp_path: Path) -> None:
+    start_run(small(text), tmp_path / "run")
+    with pytest.raises(UserError, match="has no checkpoint yet"):
+        resume_run(tmp_path / "run", {}, "best")
+
+
+def test_a_place_that_cannot_be_written_down_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="data: 'caf.udce9.txt' has bytes that are no UTF-8"):
+        small("caf\udce9.txt")
+    with pytest.raises(UserError, match="is no path: it has a zero byte"):
+        start_run(small("a\0b"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

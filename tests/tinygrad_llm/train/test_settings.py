@@ -92,3 +92,15 @@ def test_whole_numbers_are_numbers() -> None:
 def test_bounds(table: Any, name: str, value: Any, words: str) -> None:
     with pytest.raises(UserError, match=f"{name} must be {words}, got {value}"):
         table(**{name: value})
+
+
+@pytest.mark.parametrize("kind, value, words", [
+    (int, 10**30, "is beyond 64 bits"), (int, -2**63 - 1, "is beyond 64 bits"),
+    pytest.param(int, 10**5000, "too large to be written is beyond 64 bits", id="long"),
+    (float, math.inf, "not finite"),
+    (float, math.nan, "nan is not finite"), (str, "a\udce9", "has bytes that are no UTF-8"),
+    (float, 10**400, "expected a number, got 1000"), (float, 2**64, "expected a number"),
+])
+def test_values_that_nothing_can_hold(kind: type, value: Any, words: str) -> None:
+    with pytest.raises(UserError, match=f"name: .*{words}"):
+        Setting("run", "name", kind, None, "help").checked(value)

@@ -18,6 +18,7 @@ from tinygrad_llm.host.threads import workers
 from tinygrad_llm.train import Objective
 from tinygrad_llm.train.slices import (
     Slice,
+    batch_losses,
     cut,
     default_slices,
     mean_loss,
@@ -211,7 +212,7 @@ def test_the_mean_loss_is_that_of_the_batches(slices: int | None, threads: int) 
     batches = [(rng.normal(size=4), rng.integers(1, 5, size=4)) for _ in range(3)]
     expected = np.mean([2 * np.average(x, weights=weights) for x, weights in batches])
     with workers(threads):
-        got = mean_loss(Scale(), WEIGHTED, lambda i: batches[i], 3, slices)
+        got = mean_loss(batch_losses(Scale(), WEIGHTED, lambda i: batches[i], 3, slices))
     assert got == pytest.approx(expected, rel=1e-13)
 
 
@@ -222,4 +223,5 @@ def test_a_mean_loss_records_nothing_and_has_no_key() -> None:
         return result
 
     batch = np.ones(4), np.array([1, 1, 0, 0])
-    assert mean_loss(None, Objective(loss, WEIGHTED.count), lambda i: batch, 2, slices=2) == 2
+    assert mean_loss(batch_losses(None, Objective(loss, WEIGHTED.count), lambda i: batch, 2,
+                                  slices=2)) == 2

@@ -1,0 +1,71 @@
+"""Looks at a run between its steps: the loss on text it has not seen, and text of its own."""
+
+from __future__ import annotations
+
+import sys
+from itertools import takewhile
+from math import exp
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from autograd import fold_in
+
+from ..host.stop_signals import Stop
+from ..sample import Sampling, generate
+from ..sample.prompt import prompt_ids, stream_text
+from .run import SAMPLES, VALIDATION_BATCHES, Run
+from .slices import batch_losses, mean_loss
+
+
+class Stopped(Exception):
+    """A signal asked for an end in the middle of an evaluation, which is then repeated later."""
+
+
+def validation_losses(run: Run, count: int, stop: Stop | None = None) -> list[list[float]]:
+    """Return the losses of the first `count` validation batches, for `mean_loss`.
+
+    Raises Stopped before the next batch once `stop` is true.
+    """
+    assert run.data.validation is not None
+    batches = run.batches(run.data.validation, VALIDATION_BATCHES)
+    with progress_bar(count, "validation", unit="batch", leave=False, delay=1) as bar:
+        def at(i: int) -> Any:
+            if stop:
+                raise Stopped
+            bar.update()
+            return batches.at(i)
+
+        return batch_losses(run.model, run.objective, at, count, run.config.run.slices)
+
+
+def validation_loss(run: Run, count: int) -> float:
+    """Return the mean loss, in nats a token, over the first `count` validation batches."""
+    return mean_loss(validation_losses(run, count))
+
+
+def perplexity(loss: float) -> float:
+    """Return exp(loss): among how many tokens, equally likely, such a loss chooses."""
+    try:
+        return exp(loss)
+    except OverflowError:
+        return float("inf")
+
+
+def sample_text(run: Run, stop: Stop | None = None) -> str:
+    """Return a sample of text from the model as it is now; Stopped is raised as above."""
+    tokenizer = run.data.tokenizer
+    rng = np.random.Generator(np.random.Philox(fold_in(run.key(SAMPLES), run.step)))
+    ids = generate(run.model, prompt_ids(tokenizer), run.config.run.sample_tokens,
+                   Sampling(temperature=0.8), rng)
+    text = "".join(stream_text(tokenizer, takewhile(lambda _: not stop, ids))).strip("\n")
+    if stop:
+        raise Stopped
+    return text
+
+
+def progress_bar(total: int, label: str, unit: str, **options: Any) -> tqdm[Any]:
+    """Return a progress bar on standard error, which seldom moves where that is no terminal."""
+    return tqdm(total=total, desc=label, unit=unit, dynamic_ncols=True,
+                mininterval=0.1 if sys.stderr.isatty() else 10, **options)
