@@ -16,6 +16,7 @@ from tinygrad_llm.text.characters.aligned import Aligned
 from tinygrad_llm.text.characters.alphabet import BYTE_TO_CHAR, printable
 from tinygrad_llm.text.formats import huggingface, huggingface_write
 from tinygrad_llm.text.formats.huggingface_parts import read_part
+from tinygrad_llm.text.formats.json_files import parse_json
 from tinygrad_llm.text.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.oracle
@@ -248,3 +249,45 @@ def test_pipelines_of_any_parts_agree(
     if normalizer is None and "Metaspace" not in cuts and '"add_prefix_space": true' not in cuts:
         wanted = theirs.encode(text, add_special_tokens=False).offsets
         assert list(map(tuple, offsets.tolist())) == wanted
+
+
+# Scores of Unigram models
+
+_DIGITS = st.text("0123456789", min_size=1, max_size=25)
+numbers = st.one_of(
+    st.floats(-50, 0).map(repr), st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(10**25), 10**25).map(str),
+    st.tuples(st.integers(0, 10**25), _DIGITS, st.integers(-330, 250)).map(
+        lambda parts: f"-{parts[0]}.{parts[1]}e{parts[2]}"))
+
+
+def unigram_file(scores: dict[str, str]) -> str:
+    vocab = ",".join(f"[{json.dumps(token)},{score}]" for token, score in scores.items())
+    return json.dumps(file_of(model="?")).replace(
+        '"?"', f'{{"type":"Unigram","unk_id":0,"byte_fallback":false,"vocab":[{vocab}]}}')
+
+
+@settings(max_examples=300)
+@given(st.lists(numbers, min_size=1, max_size=20))
+def test_scores_are_read_to_the_last_bit(spelled: list[str]) -> None:
+    file = unigram_file({f"t{i}": number for i, number in enumerate(spelled)})
+    theirs = json.loads(tokenizers.Tokenizer.from_str(file).to_str())["model"]["vocab"]
+    ours = huggingface.from_json(parse_json(file.encode())).model.pieces
+    assert [score.hex() for _, score in ours] == [float(score).hex() for _, score in theirs]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.floats(-20, -1), min_size=6, max_size=6))
+def test_ties_between_pieces_are_broken_alike(tmp_path_factory: Any, drawn: list[float]) -> None:
+    scores = {"=" * n: repr(score) for n, score in enumerate(drawn, 1)} | {"?": "-30.0"}
+    for n in (2, 3, 5):  # made of shorter ones they weigh the same, but for rounding
+        scores["=" * n] = repr(float(scores["=" * (n - 1)]) + float(scores["="]))
+    file = unigram_file(scores)
+    theirs, ours = tokenizers.Tokenizer.from_str(file), huggingface.from_json(
+        parse_json(file.encode()))
+    path = tmp_path_factory.getbasetemp() / "tokenizer.json"
+    ours.save(path)
+    saved = tokenizers.Tokenizer.from_file(str(path))
+    for size in range(1, 40):
+        assert ours.encode("=" * size) == theirs.encode("=" * size).ids
+        assert saved.encode("=" * size).ids == ours.encode("=" * size)

@@ -136,7 +136,7 @@ class BPE:
 
     def encode_bytes(self, piece: bytes) -> tuple[int, ...]:
         """Return the ids of one pre-token, given as bytes."""
-        if self.ignore_merges and piece in self.tokens:
+        if self.ignore_merges and piece and piece in self.tokens:  # no text becomes an empty token
             return (self.tokens[piece],)
         ids = list(map(self._of_byte.__getitem__, piece))
         if -1 in ids:

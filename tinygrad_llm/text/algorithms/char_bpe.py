@@ -82,7 +82,7 @@ class CharBPE:
 
     def encode_piece(self, piece: str) -> tuple[int, ...]:
         """Return the ids of `piece`; UserError as in `piece_spans`."""
-        if self.ignore_merges and piece in self.vocab:
+        if self.ignore_merges and piece and piece in self.vocab:
             return (self.vocab[piece],)
         refuse_lone_surrogates(piece)
         ids: list[int] = []
@@ -96,7 +96,7 @@ class CharBPE:
         Raises UserError for lone surrogates, and for unknown characters where `unk_token` is not
         in the vocabulary.
         """
-        if self.ignore_merges and piece in self.vocab:
+        if self.ignore_merges and piece and piece in self.vocab:
             return [(self.vocab[piece], 0, len(piece))]
         refuse_lone_surrogates(piece)
         spans: list[Span] = []

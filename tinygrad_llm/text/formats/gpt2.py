@@ -106,9 +106,9 @@ def _settings(folder: Path, pattern: str | None) -> dict[str, Any]:
 def _read_vocab(path: Path) -> dict[str, int]:
     vocab = read_json_object(path)
     for token, id in vocab.items():
-        if not token or type(id) is not int:
-            raise UserError(f"{path}: the token {token!r} has the id {id!r}; expected tokens that "
-                            "are not empty, and whole numbers")
+        if type(id) is not int:
+            raise UserError(f"{path}: the token {token!r} has the id {id!r}; expected a whole "
+                            "number")
     return vocab
 
 

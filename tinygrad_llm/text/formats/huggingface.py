@@ -36,7 +36,7 @@ from ..cut import pretokenizers
 from ..special import AddedToken, AddedTokens
 from ..tokenizer import Tokenizer, check_ids
 from .huggingface_parts import Setting, read_part, read_settings
-from .json_files import parse_json, shortened
+from .json_files import parse_json, read_number, shortened
 
 SECTIONS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 _BYTES = frozenset(CHAR_TO_BYTE)
@@ -168,7 +168,8 @@ def _read_model(
         return (Spelled(words) if byte_level else words), unused
     if kind == "Unigram":
         found = read_settings(model, where, _UNIGRAM)
-        pieces = [(token, score) for token, score in found["vocab"]]
+        pieces = [(token, score if type(score) is float else read_number(str(score)))
+                  for token, score in found["vocab"]]
         unmatched = {id for token, id in special.items() if id < len(pieces)} - {found["unk_id"]}
         unigram = Unigram(pieces, found["unk_id"], byte_fallback=found["byte_fallback"],
                           unmatched=unmatched)

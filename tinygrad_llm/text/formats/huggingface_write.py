@@ -9,6 +9,7 @@ follow each other, where by the ranks they would be equals: only unusual text ha
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -27,8 +28,10 @@ from ..special import AddedToken
 from ..tokenizer import Tokenizer
 from .huggingface import WORDPIECE, check_added, steps_of
 from .huggingface_parts import write_part
+from .json_files import spell_number
 from .merges import Merge, merges_of
 
+_NUMBER_ALONE = re.compile(r"(?m)(?<=^    )-?\d\S*[.e]\S+$")  # a score; no string has lines
 _BPE_DEFAULTS = {"type": "BPE", "dropout": None, "unk_token": None,
                  "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
                  "byte_fallback": False, "ignore_merges": False}
@@ -40,6 +43,7 @@ def save(tokenizer: Tokenizer, path: str | Path) -> None:
     Raises UserError where it has parts that the format cannot hold.
     """
     text = json.dumps(to_json(tokenizer), ensure_ascii=False, indent=1)
+    text = _NUMBER_ALONE.sub(lambda number: spell_number(float(number[0])), text)
     write_in_one_step(path, [text.encode()])
 
 

@@ -30,7 +30,7 @@ def check_reproduces(model: BPE) -> None:
             raise _differs(model, made[i], "its id is below that of a token that is made before it")
     by_merges, known = BPE(model.tokens, merges), set(merges)
     for token, id in model.tokens.items():
-        if len(token) == 1 or by_merges.encode_bytes(token) == (id,):
+        if len(token) <= 1 or by_merges.encode_bytes(token) == (id,):
             continue
         splits = ((token[:cut], token[cut:]) for cut in range(1, len(token)))
         apart = [(a, b) for a, b in splits if a in model.tokens and b in model.tokens]

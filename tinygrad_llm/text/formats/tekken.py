@@ -60,8 +60,8 @@ def _ranks(vocab: list[dict[str, Any]], size: int, shift: int) -> dict[bytes, in
             token = base64.b64decode(entry["token_bytes"], validate=True)
         except binascii.Error:
             raise ValueError(f"token_bytes of vocab[{place}] is no base64") from None
-        if entry["rank"] != place or not token or token in ranks:
-            raise ValueError(f"vocab[{place}] is empty, comes twice or has another rank")
+        if entry["rank"] != place or token in ranks:
+            raise ValueError(f"vocab[{place}] comes twice or has another rank")
         ranks[token] = shift + place
     if len(ranks) < max(size, 1):
         raise ValueError(f"config promises {size} tokens, vocab has {len(ranks)}")

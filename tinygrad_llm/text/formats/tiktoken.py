@@ -6,7 +6,8 @@ One token a line, its bytes in base64 and its rank, which is its id:
     Ig== 1
 
 Nothing else: no merges (any two neighbours whose bytes together are a token may be joined, see
-`bpe`), no pattern to cut text with, no special tokens. The published files are known by the SHA-256
+`bpe`), no pattern to cut text with, no special tokens. An empty token, spelled "=" as in Whisper's
+files, comes from no text and decodes to nothing. The published files are known by the SHA-256
 of their content, and with them their pattern and special tokens. For others the caller names a
 pattern.
 
@@ -148,8 +149,9 @@ def read_ranks(path: str | Path) -> dict[bytes, int]:
 def _read_rank(line: bytes, where: str) -> tuple[bytes, int]:
     try:
         spelled, digits = line.split()
-        token, rank = base64.b64decode(spelled, validate=True), int(digits)
-        if token and digits.isdigit() and rank <= LARGEST_ID:
+        token = base64.b64decode(spelled if spelled.strip(b"=") else b"", validate=True)
+        rank = int(digits)
+        if digits.isdigit() and rank <= LARGEST_ID:
             return token, rank
     except ValueError:  # also binascii.Error
         pass
@@ -161,7 +163,8 @@ def _read_rank(line: bytes, where: str) -> tuple[bytes, int]:
 def spell_ranks(ranks: Mapping[bytes, int]) -> bytes:
     """Return the content of the rank file that holds `ranks`, as the published ones are written."""
     ordered = sorted(ranks.items(), key=lambda item: item[1])
-    return b"".join(b"%b %d\n" % (base64.b64encode(token), rank) for token, rank in ordered)
+    return b"".join(b"%b %d\n" % (base64.b64encode(token) or b"=", rank)
+                    for token, rank in ordered)
 
 
 def _known(path: Path, ranks: Mapping[bytes, int], pattern: str | None) -> Encoding | None:

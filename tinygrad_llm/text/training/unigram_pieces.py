@@ -56,6 +56,7 @@ Floats = NDArray[np.float64]
 SHRINK = 0.75  # the share of the pieces that a round of pruning keeps
 SUB_ITERATIONS = 2  # of EM before each
 LEAST_COUNT = 0.5  # pieces expected less often than this are dropped first
+DECIMALS = 12  # of a score: at most 15 digits, which every reader of JSON reads alike
 
 
 def learn_pieces(
@@ -90,7 +91,7 @@ def learn_pieces(
             bar.update()
         scores, _ = _em_steps(lattices, scores, bayesian)
         bar.update()
-    pieces = zip(lattices.pieces(), scores.tolist(), strict=True)
+    pieces = zip(lattices.pieces(), scores.round(DECIMALS).tolist(), strict=True)
     return sorted(pieces, key=lambda piece: (-piece[1], piece[0]))
 
 

@@ -52,6 +52,13 @@ def test_tokens_that_no_merge_makes_are_special(tmp_path: Path) -> None:
     assert set(tokenizer.special_tokens) == {"<|endoftext|>", "<s> \u4e2d", "xyz"}
 
 
+def test_an_empty_token_is_only_decoded(tmp_path: Path) -> None:
+    tokenizer = gpt2.load(written(tmp_path, {**VOCAB, "": 260}))
+    assert tokenizer.encode("ana") == [257] and tokenizer.decode([260, 257]) == "ana"
+    tokenizer.save(tmp_path / "again", "gpt2")
+    assert gpt2.load(tmp_path / "again").vocab == tokenizer.vocab
+
+
 def test_windows_line_ends_and_no_version(tmp_path: Path) -> None:
     merges = MERGES.partition("\n")[2].replace("\n", "\r\n")
     path = written(tmp_path)
@@ -73,7 +80,7 @@ def test_settings_beside(tmp_path: Path) -> None:
     ({"tokenizer_config": []}, "expected an object, got a list"),
     ({"added_tokens": {"<x>": 300}}, "has an added_tokens.json"),
     ({"vocab": []}, "expected an object, got a list"), ({"vocab": {"a": "0"}}, "has the id '0'"),
-    ({"vocab": {"a": True}}, "has the id True"), ({"vocab": {"": 0}}, "the token '' has the id 0"),
+    ({"vocab": {"a": True}}, "has the id True"), ({"vocab": {"a": None}}, "has the id None"),
     ({"vocab": {**VOCAB, "x": 0}}, "do not go together: .* the id 0"),
     ({"vocab": {**VOCAB, "x": -1}}, "do not go together"),
     ({"vocab": {k: v for k, v in VOCAB.items() if k != "an"}}, "do not go together: merge 0 joins"),

@@ -31,9 +31,16 @@ def test_tekken(tmp_path: Path) -> None:
     assert tokenizer.id("<s>") == 1 and tokenizer.id("<SPECIAL_0>") == 0
 
 
+def test_an_empty_token_is_only_decoded(tmp_path: Path) -> None:
+    vocab = [{"rank": id, "token_bytes": base64.b64encode(token).decode()}
+             for token, id in {**BYTES, b"": 256}.items()]
+    tokenizer = tekken.load(tekken_file(tmp_path / "tekken.json", vocab=vocab))
+    assert tokenizer.encode("a") == [127] and tokenizer.decode([286, 127]) == "a"
+
+
 @pytest.mark.parametrize("changes, fault", [
     ({"vocab": [{"rank": 0, "token_bytes": "AA=="}]}, "promises 257 tokens, vocab has 1"),
-    ({"vocab": [{"rank": 1, "token_bytes": "AA=="}]}, r"vocab\[0\] is empty, comes twice"),
+    ({"vocab": [{"rank": 1, "token_bytes": "AA=="}]}, r"vocab\[0\] comes twice"),
     ({"vocab": [{"rank": 0, "token_bytes": "A"}]}, r"token_bytes of vocab\[0\] is no base64"),
     ({"vocab": [7]}, "stands where another is expected"), ({"vocab": None}, "stands where"),
     ({"config": {}}, "'pattern' is missing"), ({"config": []}, "stands where another"),

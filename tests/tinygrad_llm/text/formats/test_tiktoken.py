@@ -78,7 +78,8 @@ def test_special_ids_that_are_ranks_are_refused(tmp_path: Path) -> None:
     (lines("YW4 256"), "line 257: expected"), (lines("YW4= 256 7"), "line 257: expected"),
     (lines("YW4= 1_0"), "line 257: expected"), (lines("Y\N{KELVIN SIGN}4= 256"), "line 257"),
     (lines("YW*4= 256"), "line 257: expected"),
-    (lines("YW4= 2147483648"), "line 257: expected"), (lines("= 256"), "line 257: expected"),
+    (lines("YW4= 2147483648"), "line 257: expected"), (lines("256"), "line 257: expected"),
+    (lines("= 256", "== 257"), "line 258: line 257 has the same token or rank"),
     (lines("YW4= 256", "YW4= 257"), "line 258: line 257 has the same token or rank"),
     (lines("YW4= 0"), "line 257: line 1 has the same"), (lines("AA== 256"), "line 257: line 1 has"),
     (lines("YW4= " + "9" * 5000), "line 257: expected"),
@@ -89,6 +90,20 @@ def test_what_is_no_rank_file_is_refused(tmp_path: Path, content: str, fault: st
     with pytest.raises(UserError) as caught:
         tiktoken.load(path, "gpt2")
     assert fault in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_an_empty_token_is_only_decoded(tmp_path: Path) -> None:
+    (tmp_path / "whisper").write_text(lines("YW4= 256", "= 257"), encoding="utf-8")
+    tokenizer = tiktoken.load(tmp_path / "whisper", "gpt2", {"<end>": 258})
+    assert tokenizer.encode("an") == [256] and tokenizer.encode("") == []
+    assert tokenizer.model.encode_piece("") == ()
+    assert tokenizer.decode([256, 257, 256]) == "anan" and tokenizer.vocab_size == 259
+    assert tokenizer.id("") == 257 and tokenizer.token(257) == ""
+    for name in ("again", "tokenizer.json"):
+        tokenizer.save(tmp_path / name, "tiktoken" if name == "again" else None)
+    assert (tmp_path / "again").read_bytes().endswith(b"YW4= 256\n= 257\n")
+    again = Tokenizer.load(tmp_path / "tokenizer.json")
+    assert again.encode("an") == [256] and again.decode([257, 256]) == "an"
 
 
 def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
