@@ -50,6 +50,7 @@ class Op(ABC):
             raise TypeError(f"an op is made of a function that was defined with def or lambda, "
                             f"got {function!r}")
         self.forward = function
+        self.forms: dict[str | int, Callable[..., Any]] = {}
         self.name = name or function.__name__
         update_wrapper(self, function)
         self._read_signature(function)
@@ -119,6 +120,33 @@ class Op(ABC):
                 raise TypeError(f"{self.name}: got two values for {name!r}, one by position")
             options[name] = value
         return args
+
+    def form(self, *names: str | int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Give a function of ops for calls with one of these options, or with so many arguments.
+
+        It takes over where an option is neither None nor True, the default of NumPy's `where`.
+        """
+        def given(function: Callable[..., Any]) -> Callable[..., Any]:
+            options = [name for name in names
+                       if isinstance(name, str) and name not in self.defaults]
+            self.forms |= dict.fromkeys(names, function)
+            self.defaults |= dict.fromkeys(options)
+            known = inspect.signature(self)
+            extra = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None,
+                                       annotation="Any") for name in options]
+            self.__signature__ = known.replace(parameters=[*known.parameters.values(), *extra])
+            return function
+
+        return given
+
+    def form_of(self, options: dict[str, Any]) -> Callable[..., Any] | None:
+        """Return the function for a call with these options, where it is not the op's own."""
+        for name in self.forms.keys() & options.keys():
+            if options[name] is not None and options[name] is not True:  # type: ignore[index]
+                return self.forms[name]
+        for name in self.forms.keys() & options.keys():
+            del options[name]  # type: ignore[arg-type]
+        return None
 
     def take_constants(self, options: dict[str, Any],
                        constants: Collection[str] | None = None) -> None:
@@ -261,8 +289,12 @@ class Primitive(Op):
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Apply the op: on arrays plainly, on Tensors with a record of it."""
         if len(args) != self.count:
+            if len(args) in self.forms:
+                return self.compute(self.forms[len(args)], args, options)
             args = self.separate(args, options)
         if options:
+            if self.forms and (form := self.form_of(options)):
+                return self.compute(form, args, options)
             self.take_constants(options)
         arrays: list[Any] = []
         parents: list[Node | None] = []
@@ -421,6 +453,8 @@ class Nondifferentiable(Op):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Apply the function to the values of its arguments and options."""
+        if self.forms and options and (form := self.form_of(options)):
+            return self.compute(form, args, options)
         options = {name: values(value) for name, value in options.items()}
         if dict in map(type, args):  # NumPy's logic takes one for true
             raise TypeError(f"{self.name}: expected arrays or numbers, got {describe(args)}")
@@ -444,6 +478,8 @@ class Composite(Op):
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Call the function as it stands."""
         if options:
+            if self.forms and (form := self.form_of(options)):
+                return self.compute(form, args, options)
             self.take_constants(options, self.constants)
         if len(args) > len(self.arrays) and not self.variadic:
             args = self._with_constants(args)

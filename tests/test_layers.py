@@ -15,14 +15,15 @@ ORDER = {
                  "deferred", "backward", "fused", "ops", "transforms", "checkpoint", "tape",
                  "testing"],
     "autograd.ops": ["piecewise", "exponential", "arithmetic", "trigonometric", "special", "shape",
-                     "reduce", "index", "sorting", "products", "linalg", "convolution",
+                     "reduce", "chosen", "index", "sorting", "products", "linalg", "convolution",
                      "activations", "losses", "operators"],
     "autograd.tape": ["source", "walk", "flops", "maths", "page", "draw", "trace", "explain",
                       "failing", "place", "pytest_file", "anomaly"],
     "autograd.testing": ["plugin", "opcase", "differences", "expression", "failure", "check",
                          "strategies", "opchecks", "cases", "inputs", "gradcheck", "mutate"],
     "autograd.testing.cases": ["piecewise", "exponential", "arithmetic", "trigonometric", "special",
-                               "broadcast", "shape", "reduce", "index", "sorting", "products",
+                               "broadcast", "shape", "reduce", "chosen", "index", "sorting",
+                               "products",
                                "linalg", "convolution", "activations", "losses"],
     "autograd.testing.mutate": ["equivalent", "faults", "plant", "score", "run", "__main__"],
     "tinygrad_llm": ["host", "functional", "nn", "models", "optim", "text", "data", "sample",
@@ -208,11 +209,11 @@ def test_a_folder_can_be_taken_in_at_a_glance() -> None:
 
 def test_the_engine_can_be_held_whole() -> None:
     """Without ops, gradient tests, the tape's viewers and the answers to mistakes it has about
-    1,700 lines of text, and 65 more that declare Tensor's methods for type checkers."""
+    1,800 lines of text, and 75 more that declare Tensor's methods for type checkers."""
     files = [path for name, path in modules("autograd").items()
              if name.split(".")[1:2] not in (["ops"], ["testing"], ["tape"], ["mistakes"])]
     lines = [line for path in files for line in path.read_text().splitlines() if line.strip()]
-    assert len(lines) < 1800, len(lines)
+    assert len(lines) < 1900, len(lines)
 
 
 def test_the_engine_knows_nothing_of_language_models() -> None:

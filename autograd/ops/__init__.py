@@ -24,6 +24,7 @@ from . import (
     special,
     trigonometric,
 )
+from . import chosen as _chosen  # noqa: F401, gives the reductions where= and initial=
 from . import operators as _operators  # noqa: F401, binds Tensor's operators
 from .activations import *  # noqa: F403
 from .arithmetic import *  # noqa: F403

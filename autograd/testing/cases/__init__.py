@@ -7,6 +7,7 @@ from . import (
     activations,
     arithmetic,
     broadcast,
+    chosen,
     convolution,
     exponential,
     index,
@@ -30,6 +31,7 @@ CASES: dict[str, OpCase] = {
     **special.CASES,
     **shape.CASES,
     **reduce.CASES,
+    **chosen.CASES,  # those of the reductions, and more
     **index.CASES,
     **sorting.CASES,
     **products.CASES,

@@ -179,3 +179,15 @@ _because(
     ("index._to_last_writes", "dv, plain = (getitem(g, index), _plain_index(index, values(g)))",
      "dv, plain = (getitem(g, index), _plain_index(index, values(index)))"),
 )
+_because(
+    "beside an infinite term all others are 0, and their sum divides its size out",
+    ("chosen._weighted", "terms = exp(where(limit, 0.0, x) - where(limit, 0.0, top))",
+     "terms = exp(where(limit, 1.0, x) - where(limit, 0.0, top))"),
+    ("chosen._weighted", "terms = exp(where(limit, 0.0, x) - where(limit, 0.0, top))",
+     "terms = exp(where(limit, 0.0, x) - where(limit, 1.0, top))"),
+)
+_because(
+    "it is multiplied by a weight of 0",
+    ("chosen._weighted", "return (terms, b * where(isinf(terms), 0.0, terms))",
+     "return (terms, b * where(isinf(terms), 1.0, terms))"),
+)
