@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..backend import Array, namespace
 from ..primitive import primitive
 from .arithmetic import hypot, sqrt
@@ -248,9 +250,12 @@ def _sinc_derivative(x: Array, /, order: int) -> Array:
     With $z = \pi x$ and $s_n = \frac{d^n}{dz^n} \frac{\sin z}{z}$, differentiating
     $z\,s_0 = \sin z$ n times gives $z\,s_n + n\,s_{n-1} = \sin^{(n)} z$, stable for large z. For
     small z the power series: $s_n = \sum_{2k \ge n} \frac{(-1)^k z^{2k-n}}{(2k+1)\,(2k-n)!}$.
+    Either loses digits: float16 is computed in float32.
     """
     xp = namespace(x)
-    z = math.pi * xp.asarray(x)
+    x = xp.asarray(x)
+    dtype = x.dtype if x.dtype.kind in "fV" else np.dtype(float)
+    z = math.pi * x.astype(np.promote_types(dtype, np.float32))
     limit = float(max(2, order))
     small = xp.absolute(z) < limit
     near, far = xp.where(small, z, 0), xp.where(small, limit, z)
@@ -263,7 +268,7 @@ def _sinc_derivative(x: Array, /, order: int) -> Array:
     s = cycle[0] / far
     for n in range(1, order + 1):
         s = (cycle[n % 4] - n * s) / far
-    return math.pi**order * xp.where(small, series, s)
+    return (math.pi**order * xp.where(small, series, s)).astype(dtype, copy=False)
 
 
 @_sinc_derivative.vjp

@@ -28,6 +28,7 @@ from ..transforms import jvp, vjp
 from ..tree import flatten
 from .differences import EPS, STEP, derivative, noise, rounding
 from .failure import GradientError, Subject, explained
+from .layouts import LAYOUTS, REPEATED, WORDS, laid_out, read_only, repeated, same_layout
 
 NO_DERIVATIVE = "f has no derivative here: it has a kink or a jump, or is not finite"
 
@@ -40,6 +41,8 @@ class Effort:
     elements: int = 8
     """Up to this many, each element gets differences of its own; beyond, random directions do."""
     directions: int = 1
+    half: bool = False
+    """Whether ops are checked in float16 as well."""
 
 
 effort = Effort()
@@ -66,10 +69,10 @@ def check_grads(f: Callable[..., Any], *xs: Any, order: int = 2, seed: int = 0) 
 
 def check_point(subject: Subject) -> None:
     """Check f at the inputs by every check there is for functions, up to the order asked for."""
-    (f, xs), rng = first_point(subject), np.random.default_rng(subject.seed)
-    if not xs:
+    (f, given), rng = first_point(subject), np.random.default_rng(subject.seed)
+    if not given:
         return
-    point = Point(f, xs, rng)
+    point = Point(f, [np.array(x, order="C") for x in given], rng)
     for order in range(1, subject.order + 1):
         if order == 1:
             check_repeatable(point)
@@ -80,9 +83,12 @@ def check_point(subject: Subject) -> None:
             check_alone(point)
             check_linear(point)
             check_complex_step(point)
+            check_layouts(point, given)
             if subject.order > 1:
                 check_tangents(point)
                 check_adjoint(point)
+        else:
+            check_layout(point, "F")
         if order < subject.order:
             point = point.next()
 
@@ -130,10 +136,10 @@ class Point:
     def __init__(self, f: Callable[..., Any], xs: list[Array], rng: Any, order: int = 1,
                  weight: float = 1.0, size: float = 0.0) -> None:
         self.f, self.rng, self.order = f, rng, order
-        self.xs = [_read_only(x) for x in xs]
+        self.xs = [read_only(x) for x in xs]
         with _writing_reported(order):
             self.y, self.pull = plain_vjp(f, *self.xs)
-            self.c = _read_only(rng.uniform(0.5, 1.5, self.y.shape)
+            self.c = read_only(rng.uniform(0.5, 1.5, self.y.shape)
                                 * rng.choice([-1.0, 1.0], self.y.shape))
             self.gradients = self.pull(self.c)
         # of a single number the derivative itself is reported, not that of a weighted sum
@@ -195,7 +201,8 @@ class Point:
 
     def compare(self, check: str, expected: Any, got: Any, tolerance: Any, **more: Any) -> None:
         """Raise GradientError unless the values agree; name the worst element."""
-        if np.all(_ratio(expected, got, tolerance) <= 1):
+        if (np.shape(expected) == np.shape(got) and np.array_equal(expected, got)) or (
+                np.all(_ratio(expected, got, tolerance) <= 1)):
             return
         ratio = np.broadcast_to(_ratio(expected, got, tolerance), np.shape(got))
         i = np.unravel_index(int(ratio.argmax()), ratio.shape)
@@ -205,13 +212,15 @@ class Point:
                             **{"index": tuple(map(int, i)), **more})
 
     def compare_gradients(self, check: str, expected: list[Any], got: list[Any],
-                          tolerance: float) -> None:
+                          tolerance: float, **more: Any) -> None:
         """Compare the gradients of all arguments, element by element."""
         for i, (x, e, a) in enumerate(zip(self.xs, expected, got, strict=True)):
+            if np.array_equal(e, a):
+                continue
             worst = _ratio(e, a, tolerance)
             at = x.reshape(-1)[int(worst.argmax())] if x.size else None
             rounded = tolerance + 2**12 * EPS * np.abs(e)
-            self.compare(check, e, a, rounded, argument=i, x=at)
+            self.compare(check, e, a, rounded, argument=i, x=at, **more)
 
 
 def _ratio(expected: Any, got: Any, tolerance: Any) -> Any:
@@ -223,12 +232,6 @@ def _ratio(expected: Any, got: Any, tolerance: Any) -> Any:
 
 def _flat(parts: Any) -> Array:
     return np.concatenate([np.zeros(0), *[np.reshape(values(part), -1) for part in parts]])
-
-
-def _read_only(x: Array) -> Array:
-    view = np.asarray(x).view()
-    view.flags.writeable = False
-    return view
 
 
 @contextmanager
@@ -319,22 +322,113 @@ def check_linear(point: Point) -> None:
                             list(point.pull(other - 1024 * point.c)), 1024 * rounding(point.size))
 
 
+def check_layouts(point: Point, given: list[Array]) -> None:
+    """The same numbers in another memory layout give the same value and the same gradients.
+
+    `given` are the inputs as the caller laid them out. Where a copy in C order can be computed,
+    arrays whose elements are one number in memory, with strides of 0, must give what it gives.
+    """
+    _compare_laid_out(point, given, point.c, ["given"] * len(given), "C")
+    for layout in LAYOUTS[1:]:
+        check_layout(point, layout)
+    for axis in {None, 0, point.y.ndim - 1} if point.y.ndim > 1 else {None}:
+        c = repeated(point.c, axis) if point.y.size > 1 else point.c
+        if not same_layout(c, point.c):
+            point.compare_gradients("a copy of the cotangent", list(point.pull(np.array(c))),
+                                    list(point.pull(c)), rounding(point.size),
+                                    note=f"the cotangent is {WORDS[REPEATED]}")
+    for axis in (0, -1):
+        xs = [repeated(x, axis) if x.size > 1 else x for x in point.xs]
+        _compare_with_copies(point, xs)
+
+
+def check_layout(point: Point, layout: str) -> None:
+    """Lay out the inputs and the cotangent in one way, together in F order and each by itself.
+
+    Several inputs are laid out each in another way.
+    """
+    c, n = laid_out(point.c, layout), len(point.xs)
+    if layout == "F":
+        _compare_laid_out(point, [laid_out(x, "F") for x in point.xs], c, ["F"] * n, "F")
+    if point.order == 1:
+        turn = LAYOUTS.index(layout)
+        names = [LAYOUTS[(turn + i) % len(LAYOUTS)] for i in range(n)]
+        xs = [laid_out(x, name) for x, name in zip(point.xs, names, strict=True)]
+        _compare_laid_out(point, xs, point.c, names, "C")
+        _compare_laid_out(point, point.xs, c, ["C"] * n, layout)
+
+
+def _compare_laid_out(point: Point, xs: list[Array], c: Array, names: list[str], of_c: str) -> None:
+    """Compare with the point what the same numbers give, laid out as the names say."""
+    otherwise = [not same_layout(x, old) for x, old in zip(xs, point.xs, strict=True)]
+    note = ", ".join([f"argument {i} is {WORDS[name]}" for i, name in enumerate(names)
+                      if otherwise[i]] + [f"the cotangent is {WORDS[of_c]}"] * (
+                          not same_layout(c, point.c)))
+    if not note:
+        return
+    y, pull = point.y, point.pull
+    if any(otherwise):
+        y, pull = plain_vjp(point.f, *map(read_only, xs))
+    check = "the same numbers in C order"
+    if y.shape == point.y.shape:
+        point.compare(check, point.y, y, rounding(point.size) + 2**12 * EPS * np.abs(point.y),
+                      note=note)
+    point.compare_gradients(check, list(point.gradients), list(pull(read_only(c))),
+                            rounding(point.size), note=note)
+
+
+def _compare_with_copies(point: Point, xs: list[Array]) -> None:
+    """Compare inputs with strides of 0 with their copies, where the copies can be computed."""
+    if all(same_layout(x, old) for x, old in zip(xs, point.xs, strict=True)):
+        return
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numbers that are equal, as of a singular matrix
+        try:
+            y, pull = plain_vjp(point.f, *[read_only(np.array(x)) for x in xs])
+            expected = pull(point.c)
+        except Exception:  # numbers that f does not take
+            return
+        found = _flat((y, *expected))
+        size = float(np.abs(found).max(initial=0))
+        if not np.isfinite(found).all() or size > 1e3 * (1 + point.size) or (
+                y.shape != point.y.shape):  # rounding may decide what so large a number is
+            return
+        y_b, pull = plain_vjp(point.f, *map(read_only, xs))
+        got = list(pull(point.c))
+    note = f"the arguments are {WORDS[REPEATED]}"
+    point.compare("copies of the arguments", y, y_b, rounding(point.size + size), note=note)
+    point.compare_gradients("copies of the arguments", list(expected), got,
+                            rounding(point.size + size), note=note)
+
+
 def check_complex_step(point: Point) -> None:
     r"""Where f is analytic, $Jv = \operatorname{Im} f(x + ihv) / h$ exactly, with h = 1e-100.
 
     Nothing cancels, so the tolerance is that of the rule's own rounding: errors show that
     differences cannot see. f counts as analytic here if it takes complex arrays and agrees with
-    the differences; how far its derivative can be trusted is found by moving x by some roundings,
-    and a rule may round as f itself does: $1 - y^2$ of a y near 1 is right to the bits of y.
+    the differences. How far its derivative can be trusted is found by moving x by some roundings,
+    and from fourth differences of values 3e-4 x apart, which leave only rounding: $\sin x / x$ near
+    0 has the same error at all numbers nearby. A rule may round as f itself does: $1 - y^2$ of a y
+    near 1 is right to the bits of y.
     """
-    dy, moved = _imaginary(point, 0.0), _imaginary(point, 8 * EPS)
-    if dy is None or moved is None or np.any(_ratio(*point.tangent[:1], dy, point.tangent[1]) > 1):
+    found = [_imaginary(point, shift) for shift in (0, 8 * EPS, *_APART)]
+    known = [part for part in found if part is not None]
+    if len(known) < len(found):
         return
-    tolerance = 8 * np.abs(point.c * (moved - dy)).sum() + 2**12 * EPS * (
+    dy, moved, *apart = known
+    if np.any(_ratio(point.tangent[0], dy, point.tangent[1]) > 1):
+        return
+    curve = np.stack([*apart[:2], dy, *apart[2:]])
+    rough = np.abs(np.diff(curve, 4, axis=0)).max(0) / 70**0.5
+    astray = (np.abs(point.c) * (np.abs(moved - dy) + 4 * rough)).sum()
+    tolerance = 8 * astray + 2**12 * EPS * (
         np.abs(point.c * dy).sum() + np.abs(point.g * point.v).sum()
         + np.abs(point.c * point.y).sum())
     point.compare("the complex step", (point.c * dy).sum(), point.g @ point.v,
                   tolerance + 1e-90, index=None)
+
+
+_APART = (-6e-4, -3e-4, 3e-4, 6e-4, 9e-4, 12e-4)
 
 
 def _imaginary(point: Point, shift: float) -> Array | None:

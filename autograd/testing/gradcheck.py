@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from typing import Any
 
@@ -14,6 +15,7 @@ from .check import check_point, effort
 from .failure import GradientError, Subject, explained, smallest
 from .opcase import Inputs, OpCase
 from .opchecks import check_dtype, check_edge, check_forward, check_tape
+from .options import is_strategy
 
 
 def gradcheck(*given: Any, order: int | None = None, seed: int = 0, **options: Any) -> Any:
@@ -81,12 +83,8 @@ def check_subject(subject: Subject) -> None:
     check_point(subject)
     if isinstance(subject.f, Op):
         check_dtype(subject)
-
-
-def is_strategy(x: Any) -> bool:
-    """Whether x draws values; Hypothesis is not imported to find out."""
-    return any(kind.__name__ == "SearchStrategy" and kind.__module__.startswith("hypothesis.")
-               for kind in type(x).__mro__)
+        if effort.half:
+            check_dtype(subject, np.float16)
 
 
 def drawn_test(f: Callable[..., Any], given: tuple[Any, ...], options: dict[str, Any],
@@ -133,7 +131,8 @@ def property_test(check: Callable[[Any], None], inputs: Any, f: Any) -> Callable
 
 
 def check_op(op: Any, case: OpCase | None = None, *, inputs: Any = None,
-             oracle: Callable[..., Any] | None = None, order: int | None = None) -> None:
+             options: Mapping[str, Any] | None = None, oracle: Callable[..., Any] | None = None,
+             order: int | None = None) -> None:
     """Prove an op: draw inputs for it and run every check at each.
 
     >>> from autograd import logaddexp, tanh
@@ -141,40 +140,83 @@ def check_op(op: Any, case: OpCase | None = None, *, inputs: Any = None,
     >>> check_op(tanh, oracle=np.tanh, order=3)
 
     `inputs` is a strategy for an array, for the tuple of the op's arguments, or for a pair of such
-    a tuple and a dict of options; without it there are arrays at natural scale whose shapes
-    broadcast together, or for which the op works. `oracle` computes the same with NumPy. An OpCase
-    has all of these. Raises GradientError for the first check that fails.
+    a tuple and a dict of options; without it there are arrays of all shapes that the op takes, of
+    up to five axes and 64 elements, at natural scale and down to 1e-6, and its options have the
+    values that their annotations, their defaults and the op's code name (see `inputs`, `options`).
+    `options` gives, by name, other values for options: a list to choose from, a strategy, or one
+    value. `oracle` computes the same with NumPy; where it lacks an option of the op, it is asked
+    for the default alone. An OpCase has all of these. Raises GradientError for the first check that
+    fails.
     """
+    __tracebackhide__ = True
     if isinstance(op, str) and op not in registry:
         raise KeyError(f"check_op: no op is called {op!r}")
     op = registry[op] if isinstance(op, str) else op
     if case is not None:
         inputs, oracle, order = inputs or case.inputs, oracle or case.oracle, order or case.order
-        for args, options, cotangent, expected in case.edges:
-            explained(Subject(op, args, options),
+        for args, named, cotangent, expected in case.edges:
+            explained(Subject(op, args, named),
                       partial(check_edge, cotangent=cotangent, expected=expected))
 
     def check(drawn: Any) -> None:
-        subject = Subject(op, *_as_inputs(drawn), _or_usual(order), oracle=oracle)
-        explained(subject, check_subject)
+        __tracebackhide__ = True
+        args, named = _as_inputs(drawn)
+        known = oracle if inputs is not None or _takes(oracle, named) else None
+        explained(Subject(op, args, named, _or_usual(order), oracle=known), check_subject)
 
-    if inputs is None:
-        _check_at_found_inputs(check, op)
-    else:
-        property_test(check, inputs, op)()
+    check_at_inputs(check, op, inputs, options or {})
 
 
-def _check_at_found_inputs(check: Callable[[Any], None], op: Any) -> None:
-    from .inputs import op_inputs  # says so where Hypothesis is missing
+def _takes(function: Any, options: Mapping[str, Any]) -> bool:
+    """Whether a function has these options, as far as its signature says."""
+    try:
+        parameters = inspect.signature(function).parameters if options else {}
+    except (TypeError, ValueError):  # of a function in C
+        return False
+    return all(name in parameters for name in options) or any(
+        p.kind is p.VAR_KEYWORD for p in parameters.values())
 
-    test = property_test(check, op_inputs(op), op)
+
+def check_at_inputs(check: Callable[[Any], None], f: Any, inputs: Any,
+                    options: Mapping[str, Any]) -> None:
+    """Check f at the inputs of a strategy, or else at what is found: the corners, then drawn."""
+    __tracebackhide__ = True
+    if inputs is not None:
+        property_test(check, _with_options(inputs, options), f)()
+        return
+    from .inputs import Found, known_case  # says so where Hypothesis is missing
+
+    known = known_case(f)
+    if known is not None:
+        property_test(check, _with_options(known.inputs, options), f)()
+        return
+    found = Found(f, options)
+    for corner in found.corners():
+        check(corner)
     from hypothesis.errors import Unsatisfiable
 
     try:
-        test()
+        property_test(check, found.drawn(), f)()
     except Unsatisfiable:
-        raise ValueError(f"check_op: found no arrays that {op!r} takes and where it is finite; "
-                         f"pass inputs=, a strategy that draws its arguments") from None
+        said = f" (it said: {found.refusal})" if found.refusal else ""
+        raise ValueError(f"check_op: found no arrays that {f!r} takes and where it is finite{said};"
+                         f" pass inputs=, a strategy that draws its arguments") from None
+
+
+def _with_options(inputs: Any, options: Mapping[str, Any]) -> Any:
+    """Return the strategy of inputs with options from the hints beside those that it draws."""
+    if not options:
+        return inputs
+    from hypothesis import strategies as st
+
+    hints = {k: x if is_strategy(x) else st.sampled_from(list(x)) if isinstance(
+        x, (list, set, frozenset, range)) else st.just(x) for k, x in options.items()}
+
+    def joined(drawn: tuple[Any, dict[str, Any]]) -> Inputs:
+        args, named = _as_inputs(drawn[0])
+        return args, {**named, **drawn[1]}
+
+    return st.tuples(inputs, st.fixed_dictionaries(hints)).map(joined)
 
 
 def _as_inputs(drawn: Any) -> Inputs:

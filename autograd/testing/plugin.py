@@ -3,19 +3,22 @@
     pytest --gradcheck-profile intense
 
 `dev` draws 10 inputs for each property, `ci` 25 and always the same ones, `intense` 400, to the
-third order where a test does not say, element by element for larger inputs, along more directions.
-The same three are profiles of Hypothesis. Without the option nothing is imported or changed.
+third order where a test does not say, element by element for larger inputs, along more directions,
+and ops in float16 as well as in float32. The same three are profiles of Hypothesis. Without the
+option nothing is imported or changed.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-PROFILES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
-    "dev": ({"max_examples": 10}, {"order": 2, "elements": 8, "directions": 1}),
+PROFILES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "dev": ({"max_examples": 10},
+            {"order": 2, "elements": 8, "directions": 1, "half": False}),
     "ci": ({"max_examples": 25, "derandomize": True},
-           {"order": 2, "elements": 8, "directions": 1}),
-    "intense": ({"max_examples": 400}, {"order": 3, "elements": 200, "directions": 3}),
+           {"order": 2, "elements": 8, "directions": 1, "half": False}),
+    "intense": ({"max_examples": 400},
+                {"order": 3, "elements": 200, "directions": 3, "half": True}),
 }
 
 

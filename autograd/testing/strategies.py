@@ -10,7 +10,6 @@ failure's message has them rounded as far as it goes.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,21 +18,17 @@ import numpy as np
 
 try:
     import hypothesis.extra.numpy as hnp
-    from hypothesis import reject
     from hypothesis import strategies as st
 except ImportError as error:
     raise ImportError("drawing inputs needs Hypothesis, which is not installed: "
                       "pip install \"tinygrad_llm[test]\"") from error
 
 from ..primitive import Op, registry
-from ..tensor import values
 from .expression import SMOOTH, Expression
+from .layouts import LAYOUTS, laid_out
 from .opcase import Inputs
 
 __all__ = ["arrays", "broadcastable_shapes", "expressions", "ill_scaled", "shapes", "spaced"]
-
-LAYOUTS = ("C", "wide", "F", "reversed", "inner")
-
 
 def shapes(least: int = 0, dims: int = 3, min_dims: int = 0) -> st.SearchStrategy[Any]:
     """Shapes of at most `dims` axes, each between `least` and 3 long."""
@@ -45,25 +40,6 @@ def broadcastable_shapes(n: int, least: int = 0, dims: int = 3) -> st.SearchStra
     found = hnp.mutually_broadcastable_shapes(num_shapes=n, max_dims=dims, min_side=least,
                                               max_side=3)
     return found.map(lambda broadcast: broadcast.input_shapes)
-
-
-def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
-    """Return the same numbers in another memory layout, to which ops must be indifferent.
-
-    "C" and "F" are contiguous, "wide" is every other column, "reversed" has negative strides,
-    "inner" is the inside of a larger array, and "read-only" refuses to be written into.
-    """
-    if not x.shape and layout != "read-only":
-        return x
-    y = np.array(x, order="F" if layout == "F" else "C")
-    if layout == "wide":
-        y = np.repeat(y, 2, axis=-1)[..., ::2]
-    elif layout == "reversed":
-        y = np.flip(np.array(np.flip(y)))
-    elif layout == "inner":
-        y = np.pad(y, 1, constant_values=0)[(slice(1, -1),) * y.ndim]
-    y.flags.writeable = layout != "read-only"
-    return y
 
 
 Margin = Sequence[float] | Callable[[np.ndarray], Any]
@@ -151,37 +127,6 @@ def uneven_pair(draw: Any) -> Inputs:
 
 anything = one(reals(shapes()))
 positive = one(reals(shapes(), 0.3, 3.0))
-
-
-@st.composite
-def generic_inputs(draw: Any, op: Any) -> Inputs:
-    """Arrays with all elements apart, which an op takes and for which its value is finite."""
-    n = draw(st.integers(1, 3)) if getattr(op, "variadic", False) else _arity(op)
-    side = draw(st.integers(1, 3))
-    found = draw(st.one_of(broadcastable_shapes(n, least=1, dims=2), st.just(((side, side),) * n),
-                           shapes().map(lambda shape: (shape,) * n)))
-    counts = [math.prod(shape) for shape in found]
-    low = draw(st.sampled_from([-2.0, 0.3]))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    # 0.04 apart, and 0.01 or more from every multiple of 1/2, where kinks like to be
-    grid = rng.permutation(low + 0.01 + 0.04 * np.arange(max(60, sum(counts))))[: sum(counts)]
-    parts = np.split(grid, np.cumsum(counts)[:-1])
-    args = tuple(part.reshape(shape) for part, shape in zip(parts, found, strict=True))
-    try:
-        with np.errstate(all="ignore"):
-            y = op(*args)
-            finite = all(np.isfinite(values(part)).all() for part in
-                         (y if isinstance(y, (list, tuple)) else [y]))
-    except (TypeError, ValueError, IndexError):
-        reject()
-    return (args, {}) if finite else reject()
-
-
-def _arity(op: Any) -> int:
-    if hasattr(op, "arrays"):
-        return len(op.arrays) - len(op.array_defaults)
-    return sum(p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD
-               for p in inspect.signature(op).parameters.values())
 
 
 @st.composite

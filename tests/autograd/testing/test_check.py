@@ -85,6 +85,11 @@ def selfish() -> Op:
     return op
 
 
+def in_order() -> Op:
+    """Right for contiguous arrays, wrong for others of the same numbers."""
+    return sine(lambda g, x: g * ag.cos(x) * (1 if values(g).flags.c_contiguous else 2))
+
+
 X = np.array([[0.3, -1.2, 0.7], [2.0, 0.9, -0.4]])
 
 
@@ -93,6 +98,7 @@ X = np.array([[0.3, -1.2, 0.7], [2.0, 0.9, -0.4]])
     (["check_tangents", "check_adjoint"], deaf, [X], "differences along a random direction"),
     (["check_repeatable"], restless, [X], "the same call again: the value"),
     (["check_complex_step"], nearly, [X], "the complex step"),
+    (["check_layouts", "check_layout"], in_order, [X], "the same numbers in C order"),
     (["check_alone"], selfish, [X, X + 1], "argument 1.*all gradients together, but alone"),
 ])
 def test_only_one_check_sees_it(silenced: list[str], make: Callable[[], Op], inputs: list[Any],
@@ -236,3 +242,17 @@ def test_a_function_that_sees_a_leaf_by_closure_is_checked_by_its_plain_rules() 
     square.vjp(lambda g, x: g * x)  # wrong; the reference, which a recorded pass takes, is not
     with pytest.raises(GradientError, match="central differences"):
         check_grads(lambda x: square(x) * w, x)
+
+
+def test_the_inputs_are_checked_as_they_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    op = sine(lambda g, x: g * ag.cos(x) * (2 if x.strides == (80, 16) else 1))
+    gradcheck(op, X, order=1)
+    odd = np.zeros((2, 10))[:, :6:2]
+    odd[:] = X
+    with pytest.raises(GradientError, match="argument 0 .*is as it was given"):
+        gradcheck(op, odd, order=1)
+
+
+def test_the_complex_step_trusts_no_value_that_cancels() -> None:
+    for seed in range(30):
+        gradcheck(ag.sinc, np.array([10 ** np.random.default_rng(seed).uniform(-6, -3)]))

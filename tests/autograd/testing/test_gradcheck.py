@@ -100,7 +100,9 @@ def test_ops_are_proved_in_one_line() -> None:
     check_op(energy)
     hypotenuse.vjp(lambda g, a, y, scale: g * a / y * scale**2,
                    lambda g, b, y, scale: g * b / y * scale)
-    check_op(hypotenuse)
+    with pytest.raises(GradientError, match=r"argument 1.*\n(.*\n)*.*scale=0.5"):
+        check_op(hypotenuse)
+    check_op(hypotenuse, options={"scale": 1.0})
     with pytest.raises(GradientError, match=r"argument 1.*\n(.*\n)*.*scale=2.0"):
         check_op(hypotenuse, inputs=st.tuples(st.tuples(arrays((2,), 1, 2), arrays((2,), 1, 2)),
                                               st.just({"scale": 2.0})))

@@ -14,6 +14,8 @@ from autograd import composite, nondifferentiable, primitive
 from autograd.primitive import Op
 from autograd.tensor import values
 from autograd.testing import GradientError, OpCase, arrays, check_op, gradcheck
+from autograd.testing.cases import CASES
+from autograd.testing.check import effort
 from autograd.testing.opchecks import on_tape, results
 
 X = np.array([[0.3, -1.2, 0.7], [2.0, 0.9, -0.4]])
@@ -81,6 +83,38 @@ def test_a_rule_that_loses_its_digits_in_float32_is_seen() -> None:
 
     with pytest.raises(GradientError, match=r"(?s)expected about .* in float32"):
         gradcheck(sine(rule), X)
+
+
+def test_the_message_on_dtypes_names_cause_and_remedy() -> None:
+    make = sine(lambda g, x: g * ag.cos(x) * np.float64(1))
+    with pytest.raises(GradientError, match=(
+            r"(?s)of float32 arguments a gradient from its rule is float64; the rule uses an array "
+            r"or NumPy scalar .* np.sqrt\(2\) .* write a Python number.* dtype=x.dtype")):
+        gradcheck(make, X)
+    with pytest.raises(GradientError, match="a result is float64; the op uses an array"):
+        gradcheck(sine(lambda g, x: g * ag.cos(x), lambda x: np.sin(x) * np.float64(1)), X)
+
+
+def half_wrong(g: Any, x: Any) -> Any:
+    """2 g x, by a square that overflows in float16."""
+    big = values(x).dtype.type(4e4)
+    return 2 * g * x * (big * big / big / big if values(x).dtype == np.float16 else 1)
+
+
+def test_float16_is_checked_where_the_profile_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    op = primitive(lambda x, /: x * x)
+    op.vjp(half_wrong)
+    gradcheck(op, X)
+    monkeypatch.setattr(effort, "half", True)
+    with pytest.raises(GradientError, match="in float16"):
+        gradcheck(op, X)
+    gradcheck(ag.linalg.det, X @ X.T + np.eye(2))  # LAPACK has no float16
+
+
+@pytest.mark.parametrize("name", ["softmax", "sinc", "_sinc_derivative", "var", "partition"])
+def test_right_rules_pass_in_float16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(effort, "half", True)
+    check_op(name, CASES[name])
 
 
 def test_results_are_listed_however_they_are_nested() -> None:

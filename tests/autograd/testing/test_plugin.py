@@ -26,13 +26,14 @@ def test_profiles_on_the_command_line(name: str, examples: int, tmp_path: Path) 
         "from hypothesis import settings\n"
         "from autograd.testing.check import effort\n"
         f"def test(): assert settings().max_examples == {examples}\n"
-        f"def test_order(): assert effort.order == {3 if name == 'intense' else 2}\n")
+        f"def test_order(): assert effort.order == {3 if name == 'intense' else 2}\n"
+        f"def test_half(): assert effort.half == {name == 'intense'}\n")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:gradcheck",
          "-p", "autograd.testing.plugin", "--gradcheck-profile", name, str(tmp_path)],
         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stdout
-    assert f"profile {name}" in done.stdout or "2 passed" in done.stdout
+    assert f"profile {name}" in done.stdout or "3 passed" in done.stdout
 
 
 def test_an_unknown_profile_is_refused() -> None:

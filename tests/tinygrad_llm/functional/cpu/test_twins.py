@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autograd import Fused, Tensor, plain_ops, registry
-from autograd.testing.strategies import LAYOUTS, laid_out
+from autograd.testing.layouts import LAYOUTS, laid_out
 from tinygrad_llm.host.threads import workers
 
 TWINS = sorted(name for name in CASES if isinstance(op := registry[name], Fused) and op.twins)
