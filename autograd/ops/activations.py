@@ -121,7 +121,7 @@ def _scaled(n: Any, w: Any, b: Any) -> Any:
 
 @composite
 def glu(x: Any, axis: int = -1) -> Any:
-    r"""Return $a\,\sigma(b)$ with a and b the halves of x along the axis.
+    r"""Return $a\,\sigma(b)$ with the halves $a$ and $b$ of x along the axis.
 
     $dy = \sigma(b)\,da + a\,\sigma(b)\,\sigma(-b)\,db$ (see `sigmoid`), so
     $\bar a = \bar y\,\sigma(b)$, $\bar b = \bar y\,y\,\sigma(-b)$.
@@ -243,7 +243,10 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
 
 @composite
 def selu(x: Any) -> Any:
-    r"""Return $\lambda \operatorname{elu}(x, \alpha)$ with the numbers that keep the variance.
+    r"""Return $\lambda \operatorname{elu}(x, \alpha)$, $\alpha$ and $\lambda$ keep the variance.
+
+    They are 1.6732632423543772 and 1.0507009873554805, so that a layer's output has mean 0 and
+    variance 1 where its input has.
 
     Source: Klambauer, Unterthiner, Mayr, Hochreiter, "Self-normalizing neural networks",
     arXiv:1706.02515, equation 14.

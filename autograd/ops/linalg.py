@@ -208,7 +208,7 @@ def tensorsolve(a: Any, b: Any, axes: Sequence[int] | None = None) -> Any:
 def det(a: Array, /) -> Array:
     r"""Return the determinant.
 
-    $d \det A = \det A\, \operatorname{tr}(A^{-1} dA)$ (Jacobi), so
+    $dy = y \operatorname{tr}(A^{-1} dA)$ (Jacobi), so
     $\bar A = \bar y\,y\,A^{-\top}$. At a singular matrix the derivative exists, but this way of
     computing it raises LinAlgError.
     """
@@ -350,7 +350,8 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     square, and where it has additional columns, which are arbitrary, a gradient is refused.
     `mode="r"` returns R alone.
 
-    Cut A and R behind column k: $A = (X\;Z)$ and $R = (U\;W)$, so that $X = QU$ and $Z = QW$. In
+    Cut A and R behind column k, so that U has the first k columns of R and W the others:
+    $A = (X\;Z)$, $R = (U\;W)$, $X = QU$ and $Z = QW$. In
     $dX = dQ\,U + Q\,dU$ the matrix $Q^\top dQ$ is antisymmetric and $dU\,U^{-1}$ upper triangular,
     which fixes both; $W = Q^\top Z$ adds $Z \bar W^\top$ to the gradient by Q. So, with
     $P = \bar Q + Z \bar W^\top$ and $M = U \bar U^\top - P^\top Q$,

@@ -106,7 +106,10 @@ def smooth_l1_loss(x: Any, target: Any, *, beta: float = 1.0, reduction: str = "
 
 @composite
 def cosine_similarity(a: Any, b: Any, axis: int = -1, *, eps: float = 1e-8) -> Any:
-    r"""Return $a \cdot b / \bigl(\max(|a|, \epsilon) \max(|b|, \epsilon)\bigr)$ along the axis."""
+    r"""Return $a \cdot b / \bigl(\max(|a|, \epsilon) \max(|b|, \epsilon)\bigr)$ along the axis.
+
+    $\epsilon$ is `eps`.
+    """
     def length(x: Any) -> Any:
         return maximum(vector_norm(x, axis=axis), eps)
 
@@ -152,8 +155,9 @@ def binary_cross_entropy_with_logits(z: Any, target: Any, *, pos_weight: Any = N
                                      reduction: str = "mean") -> Any:
     r"""Return $-t \ln \sigma(z) - (1 - t) \ln(1 - \sigma(z))$; `pos_weight` multiplies the first.
 
-    It is $t \operatorname{softplus}(-z) + (1 - t) \operatorname{softplus}(z)$, precise in both
-    tails, with the derivative $\sigma(z) - t$.
+    z is the logit and t the target. It is $t \operatorname{softplus}(-z) + (1 - t)
+    \operatorname{softplus}(z)$, precise in both tails. By element $dy = (\sigma(z) - t)\,dz$, so
+    $\bar z = \bar y\,(\sigma(z) - t)$.
     """
     z, target = _pair(z, target)
     yes = target * softplus(-z)
@@ -189,7 +193,10 @@ def cross_entropy(logits: Any, targets: Any, *, axis: int = -1, ignore_index: in
 @composite
 def nll_loss(log_p: Any, targets: Any, *, axis: int = -1, ignore_index: int = -100,
              reduction: str = "mean") -> Any:
-    r"""Return $-\ln p_t$ for target classes t; options and targets as in `cross_entropy`."""
+    r"""Return $-\ln p_t$ for target classes t; options and targets as in `cross_entropy`.
+
+    `log_p` is ln p for each class. The gradient by $\ln p_t$ is $-\bar y$, that by the others 0.
+    """
     targets = values(_target_array(targets, log_p))
     return _of_classes(log_p, targets, axis, ignore_index, 0.0, reduction)
 

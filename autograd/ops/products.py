@@ -266,7 +266,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
 
 @composite
 def einsum(subscripts: str | Any, *xs: Any) -> Any:
-    r"""Return Einstein's sum: for "ij,jk->ik", $y_{ik} = \sum_j a_{ij} b_{jk}$.
+    r"""Return Einstein's sum: of $a$ and $b$ for "ij,jk->ik", $y_{ik} = \sum_j a_{ij} b_{jk}$.
 
     Letters may repeat within an operand (a diagonal), be left out of the result (a sum), and
     "..." stands for axes that broadcast. Without "->" the result has the letters that occur once,
@@ -285,7 +285,8 @@ def _einsum(*xs: Array, operands: tuple[str, ...], result: str) -> Array:
     r"""Return the sum of products of `einsum`, for each operand the letters of its axes.
 
     y is linear in each operand, so each gradient is again a sum of products, of $\bar y$ and the
-    other operands. For "ij,jk->ik", $dy_{ik} = \sum_j da_{ij}\,b_{jk} + \sum_j a_{ij}\,db_{jk}$, so
+    other operands. For "ij,jk->ik" of $a$ and $b$,
+    $dy_{ik} = \sum_j da_{ij}\,b_{jk} + \sum_j a_{ij}\,db_{jk}$, so
     $\bar a_{ij} = \sum_k \bar y_{ik}\,b_{jk}$ and $\bar b_{jk} = \sum_i \bar y_{ik}\,a_{ij}$. A
     letter that an operand has twice picked a diagonal: for "ii->i",
     $\bar a_{ij} = [i = j]\,\bar y_i$.

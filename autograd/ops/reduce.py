@@ -66,9 +66,10 @@ sum.vjp(lambda g, shape, axis, keepdims: spread(g, shape, axis, keepdims))
 
 @primitive
 def mean(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
-    r"""Return the mean $y = \frac1n \sum_i x_i$ of the n elements over the axes.
+    r"""Return the mean over the axes.
 
-    $dy = \frac1n \sum_i dx_i$: every element has the slope 1 / n, so $\bar x_i = \bar y / n$.
+    $y = \frac1n \sum_i x_i$ with n, the number of elements, so $dy = \frac1n \sum_i dx_i$: every
+    element has the slope 1 / n, and $\bar x_i = \bar y / n$.
     """
     return namespace(x).mean(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
@@ -79,10 +80,12 @@ mean.vjp(lambda g, shape, axis, keepdims:
 
 @composite
 def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = False) -> Any:
-    r"""Return $\sum_i w_i x_i / \sum_i w_i$ over the axes; without weights the mean.
+    r"""Return $\sum_i w_i x_i / \sum_i w_i$ over the axes, w being the weights; or the mean.
 
     The weights have the shape of x, or of the axes alone; a gradient flows to them too. Where they
-    add up to 0 the result is not finite.
+    add up to 0 the result is not finite. With $s = \sum_i w_i$: $s\,y = \sum_i w_i x_i$, so
+    $s\,dy = \sum_i w_i\,dx_i + \sum_i (x_i - y)\,dw_i$, and $\bar x_i = \bar y\,w_i / s$,
+    $\bar w_i = \bar y\,(x_i - y) / s$.
     """
     (x,) = as_arrays([x])
     axis = tuple(axis) if isinstance(axis, list) else axis
@@ -105,8 +108,8 @@ def var(x: Array, /, axis: Axis = None, *, ddof: float = 0, correction: float | 
         keepdims: bool = False) -> Array:
     r"""Return the variance $y = \frac{1}{n - c} \sum_i (x_i - \mu)^2$, $\mu = \langle x \rangle$.
 
-    Of the n elements over the axes; c is `ddof`, also called `correction`. NaN unless n > c.
-    $dy = \frac{2}{n - c} \sum_i (x_i - \mu) (dx_i - d\mu)$, where $d\mu$ falls out because
+    n is the number of elements over the axes, c is `ddof`, also called `correction`; NaN unless n >
+    c. $dy = \frac{2}{n - c} \sum_i (x_i - \mu) (dx_i - d\mu)$, where $d\mu$ falls out because
     $\sum_i (x_i - \mu)$ is 0, so $\bar x_i = \bar y\,\frac{2}{n - c} (x_i - \mu)$.
     """
     return namespace(x).var(x, axis=axis, ddof=_lost_degrees(ddof, correction), keepdims=keepdims)
@@ -253,9 +256,9 @@ def _(g: Any, shape: Shape, axis: int | None) -> Any:
 def cumprod(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
     r"""Return $y_k = \prod_{i \le k} x_i$ along an axis; of x flattened if it is None.
 
-    From $y_k = x_k\,y_{k-1}$: $\bar x_i = \lambda_i\,y_{i-1}$, where $\lambda_i = \bar y_i +
-    x_{i+1} \lambda_{i+1}$ is all that reaches $y_i$. Nothing is divided by, so zeros in x are no
-    exception.
+    $y_k = x_k\,y_{k-1}$, so $dy_k = y_{k-1}\,dx_k + x_k\,dy_{k-1}$:
+    $\bar x_i = \lambda_i\,y_{i-1}$, where $\lambda_i = \bar y_i + x_{i+1} \lambda_{i+1}$ is all
+    that reaches $y_i$. Nothing is divided by, so zeros in x are no exception.
     """
     return namespace(x).cumprod(x, axis=axis, dtype=dtype)
 
@@ -271,7 +274,8 @@ def _(g: Any, x: Any, y: Any, shape: Shape, axis: int | None) -> Any:
 def _recurrence(a: Array, b: Array, /, axis: int) -> Array:
     r"""Return $y_k = b_k + a_k\,y_{k-1}$ along an axis, with $y_{-1} = 0$.
 
-    With $\lambda_k = \bar y_k + a_{k+1} \lambda_{k+1}$, the same recurrence from the end:
+    $dy_k = db_k + y_{k-1}\,da_k + a_k\,dy_{k-1}$. With
+    $\lambda_k = \bar y_k + a_{k+1} \lambda_{k+1}$, the same recurrence from the end:
     $\bar b_k = \lambda_k$ and $\bar a_k = \lambda_k\,y_{k-1}$.
 
     Computed by doubling: $y_k = b_k + a_k\,y_{k-d}$ holds for d = 1, and inserted into itself it
@@ -316,10 +320,11 @@ def _delayed(x: Any, axis: int, first: int) -> Any:
 
 @primitive
 def prod(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
-    r"""Return $y = \prod_i x_i$ over the axes: $\bar x_i = \bar y \prod_{j \ne i} x_j$.
+    r"""Return $y = \prod_i x_i$ over the axes.
 
-    The product of the others is that of those before i times that of those behind, not $y / x_i$,
-    so that zeros in x are no exception.
+    $dy = \sum_i \prod_{j \ne i} x_j\,dx_i$, so $\bar x_i = \bar y \prod_{j \ne i} x_j$. The product
+    of the others is that of those before i times that of those behind, not $y / x_i$, so that zeros
+    in x are no exception.
     """
     return namespace(x).prod(x, axis=axis, dtype=dtype, keepdims=keepdims)
 

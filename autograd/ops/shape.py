@@ -125,7 +125,7 @@ def transpose(x: Array, /, axes: Sequence[int] | None = None) -> Array:
     r"""Return x with its axes permuted; reversed if `axes` is None.
 
     Axis k of y is axis `axes[k]` of x: $dy = \operatorname{transpose}(dx, \text{axes})$. The
-    adjoint of a permutation is its inverse:
+    adjoint of a permutation is its inverse, so
     $\bar x = \operatorname{transpose}(\bar y, \text{axes}^{-1})$.
     """
     return namespace(x).transpose(x, axes)
@@ -718,8 +718,8 @@ triu.vjp(lambda g, k: triu(g, k))
 def diagonal(x: Array, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     r"""Return the diagonals of two axes as the last axis: $y_{\dots i} = x_{\dots,\,i,\,i + k}$.
 
-    k is the offset; where it is negative $y_{\dots i} = x_{\dots,\,i - k,\,i}$. All other elements
-    are left out: $dy_{\dots i} = dx_{\dots,\,i,\,i + k}$, so
+    k is the offset; where it is negative $y_{\dots i}$ is $x_{\dots,\,i - k,\,i}$. All other
+    elements are left out: $dy_{\dots i} = dx_{\dots,\,i,\,i + k}$, so
     $\bar x_{\dots i j} = [j = i + k]\,\bar y_{\dots,\,\min(i, j)}$.
     """
     return namespace(x).diagonal(x, offset, axis1, axis2)
@@ -735,8 +735,7 @@ def _on_diagonal(x: Array, /, shape: Shape, offset: int, axis1: int, axis2: int)
     r"""Return zeros of that shape but for their diagonals, which are x: the adjoint of `diagonal`.
 
     $dy_{\dots,\,i,\,i + k} = dx_{\dots i}$ with the offset k, the rest being constant, so
-    $\bar x_{\dots i} = \bar y_{\dots,\,i,\,i + k}$; where k is negative,
-    $\bar x_{\dots i} = \bar y_{\dots,\,i - k,\,i}$.
+    $\bar x_{\dots i} = \bar y_{\dots,\,i + \max(0, -k),\,i + \max(0, k)}$.
     """
     xp = namespace(x)
     y, steps = xp.zeros(shape, dtype=x.dtype), xp.arange(x.shape[-1])
@@ -814,7 +813,9 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *,
              axis: int = 0) -> Any:
     r"""Return `num` equal steps from start to stop, or to before it, along a new axis.
 
-    $y_k = (1 - t_k)\,a + t_k b$ with $t_k = k / (n - 1)$, or $k / n$ without the endpoint.
+    $y_k = (1 - t_k)\,a + t_k b$ from $a$ to b with $t_k = k / (n - 1)$, or $k / n$ without the
+    endpoint; n is `num`. $dy_k = (1 - t_k)\,da + t_k\,db$, so $\bar a = \sum_k (1 - t_k)\,\bar y_k$
+    and $\bar b = \sum_k t_k\,\bar y_k$.
     """
     ends = [_as_array(x) if isinstance(x, (list, tuple)) else x for x in (start, stop)]
     num = operator.index(num)

@@ -130,12 +130,12 @@ def quantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
              keepdims: bool = False) -> Any:
     r"""Return the value below which the fraction q of the elements over the axes lies.
 
-    With the elements in rising order, $s = q (n - 1)$, $i = \lfloor s \rfloor$ and $t = s - i$,
-    $y = (1 - t)\,x_i + t\,x_{i+1}$; the weights are the gradient's as well. Other methods than
-    "linear" round s: "lower", "higher", "nearest" (of two the even one), "midpoint" (between them).
-    q lies between 0 and 1; its axes come first in the result. $\bar q = \bar y\,(n - 1)
-    (x_{i+1} - x_i)$, at a whole s with the piece to its right, and 0 of the other methods. NaN if
-    any element is.
+    With the elements in rising order, $s = q (n - 1)$, $i = \lfloor s \rfloor$ and $t = s - i$, n
+    being their number, $y = (1 - t)\,x_i + t\,x_{i+1}$; the weights are the gradient's as well.
+    Other methods than "linear" round s: "lower", "higher", "nearest" (of two the even one),
+    "midpoint" (between them). q lies between 0 and 1; its axes come first in the result.
+    $\bar q = \bar y\,(n - 1) (x_{i+1} - x_i)$, at a whole s with the piece to its right, and 0 of
+    the other methods. NaN if any element is.
     """
     x, q = array(x), _fractions(q, method)
     ordered, shape = _sorted_flat(x, axis, keepdims)
@@ -222,7 +222,8 @@ def _between(ordered: Any, q: Any, n: Any, method: str) -> Any:
 def _lerp(a: Array, b: Array, t: Array, /) -> Array:
     r"""Return $y = (1 - t)\,a + t\,b$; an infinite one of weight 0 does not count.
 
-    $\bar a = (1 - t)\,\bar y$, $\bar b = t\,\bar y$ and $\bar t = (b - a)\,\bar y$.
+    $dy = (1 - t)\,da + t\,db + (b - a)\,dt$, so $\bar a = (1 - t)\,\bar y$, $\bar b = t\,\bar y$
+    and $\bar t = (b - a)\,\bar y$.
     """
     xp = namespace(a, b, t)
     y = (1 - t) * xp.where(t == 1, 0, a) + t * xp.where(t == 0, 0, b)
@@ -252,11 +253,11 @@ def _or_nan(y: Any, ordered: Any) -> Any:
 
 @composite
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
-    r"""Return at x the piecewise linear function through the points (xp, fp), xp rising.
+    """Return at x the piecewise linear function through the points (xp, fp), xp rising.
 
-    Between two of them $y = f_k + t (f_{k+1} - f_k)$ with $t = (x - x_k) / (x_{k+1} - x_k)$; below
-    the first `left` (its value), above the last `right` (its value). At a point the slope is that
-    of the piece to its right.
+    Between two of them, $(x_k, f_k)$ and the next, $y = f_k + t (f_{k+1} - f_k)$ with
+    $t = (x - x_k) / (x_{k+1} - x_k)$ and $f_k$ from `fp`; below the first `left` (its value), above
+    the last `right` (its value). At a point the slope is that of the piece to its right.
     """
     x, xp, fp = as_arrays([x, xp, fp])
     if xp.ndim != 1 or xp.shape != fp.shape or not xp.size:

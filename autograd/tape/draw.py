@@ -203,7 +203,8 @@ def _svg_box(box: Box, x: float, y: float) -> str:
     left, high = x - box.width / 2, y - box.height / 2
     text = "".join(
         f'<text x="{x:.1f}" y="{high + PAD / 2 + LINE * (k + 0.8):.1f}" '
-        f'text-anchor="middle"' + (' font-weight="bold"' if k == 0 else ' fill="#4d5669"')
+        f'text-anchor="middle"'
+        + (' font-weight="bold" fill="#1d2433"' if k == 0 else ' fill="#4d5669"')
         + f">{escape(line)}</text>" for k, line in enumerate((box.title, *box.lines)))
     return (f'<g><title>{escape(box.about)}</title><rect x="{left:.1f}" y="{high:.1f}" '
             f'width="{box.width:.1f}" height="{box.height:.1f}" rx="7" fill="{fill}" '

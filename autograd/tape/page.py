@@ -7,15 +7,19 @@ from html import escape
 from pathlib import Path
 
 STYLE = """
-.tape { font: 14px/1.5 system-ui, sans-serif; color: #1d2433; }
+.tape { font: 14px/1.5 system-ui, sans-serif; color: inherit; }
 .tape table { border-collapse: collapse; font: 12px/1.5 ui-monospace, monospace; }
-.tape td, .tape th { padding: 1px 10px; text-align: left; border-bottom: 1px solid #dde2ea; }
+.tape td, .tape th { padding: 1px 10px; text-align: left; border-bottom: 1px solid #8886; }
 .tape td:nth-last-child(-n+2) { text-align: right; }
-.tape pre { background: #f4f6fa; padding: 8px 12px; border-radius: 6px; overflow-x: auto; }
-.tape .math { margin: 6px 0 6px 28px; }
-.tape .note { color: #5a6478; font-size: 13px; margin: 2px 0 2px 28px; }
+.tape pre { background: #8882; color: inherit; padding: 8px 12px; border-radius: 6px;
+  overflow-x: auto; }
+.tape .math { margin: 6px 0 6px 28px; overflow-x: auto; }
+.tape .formula { font-family: "STIX Two Math", "Cambria Math", serif; }
+.tape .item { margin: 4px 0 4px 28px; text-indent: -20px; }
+.tape .note { opacity: .75; font-size: 13px; margin: 2px 0 2px 28px; }
 .tape h3 { margin: 18px 0 4px; font-size: 15px; }
 """
+"""Ink and paper are those of the page around it, which may be dark."""
 
 
 def html_fragment(body: str) -> str:
@@ -25,7 +29,8 @@ def html_fragment(body: str) -> str:
 
 def html_page(title: str, body: str) -> str:
     """Return an HTML page that needs no other file."""
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
+    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            f'<meta name="color-scheme" content="light dark"><title>{escape(title)}'
             f'</title></head><body style="margin:24px auto;max-width:1100px">{html_fragment(body)}'
             f"</body></html>\n")
 

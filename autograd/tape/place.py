@@ -5,15 +5,16 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType, FunctionType, ModuleType
+from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..primitive import Composite
 from .failing import nested_to_host, not_finite
+from .walk import parts
 
 __all__ = ["Origin", "Place", "ranged"]
 
@@ -147,14 +148,5 @@ def held(outer: Any, inner: Any, depth: int = 4) -> str | None:
         if steps < depth and id(thing) not in seen:
             seen.add(id(thing))
             stack += [(value, f"{name}.{key}" if name else str(key), steps + 1)
-                      for key, value in reversed(list(_items(thing)))]
+                      for key, value in reversed(parts(thing))]
     return None
-
-
-def _items(thing: Any) -> Iterable[tuple[Any, Any]]:
-    if isinstance(thing, dict):
-        return list(thing.items())
-    if isinstance(thing, (list, tuple)):
-        return enumerate(thing)
-    plain = not isinstance(thing, (type, ModuleType, FunctionType))
-    return list(vars(thing).items()) if plain and hasattr(thing, "__dict__") else ()

@@ -1,4 +1,4 @@
-"""Python source that brings back a value, exactly, or an op."""
+"""Python source: of a value that it brings back exactly, of an op, of its rules."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import builtins
 import inspect
 import sys
 import textwrap
+from collections.abc import Callable
+from functools import cache
 from importlib.machinery import PathFinder
+from linecache import getlines
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-__all__ = ["LARGEST", "exact_literal", "source_of"]
+from ..primitive import Primitive
+
+__all__ = ["LARGEST", "exact_literal", "rules", "source", "source_of"]
 
 LARGEST = 2000
 """How many numbers a file may hold."""
@@ -93,3 +98,30 @@ def _embedded(op: Any, wanted: set[str]) -> list[str]:
 
 def _parameters(functions: list[Any]) -> set[str]:
     return {name for f in functions for name in f.__code__.co_varnames}
+
+
+def rules(op: Primitive) -> str:
+    """Return the text of the statements in which an op's rules are written."""
+    return "\n\n".join(dict.fromkeys(source(rule.function) for rule in op.rules if rule))
+
+
+def source(function: Callable[..., Any]) -> str:
+    """Return the statement that a function is written in, for a lambda the whole of it."""
+    try:
+        lines, first = _parsed("".join(getlines(function.__code__.co_filename)))
+    except (SyntaxError, AttributeError):
+        return "(its source is not at hand)"
+    if not lines:
+        return "(its source is not at hand)"
+    line = function.__code__.co_firstlineno
+    spans = [(min([s.lineno, *(d.lineno for d in getattr(s, "decorator_list", []))]),
+              s.end_lineno or s.lineno) for s in first]
+    start, end = min((span for span in spans if span[0] <= line <= span[1]),
+                     key=lambda span: span[1] - span[0], default=(line, line))
+    return textwrap.dedent("\n".join(lines[start - 1 : end]))
+
+
+@cache
+def _parsed(text: str) -> tuple[list[str], list[ast.stmt]]:
+    return text.splitlines(), [part for part in ast.walk(ast.parse(text))
+                               if isinstance(part, ast.stmt)]

@@ -4,16 +4,15 @@
 >>> x = Tensor([0.5, 1.0], requires_grad=True)
 >>> print(trace((x * x).sum()))
 3 values, oldest first: 1 leaf, 2 ops
-#  op        shape  dtype    from    keeps       value  kept
-0  leaf x0   (2,)   float64                       16 B   0 B
-1  multiply  (2,)   float64  #0, #0  b=#0, a=#0   16 B  16 B
-2  sum       ()     float64  #1                    8 B   0 B
+name  op        shape  dtype    from  keeps     value  kept
+x     leaf      (2,)   float64                   16 B   0 B
+v1    multiply  (2,)   float64  x, x  b=x, a=x   16 B  16 B
+v2    sum       ()     float64  v1                8 B   0 B
 values 40 B; 16 B kept alive in 1 buffer, 16 B of them leaves
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from html import escape
 from os import PathLike
 from typing import Any
@@ -28,11 +27,13 @@ DRAWN = 600
 """How many values a drawing may show: more would be neither legible nor quick to lay out."""
 
 
-def trace(loss: Any, *, names: Mapping[str, Any] | None = None) -> Trace:
+def trace(loss: Any, *, names: Any = None) -> Trace:
     """Return the tape behind a Tensor: print it, or save("tape.svg") it.
 
-    `names` calls Tensors by name, `{"w": w}` or a model's parameters; leaves without one are x0,
-    x1, ... Raises RuntimeError where nothing was recorded or a backward pass has used it up.
+    Leaves are called as the caller's variables are, those of a model by their names in it,
+    `h.0.attn.qkv.weight`, all others x0, x1, ... `names` gives other names: `{"w": w}`, or an
+    object that holds Tensors. Raises RuntimeError where nothing was recorded or a backward pass
+    has used it up.
     """
     return Trace(loss, names)
 
@@ -40,18 +41,18 @@ def trace(loss: Any, *, names: Mapping[str, Any] | None = None) -> Trace:
 class Trace:
     """The values on the tape, oldest first, as they stood when it was made.
 
-    For each its op, shape and dtype, the rows it was made from, what its rule keeps (`y` is the
-    result itself, `b=#1` the argument b, which is row 1), the bytes of the value, and the bytes
+    For each its name, op, shape and dtype, the values it was made from, what its rule keeps (`y`
+    is the result itself, `b=v1` the argument b, which is v1), the bytes of the value, and the bytes
     that the node keeps alive: every buffer counts once, at the oldest node that keeps it, and a
     view counts as the array it looks into.
     """
 
-    def __init__(self, loss: Any, names: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, loss: Any, names: Any = None) -> None:
         self.tape = read_tape(loss, names, "trace")
         self.rows = self.tape.rows
 
     def __str__(self) -> str:
-        return "\n".join([self._heading(), *columns(self._table(), right=(0, 6, 7)),
+        return "\n".join([self._heading(), *columns(self._table(), right=(6, 7)),
                           self._totals()])
 
     __repr__ = __str__
@@ -69,7 +70,8 @@ class Trace:
                 f"{amount(tape.leaf_bytes)} of them leaves")
 
     def _table(self) -> list[list[str]]:
-        rows, table = self.rows, [["#", "op", "shape", "dtype", "from", "keeps", "value", "kept"]]
+        rows = self.rows
+        table = [["name", "op", "shape", "dtype", "from", "keeps", "value", "kept"]]
         if len(rows) > HEAD + TAIL:
             out = ["...", f"{len(rows) - HEAD - TAIL} rows not shown; .rows has them all"]
             return [*table, *map(self._line, rows[:HEAD]), out + [""] * 6,
@@ -77,12 +79,9 @@ class Trace:
         return table + [self._line(row) for row in rows]
 
     def _line(self, row: Row) -> list[str]:
-        op = f"leaf {row.name}" if row.node.op is None else row.op
-        if row.name in self.tape.names and row.node.op is not None:
-            op = f"{op} -> {row.name}"
-        arguments = [text for _, text in self.tape.arguments(row, rows=True)]
-        return [str(row.number), op, str(tuple(row.node.shape)), str(row.node.dtype),
-                ", ".join(a for a in arguments if a != "None"), self.tape.keeps(row, rows=True),
+        arguments = [text for _, text in self.tape.arguments(row)]
+        return [row.name, row.op, str(tuple(row.node.shape)), str(row.node.dtype),
+                ", ".join(a for a in arguments if a != "None"), self.tape.keeps(row),
                 amount(row.value_bytes), amount(row.kept_bytes)]
 
     # drawings

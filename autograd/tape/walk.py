@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import currentframe
 from math import prod
 from textwrap import dedent
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -55,21 +58,20 @@ class Tape:
     def __post_init__(self) -> None:
         self.constants = {id(values(x)): name for name, x in self.names.items()}
 
-    def called(self, value: Any, rows: bool = False) -> str:
-        """Return the name of an argument or residual, or its row's number such as #3."""
+    def called(self, value: Any) -> str:
+        """Return the name of an argument or residual."""
         node = value if isinstance(value, Node) else getattr(value, "node", None)
         if node in self.numbers:
-            number = self.numbers[node]
-            return f"#{number}" if rows else self.rows[number].name
+            return self.rows[self.numbers[node]].name
         if isinstance(value, (tuple, list)):
-            inside = ", ".join(self.called(v, rows) for v in value[:4])
+            inside = ", ".join(map(self.called, value[:4]))
             return f"({inside}{', ...' if len(value) > 4 else ''})"
         return self.constants.get(id(values(value))) or constant_text(value)
 
-    def arguments(self, row: Row, rows: bool = False) -> list[tuple[str, str]]:
+    def arguments(self, row: Row) -> list[tuple[str, str]]:
         """Return each argument's parameter and what was passed: a value's name, or a constant."""
         pairs = zip(arguments(row.node), row.node.parents, strict=True)
-        return [(name, self.called(value if parent is None else parent, rows))
+        return [(name, self.called(value if parent is None else parent))
                 for (name, value), parent in pairs]
 
     def call(self, row: Row) -> str:
@@ -80,12 +82,12 @@ class Tape:
         words += [f"{name}={self.called(value)}" for name, value in options(row.node).items()]
         return f"{row.op}({', '.join(words)})"
 
-    def keeps(self, row: Row, rows: bool = False) -> str:
-        """Return the residuals that hold values: `y` is the result, `b=#1` an argument."""
+    def keeps(self, row: Row) -> str:
+        """Return the residuals that hold values: `y` is the result, `b=v1` an argument."""
         op = row.node.op
         if not isinstance(op, Op):
             return "its arguments" if op is not None and row.kept_bytes else ""
-        words, passed, fused = [], dict(self.arguments(row, rows)), isinstance(op, Fused)
+        words, passed, fused = [], dict(self.arguments(row)), isinstance(op, Fused)
         known = {id(b) for _, value in arguments(row.node) for b in buffers(value)}
         for name, value in residuals(row.node):
             held = {id(b) for b in buffers(value)}
@@ -96,18 +98,18 @@ class Tape:
                 words += [name if text == name else f"{name}={text}"] if text != "None" else []
             elif held and not (fused and held <= known):
                 own = fused or name == getattr(op, "output", None)
-                words.append(name if own else f"{name}={self.called(value, rows)}")
+                words.append(name if own else f"{name}={self.called(value)}")
         return ", ".join(words)
 
 
-def read_tape(loss: Any, names: Mapping[str, Any] | None, caller: str) -> Tape:
-    """Return the tape behind `loss`.
+def read_tape(loss: Any, names: Any, caller: str) -> Tape:
+    """Return the tape behind `loss`, with the names of `names`, see `trace`.
 
     Raises TypeError for what is no Tensor, RuntimeError where nothing was recorded or a backward
     pass has used the record up.
     """
-    _check_arguments(loss, names, caller)
-    names = {str(name): x for name, x in (names or {}).items()}
+    _check_loss(loss, caller)
+    names = _given_names(names, caller)
     order = newest_first([loss.node])[::-1]
     of_leaves = {id(b) for node in order if isinstance(node, Leaf) for b in buffers(node.owner())}
     rows: list[Row] = []
@@ -126,7 +128,7 @@ def read_tape(loss: Any, names: Mapping[str, Any] | None, caller: str) -> Tape:
                 sum(row.kept_bytes for row in rows), leaf_bytes)
 
 
-def _check_arguments(loss: Any, names: Any, caller: str) -> None:
+def _check_loss(loss: Any, caller: str) -> None:
     if not isinstance(loss, Tensor):
         raise TypeError(f"{caller}: expected a Tensor, got {type(loss).__name__}")
     if loss.node is None:
@@ -134,18 +136,91 @@ def _check_arguments(loss: Any, names: Any, caller: str) -> None:
             f"{caller}: nothing was recorded for this result; it depends on no Tensor made with "
             f"requires_grad=True, or was computed inside no_grad()"
         )
-    if names is not None and not isinstance(names, Mapping):
-        raise TypeError(f"{caller}: names must map names to Tensors, such as {{'w': w}}, "
-                        f"got {type(names).__name__}")
+
+
+def _given_names(names: Any, caller: str) -> dict[str, Any]:
+    """Return Tensors and arrays by name, of a mapping or an object that holds Tensors."""
+    if names is None:
+        return {}
+    if isinstance(names, Mapping):
+        found: dict[str, Any] = {}
+        for name, x in names.items():
+            found |= {str(name): x} if hasattr(values(x), "dtype") else dict(held(x, str(name)))
+    else:
+        found = dict(held(names))
+    if not found and names != {}:
+        raise TypeError(f"{caller}: names must map names to Tensors, such as {{'w': w}}, or hold "
+                        f"Tensors, as a model does; got {type(names).__name__}")
+    return found
 
 
 def _names(order: Sequence[Node], names: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each node's name: the given one, or x0, x1, ... for leaves and v2, ... for others."""
+    """Yield each node's name: the given one, or of a leaf that of the caller's variable.
+
+    Without either, x0, x1, ... for leaves and v2, ... for others.
+    """
     given = {x.node: name for name, x in names.items() if isinstance(x, Tensor) and x.node}
+    bare = {node for node in order if node.op is None and node not in given}
+    given |= _names_by_caller(bare, {*given.values()}) if bare else {}
     leaves = 0
     for number, node in enumerate(order):
         yield given.get(node) or (f"x{leaves}" if node.op is None else f"v{number}")
         leaves += node.op is None
+
+
+_SKIPPED = (str, bytes, type, ModuleType, FunctionType, MethodType, np.ndarray, np.generic)
+_MOST, _DEEPEST = 20_000, 12
+"""How many objects are looked into for Tensors, and how deep."""
+
+
+def held(thing: Any, name: str = "", seen: set[int] | None = None) -> Iterator[
+        tuple[str, Tensor]]:
+    """Yield the Tensors in attributes, items and entries: `h.0.attn.qkv.weight`, each once.
+
+    Objects whose id is in `seen` are left out, and those that are looked into enter it.
+    """
+    stack, seen = [(thing, name, 0)], set() if seen is None else seen
+    while stack and len(seen) < _MOST:
+        thing, name, depth = stack.pop()
+        if isinstance(thing, _SKIPPED) or id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, Tensor):
+            yield name, thing
+        elif depth < _DEEPEST:
+            stack += [(x, f"{name}.{key}" if name else str(key), depth + 1)
+                      for key, x in reversed(parts(thing))]
+
+
+def parts(thing: Any) -> list[tuple[Any, Any]]:
+    """Return what stands in an object, a list, a tuple or a dictionary, each with its key."""
+    if isinstance(thing, dict):
+        return list(thing.items())
+    if isinstance(thing, (list, tuple)):
+        return list(enumerate(thing))
+    plain = not isinstance(thing, _SKIPPED)
+    return list(vars(thing).items()) if plain and hasattr(thing, "__dict__") else []
+
+
+def _names_by_caller(bare: Collection[Node], taken: set[str]) -> dict[Node, str]:
+    """Return names for leaves that the caller's variables hold: `w`, or of a model its own name."""
+    frame = currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame = frame.f_back
+    found, seen = dict[Node, str](), set[int]()
+    variables = [] if frame is None else [*frame.f_locals.items(), *frame.f_globals.items()]
+    for variable, thing in variables:
+        if not variable.isidentifier() or variable[0] == "_" or len(found) == len(bare):
+            continue  # also what pytest and comprehensions call their own
+        prefix = variable if isinstance(thing, (Tensor, list, tuple)) else ""
+        for name, x in held(thing, prefix, seen):
+            if (node := x.node) is not None and node in bare and node not in found:
+                found[node] = name if name not in taken else f"{variable}.{name}"
+                taken.add(found[node])
+    return found
+
+
+_HERE = os.path.dirname(__file__) + os.sep
 
 
 def kept_by_name(node: Node) -> dict[str, Any]:
@@ -179,11 +254,18 @@ def shapes(node: Node) -> list[Shape]:
 
 def options(node: Node) -> dict[str, Any]:
     """Return the options that the tape has and that are not the defaults."""
+    return {name: value for name, value in all_options(node).items()
+            if constant_text(value) != constant_text(node.op.defaults[name])}
+
+
+def all_options(node: Node) -> dict[str, Any]:
+    """Return the options that the tape has."""
     if not isinstance(node.op, Op):
         return {}
-    given = node.kept[2] if isinstance(node.op, Fused) else kept_by_name(node)
-    return {name: given[name] for name, default in node.op.defaults.items()
-            if name in given and constant_text(given[name]) != constant_text(default)}
+    if isinstance(node.op, Fused):
+        return {**node.op.defaults, **node.kept[2]}
+    given = kept_by_name(node)
+    return {name: given[name] for name in node.op.defaults if name in given}
 
 
 def residuals(node: Node) -> list[tuple[str, Any]]:

@@ -22,7 +22,7 @@ and g is the incoming gradient. The differentials in the reverse order, and thei
 2. Softmax: $dp_{ij} = p_{ij}(ds_{ij} - \sum_l p_{il}\,ds_{il})$, so
    $\bar s_{ij} = f_{ij}\,p_{ij}(\bar p_{ij} - \delta_i)$ with $\delta_i = g_i \cdot o_i$, since
    $\sum_l p_{il}\,\bar p_{il} = \sum_l \tilde p_{il}\,g_i \cdot v_l$: D products in place of S.
-3. The cap: $f_{ij}$ is its slope, $1 - \tanh^2(s_{ij} / c)$ of the score before it; 1 without one.
+3. $f_{ij}$ is the slope of the cap, $1 - \tanh^2(s_{ij} / c)$ with the score before it, or 1.
 4. $ds = \alpha\,(dq\,k^\top + q\,dk^\top)$, so $\bar q = \alpha\,\bar s\,k$ and
    $\bar k = \alpha\,\bar s^\top q$.
 

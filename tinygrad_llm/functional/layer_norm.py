@@ -3,7 +3,8 @@ r"""Layer normalisation over the last axis.
 $$y = w \odot n + b, \qquad n = (x - \mu)\,r, \qquad \mu = \langle x \rangle, \qquad
 r = \bigl(\langle (x - \mu)^2 \rangle + \epsilon\bigr)^{-1/2}$$
 
-with $\langle x \rangle = \tfrac1C \sum_c x_c$ the mean over the last axis. Kept: n, r and w.
+with $\langle x \rangle = \tfrac1C \sum_c x_c$ the mean over the last axis; $\epsilon$ is `eps`.
+Kept: n, r and w.
 
 The differential. With $\delta = dx - \langle dx \rangle$, and $\langle n\,\delta \rangle =
 \langle n\,dx \rangle$ because n has mean 0, $dr = -r^3\,\langle (x-\mu)\,\delta \rangle =

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,17 @@ import numpy as np
 import pytest
 from tapes import leaf, toy
 
-from autograd import Tensor, checkpoint, grad, primitive, registry, tanh
+import autograd
+from autograd import primitive, registry, tanh
 from autograd.tape import explain, trace
-from autograd.tape.maths import mathml
+from autograd.tape.formulas.maths import mathml
 from tinygrad_llm import functional
 from tinygrad_llm.models.gpt import GPT, GPTConfig
 from tinygrad_llm.nn.parameters import parameters
+from tinygrad_llm.optim import AdamW, clip_by_global_norm
+from tinygrad_llm.text import train_bpe
+
+linear_cross_entropy_file = sys.modules["tinygrad_llm.functional.loss.linear_cross_entropy"]
 
 
 # an op
@@ -44,68 +50,79 @@ def test_each_kind_of_op_says_its_kind() -> None:
 def test_what_is_no_op() -> None:
     with pytest.raises(KeyError, match=r"similar ones are .*tanh"):
         explain("anh")
-    with pytest.raises(TypeError, match="expected an op"):
-        explain(len)
+    for thing in (len, 3.0, explain, lambda x: x):
+        with pytest.raises(TypeError, match="expected an op, its name, a Tensor, or a function"):
+            explain(thing)
+    with pytest.raises(TypeError, match=r"explain\('tanh'\) explains the op"):
+        explain(np.tanh)
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "gelu"])
+def test_a_name_of_two_ops_shows_both_the_derived_one_first(name: str) -> None:
+    text = str(explain(name))
+    ours, composed = (text.index(f"), {module}") for module in (
+        f"tinygrad_llm.functional.{name}\n", "autograd.ops.activations\n"))
+    assert ours < text.index("Derivation") < text.index("The reference") < composed
+    assert "autograd.ops" not in str(explain(f"functional.{name}.{name}"))
+    assert "tinygrad" not in str(explain(getattr(autograd, name)))
+
+
+@pytest.mark.parametrize("docstring, heading", [
+    (r"Return x.", None), (r"Return x: $\bar x = g$.", None),
+    ("Return x.\n\nIt raises.", "Notes"), ("Return x.\n\n$\\bar x = g$.", "Gradient"),
+    ("Return x.\n\n$dy = dx$, so $\\bar x = g$.", "Derivation")])
+def test_only_a_derivation_is_called_one(docstring: str, heading: str | None) -> None:
+    def _headed(x: Any, /) -> Any:
+        return x
+
+    _headed.__doc__ = docstring
+    text = str(explain(primitive(_headed)))
+    found = [h for h in ("Notes", "Gradient", "Derivation") if f"\n{h}\n" in text]
+    assert found == ([heading] if heading else [])
+
+
+def test_basic_ops_are_derived() -> None:
+    for name in ("tanh", "exp", "mean", "multiply", "relu", "transpose", "maximum", "where"):
+        text = str(explain(name))
+        derivation = text[text.index("Derivation") : text.index("Its rule")]
+        assert "dy" in derivation and "so" in derivation, name
+
+
+def test_lists_and_formulas_keep_their_lines() -> None:
+    text = str(explain(functional.attention))
+    for line in ("  1. do = dp̃ v", "  2. Softmax", "  4. ds = α", "      sᵢⱼ = α qᵢ · kⱼ"):
+        assert f"\n{line}" in text
+    assert max(map(len, text.partition("Its rule")[0].splitlines()[1:])) <= 100
+    page = explain(functional.attention).html()
+    assert page.count('<p class="item">') == 4 and page.count('<div class="math">') == 3
+    latex = explain(functional.attention).latex()
+    assert "\\[ s_{ij} = " in latex and latex.count("\\hangindent") == 4 and "$$" not in latex
+
+
+def test_formulas_are_readable_without_the_package_for_mathml(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "latex2mathml", None)
+    page = explain("tanh").html()
+    assert 'x̄ = ȳ (1 - y²)' in page and "\\bar" not in page
+
+
+# another function or class
+@pytest.mark.parametrize("thing, words", [
+    (AdamW, "m ← β₁ m + (1 - β₁) g"), (train_bpe, "c(a, b) = Σ"),
+    (clip_by_global_norm, "c / ‖ g ‖"),
+    (sys.modules[AdamW.__module__], "v̂ = v/(1 - β₂^t)"), (linear_cross_entropy_file, "Z = X Wᵀ")])
+def test_the_maths_of_a_docstring_is_shown(thing: Any, words: str) -> None:
+    text = str(explain(thing))
+    assert words in text and text.startswith(thing.__name__) and "$" not in text
+    assert explain(thing).latex().startswith("\\section*") and "<h2>" in explain(thing).html()
+
+
+def test_signatures_are_short() -> None:
+    assert str(explain(train_bpe)).startswith("train_bpe(sources, vocab_size, *, pattern=..., ")
+    assert str(explain(AdamW)).startswith("AdamW(parameters, *, beta1=")
 
 
 # a backward pass
-def test_equations_with_the_variables_that_were_used() -> None:
-    loss, names = toy()
-    text = str(explain(loss, names=names))
-    steps = [line for line in text.splitlines() if line.startswith("(")]
-    assert [int(s[1 : s.index(")")]) for s in steps] == list(range(10, 1, -1))
-    assert "(4) v4 = tanh(v3)   (5, 4) float64" in steps
-    assert "v̄₃ = v̄₄ (1 - v₄²)" in text
-    assert "v̄₇,ᵢ = v̄₈" in text  # the i-th element of v7
-    assert "w̄ += aᵀ v̄₂\n      with a = const" in text  # w * w came first in the sweep
-    assert "summed over the axes along which b was repeated" in text
-
-
-def test_where_letters_would_mean_two_things_they_are_listed() -> None:
-    @primitive
-    def _odd(x: Any, i: Any, /) -> Any:
-        r"""Return x * i.
-
-        $\bar x_i = \bar y_i\,i_i$, $\bar i = \bar y\,x$
-        """
-        return x * i
-
-    _odd.vjp(lambda g, i: g * i, lambda g, x: g * x)
-    text = str(explain(_odd(leaf(2), leaf(2))))
-    assert "x̄ᵢ = ȳᵢ iᵢ" in text and "with x = x0, i = x1, y = v2, g = v̄₂" in text
-    assert "so x̄₀ = x̄, x̄₁ = ī" in text
-
-
-def test_an_op_without_formulas_shows_its_rule() -> None:
-    @primitive
-    def _bare(x: Any, /) -> Any:
-        """Return x."""
-        return x
-
-    _bare.vjp(lambda g: g)
-    assert "_bare.vjp(lambda g: g)" in str(explain(_bare(leaf(2))))
-
-
-def test_values_are_the_gradients_and_nothing_is_used_up() -> None:
-    x = Tensor([0.5, 1.0], requires_grad=True)
-    loss = tanh(x).sum()
-    dx = grad(lambda x: tanh(x).sum())(x.data)
-    assert f"x̄ = [{dx[0]:.4f}, {dx[1]:.2f}]" in str(explain(loss, names={"x": x}, values=True))
-    assert x.grad is None
-    loss.backward()
-    with pytest.raises(RuntimeError, match="already used"):
-        explain(loss)
-    with pytest.raises(ValueError, match="gradients of a scalar"):
-        explain(tanh(x), values=True)
-
-
-def test_a_thousand_steps_are_cut_short() -> None:
-    y = leaf(2)
-    for _ in range(1000):
-        y = y * 1.5
-    assert "850 older steps are not shown" in str(explain(y))
-
-
 @pytest.mark.parametrize("suffix, start", [
     ("html", "<!doctype html>"), ("tex", "\\section*{"), ("txt", "The backward pass")])
 def test_files(tmp_path: Path, suffix: str, start: str) -> None:
@@ -127,7 +144,7 @@ def test_mathml_of_names_is_safe() -> None:
 def test_every_formula_in_a_docstring_becomes_mathml() -> None:
     pytest.importorskip("latex2mathml")
     for op in registry.values():
-        assert "<code>\\" not in explain(op).html(), op
+        assert 'class="formula"' not in explain(op).html(), op
 
 
 def test_a_small_model() -> None:
@@ -135,19 +152,13 @@ def test_a_small_model() -> None:
     ids = np.arange(8).reshape(2, 4)
     loss = model.loss(ids, ids)
     names = parameters(model)
-    assert "leaf h.1.mlp.up.weight" in str(trace(loss, names=names))
+    assert "\nh.1.mlp.up.weight " in str(trace(loss, names=names))
+    assert str(trace(loss)) == str(trace(loss, names=model)) == str(trace(loss, names=names))
     assert trace(loss, names=names).svg().count("<rect") == 62
     text = str(explain(loss, names=names, values=True))
     assert "= linear_cross_entropy(v59, wte.weight, const)" in text
-    assert "bar(wte.weight) += w̄" in text
-
-
-def test_checkpointed_calls_are_explained_with_values() -> None:
-    x = Tensor([0.5, 1.0], requires_grad=True)
-    text = str(explain(checkpoint(tanh)(x).sum(), names={"x": x}, values=True))
-    assert "computed again" in text and "one result of that call" in text
-    dx = 1 - np.tanh(x.data) ** 2
-    assert f"x̄ = [{dx[0]:.4f}, {dx[1]:.2f}]" in text
+    assert "bar(wte.weight) = Z̄ᵀ v₅₉" in text and "bar(wte.weight) += Eᵀ" in text
+    assert "bar(h.0.attn.qkv.weight) = " in text and "h = v̄₅₉ ⊙ ln_f.weight" in text
 
 
 def test_sources_of_notebooks_and_of_nowhere() -> None:

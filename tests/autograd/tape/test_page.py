@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import pytest
 from tapes import toy
 
-from autograd.tape import trace
-from autograd.tape.page import html_fragment, html_page, save_as, write_in_one_step
+from autograd.tape import explain, trace
+from autograd.tape.page import STYLE, html_fragment, html_page, save_as, write_in_one_step
 
 
 def test_a_page_needs_no_other_file_and_its_title_is_safe() -> None:
@@ -20,6 +21,15 @@ def test_a_page_needs_no_other_file_and_its_title_is_safe() -> None:
     assert "<title>a &lt; b &amp; c</title>" in page and html_fragment("<p>body</p>") in page
     assert "http" not in page and "src=" not in page
     ElementTree.fromstring(html_fragment("<p>body</p>"))
+
+
+def test_ink_and_paper_are_those_of_the_theme() -> None:
+    """On a dark page text is light: no colour is set without the other."""
+    page = html_page("title", explain(toy()[0])._body())
+    assert "color: inherit" in STYLE and '<meta name="color-scheme" content="light dark">' in page
+    assert not re.search(r"(?<!-)color:(?! inherit)", STYLE) and "background: #fff" not in STYLE
+    for text in re.findall(r"<text [^>]*>", trace(toy()[0]).svg()):  # on its own white paper
+        assert 'fill="#' in text
 
 
 def test_the_suffix_chooses_the_maker(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tapes import leaf, toy
 
 from autograd import tanh
-from autograd.tape import trace
+from autograd.tape import explain, trace
 
 
 def test_the_table_shows_ops_names_and_residuals() -> None:
@@ -17,12 +17,25 @@ def test_the_table_shows_ops_names_and_residuals() -> None:
     lines = str(trace(loss, names=names)).splitlines()
     assert lines[0] == "11 values, oldest first: 2 leaves, 9 ops"
     cells = [[c.strip() for c in line.split("  ") if c.strip()] for line in lines]
-    assert cells[2][:4] == ["0", "leaf w", "(3, 4)", "float64"]
-    assert cells[4] == ["2", "matmul", "(5, 4)", "float64", "const, #0", "a=const", "160 B",
+    assert cells[2][:4] == ["w", "leaf", "(3, 4)", "float64"]
+    assert cells[4] == ["v2", "matmul", "(5, 4)", "float64", "const, w", "a=const", "160 B",
                         "120 B"]
-    assert cells[6][1:] == ["tanh", "(5, 4)", "float64", "#3", "y", "160 B", "160 B"]
-    assert cells[9][4:6] == ["#0, #0", "b=#0, a=#0"]
-    assert repr(trace(loss)) == str(trace(loss)) and "leaf x1" in str(trace(loss))
+    assert cells[6][1:] == ["tanh", "(5, 4)", "float64", "v3", "y", "160 B", "160 B"]
+    assert cells[9][4:6] == ["w, w", "b=w, a=w"]
+    assert repr(trace(loss)) == str(trace(loss))
+
+
+def test_a_value_has_one_name_everywhere() -> None:
+    """In the table, the drawing and the explanation, where it is v and the number of its row."""
+    y = leaf(2)
+    for _ in range(40):
+        y = tanh(y)
+    rows = trace(y).rows
+    assert [row.name for row in rows] == ["x0", *(f"v{i}" for i in range(1, 41))]
+    table, drawing, text = str(trace(y)), trace(y).svg(), str(explain(y))
+    for name in ("v31", "v32"):
+        assert f"\n{name} " in table and f"tanh {name}" in drawing and f"{name} = tanh(" in text
+    assert "#3" not in table
 
 
 def test_reading_uses_nothing_up() -> None:

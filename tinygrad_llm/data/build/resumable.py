@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
-from ...host import lock
 from ...host.errors import UserError
 from ...host.machine import usable_cores
 from ...host.processes import Processes
@@ -127,9 +126,21 @@ def remove_stale(folder: Path, names: Collection[str]) -> None:
             path.unlink()
 
 
-def locked(folder: Path) -> AbstractContextManager[None]:
-    """Hold `folder` against a second build. Raises UserError where one is at work there.
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` against a second build while the block runs. Raises UserError if one is there.
 
-    The lock's file stays: by it a later build knows the folder for one of its own.
+    Where the system has no such locks, nothing is held.
     """
-    return lock.locked(folder / "lock", "wait for it, or give another --out", stays=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(folder / "lock", "wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"another build is at work in {folder.parent}; wait for it, or give "
+                            f"another --out") from error
+        yield

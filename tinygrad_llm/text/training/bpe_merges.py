@@ -1,12 +1,14 @@
 r"""Learn the merges of byte-level BPE from counted words.
 
 Definition (Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units",
-section 3.2, algorithm 1; over bytes: Radford et al. 2019, section 2.2). Every word, counted n times
-in the text, begins as the row of its bytes. Then, until there are enough tokens:
+section 3.2, algorithm 1; over bytes: Radford et al. 2019, section 2.2). Every word begins as
+the row of its bytes. Then, until there are enough tokens, the pair that comes most often is joined:
 
-    count(a, b)  = sum over words of n * (number of places where b follows a)
-    best         = the pair of the highest count
-    in every word, from left to right, a followed by b becomes the one token ab
+$$ c(a, b) = \sum_w n_w \sum_i [w_i = a \text{ and } w_{i+1} = b], \qquad
+   (a^*, b^*) = \arg\max_{(a, b)} c(a, b) $$
+
+where token i of word w is $w_i$ and w comes $n_w$ times. In every word, from left to right, $a^*$
+followed by $b^*$ becomes one token.
 
 Of pairs counted alike the one with the smallest (id of a, id of b) is best. The 256 bytes have ids
 0 to 255 in GPT-2's order (`alphabet.BYTE_ORDER`), merged tokens the next ones as they are made.

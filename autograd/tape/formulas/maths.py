@@ -15,7 +15,7 @@ _WORDS = dict(zip(
      "rceil", "dots", "ldots", "cdots", "pm", "mp", "ell", "Rightarrow", "ll", "gg",
      "propto", "varphi", "varepsilon", "top", "times"],
     "∂∇ΣΠ∫·⊙⊗∘∞≤≥≤≥≠≠≈≡→↦∈∉←→⟨⟩‖‖⌊⌋⌈⌉……⋯±∓ℓ⇒≪≫∝φε⊤×", strict=True))  # noqa: RUF001
-_WORDS |= {"quad": "   ", "qquad": "     "}
+_WORDS |= {"quad": "   ", "qquad": "     ", "bmod": " mod "}
 _SIZES = {"left", "right", "bigl", "bigr", "Bigl", "Bigr", "big", "Big", "biggl", "biggr",
           "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "mathrel"}
 _ACCENTS = {"bar": "\u0304", "overline": "\u0304", "tilde": "\u0303", "hat": "\u0302",
@@ -23,8 +23,10 @@ _ACCENTS = {"bar": "\u0304", "overline": "\u0304", "tilde": "\u0303", "hat": "\u
 _RAISED = dict(zip("0123456789+-=()nijkTx⊤", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱʲᵏᵀˣᵀ", strict=True))  # noqa: RUF001
 _LOWERED = dict(zip("0123456789+-=()aeijklmnoprstuvx,",
                     "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ,", strict=True))
+_OPERATOR = "\ue000"
+"""A mark behind an operator's name: a space where a letter follows, else nothing."""
 TOKEN = re.compile(r"\\[a-zA-Z]+\*?|\\.|\s+|.", re.DOTALL)
-_UPRIGHT = re.compile(r"\\(?:text|operatorname|mathrm)\*?\{[^}]*\}|" + TOKEN.pattern, re.DOTALL)
+UPRIGHT = re.compile(r"\\(?:text|operatorname|mathrm)\*?\{[^}]*\}|" + TOKEN.pattern, re.DOTALL)
 
 
 def readable(text: str) -> str:
@@ -36,6 +38,7 @@ def formula(latex: str) -> str:
     r"""Return LaTeX as Unicode: `\bar x_i = \frac{a}{b}` becomes x̄ᵢ = a/b."""
     text = _text_until(iter([*TOKEN.findall(latex), ""]))
     text = re.sub(r"\s{3,}", "   ", re.sub(r"(?<!\s)\s\s(?!\s)", " ", text))
+    text = re.sub(rf"{_OPERATOR}(?=[^\W_])", " ", text).replace(_OPERATOR, "")
     text = unicodedata.normalize("NFC", text)  # a letter with its bar as one sign, where it is one
     return re.sub(r"(?<=[(⟨])\s+|\s+(?=[,.;)⟩^⁰¹²³⁴-⁹])", "", text).strip()
 
@@ -71,7 +74,9 @@ def _text_of(token: str, tokens: Iterator[str]) -> str:
         return f"{_grouped(_argument(tokens))}/{_grouped(_argument(tokens))} "
     if name == "sqrt":
         return "√" + _grouped(_argument(tokens))
-    if name in ("text", "operatorname", "mathrm", "mathbf", "mathbb", "mathcal", "mathit"):
+    if name == "operatorname":
+        return _argument(tokens) + _OPERATOR
+    if name in ("text", "mathrm", "mathbf", "mathbb", "mathcal", "mathit"):
         return _argument(tokens)
     if name in ("begin", "end"):
         kind = _argument(tokens)
@@ -79,10 +84,11 @@ def _text_of(token: str, tokens: Iterator[str]) -> str:
     if name in _SIZES or name in ("!", "{", "}", "|"):
         return "" if name in _SIZES or name == "!" else "‖" if name == "|" else name
     spaces = {",": " ", ";": " ", ":": " ", " ": " ", "\\": "; "}
-    return spaces.get(name) or _WORDS.get(name) or _greek(name) or name
+    return spaces.get(name) or _WORDS.get(name) or greek(name) or name
 
 
-def _greek(name: str) -> str:
+def greek(name: str) -> str:
+    """Return the Greek letter of a command's name, or nothing."""
     size = "CAPITAL" if name[0].isupper() else "SMALL"
     try:
         letter = name.removeprefix("var").upper().replace("LAMBDA", "LAMDA")  # as Unicode spells it
@@ -101,7 +107,8 @@ def _script(text: str, kind: str) -> str:
     text = text.strip()
     if all(c in table for c in text.replace(" ", "")):
         return "".join(table[c] for c in text.replace(" ", ""))
-    return f"{kind}{text}" if len(text) == 1 or text.startswith("(") else f"{kind}({text})"
+    whole = len(text) == 1 or re.fullmatch(r"\([^()]*\)", text)
+    return f"{kind}{text}" if whole else f"{kind}({text})"
 
 
 def pieces(text: str) -> Iterator[tuple[bool, str]]:
@@ -109,16 +116,6 @@ def pieces(text: str) -> Iterator[tuple[bool, str]]:
     for i, piece in enumerate(re.split(r"\$\$?", text)):
         if piece:
             yield i % 2 == 1, piece
-
-
-def formulas(text: str) -> list[str]:
-    """Return the equations of a text, those set in one line side by side taken apart."""
-    found = []
-    for maths, piece in pieces(text):
-        if maths:
-            apart = re.split(r",?\s*\\q?quad\s*|(?<!\\)(?:,\s*(?=\\bar\b)|;\s)", piece)
-            found += [part.strip(" \n.,") for part in apart if part.strip(" \n.,")]
-    return found
 
 
 def symbol(name: str) -> str:
@@ -149,7 +146,7 @@ def substituted(latex: str, symbols: Mapping[str, str]) -> str | None:
         if any(t in symbols for t in TOKEN.findall(index)):
             return None
     out = accent = ""
-    for token in _UPRIGHT.findall(latex):
+    for token in UPRIGHT.findall(latex):
         new = symbols.get(token)
         if token == "\\bar":
             accent = token
@@ -160,19 +157,19 @@ def substituted(latex: str, symbols: Mapping[str, str]) -> str | None:
             out += rf"\overline{{{new}}}" if wide else rf"\bar {new or token}"
             accent = ""
     # {x_{2}}_i, the i-th element of the variable x_2, is x_{2,i}; the braces are for e^x and alike
-    out = re.sub(r"\{([A-Za-z]_\{\d+)\}\}_(?:\{([^}]*)\}|(\w))", r"\1,\2\3}", out)
+    out = re.sub(r"\{((?:\\bar )?[A-Za-z]_\{\d+)\}\}_(?:\{([^}]*)\}|(\w))", r"\1,\2\3}", out)
     return re.sub(r"(\\bar [A-Za-z]_\{\d+)\}_(?:\{([^}]*)\}|(\w))", r"\1,\2\3}", out)
 
 
 def mathml(latex: str) -> str:
-    """Return MathML where the package latex2mathml is installed, else the LaTeX as code."""
+    """Return MathML where the package latex2mathml is installed, else the formula as Unicode."""
     try:
         from latex2mathml import converter
 
         safe = re.sub(r"\\text\{[^}]*\}", _text_in_html, latex)
         tree = ElementTree.fromstring(re.sub(r' xmlns="[^"]*"', "", converter.convert(safe)))
     except Exception:  # not installed, or LaTeX that it does not know
-        return f"<code>{escape(latex.strip())}</code>"
+        return f'<span class="formula">{escape(formula(latex))}</span>'
     for over in tree.iter("mover"):  # few fonts can stretch a bar over several letters
         if over[-1].text == "\u2015":
             over.remove(over[-1])
