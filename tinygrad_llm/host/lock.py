@@ -26,8 +26,8 @@ _FAR = 2**30  # the byte that is locked on Windows, where others cannot read loc
 
 
 @contextmanager
-def locked(path: Path, way_out: str) -> Iterator[None]:
-    """Hold the lock file `path` while the block runs, and remove it afterwards.
+def locked(path: Path, way_out: str, stays: bool = False) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs, and remove it afterwards, unless it `stays`.
 
     Raises UserError, which names the process and machine that hold it and ends with the way out,
     where another block does, in this process or another. Raises OSError where the file cannot be
@@ -41,7 +41,10 @@ def locked(path: Path, way_out: str) -> Iterator[None]:
         os.write(handle, json.dumps(about).encode())
         yield
     finally:
-        if os.name == "nt":  # which removes closed files only, and none that another has open
+        if stays:
+            os.ftruncate(handle, 0)
+            os.close(handle)
+        elif os.name == "nt":  # which removes closed files only, and none that another has open
             os.close(handle)
             with suppress(OSError):
                 path.unlink()

@@ -133,7 +133,10 @@ def load_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None 
         averages = {} if optimizer is None else _read_averages(folder, chosen, optimizer)
         load_parameters(architecture(arch).weights(model), weights)
     except ValueError as error:
-        others = [str(one.step) for one in state["checkpoints"] if one != chosen]
+        now = read_state(folder)["checkpoints"]
+        if now != state["checkpoints"]:  # a run at work has saved the next one meanwhile
+            return load_checkpoint(folder, model, optimizer, which)
+        others = [str(one.step) for one in now if one != chosen]
         raise UserError((str(error) if isinstance(error, UserError)
                          else f"{folder / chosen.weights}: {error}") + (
             f"; or take another one: --checkpoint {' or '.join(others)}" if others else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from math import isfinite
 from pathlib import Path
@@ -37,8 +37,9 @@ class MetricsLog:
                             f"and go on with --resume") from error
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; what could not be written has been reported."""
+        with suppress(OSError):
+            self._file.close()
 
 
 class Pace:

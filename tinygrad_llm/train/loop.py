@@ -117,8 +117,9 @@ def _step(run: Run, batches: Any, lr: float) -> tuple[float, float]:
     except Diverged as error:
         raise Diverged(
             f"step {run.step + 1}: {error}; stopped before the update. Try a smaller "
-            f"--learning-rate (it was {lr:.3g}) or a longer --warmup; the last checkpoint is in "
-            f"{run.folder / 'checkpoint'}"
+            f"--learning-rate (it was {lr:.3g}) or a longer --warmup; "
+            + ("nothing was saved before it" if run.saved is None else
+               f"the checkpoint of step {run.saved} is in {run.folder / 'checkpoint'}")
         ) from error
     except MemoryError as error:
         raise UserError(
@@ -198,7 +199,7 @@ def _save(run: Run) -> None:
 
 def _save_what_is_whole(run: Run, say: Say) -> None:
     """After an error, save the steps before it: an update that has begun counts its step."""
-    if max((int(t) for t in run.optimizer.steps.values()), default=0) > run.step:
+    if not run.step or max((int(t) for t in run.optimizer.steps.values()), default=0) > run.step:
         return
     try:
         _save(run)

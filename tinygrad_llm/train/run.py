@@ -233,7 +233,8 @@ def _place(data: str) -> str:
 
 
 def _open_data(config: TrainConfig, folder: Path, resumed: bool = False) -> Prepared:
-    for place in (config.data.data, folder / "data"):
+    own = [folder / "data"] if resumed else []  # which a start that failed may have left
+    for place in (Path(config.data.data), *own):
         if is_prepared(place):
             return _without_short_validation(open_prepared(place), config.context)
     if resumed and config.data.data != SHAKESPEARE and not Path(config.data.data).exists():

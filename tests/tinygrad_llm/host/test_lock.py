@@ -38,6 +38,13 @@ def test_one_at_a_time_and_nothing_stays(tmp_path: Path) -> None:
         assert path.exists(), "an error gives it back"
 
 
+def test_a_file_may_stay_and_holds_nothing(tmp_path: Path) -> None:
+    for _ in range(2):
+        with locked(tmp_path / "lock", "", stays=True):
+            assert (tmp_path / "lock").read_bytes()
+        assert (tmp_path / "lock").read_bytes() == b""
+
+
 @contextmanager
 def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
     code = (f"from tinygrad_llm.host.lock import locked\nfrom pathlib import Path\n"

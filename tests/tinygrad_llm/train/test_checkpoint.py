@@ -303,3 +303,20 @@ def test_averages_of_another_run_are_refused(tmp_path: Path, count: int) -> None
     save_file({**arrays, name: np.array(count)}, path)
     with pytest.raises(UserError, match="counts other steps than the 1 of state.json"):
         load_checkpoint(tmp_path, *trained())
+
+
+def test_a_run_at_work_may_save_while_its_checkpoint_is_read(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(tmp_path, *trained(1), 1)
+    real, new = checkpoint.read_state, trained(2)
+
+    def late(folder: Path) -> Any:
+        state = real(folder)
+        if state["step"] == 1:
+            monkeypatch.setattr(checkpoint, "read_state", real)
+            save_checkpoint(tmp_path, *new, 2)
+        return state
+
+    monkeypatch.setattr(checkpoint, "read_state", late)
+    restored = trained(3)
+    assert load_checkpoint(tmp_path, *restored) == 2 and bits(*restored) == bits(*new)

@@ -35,6 +35,7 @@ def shards(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return write_shards(tmp_path / "shards", request.param)
 
 
+@pytest.mark.usefixtures("picture")
 def test_what_a_run_leaves(text: Path, tmp_path: Path) -> None:
     said: list[str] = []
     run = start_run(small(text), tmp_path / "run")
@@ -53,6 +54,7 @@ def test_what_a_run_leaves(text: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run" / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("picture")
 def test_without_matplotlib_there_is_one_line_of_advice(
         text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
@@ -134,7 +136,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(
 
     monkeypatch.setattr(loop, "train_step", poisoned)
     with pytest.raises(UserError, match=r"step 5: the (loss|gradient's norm) is (nan|inf); stopped "
-                                        r"before the update.*--learning-rate"):
+                                        r"before the update.*--learning-rate.*of step 3 is in"):
         train(run, silent)
     assert {int(t) for t in run.optimizer.steps.values()} == {4}
     assert resume_run(tmp_path / "run", {}).step == 3, "the last checkpoint is whole"
@@ -340,6 +342,7 @@ def test_a_run_that_went_on_elsewhere_is_not_overwritten(text: Path, tmp_path: P
     assert weights(tmp_path / "run") == before and not (tmp_path / "run" / "lock").exists()
 
 
+@pytest.mark.usefixtures("picture")
 def test_a_picture_that_cannot_be_written_ends_nothing(text: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     run = start_run(small(text), tmp_path / "run")
@@ -347,3 +350,41 @@ def test_a_picture_that_cannot_be_written_ends_nothing(text: Path, tmp_path: Pat
     said: list[str] = []
     assert train(run, said.append)
     assert any(line.startswith("no loss.png: ") for line in said)
+
+
+def test_before_the_first_checkpoint_there_is_none_to_name(
+        text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = start_run(small(text), tmp_path / "run")
+    run.model.h[0].mlp.down.bias.data[0] = np.nan
+    with pytest.raises(UserError, match="step 1: the loss is nan.*; nothing was saved before it"):
+        train(run, silent)
+    assert not (run.folder / "checkpoint").exists()
+
+
+def test_a_full_disk_under_the_metrics_is_said_and_the_steps_are_saved(
+        text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = start_run(small(text), tmp_path / "run")
+
+    class Full(io.StringIO):
+        name = "metrics.jsonl"
+
+        def write(self, line: str) -> int:
+            if '"step": 4' in line:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return len(line)
+
+        def close(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    real = loop.MetricsLog
+
+    def log(path: Path, step: int) -> Any:
+        made = real(path, step)
+        made.close()
+        made._file = Full()
+        return made
+
+    monkeypatch.setattr(loop, "MetricsLog", log)
+    with pytest.raises(UserError, match="cannot write metrics.jsonl: No space left"):
+        train(run, silent)
+    assert read_state(run.folder / "checkpoint")["step"] == 4

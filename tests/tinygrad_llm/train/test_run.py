@@ -231,3 +231,12 @@ def test_a_place_that_cannot_be_written_down_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no path: it has a zero byte"):
         start_run(small("a\0b"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_start_that_failed_leaves_no_data_to_the_next(text: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("other text " * 50)
+    prepare(text.read_text(), tmp_path / "run" / "data", context=8)
+    run = start_run(small(tmp_path / "other.txt"), tmp_path / "run")
+    assert run.data.tokenizer.decode(run.data.train[:10].tolist()) == "other text"
+    train(run, silent)
+    assert resume_run(tmp_path / "run", {}).data.tokenizer.vocab_size == 7

@@ -84,7 +84,7 @@ def test_whole_numbers_are_numbers() -> None:
     (OptimizerSettings, "beta2", -0.1, r"in \[0, 1\)"),
     (OptimizerSettings, "weight_decay", -1.0, "at least 0"),
     (RunSettings, "steps", 0, "at least 1"), (RunSettings, "log_every", 0, "at least 1"),
-    (RunSettings, "eval_batches", 0, "at least 1"),
+    (RunSettings, "eval_batches", 0, "at least 1"), (RunSettings, "keep", 0, "at least 1"),
     (RunSettings, "slices", -1, "at least 0"), (RunSettings, "sample_tokens", -1, "at least 0"),
     (RunSettings, "seed", -1, r"in \[0, 2\*\*64\)"),
     (RunSettings, "seed", 2**64, r"in \[0, 2\*\*64\)"),

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
+from ...host import lock
 from ...host.errors import UserError
 from ...host.machine import usable_cores
 from ...host.processes import Processes
@@ -126,21 +127,9 @@ def remove_stale(folder: Path, names: Collection[str]) -> None:
             path.unlink()
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` against a second build while the block runs. Raises UserError if one is there.
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """Hold `folder` against a second build. Raises UserError where one is at work there.
 
-    Where the system has no such locks, nothing is held.
+    The lock's file stays: by it a later build knows the folder for one of its own.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(folder / "lock", "wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"another build is at work in {folder.parent}; wait for it, or give "
-                            f"another --out") from error
-        yield
+    return lock.locked(folder / "lock", "wait for it, or give another --out", stays=True)
