@@ -1,6 +1,8 @@
 """Profiles: `HYPOTHESIS_PROFILE=dev|ci|intense pytest`; what several tests use.
 
-`TINYGRAD_LLM_THREADS=4 pytest` runs every test in a block of 4 workers, and cuts what is small.
+A run of more than a file takes a process for each core. `pytest -m long` runs what is left out for
+its time. `TINYGRAD_LLM_THREADS=4 pytest` runs every test in a block of 4 workers, and cuts what is
+small.
 """
 
 import os
@@ -8,6 +10,9 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: a core for each
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from autograd.testing.plugin import load_profile
 
@@ -22,6 +27,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("filterwarnings", "ignore:BLAS cannot be held:RuntimeWarning")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes run the tests: one for each core, none for a file or a debugger."""
+    if any(".py" in argument for argument in config.args) or config.getoption("usepdb"):
+        return 0
+    available = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(available(0)) if available else os.cpu_count() or 1
 
 
 @pytest.fixture(autouse=True)

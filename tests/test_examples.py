@@ -25,7 +25,11 @@ PROMISES = {
 }
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+LONG = {"04_shakespeare", "08_checkpointing", "09_train_a_tokenizer"}
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.stem, marks=[pytest.mark.long] * (
+    path.stem in LONG)) for path in EXAMPLES])
 def test_example(path: Path, tmp_path: Path) -> None:
     arguments = ["3"] if path.stem == "04_shakespeare" else []
     env = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from anomalies import fails, found, leaf, run_file
 
 import autograd as ag
@@ -18,6 +19,7 @@ def trap() -> None:
     where(x.data > 0, log(x), 0.0).sum().backward()
 
 
+@pytest.mark.long
 def test_the_file_fails_and_passes_once_the_op_is_mended(tmp_path: Path) -> None:
     error = found(lambda: ag.exp(leaf([1.0, 800.0])), tmp_path)
     code, said = run_file(error)

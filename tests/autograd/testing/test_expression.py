@@ -47,8 +47,9 @@ def test_expressions_of_chosen_ops() -> None:
 
 @pytest.mark.parametrize("name, rules", [
     ("tanh", [lambda g, y: g * (1 + y * y)]),
-    ("multiply", [lambda g, b: g * b, lambda g, a: g * ag.sqrt(a * a + 0.01)]),
-    ("erf", [lambda g, x: g]),
+    pytest.param("multiply", [lambda g, b: g * b, lambda g, a: g * ag.sqrt(a * a + 0.01)],
+                 marks=pytest.mark.long),
+    pytest.param("erf", [lambda g, x: g], marks=pytest.mark.long),
 ])
 def test_a_wrong_rule_shrinks_to_one_op(name: str, rules: Any,
                                         monkeypatch: pytest.MonkeyPatch) -> None:

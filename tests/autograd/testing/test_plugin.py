@@ -20,7 +20,9 @@ def python(code: str, path: Path | None = None) -> subprocess.CompletedProcess[s
                           cwd=path, env={**os.environ, "PYTHONPATH": where})
 
 
-@pytest.mark.parametrize("name, examples", [("dev", 10), ("ci", 25), ("intense", 400)])
+@pytest.mark.parametrize("name, examples", [
+    ("dev", 10), pytest.param("ci", 25, marks=pytest.mark.long),
+    pytest.param("intense", 400, marks=pytest.mark.long)])
 def test_profiles_on_the_command_line(name: str, examples: int, tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         "from hypothesis import settings\n"

@@ -111,6 +111,7 @@ def test_languages_and_evaluation_files_are_passed_on(
     assert "no document is left" in message and "'language'" in message
 
 
+@pytest.mark.long
 def test_a_real_kill_is_survived(folder: Path) -> None:
     for i in range(40):  # 8 MB: enough for processes, and to be caught at work
         text = "".join(f"Line {i * j} has {i + j} words and {j % 7} more of {i} kinds.\n"

@@ -61,6 +61,7 @@ def test_each_step_gives_the_logits_of_a_full_forward_pass(config: GPTConfig, dt
                                        * max(1, np.abs(expected).max()))
 
 
+@pytest.mark.long
 def test_at_a_usual_width_float32_stays_within_1e_5() -> None:
     model = made(GPTConfig(vocab_size=65, context=64, layers=4, heads=4, width=128), np.float32,
                  0.1)

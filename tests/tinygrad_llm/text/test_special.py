@@ -165,17 +165,17 @@ def test_thousands_of_tokens_and_hostile_text_stay_linear() -> None:
     added = AddedTokens([*runs, *names, word])
     assert pickle.loads(pickle.dumps(added)).tokens == added.tokens
     for text in ("\n", "<unused", "<", "a", "\n<u "):
-        began = time.perf_counter()
+        began = time.process_time()
         added.split(text * (100_000 // len(text)))
-        assert time.perf_counter() - began < 2
+        assert time.process_time() - began < 2
 
 
 def test_whitespace_is_not_scanned_once_a_token() -> None:
     added = AddedTokens([AddedToken("\n", 1, special=False, rstrip=True)])
-    began = time.perf_counter()
+    began = time.process_time()
     pieces = added.split("\n" * 100_000)
     assert len(pieces) == 100_000 and pieces[5][1:] == (5, 100_000)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("special, expected", [

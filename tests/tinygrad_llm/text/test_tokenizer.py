@@ -276,11 +276,11 @@ def test_ids_may_come_in_any_kind_of_sequence() -> None:
      Tokenizer(Unigram([("<unk>", 0.0), ("a", -1.0), ("aa", -1.5)], 0),
                pre_tokenizer=pretokenizers.Metaspace())])
 def test_no_text_takes_quadratic_time(tokenizer: Tokenizer) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     for text in ("a" * 100_000, " " * 100_000, "<|end" * 20_000):
         tokenizer.encode(text)
         tokenizer.encode_with_offsets(text)
-    assert time.perf_counter() - begun < 10
+    assert time.process_time() - begun < 10
 
 
 def test_tokenizers_can_be_sent_to_other_processes() -> None:

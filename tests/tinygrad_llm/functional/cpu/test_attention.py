@@ -10,7 +10,8 @@ from typing import Any
 import attention_cases
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from draws import draws
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autograd import plain_ops, vjp
@@ -40,7 +41,7 @@ def run(q: Any, k: Any, v: Any, **options: Any) -> list[np.ndarray]:
     return [o, *pull(normal(*q.shape, dtype=q.dtype))]
 
 
-@settings(max_examples=max(50, settings.default.max_examples))
+@draws(50, dev=15)
 @given(data=st.data(), time=st.integers(1, 13), more=st.integers(0, 5), groups=st.integers(1, 3),
        repeats=st.integers(1, 3), depth=st.integers(1, 5), rows=st.integers(1, 14),
        scores=st.sampled_from([1, 300, 2000, 10**6]))

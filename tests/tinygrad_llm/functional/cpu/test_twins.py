@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import strict_cupy
 from cases import CASES
-from hypothesis import given, settings
+from draws import draws
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autograd import Fused, Tensor, plain_ops, registry
@@ -78,7 +79,7 @@ def passes(name: str, args: list[Any], options: dict[str, Any], g: np.ndarray,
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", TWINS)
-@settings(max_examples=max(200, settings.default.max_examples))
+@draws(200, dev=40)
 @given(data=st.data(), limits=small_limits(), uses=st.integers(1, 3))
 def test_a_twin_computes_what_its_plain_pair_does(
         name: str, dtype: str, data: st.DataObject, limits: dict[tuple[str, str], int],

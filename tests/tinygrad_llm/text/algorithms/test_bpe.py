@@ -186,6 +186,6 @@ def test_long_pre_tokens_are_not_quadratic(text: str) -> None:
     merges = [(b"a", b"a"), (b"aa", b"aa"), (b"a", b"b"), (b"ab", b"ab"), (b" ", b" "),
               (b"  ", b"  "), (b"\xf0", b"\x9f")]
     m = model(merges)
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(m.encode_text(text, GPT2)) < len(text.encode())
-    assert time.perf_counter() - start < 30  # the definition would take minutes
+    assert time.process_time() - start < 30  # the definition would take minutes

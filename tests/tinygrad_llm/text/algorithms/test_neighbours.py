@@ -107,9 +107,9 @@ def test_tokens_too_long_for_any_pre_token_take_no_part() -> None:
     for pair in merges:
         vocab.setdefault(b"".join(pair), len(vocab))
     model = BPE(vocab, merges)
-    start = time.perf_counter()
+    start = time.process_time()
     found = of(model)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     pieces = [b"bba", b"b" * 150 + b"ac", b"bac"]
     ids, counts = found.encode(pieces)
     assert ids.tolist() == [i for piece in pieces for i in model.encode_bytes(piece)]

@@ -77,6 +77,6 @@ def test_long_words_take_linear_time() -> None:
     tokens = ["[UNK]", "a", "##a", "##b", "##" + "b" * 3000, "##" + "a" * 40 + "c"]
     model = WordPiece(dict(zip(tokens, range(9), strict=False)), max_input_chars_per_word=10**6)
     for word in ("a" * 100_000, "a" + "b" * 100_000, "a" * 99_999 + "x"):
-        began = time.perf_counter()
+        began = time.process_time()
         model.encode_piece(word)
-        assert time.perf_counter() - began < 1
+        assert time.process_time() - began < 1

@@ -36,9 +36,9 @@ def test_long_rows_of_marks_too(marks: str, form: Form) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_long_rows_of_marks_take_linear_time(form: Form) -> None:
     text = "a" + "\u0301\u0316" * 50_000  # unicodedata alone: 6 s
-    start = time.perf_counter()
+    start = time.process_time()
     normalized = normal_form(form, text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert normalized[-49_999:] == "\u0301" * 49_999
     assert unicodedata.is_normalized(form, normalized)
 

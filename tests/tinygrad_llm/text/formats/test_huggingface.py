@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from draws import draws
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
@@ -261,7 +262,7 @@ json_values = st.one_of(
     st.sampled_from([[], {}, [None], [["a", -1.0]], {"a": 0}, {"type": "NFC"}, BYTE_LEVEL]))
 
 
-@settings(max_examples=300)
+@draws(300, dev=60)
 @given(st.sampled_from(FILES), st.data())
 def test_any_other_value_anywhere_is_read_or_refused(file: Json, data: st.DataObject) -> None:
     file = copy.deepcopy(file)

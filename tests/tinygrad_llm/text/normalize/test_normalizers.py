@@ -159,7 +159,7 @@ def test_the_other_normalisers_leave_lone_surrogates_alone() -> None:
 @pytest.mark.parametrize("text", ["\u0301\u0316" * 25_000, "\u1161" * 50_000, " " * 50_000,
                                   "\u0344" * 25_000, "é" * 50_000])
 def test_no_text_takes_more_than_linear_time(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for normalizer in NORMALIZERS:
         assert normalizer.align(Aligned.of(text)).text == normalizer(text)
-    assert time.perf_counter() - start < 0.25 * len(NORMALIZERS)
+    assert time.process_time() - start < 0.25 * len(NORMALIZERS)

@@ -140,6 +140,6 @@ def test_what_is_wrong_is_said(damaged: bytes, reason: str) -> None:
 @pytest.mark.parametrize("text", ["e" * 100_001, "e\u0301" * 50_000, "\u200d" * 100_000])
 def test_no_text_takes_more_than_linear_time(longest: bool, text: str) -> None:
     normalizer = Precompiled(CHARSMAP, longest)
-    start = time.perf_counter()
+    start = time.process_time()
     assert normalizer.align(Aligned.of(text)).text == normalizer(text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

@@ -1,0 +1,15 @@
+"""How many inputs a property draws: fewer in the profile dev, which is the default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import settings
+
+DEV = settings.default.max_examples < 25
+"""Whether the profile is dev (see `autograd.testing.plugin`), which conftest has loaded."""
+
+
+def draws(many: int, dev: int) -> Any:
+    """Have a property draw `many` inputs, or what a thorough profile does; in dev so few."""
+    return settings(max_examples=dev if DEV else max(many, settings.default.max_examples))
