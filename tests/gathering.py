@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from tinygrad_llm.data.read.documents import Document
 from tinygrad_llm.data.read.gather import find_units, read_unit
+from tinygrad_llm.data.read.text_pieces import Losses
 
 
 def gather(*sources: str | Path, text_key: str | None = None, **how: Any
-           ) -> tuple[list[Document], Counter[str]]:
-    errors: Counter[str] = Counter()
+           ) -> tuple[list[Document], Losses]:
+    errors = Losses()
     found = find_units([str(source) for source in sources], errors, **how)
     documents = [d for unit in found for d in read_unit(unit, errors, text_key)]
     return documents, errors

@@ -149,8 +149,10 @@ def summary(report: dict[str, Any]) -> str:
                f"{after['training']['documents']:,} documents"),
               ("tokens to validate on", tokens["val"]["tokens"],
                f"{after['validation']['documents']:,} documents")]
-    lines += [(f"not read: {code}", entry["count"], entry["why"])
-              for code, entry in report["unreadable"].items()]
+    for code, entry in report["unreadable"].items():
+        names = ", ".join(entry.get("examples", ()))  # older reports have none
+        lines.append((f"not read: {code}", entry["count"],
+                      entry["why"] + f"; for example {names}" * bool(names)))
     wide = max(len(name) for name, _, _ in lines)
     rows = [f"{name:{wide}} {number:>14,}  {more}".rstrip() for name, number, more in lines]
     return "\n".join([*rows, f"{'bytes a token':{wide}} {tokens['bytes_per_token']:>14.2f}  "

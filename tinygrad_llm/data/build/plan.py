@@ -17,7 +17,7 @@ from ...host.files import sha256_of, write_in_one_step
 from ...text.cut.patterns import PATTERNS, splitter
 from ...text.formats import kind_of, load_tokenizer, save_tokenizer
 from ..read.gather import STDIN, Unit, find_units, standard_input
-from ..read.text_pieces import CHUNK
+from ..read.text_pieces import CHUNK, Losses
 from ..select.decontaminate import Decontaminator
 from ..select.rules import rules_of
 from ..tokens.shard_writer import SHARD_TOKENS
@@ -104,7 +104,7 @@ class Plan:
     bundles: tuple[Bundle, ...]
     states: dict[str, FileState]  # of the files, before they were read for their digests
     input: str  # a key of all units' content
-    unreadable: Counter[str]
+    unreadable: Losses
     tokenizer: Path | None  # the given one, as a file of ours
     evaluation: str  # a key of the evaluation files' content
 
@@ -117,7 +117,7 @@ class Plan:
 
 def make_plan(settings: BuildSettings, work: Path, crew: Crew) -> Plan:
     """Find the input, read it once for its digests, and cut it into bundles."""
-    unreadable: Counter[str] = Counter()
+    unreadable = Losses()
     found = [_copied_if_stdin(unit, work) for unit in find_units(
         settings.sources, unreadable, unit_bytes=SLICE_BYTES, without=work.parent)]
     paths = sorted({unit.path for unit in found})

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ... import __version__
 from ...text.tokenizer import Tokenizer
-from ..read.text_pieces import REASONS
+from ..read.text_pieces import REASONS, Losses
 from ..select.rules import rules_of
 from .plan import Plan
 from .publish import WrittenShards
@@ -41,7 +41,8 @@ from .tasks import (
 MOST = 60  # tokens that are listed
 LIBRARIES = ("numpy", "regex", "ftfy", "charset-normalizer", "selectolax", "trafilatura", "pyarrow",
              "zstandard")  # whose version can make a difference
-WHY = {"empty": "nothing but white space", "language": "in a language that was not asked for"}
+WHY = {"empty": "nothing but white space", "language": "in a language that was not asked for",
+       "too-slow": "not cleaned within a minute of computing"}
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Counts:
     tokens: Counter[str] = field(default_factory=Counter)  # by source
     lengths: Counter[int] = field(default_factory=Counter)  # documents of 2**(k-1) to 2**k tokens
     dropped: dict[str, dict[str, Any]] = field(default_factory=dict)  # by rule
-    unreadable: Counter[str] = field(default_factory=Counter)
+    unreadable: Losses = field(default_factory=Losses)
     languages: Counter[str] = field(default_factory=Counter)
     personal: Counter[str] = field(default_factory=Counter)
     contaminated: list[dict[str, str]] = field(default_factory=list)  # examples
@@ -68,7 +69,7 @@ class Counts:
             whole["documents"] += entry["documents"]
             whole["bytes"] += entry["bytes"]
             whole["examples"] = (whole["examples"] + entry["examples"])[:EXAMPLES]
-        self.unreadable.update(tally["unreadable"])
+        self.unreadable.add(Losses(tally["unreadable"], tally.get("unreadable_names")))
         self.languages.update(tally["languages"])
         self.personal.update(tally["personal"])
 
@@ -96,7 +97,8 @@ def summarize(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path,
         "versions": _versions(),
         "funnel": _funnel(counts),
         "sources": _sources(counts),
-        "unreadable": {code: {"count": count, "why": REASONS.get(code, "")}
+        "unreadable": {code: {"count": count, "why": REASONS.get(code, ""),
+                              "examples": counts.unreadable.names.get(code, [])}
                        for code, count in _ordered(counts.unreadable).items()},
         "dropped": _dropped(counts, plan.settings.rules),
         "duplicates": _duplicates(cleaned, repeats, counts),
@@ -109,10 +111,10 @@ def summarize(plan: Plan, cleaned: Sequence[CleanTask], repeats: Path,
     }
 
 
-def _count_all(unreadable: Counter[str], cleaned: Sequence[CleanTask],
+def _count_all(unreadable: Losses, cleaned: Sequence[CleanTask],
                selected: Sequence[SelectTask], encoded: Sequence[EncodeTask]) -> Counts:
     """Return what all bundles hold together, with what could not even be opened."""
-    counts = Counts(unreadable=Counter(unreadable))
+    counts = Counts(unreadable=Losses(unreadable, unreadable.names))
     for clean, select, encode in zip(cleaned, selected, encoded, strict=True):
         tally = json.loads(clean.out.read_bytes())
         counts.add_tally(tally)

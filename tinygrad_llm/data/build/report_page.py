@@ -99,9 +99,9 @@ def _dropped(report: Report) -> str:
 
 def _unreadable(report: Report) -> str:
     reasons = report["unreadable"]
-    return _table(["reason", "what it counts", "number"], [
-        [code, entry["why"], f'{entry["count"]:,}'] for code, entry in reasons.items()],
-        labels=2) if reasons else ""
+    return _table(["reason", "what it counts", "for example", "number"], [
+        [code, entry["why"], ", ".join(entry["examples"]), f'{entry["count"]:,}']
+        for code, entry in reasons.items()], labels=3) if reasons else ""
 
 
 def _duplicates(report: Report) -> str:

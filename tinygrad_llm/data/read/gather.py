@@ -11,7 +11,6 @@ import glob
 import io
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,16 +18,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...host.errors import UserError
-from .archives import Allowance, Bomb, buffered, kind_by_suffix, kind_or_text, read_file
+from ...host.time_limit import time_limit
+from .archives import Allowance, buffered, kind_by_suffix, kind_or_text, read_file
 from .corpus import SHAKESPEARE, play_paths
 from .decoding import MARKS
 from .documents import Document
 from .file_kinds import KIND_OF_SUFFIX
 from .tables import open_parquet
-from .text_pieces import CHUNK, ReadJob
+from .text_pieces import CHUNK, Losses, ReadJob, Refused
 
 STDIN = "-"
 UNIT_BYTES = 1 << 26
+READ_SECONDS = 60.0  # of computing for one document; 64 MB of HTML take 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Unit:
 
 def find_units(
     sources: Sequence[str],
-    errors: Counter[str] | None = None,
+    errors: Losses | None = None,
     *,
     unit_bytes: int = UNIT_BYTES,
     without: Path | None = None,
@@ -62,7 +63,7 @@ def find_units(
     one that is written to meanwhile, is passed over. Raises UserError where a source does not exist
     or nothing is left to read.
     """
-    errors = Counter() if errors is None else errors
+    errors = Losses() if errors is None else errors
     outside = None if without is None else os.path.realpath(without)
     found: list[Unit] = []
     seen: set[str] = set()
@@ -82,13 +83,24 @@ def find_units(
     return found
 
 
-def read_unit(unit: Unit, errors: Counter[str], text_key: str | None = None) -> Iterator[Document]:
+def read_unit(unit: Unit, errors: Losses, text_key: str | None = None) -> Iterator[Document]:
     """Yield the documents of a unit, in order, as they are read.
 
-    What cannot be read is counted in `errors` under a key of text_pieces.REASONS and passed over.
-    `text_key` names the field of .jsonl and the column of tables. Raises UserError where a package
-    that the kind needs is missing.
+    What cannot be read is counted in `errors` under a key of text_pieces.REASONS and passed over;
+    a document that takes longer than READ_SECONDS cannot. `text_key` names the field of .jsonl and
+    the column of tables. Raises UserError where a package that the kind needs is missing.
     """
+    documents = _documents_of(unit, errors, text_key)
+    while True:
+        with time_limit(READ_SECONDS, Refused("too-slow")):
+            document = next(documents, None)
+        if document is None:
+            return
+        yield document
+
+
+def _documents_of(unit: Unit, errors: Losses, text_key: str | None) -> Iterator[Document]:
+    """Yield the documents of a unit, however long that takes."""
     job = ReadJob(unit.source, errors, text_key, unit.start, unit.end)
     try:
         if unit.path == STDIN:
@@ -103,14 +115,14 @@ def read_unit(unit: Unit, errors: Counter[str], text_key: str | None = None) -> 
                     return
                 stream, start = found
                 job = ReadJob(unit.source, errors, text_key, start, unit.end)
-            yield from read_file(stream, _printable(unit.path), unit.kind, job, Allowance(size))
+            yield from read_file(stream, printable(unit.path), unit.kind, job, Allowance(size))
     except OSError:
-        errors["unreadable"] += 1
-    except Bomb as bomb:
-        errors[bomb.reason] += 1
+        errors.count("unreadable", printable(unit.path))
+    except Refused as refused:
+        errors.count(refused.reason, printable(unit.path))
 
 
-def _files_of(source: str, errors: Counter[str], without: str | None) -> Iterator[Unit]:
+def _files_of(source: str, errors: Losses, without: str | None) -> Iterator[Unit]:
     """Yield whole files in order."""
     if source == STDIN:
         yield Unit(source, STDIN, "text")
@@ -124,7 +136,7 @@ def _files_of(source: str, errors: Counter[str], without: str | None) -> Iterato
         yield from _files_matching(source, errors, without)
 
 
-def _files_matching(source: str, errors: Counter[str], without: str | None) -> Iterator[Unit]:
+def _files_matching(source: str, errors: Losses, without: str | None) -> Iterator[Unit]:
     """Yield the files that match a glob pattern, and those in the folders that match."""
     paths = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else []
     if not paths:
@@ -142,10 +154,10 @@ def _files_matching(source: str, errors: Counter[str], without: str | None) -> I
         elif kind := kind_or_text(path) if by_suffix else kind_by_suffix(path):
             yield Unit(source, path, kind)
         else:
-            errors["unknown-suffix"] += 1
+            errors.count("unknown-suffix", printable(path))
 
 
-def _files_below(source: str, folder: str, errors: Counter[str], without: str | None
+def _files_below(source: str, folder: str, errors: Losses, without: str | None
                  ) -> Iterator[Unit]:
     """Yield the files of a folder at any depth, in the order of their names.
 
@@ -163,13 +175,13 @@ def _files_below(source: str, folder: str, errors: Counter[str], without: str | 
                     names = sorted(name for name in os.listdir(path) if not name.startswith("."))
                     stack += [os.path.join(path, name) for name in reversed(names)]
             elif not os.path.isfile(path):  # a pipe or device would make reading wait
-                errors["unreadable"] += 1
+                errors.count("unreadable", printable(path))
             elif kind := kind_by_suffix(path):
                 yield Unit(source, path, kind)
             else:
-                errors["unknown-suffix"] += 1
+                errors.count("unknown-suffix", printable(path))
         except OSError:  # no permission, or a link to nowhere
-            errors["unreadable"] += 1
+            errors.count("unreadable", printable(path))
 
 
 def _cut_into_slices(unit: Unit, unit_bytes: int) -> list[Unit]:
@@ -250,6 +262,6 @@ def _read_stdin(job: ReadJob) -> Iterator[Document]:
     yield from read_file(stream, STDIN, kind, job, Allowance(0))
 
 
-def _printable(path: str) -> str:
+def printable(path: str) -> str:
     """Return a path as text that can be written, whatever bytes its name is made of."""
     return os.fsencode(path).decode("utf-8", "replace").replace(os.sep, "/")

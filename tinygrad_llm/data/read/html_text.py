@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...host.errors import UserError
+from .text_pieces import Refused
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -42,20 +43,39 @@ CHARSET = re.compile(rb"<meta\s[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40}
 
 
 DEEPEST_PAGE = 4000
-TAG = re.compile(  # of the elements that their parents' or the next one's tag does not close
-    r"<(/?)(?!(?i:p|li|d[dt]|t[rdh]|tbody|option|br|hr|img|input|meta|link|wbr|col|area)\b)"
-    r"([A-Za-z][\w-]*)"
-)
+COST_LIMIT = 5 * 10**8  # steps of the parser, about 3 ns each
+ELEMENT_COST = 400  # steps to make an element and to walk past it
+FREE_FORMATTING, FREE_DEPTH = 16, 256  # open elements that ordinary pages have
+FEW_TAGS = 2000  # with which no page can be too complex
+FORMATTING = frozenset([  # what is opened again in the next paragraph unless it was closed
+    "b", "big", "code", "em", "font", "i", "s", "small", "strike", "strong", "tt", "u",
+])  # fmt: skip
+CELLS = frozenset(["td", "th", "caption"])  # which begin without the formatting around the table
+UNNESTED = CELLS | frozenset([  # what the parent's tag or the next one closes
+    "p", "li", "dd", "dt", "tr", "tbody", "thead", "tfoot", "option", "optgroup", "br", "hr", "img",
+    "image", "input", "meta", "link", "wbr", "col", "area", "base", "embed", "param", "source",
+    "track", "html", "head", "body",
+])  # fmt: skip
+TAG = re.compile(r"<(/?)([a-z][\w-]*)")
+ATTRIBUTE = (r"""[\s/]*+[^\s/>][^\s/>=]*+"""
+             r"""(?:\s*+=\s*+(?:"[^"]*+"?|'[^']*+'?|[^\s>"'][^\s>]*+)?+)?+""")
+SHORT_ATTRIBUTE = ATTRIBUTE.replace("=]*+", "=]{0,30}+").replace("\\s>]*+", "\\s>]{0,30}+")
+# In short pieces, so that the search ends soon wherever it begins.
+MANY_ATTRIBUTES = re.compile(rf"</?[A-Za-z][^\s/><]*+[\s/](?:{SHORT_ATTRIBUTE}){{400}}")
+TAG_OR_COMMENT = re.compile(  # as the parser cuts a page, but for the text of scripts
+    rf"<!--(?:-?>|(?:[^-]++|-(?!-!?>))*+)|<(/?[A-Za-z][^\s/>]*+)((?:{ATTRIBUTE})*+)")
+PAGE_TAG = re.compile(r"<(html|body)\b", re.IGNORECASE)
+SCRIPT_END = re.compile("</script|\\Z", re.IGNORECASE)
+ONE_ATTRIBUTE = re.compile(ATTRIBUTE)
 
 
 def main_text(page: str) -> str:
     """Return the main text of an HTML page: a line a block, blank lines around paragraphs.
 
-    Inside <pre> line ends and indentation stay. Raises ValueError for a page that nests too
-    deep, UserError without selectolax.
+    Inside <pre> line ends and indentation stay. Raises Refused for a page that nests too deep or
+    would take the parser too long, UserError without selectolax.
     """
-    if is_too_deep(page):
-        raise ValueError(f"elements nest more than {DEEPEST_PAGE} deep")
+    refuse_hostile(page)
     try:
         from selectolax.lexbor import LexborHTMLParser
     except ImportError:
@@ -101,8 +121,12 @@ def _own_length(node: LexborNode) -> int:
     """Return how many characters of a block's text are neither links nor furniture."""
     if node.tag in DROPPED:
         return 0
-    around = sum(len(part.text()) for part in node.css("a, script, style, nav, header, footer"))
-    return max(len(node.text()) - around, 0)
+    left = len(node.text())
+    for part in node.css("a, script, style, nav, header, footer"):
+        left -= len(part.text())
+        if left <= 0:  # they may nest: to read them all could be quadratic
+            return 0
+    return left
 
 
 def _text_of_element(root: LexborNode, dropped: frozenset[str]) -> str:
@@ -162,22 +186,76 @@ def _walk(root: LexborNode, dropped: frozenset[str]) -> Iterator[tuple[LexborNod
             node = node.parent
 
 
-def is_too_deep(page: str) -> bool:
-    """Whether a page's elements nest more than DEEPEST_PAGE deep, counted by name.
+def refuse_hostile(page: str) -> None:
+    """Raise Refused for a page that nests too deep or would take the parser too long.
 
-    The parser's time grows with the square of the depth: 14 s for 100,000 open <div>.
+    The parser is quadratic in the attributes of a tag (100,000 take 58 s), in the options of a
+    <select> (86 s), in formatting that is never closed (each later paragraph opens all of it again)
+    and in the depth. Its steps are counted from the tags alone, before it sees them; ordinary pages
+    stay below a hundredth of COST_LIMIT.
     """
-    if page.count("<") <= DEEPEST_PAGE:
-        return False
-    depth = 0
-    unclosed: Counter[str] = Counter()
-    for close, name in TAG.findall(page):
-        if not close:
-            unclosed[name] += 1
-            depth += 1
+    cost = _attribute_cost(page)
+    if page.count("<") > FEW_TAGS:
+        cost += _nesting_cost(page.lower(), COST_LIMIT)
+    if cost > COST_LIMIT:
+        raise Refused("too-complex")
+
+
+def _attribute_cost(page: str) -> int:
+    """Return the sum over tags of their number of attributes squared, where that may be much.
+
+    All tags of <html> count as one, and those of <body>, as the parser takes them.
+    """
+    whole = Counter(name.lower() for name in PAGE_TAG.findall(page))
+    if not MANY_ATTRIBUTES.search(page) and whole.total() <= len(whole):
+        return 0
+    cost = place = 0
+    roots: Counter[str] = Counter()
+    while cost <= COST_LIMIT and (found := TAG_OR_COMMENT.search(page, place)):
+        name, place = (found[1] or "").lower(), found.end()
+        attributes = len(ONE_ATTRIBUTE.findall(found[2] or ""))
+        if name in whole:
+            roots[name] += attributes
+            attributes = roots[name] if attributes else 0
+        elif name == "script":
+            place = SCRIPT_END.search(page, place).start()  # type: ignore[union-attr]
+        cost += attributes**2
+    return cost
+
+
+def _nesting_cost(page: str, limit: int) -> int:
+    """Return the parser's steps beyond those for each tag, up to `limit`, by counting open tags.
+
+    Raises Refused where elements nest more than DEEPEST_PAGE deep.
+    """
+    cost = depth = formatting = select = 0
+    unclosed: dict[str, int] = {}
+    outside: list[int] = []  # unclosed formatting around each open table
+    for place, (close, name) in enumerate(TAG.findall(page), 1):
+        if name in UNNESTED:
+            if name in CELLS and outside:
+                formatting = 0
+            elif name == "option" and select and not close:
+                cost += 2 * (place - select)
+        elif not close or unclosed.get(name):
+            step = -1 if close else 1
+            unclosed[name] = unclosed.get(name, 0) + step
+            depth += step
+            if name in FORMATTING:
+                formatting = max(formatting + step, 0)
+            elif name == "select":
+                select = 0 if close else place
+            elif name == "table":
+                outside.append(formatting)
+                if close:
+                    outside.pop()
+                    formatting = outside.pop()
+        if formatting > FREE_FORMATTING:
+            cost += ELEMENT_COST * (formatting - FREE_FORMATTING)
+        if depth > FREE_DEPTH:
+            cost += depth - FREE_DEPTH
             if depth > DEEPEST_PAGE:
-                return True
-        elif unclosed[name]:
-            unclosed[name] -= 1
-            depth -= 1
-    return False
+                raise Refused("nested-too-deep")
+        if cost > limit:
+            break
+    return cost

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, count, islice
 from typing import Any, BinaryIO
 
 from ...host.errors import UserError
 from .documents import Document
-from .text_pieces import CHUNK, LINE_LIMIT, TEXT_KEYS, ReadJob, Refused, decoded, read_whole
+from .text_pieces import (
+    CHUNK,
+    LINE_LIMIT,
+    TEXT_KEYS,
+    Losses,
+    ReadJob,
+    Refused,
+    decoded,
+    read_whole,
+)
 
 SAMPLED = 100  # rows that decide which column holds the text
 
@@ -22,10 +30,10 @@ def read_table(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[D
     The column is `text_key`, else one of TEXT_KEYS, else that with most text in the first rows.
     """
     csv.field_size_limit(LINE_LIMIT)
-    lines = _lines(decoded(stream, job.errors))
+    lines = _lines(decoded(stream, name, job.errors))
     header_line = next(lines, "")
     mark = "\t" if ".tsv" in name.lower() else max(",;\t|", key=header_line.count)
-    rows = _rows(csv.reader(chain((header_line,), lines), delimiter=mark), job.errors)
+    rows = _rows(csv.reader(chain((header_line,), lines), delimiter=mark), name, job.errors)
     _, header = next(rows, (0, []))
     sample = list(islice(rows, SAMPLED))
     column = _column(header, [row for _, row in sample], job.text_key)
@@ -33,7 +41,7 @@ def read_table(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[D
         raise Refused("no-text" if header else "empty")
     for number, row in chain(sample, rows):
         if len(row) != len(header):
-            job.errors["broken-row"] += 1
+            job.errors.count("broken-row", f"{name}#{number}")
         else:
             yield from job.documents([row[column]], f"{name}#{number}")
 
@@ -51,7 +59,8 @@ def _lines(pieces: Iterable[str]) -> Iterator[str]:
         yield rest
 
 
-def _rows(rows: Iterator[list[str]], errors: Counter[str]) -> Iterator[tuple[int, list[str]]]:
+def _rows(rows: Iterator[list[str]], name: str, errors: Losses
+          ) -> Iterator[tuple[int, list[str]]]:
     """Yield (number, row) for rows that are not blank, and count those that csv cannot read."""
     for number in count():
         try:
@@ -59,7 +68,7 @@ def _rows(rows: Iterator[list[str]], errors: Counter[str]) -> Iterator[tuple[int
         except StopIteration:
             return
         except csv.Error:
-            errors["broken-row"] += 1
+            errors.count("broken-row", f"{name}#{number}")
             continue
         if row:
             yield number, row

@@ -10,7 +10,7 @@ import codecs
 import io
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
@@ -20,6 +20,7 @@ from .documents import Document
 
 PART = 1 << 22  # characters of one document; a longer text is cut (Chinese takes 80 bytes each)
 CHUNK = 1 << 20  # read at once, after the first PART
+EXAMPLES = 3  # names that are kept for each reason
 LINE_LIMIT = 1 << 26  # bytes of a line of .jsonl or a field of .csv; and of a page of HTML
 TEXT_KEYS = ("text", "content", "body", "document", "article", "raw_content")
 
@@ -32,12 +33,38 @@ REASONS = {
     "encrypted": "archive members behind a password",
     "expands-too-much": "archives that unpack to far more than text does",
     "nested-too-deep": "archives in archives in archives, or pages of endlessly nested elements",
+    "too-complex": "pages that would take the parser hours: thousands of attributes, options or "
+                   "unclosed fonts",
+    "too-slow": "documents that were not read within a minute of computing",
     "too-large": "lines, pages or inner archives too large to hold in memory",
     "broken-line": "lines of .jsonl that are not JSON in UTF-8",
     "broken-row": "rows of a table that do not fit its columns",
     "no-text": "lines or tables without a field of text",
     "bad-bytes": "byte sequences that are not of the file's encoding, replaced by U+FFFD",
 }
+
+
+class Losses(Counter[str]):
+    """How often each of REASONS has stood in the way, and the `names` of the first few each."""
+
+    def __init__(self, counts: Mapping[str, int] | None = None,
+                 names: Mapping[str, Sequence[str]] | None = None) -> None:
+        super().__init__(counts or {})
+        self.names = {reason: [*some[:EXAMPLES]] for reason, some in (names or {}).items()}
+
+    def count(self, reason: str, name: str, times: int = 1) -> None:
+        """Count what could not be read of the file, row or folder called `name`."""
+        self[reason] += times
+        names = self.names.setdefault(reason, [])
+        if len(names) < EXAMPLES and name not in names:
+            names.append(name)
+
+    def add(self, other: Losses) -> None:
+        """Add what another reader has counted after this one."""
+        self.update(other)
+        for reason, names in other.names.items():
+            mine = self.names.setdefault(reason, [])
+            mine += [name for name in names if name not in mine][:EXAMPLES - len(mine)]
 
 
 class Refused(Exception):
@@ -54,7 +81,7 @@ class ReadJob:
     the bytes or row groups of the file that are this reader's own."""
 
     source: str
-    errors: Counter[str]
+    errors: Losses
     text_key: str | None = None
     start: int = 0
     end: int = -1
@@ -67,7 +94,7 @@ class ReadJob:
         cut = (part for part in parts(pieces) if not part.isspace())
         first, second = next(cut, None), next(cut, None)
         if first is None:
-            self.errors["empty"] += 1
+            self.errors.count("empty", name)
         elif second is None:
             yield Document(first, self.source, name)
         else:
@@ -105,7 +132,7 @@ def cut_place(text: str, limit: int) -> int:
     return limit
 
 
-def decoded(stream: io.BufferedReader, errors: Counter[str]) -> Iterator[str]:
+def decoded(stream: io.BufferedReader, name: str, errors: Losses) -> Iterator[str]:
     """Yield the text of a stream of bytes in pieces, with universal newlines.
 
     The encoding is found from the first PART bytes; bytes that are not in it become U+FFFD and
@@ -122,12 +149,12 @@ def decoded(stream: io.BufferedReader, errors: Counter[str]) -> Iterator[str]:
         piece = newlines.decode(data)
         sound = "\ufffd".encode(encoding.codec, "ignore") or b"\xff"  # one that the file itself has
         if (faults := piece.count("\ufffd") - data.count(sound)) > 0:
-            errors["bad-bytes"] += faults
+            errors.count("bad-bytes", name, faults)
         yield piece
         data = stream.read(CHUNK)
     last = newlines.decode(b"", final=True)
     if "\ufffd" in last:  # the file ends within a character
-        errors["bad-bytes"] += 1
+        errors.count("bad-bytes", name)
     yield last
 
 

@@ -14,7 +14,6 @@ themselves are then searched in the evaluation set, so no false hit is reported.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -23,11 +22,13 @@ from numpy.typing import NDArray
 
 from ...host.errors import UserError
 from ..read.gather import find_units, read_unit
+from ..read.text_pieces import Losses
 from .word_runs import normalized_words, run_hashes, word_hashes
 
 RUN = 13  # words
 LEAST = 8
-HARMLESS = frozenset({"empty", "bad-bytes"})  # of text_pieces.REASONS: they hide no text
+# Of text_pieces.REASONS, those that hide no text.
+HARMLESS = frozenset({"empty", "bad-bytes", "unsure-encoding"})
 SPARSE = 16  # bits of the map for each run: one in 16 of other runs gets through
 
 
@@ -113,11 +114,12 @@ def _evaluation_texts(paths: Sequence[str | Path]) -> Iterator[str]:
     """Yield the evaluation documents. Raises UserError where any of them cannot be read."""
     if not paths:
         return
-    errors: Counter[str] = Counter()
+    errors = Losses()
     for unit in find_units([str(path) for path in paths], errors):
         yield from (document.text for document in read_unit(unit, errors))
     lost = {why: count for why, count in errors.items() if why not in HARMLESS}
     if lost:
-        reasons = ", ".join(f"{why}: {count}" for why, count in sorted(lost.items()))
+        reasons = ", ".join(f"{why}: {count}, as {errors.names[why][0]}"
+                            for why, count in sorted(lost.items()))
         raise UserError(f"the evaluation files cannot be read whole ({reasons}), so what they hold "
                         "could not be kept out of the training; mend them, or leave them out")

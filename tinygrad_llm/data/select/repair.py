@@ -10,12 +10,12 @@ from __future__ import annotations
 import codecs
 import re
 import sys
-import unicodedata
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from ...host.errors import UserError
+from .normal_form import normal_form
 
 ROUNDS = 8  # of repairs that make room for others; the second finds nothing in real text
 
@@ -61,7 +61,7 @@ def _repair_once(text: str) -> str:
     raw = text.encode("utf-8")
     if len(raw.translate(None, ASCII_CONTROLS)) < len(raw):
         text = _without_controls(text)
-    return _trim(unicodedata.normalize("NFC", text))
+    return _trim(normal_form("NFC", text))
 
 
 def _repair_line(line: str) -> str:

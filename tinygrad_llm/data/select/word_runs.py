@@ -12,11 +12,12 @@ Words are UTF-8 bytes: ASCII text then is cut by three passes of bytes' own meth
 from __future__ import annotations
 
 from hashlib import blake2b
-from unicodedata import normalize
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
+
+from .normal_form import normal_form
 
 Hashes = NDArray[np.uint64]
 
@@ -45,8 +46,8 @@ def normalized_words(text: str) -> list[bytes]:
 
 def normalized_words_of_any(text: str) -> list[bytes]:
     """Return the words of a text of any characters; lone surrogates are characters as well."""
-    parted = DASHES.sub(" ", normalize("NFKC", text).lower())
-    bare = UNSPACED_CHARACTER.sub(r" \g<0> ", normalize("NFC", SIGNS.sub("", parted)))
+    parted = DASHES.sub(" ", normal_form("NFKC", text).lower())
+    bare = UNSPACED_CHARACTER.sub(r" \g<0> ", normal_form("NFC", SIGNS.sub("", parted)))
     return [word.encode("utf-8", "surrogatepass") for word in bare.split()]
 
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tinygrad_llm.cli.data import summary
+from tinygrad_llm.data.build import tasks
+from tinygrad_llm.data.build.plan import BuildSettings
 from tinygrad_llm.data.build.report import Counts
+from tinygrad_llm.data.build.report_page import render_page
+from tinygrad_llm.data.build.run import build
 from tinygrad_llm.data.build.tasks import EXACT, EXAMPLES, EXCERPT, TRAIN, VALIDATION
+from tinygrad_llm.data.read import file_kinds, gather
 
 
 def test_the_counts_add_up(report: dict[str, Any]) -> None:
@@ -68,10 +77,12 @@ def test_counts_of_bundles_are_added_up() -> None:
     for source, documents in (("a", 2), ("b", 1), ("a", 3)):
         counts.add_tally({
             "read": {source: [documents, 10 * documents]}, "unreadable": {"empty": 1},
+            "unreadable_names": {"empty": [f"{source}.txt"]},
             "dropped": {"rule": {"documents": 1, "bytes": 5, "examples": [{"name": source}] * 2}},
             "languages": {"en": documents}, "personal": {}})
     assert counts.read == {"a": [5, 50], "b": [1, 10]} and counts.languages == {"en": 6}
     assert counts.unreadable == {"empty": 3}
+    assert counts.unreadable.names == {"empty": ["a.txt", "b.txt"]}
     assert counts.dropped["rule"] == {"documents": 3, "bytes": 15, "examples": [
         {"name": "a"}, {"name": "a"}, {"name": "b"}]}
     rows = np.array([(100, 0), (10, 1), (1, 1)], [("bytes", "<i8"), ("source", "<i4")])
@@ -80,3 +91,61 @@ def test_counts_of_bundles_are_added_up() -> None:
     assert counts.kept == {"a": [1, 100], "b": [1, 1]} and counts.tokens == {"a": 7, "b": 3}
     assert counts.fates[[TRAIN, VALIDATION, EXACT]].tolist() == [[1, 100], [1, 1], [1, 10]]
     assert counts.lengths == {3: 1, 2: 1}  # of 4 to 7 tokens, of 2 to 3
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "a.txt").write_text(" ".join(f"word{i}" for i in range(500)))
+    (folder / "a.bin").write_bytes(b"x")
+    (folder / "b.txt").write_bytes(b"\0" * 9)
+    (folder / "c.txt.gz").write_bytes(b"no gzip")
+    (folder / "d.html").write_text("<select>" + "<option>x" * 50_000)
+    (folder / "e.jsonl").write_text('{"text": "short"}\n{broken\n{"no": 1}\n{broken')
+    (folder / "f.csv").write_text("id,text\n1,a\n2\n")
+    bad = "Sein oder nicht sein, das ist hier die Frage: ob's edler im Gemüt".encode() * 20
+    (folder / "g.txt").write_bytes(bad + b"\xff")
+    with zipfile.ZipFile(folder / "h.zip", "w") as archive:
+        archive.writestr("i.txt", b"\0")
+        for i in range(5):
+            archive.writestr(f"{i}.txt", "")
+    settings = BuildSettings((str(folder),), vocab_size=257)
+    report = build(settings, tmp_path / "out", workers=1, progress=False)
+    found = {why: [name.removeprefix(f"{folder.as_posix()}/") for name in entry["examples"]]
+             for why, entry in report["unreadable"].items()}
+    assert found == {
+        "empty": ["h.zip!0.txt", "h.zip!1.txt", "h.zip!2.txt"], "binary": ["b.txt", "h.zip!i.txt"],
+        "broken-line": ["e.jsonl#18", "e.jsonl#36"], "bad-bytes": ["g.txt"],
+        "broken-row": ["f.csv#2"], "damaged": ["c.txt.gz"], "no-text": ["e.jsonl#26"],
+        "too-complex": ["d.html"], "unknown-suffix": ["a.bin"]}
+    assert [report["unreadable"][why]["count"] for why in ("empty", "broken-line")] == [5, 2]
+    assert "d.html" in render_page(report) and "d.html" in summary(report)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer of this kind")
+def test_a_document_that_takes_too_long_is_named(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for name in "abc":
+        (folder / f"{name}.md").write_text(" ".join(f"{name}{i}" for i in range(200)))
+
+    def stall(text: str) -> str:
+        while text.startswith("b0 "):
+            pass
+        return text
+
+    monkeypatch.setattr(tasks, "repair_text", stall)
+    monkeypatch.setattr(tasks, "CLEAN_SECONDS", 0.5)
+    settings = BuildSettings((str(folder),), vocab_size=257)
+    report = build(settings, tmp_path / "1", workers=1, progress=False)
+    entry = report["dropped"]["too-slow"]
+    assert entry["documents"] == 1 and entry["examples"][0]["name"].endswith("/b.md")
+    monkeypatch.setattr(tasks, "repair_text", str)
+    pattern = re.compile("(?:a|aa|b0)+$")  # such as no reader of ours has
+    monkeypatch.setattr(file_kinds, "FRONT_MATTER", pattern)
+    monkeypatch.setattr(gather, "READ_SECONDS", 0.5)
+    (folder / "b.md").write_text("b0" + "a" * 60 + " b")
+    report = build(settings, tmp_path / "2", workers=1, progress=False)
+    assert report["unreadable"]["too-slow"]["examples"] == [f"{folder.as_posix()}/b.md"]
+    assert report["funnel"][0]["documents"] == 2

@@ -68,7 +68,7 @@ SMALL: dict[str, Any] = {
     "versions": {"NAME": "NAME"},
     "funnel": [{"stage": stage, **PAIR} for stage in ("read", "decontaminated")],
     "sources": {"NAME": {"read": PAIR, "kept": PAIR, "tokens": 1, "bytes_per_token": 2.0}},
-    "unreadable": {"NAME": {"count": 1, "why": "NAME"}},
+    "unreadable": {"NAME": {"count": 1, "why": "NAME", "examples": ["NAME"]}},
     "dropped": {"NAME": {"why": "NAME", "share": 0.5, **PAIR,
                          "examples": [{"name": "NAME", "text": "NAME"}]}},
     "duplicates": {"NAME": {**PAIR, "examples": [

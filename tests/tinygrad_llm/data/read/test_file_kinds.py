@@ -1,7 +1,6 @@
 """Files by their kinds: Markdown, pages, lines of JSON."""
 
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from gathering import gather, texts
 
 from tinygrad_llm.data.read import file_kinds
 from tinygrad_llm.data.read.gather import Unit, read_unit
+from tinygrad_llm.data.read.text_pieces import Losses
 from tinygrad_llm.host.errors import UserError
 
 pytest.importorskip("selectolax")
@@ -103,4 +103,4 @@ def test_surrogates_are_joined_or_replaced(text: str, expected: str) -> None:
 def test_a_play_is_its_speeches(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# A Play\n\n**A**  \n_Enter B_\nOne.\n")
     unit = Unit("shakespeare", str(tmp_path / "a.md"), "play")
-    assert [d.text for d in read_unit(unit, Counter())] == ["A:\nOne.\n"]
+    assert [d.text for d in read_unit(unit, Losses())] == ["A:\nOne.\n"]

@@ -5,7 +5,6 @@ import json
 import os
 import random
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinygrad_llm.data.read.gather import Unit, find_units, read_unit
+from tinygrad_llm.data.read.text_pieces import Losses
 from tinygrad_llm.host.errors import UserError
 
 
@@ -133,7 +133,7 @@ def test_slices_hold_each_line_once(
 
 
 def test_a_file_that_vanished_is_counted(tmp_path: Path) -> None:
-    errors: Counter[str] = Counter()
+    errors = Losses()
     assert list(read_unit(Unit("x", str(tmp_path / "gone.txt"), "text"), errors)) == []
     assert errors == {"unreadable": 1}
 
@@ -148,6 +148,6 @@ def test_the_folder_that_is_written_to_is_passed_over(tmp_path: Path) -> None:
     make_tree(tmp_path, ["a.txt", "out/b.txt", "out/work/c.txt", "out2/d.txt"])
     os.symlink("out", tmp_path / "link")
     for source in (tmp_path, tmp_path / "*", tmp_path / "**", tmp_path / "**" / "*.txt"):
-        errors: Counter[str] = Counter()
+        errors = Losses()
         found = find_units([str(source)], errors, without=tmp_path / "out")
         assert [Path(unit.path).name for unit in found] == ["a.txt", "d.txt"] and not errors

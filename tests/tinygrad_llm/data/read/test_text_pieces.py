@@ -1,7 +1,6 @@
 """The common steps of readers: long texts are cut, faults are counted, memory is bounded."""
 
 import io
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from tinygrad_llm.data.read import text_pieces
 from tinygrad_llm.data.read.documents import Document
 from tinygrad_llm.data.read.gather import find_units, read_unit
-from tinygrad_llm.data.read.text_pieces import ReadJob, Refused
+from tinygrad_llm.data.read.text_pieces import Losses, ReadJob, Refused
 
 
 def test_a_replacement_character_of_the_file_is_no_fault(tmp_path: Path) -> None:
@@ -61,7 +60,7 @@ def test_one_line_of_100_mb(tmp_path: Path) -> None:
     with open(path, "wb") as file:
         for _ in range(100):
             file.write(b"word " * 200_000)
-    documents = [d for unit in find_units([str(path)]) for d in read_unit(unit, Counter())]
+    documents = [d for unit in find_units([str(path)]) for d in read_unit(unit, Losses())]
     assert sum(len(d.text) for d in documents) == 100_000_000
     assert max(len(d.text) for d in documents) <= text_pieces.PART
     assert all(d.text.endswith("word ") for d in documents)
@@ -77,7 +76,7 @@ def test_a_file_that_ends_within_a_character_is_counted(tmp_path: Path) -> None:
 
 def test_a_reader_names_its_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_pieces, "PART", 4)
-    job = ReadJob("source", Counter())
+    job = ReadJob("source", Losses())
     assert [*job.documents(["ab", "c"], "x.txt")] == [Document("abc", "source", "x.txt")]
     assert [*job.documents(["ab c", "d ef"], "x.txt")] == [
         Document("ab ", "source", "x.txt#1"), Document("cd ", "source", "x.txt#2"),
@@ -88,7 +87,7 @@ def test_a_reader_names_its_documents(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_parts_of_white_space_are_left_out_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_pieces, "PART", 4)
-    job = ReadJob("source", Counter())
+    job = ReadJob("source", Losses())
     assert [d.text for d in job.documents(["ab\n\n", "    ", "cd"], "x")] == ["ab\n\n", "cd"]
     assert job.errors == {}
 
@@ -104,4 +103,4 @@ def test_line_ends_across_pieces_are_one(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(text_pieces, "PART", 1)
     monkeypatch.setattr(text_pieces, "CHUNK", 1)
     stream = io.BufferedReader(io.BytesIO(b"a\r\nb\rc"))  # type: ignore[arg-type]
-    assert "".join(text_pieces.decoded(stream, Counter())) == "a\nb\nc"
+    assert "".join(text_pieces.decoded(stream, "x", Losses())) == "a\nb\nc"
