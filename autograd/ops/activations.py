@@ -243,9 +243,9 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
 
 @composite
 def selu(x: Any) -> Any:
-    r"""Return $\lambda \operatorname{elu}(x, \alpha)$, $\alpha$ and $\lambda$ keep the variance.
+    r"""Return $\lambda \operatorname{elu}(x, \alpha)$ with the numbers that keep the variance.
 
-    They are 1.6732632423543772 and 1.0507009873554805, so that a layer's output has mean 0 and
+    $\alpha$ is 1.6732632423543772 and $\lambda$ 1.0507009873554805: a layer's output has mean 0 and
     variance 1 where its input has.
 
     Source: Klambauer, Unterthiner, Mayr, Hochreiter, "Self-normalizing neural networks",

@@ -264,7 +264,7 @@ def cholesky(a: Array, /, *, upper: bool = False) -> Array:
     $dA = dL\,L^\top + L\,dL^\top$, so $L^{-1} dA\,L^{-\top} = X + X^\top$ with the lower triangular
     $X = L^{-1} dL$. That is $X = \Phi(L^{-1} dA\,L^{-\top})$ where $\Phi$ takes the lower triangle
     and half of the diagonal. Hence $\bar A = \operatorname{tri}(S)$ with
-    $S = L^{-\top} \Phi(L^\top \bar L)\,L^{-1}$, where $\bar L$ is $\bar y$ (`upper`: transposed)
+    $S = L^{-\top} \Phi(L^\top \bar L)\,L^{-1}$, where $\bar L$ is $\bar y$, for `upper` transposed,
     and tri adds to each element of the triangle that was read the one that mirrors it.
     """
     factor = namespace(a).linalg.cholesky(_t(a) if upper else a)
@@ -356,8 +356,8 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     which fixes both; $W = Q^\top Z$ adds $Z \bar W^\top$ to the gradient by Q. So, with
     $P = \bar Q + Z \bar W^\top$ and $M = U \bar U^\top - P^\top Q$,
 
-    $\bar A = (\bar X\;\bar Z)$, $\bar X = \bigl(P + Q \operatorname{copyltu} M\bigr) U^{-\top}$,
-    $\bar Z = Q \bar W$
+    $$\bar A = (\bar X\;\bar Z), \qquad
+    \bar X = \bigl(P + Q \operatorname{copyltu} M\bigr) U^{-\top}, \qquad \bar Z = Q \bar W$$
 
     with the gradients $\bar Q$ and $(\bar U\;\bar W)$ of the two results, of which $\bar U$ has the
     first k columns and $\bar W$ the others; copyltu mirrors the lower triangle into the upper one.

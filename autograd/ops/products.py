@@ -203,7 +203,10 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1,
 
 @composite
 def polyval(p: Any, x: Any) -> Any:
-    r"""Return $y = p_0 x^{n-1} + p_1 x^{n-2} + \dots + p_{n-1}$, by Horner's rule."""
+    r"""Return $y = p_0 x^{n-1} + p_1 x^{n-2} + \dots + p_{n-1}$, by Horner's rule.
+
+    n is the length of p.
+    """
     p, x = as_arrays([p, x])
     if not p.ndim:
         raise ValueError("expected the coefficients along an axis, got a number")

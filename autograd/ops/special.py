@@ -174,8 +174,8 @@ logit.vjp(lambda g, x: g / (x * (1 - x)))
 def gammaln(x: Array, /) -> Array:
     r"""Return $\ln |\Gamma(x)|$, to about 1e-14 of max(1, |y|); $\infty$ at 0, -1, -2, ...
 
-    With the digamma function $\psi(x) = \Gamma'(x) / \Gamma(x)$, the slope of the logarithm of the
-    gamma function $\Gamma$, $dy = \psi(x)\,dx$ and $\bar x = \bar y\,\psi(x)$. Stirling's series
+    The digamma function $\psi(x) = \Gamma'(x) / \Gamma(x)$ is the slope of the logarithm of the
+    gamma function $\Gamma$, so $dy = \psi(x)\,dx$ and $\bar x = \bar y\,\psi(x)$. Stirling's series
     $\ln \Gamma(z) \approx (z - \tfrac12) \ln z - z + \tfrac12 \ln 2\pi + \sum_k
     \frac{B_{2k}}{2k (2k-1)} z^{1-2k}$ with Bernoulli's numbers $B_{2k}$ serves z >= 10; smaller
     arguments are raised by $\Gamma(x) = \Gamma(x + 10) / (x (x + 1) \dots (x + 9))$, those below

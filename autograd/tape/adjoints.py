@@ -187,6 +187,7 @@ class _Passed:
 
     def clause(self, text: str) -> str:
         """Return a clause whose maths is in the variables that were used."""
+        text = text.removeprefix("Return ")
         return "".join(f"${maths.substituted(part, self.new) or part}$" if is_maths else part
                        for is_maths, part in maths.pieces(text))
 

@@ -118,8 +118,18 @@ def _latex(text: str) -> str:
 
 
 def _wrapped(text: str, first: str, rest: str) -> str:
-    return fill(maths.readable(text), 100, initial_indent=first, subsequent_indent=rest,
-                break_long_words=False, break_on_hyphens=False)
+    """Return the text in lines of 100, each formula whole as long as it is no longer than 50."""
+    whole = _prose(text, lambda part: _unbroken(maths.formula(part)), str)
+    lines = fill(whole, 100, initial_indent=first, subsequent_indent=rest,
+                 break_long_words=False, break_on_hyphens=False)
+    return lines.replace(_NO_BREAK, " ")
+
+
+_NO_BREAK = "\xa0"
+
+
+def _unbroken(formula: str) -> str:
+    return formula.replace(" ", _NO_BREAK) if len(formula) <= 50 else formula
 
 
 _TERMINAL: dict[str, Callable[[str], str]] = {

@@ -106,19 +106,33 @@ def rules(op: Primitive) -> str:
 
 
 def source(function: Callable[..., Any]) -> str:
-    """Return the statement that a function is written in, for a lambda the whole of it."""
+    """Return the statement that a function is written in, for a lambda the whole of it.
+
+    A docstring of more than a line, or with maths, is left out: it is shown beside the source.
+    """
     try:
-        lines, first = _parsed("".join(getlines(function.__code__.co_filename)))
+        lines, statements = _parsed("".join(getlines(function.__code__.co_filename)))
     except (SyntaxError, AttributeError):
         return "(its source is not at hand)"
     if not lines:
         return "(its source is not at hand)"
     line = function.__code__.co_firstlineno
-    spans = [(min([s.lineno, *(d.lineno for d in getattr(s, "decorator_list", []))]),
-              s.end_lineno or s.lineno) for s in first]
-    start, end = min((span for span in spans if span[0] <= line <= span[1]),
-                     key=lambda span: span[1] - span[0], default=(line, line))
-    return textwrap.dedent("\n".join(lines[start - 1 : end]))
+    around = [s for s in statements if _span(s)[0] <= line <= _span(s)[1]]
+    if not around:
+        return textwrap.dedent(lines[line - 1])
+    first, last = _span(found := min(around, key=lambda s: _span(s)[1] - _span(s)[0]))
+    text = lines[first - 1 : last]
+    own = ast.get_docstring(found) or "" if isinstance(found, ast.FunctionDef) else ""
+    if isinstance(found, ast.FunctionDef) and len(found.body) > 1 and ("\n" in own or "$" in own):
+        start, end = _span(found.body[0])
+        del text[start - first : end - first + 1]
+    return textwrap.dedent("\n".join(text))
+
+
+def _span(statement: ast.stmt) -> tuple[int, int]:
+    """Return the first and the last line of a statement, with what decorates it."""
+    decorators = [d.lineno for d in getattr(statement, "decorator_list", [])]
+    return min([statement.lineno, *decorators]), statement.end_lineno or statement.lineno
 
 
 @cache

@@ -15,7 +15,8 @@ _WORDS = dict(zip(
      "rceil", "dots", "ldots", "cdots", "pm", "mp", "ell", "Rightarrow", "ll", "gg",
      "propto", "varphi", "varepsilon", "top", "times"],
     "∂∇ΣΠ∫·⊙⊗∘∞≤≥≤≥≠≠≈≡→↦∈∉←→⟨⟩‖‖⌊⌋⌈⌉……⋯±∓ℓ⇒≪≫∝φε⊤×", strict=True))  # noqa: RUF001
-_WORDS |= {"quad": "   ", "qquad": "     ", "bmod": " mod "}
+_WIDE = "\ue001"
+_WORDS |= {"quad": _WIDE, "qquad": _WIDE, "bmod": " mod "}
 _SIZES = {"left", "right", "bigl", "bigr", "Bigl", "Bigr", "big", "Big", "biggl", "biggr",
           "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "mathrel"}
 _ACCENTS = {"bar": "\u0304", "overline": "\u0304", "tilde": "\u0303", "hat": "\u0302",
@@ -37,7 +38,8 @@ def readable(text: str) -> str:
 def formula(latex: str) -> str:
     r"""Return LaTeX as Unicode: `\bar x_i = \frac{a}{b}` becomes x̄ᵢ = a/b."""
     text = _text_until(iter([*TOKEN.findall(latex), ""]))
-    text = re.sub(r"\s{3,}", "   ", re.sub(r"(?<!\s)\s\s(?!\s)", " ", text))
+    text = re.sub(r"\s+", " ", text).replace(f" {_WIDE}", _WIDE).replace(f"{_WIDE} ", _WIDE)
+    text = text.replace(_WIDE, "   ")
     text = re.sub(rf"{_OPERATOR}(?=[^\W_])", " ", text).replace(_OPERATOR, "")
     text = unicodedata.normalize("NFC", text)  # a letter with its bar as one sign, where it is one
     return re.sub(r"(?<=[(⟨])\s+|\s+(?=[,.;)⟩^⁰¹²³⁴-⁹])", "", text).strip()
@@ -73,7 +75,7 @@ def _text_of(token: str, tokens: Iterator[str]) -> str:
     if name in ("frac", "tfrac", "dfrac"):
         return f"{_grouped(_argument(tokens))}/{_grouped(_argument(tokens))} "
     if name == "sqrt":
-        return "√" + _grouped(_argument(tokens))
+        return _root(tokens)
     if name == "operatorname":
         return _argument(tokens) + _OPERATOR
     if name in ("text", "mathrm", "mathbf", "mathbb", "mathcal", "mathit"):
@@ -85,6 +87,17 @@ def _text_of(token: str, tokens: Iterator[str]) -> str:
         return "" if name in _SIZES or name == "!" else "‖" if name == "|" else name
     spaces = {",": " ", ";": " ", ":": " ", " ": " ", "\\": "; "}
     return spaces.get(name) or _WORDS.get(name) or greek(name) or name
+
+
+def _root(tokens: Iterator[str]) -> str:
+    r"""Return a root, of the third degree too, as `\sqrt[3] x` says."""
+    sign, inside = "√", _argument(tokens)
+    if inside == "[":
+        degree = _text_until(tokens, "]")
+        sign = {"3": "∛", "4": "∜"}.get(degree, _script(degree, "^") + sign)
+        inside = _argument(tokens)
+    alone = re.fullmatch(r"\d+|[^\W\d_][\u0300-\u036f₀-₉ᵢⱼₖₙ]*", inside.strip())
+    return sign + (inside.strip() if alone else f"({inside.strip()})")
 
 
 def greek(name: str) -> str:
@@ -99,7 +112,7 @@ def greek(name: str) -> str:
 
 def _grouped(text: str) -> str:
     text = text.strip()
-    return text if re.fullmatch(r"√?[\w̄̃̂₀-₉⁰¹²³⁴-⁹ᵢⱼₖₙ∂.]+|\([^()]*\)", text) else f"({text})"
+    return text if re.fullmatch(r"√?[\w̄̃̂₀-₉⁰¹²³⁴-⁹ᵢⱼₖₙ∂.]+|√?\([^()]*\)", text) else f"({text})"
 
 
 def _script(text: str, kind: str) -> str:

@@ -21,6 +21,7 @@ _LEFT = re.compile(
     r"('*)\s*\}?\s*(?:_(?:\{.*\}|\\?\w+))?\s*(?:\^(?:2|\{\([a-z]\)\}))?\s*(?:\([a-z]\))?\s*",
     re.DOTALL)
 _BOUND = re.compile(r"^\s*\\\w+\(([a-z])\)\s*=|\\int_.*?d([a-z])")
+_SUMMED = re.compile(r"\\(?:sum|prod|max|min|int)_(\{[^}]*\}|\w)")
 _INDEXED = re.compile(r"\s*\w\(\w\)\s*=\s*\w\s*")  # i(k) = j, a condition
 _CONDITION = re.compile(
     r"\s*,?\s*\(?(?:and |but )?(?:0 |zero )?(?:where|if|unless|for|when|else|except|within)\b")
@@ -101,10 +102,16 @@ def _is_letter(token: str) -> bool:
 def letters(latex: str) -> dict[str, None]:
     r"""Return the letters that a formula uses, in their order, those with an accent as `\bar x`.
 
-    Not e, pi and d of a differential; nor indices, unless they carry a subscript or an argument.
+    Not e, pi and d of a differential; nor indices, unless they carry a subscript or an argument,
+    or stand on the right of an equation, are none on the left, and nothing is summed over them.
     """
     bound = {z for found in _BOUND.findall(latex) for z in found}
-    return {z: None for z in _used(UPRIGHT.findall(latex), indices=False) if z not in bound}
+    used = dict.fromkeys(_used(UPRIGHT.findall(latex), indices=False))
+    if len(sides := _apart(latex, {"="})) > 1:
+        bound |= indices(sides[0]).union(
+            *(indices(f"x_{group}") for group in _SUMMED.findall(latex)))
+        used |= dict.fromkeys(sorted(indices(latex)))
+    return {z: None for z in used if z not in bound}
 
 
 def _used(tokens: list[str], indices: bool) -> Iterator[str]:
@@ -175,21 +182,24 @@ def meaning(text: str, formulas: Iterable[str], known: Collection[str]) -> Meani
     stated, said = equations(text), clauses(text)
     shown, found = list(formulas), Meaning([], [], [])
     waiting, met = [z for latex in shown for z in letters(latex)], {*known, *STANDARD}
-    met = met.union(*map(indices, shown))
+    met = met.union(*(indices(latex) - {*letters(latex)} for latex in shown))
     while waiting:
         letter = waiting.pop(0)
         if letter in met:
             continue
         met.add(letter)
         for spelled in dict.fromkeys([letter, letter.rstrip("'"), _other_case(letter)]):
-            own = [e for e in stated if e.left == spelled]
-            words = [] if own else [c for c in said if stands_alone(spelled, c)][:1]
+            own = [e for e in stated if e.left == spelled][:1]
+            words = [_premise(spelled, c) for c in said if stands_alone(spelled, c)][:1]
+            if own and words and spelled in letters(own[0].latex.partition("=")[2]):
+                own = []  # a recurrence, of what the words define
+            words = [] if own else words
             if own or words:
                 new = [e for e in own if e.latex not in shown]
                 found.equations.extend(new)
                 shown += [e.latex for e in new]
                 found.clauses.extend(c for c in words if c not in found.clauses)
-                met = met.union(*(indices(e.latex) for e in new))
+                met = met.union(*(indices(e.latex) - {*letters(e.latex)} for e in new))
                 waiting += [z for e in new for z in letters(e.latex)]
                 break
         else:
@@ -208,6 +218,12 @@ def conditions(text: str, formulas: Collection[str]) -> list[str]:
                 meant = any(e.left for e in equations(f"${then}$"))  # where h = ...
                 found += [] if meant and behind.split()[-1] == "where" else [clause]
     return found
+
+
+def _premise(letter: str, clause: str) -> str:
+    """Return what stands before the conclusion of a clause, if the letter is named there."""
+    premise = clause.partition(", so ")[0]
+    return premise if stands_alone(letter, premise) else clause
 
 
 def _other_case(letter: str) -> str:

@@ -99,6 +99,17 @@ def test_lists_and_formulas_keep_their_lines() -> None:
     assert "\\[ s_{ij} = " in latex and latex.count("\\hangindent") == 4 and "$$" not in latex
 
 
+def test_source_is_shown_without_the_docstring_that_is_set_above() -> None:
+    text = str(explain("mse_loss"))
+    assert "def mse_loss(x: Any" in text and "$" not in text and text.count("2u (dx - dt)") == 1
+    assert '"""Return the gradients of q, k and v."""' in str(explain(functional.attention))
+
+
+def test_short_formulas_are_not_broken() -> None:
+    text = str(explain("_concatenate"))
+    assert "dy_(oₖ + i) = dxₖ,ᵢ" in text and "\xa0" not in text
+
+
 def test_formulas_are_readable_without_the_package_for_mathml(
         monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "latex2mathml", None)

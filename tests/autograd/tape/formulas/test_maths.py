@@ -23,6 +23,8 @@ from autograd.tape.formulas.maths import (
     (r"\bar A = \bar Y B^\top", "Ā = Ȳ Bᵀ"),
     (r"\frac{a}{b}", "a/b"), (r"\frac{a + 1}{b_i}", "(a + 1)/bᵢ"),
     (r"\frac{2}{\sqrt\pi} e^{-x^2}", "2/√π e^(-x²)"),
+    (r"\frac{1}{\sqrt{2\pi}}", "1/√(2π)"), (r"\sqrt[3] x", "∛x"), (r"\sqrt[5]{x + 1}", "⁵√(x + 1)"),
+    (r"a = 1, \qquad b \quad c", "a = 1,   b   c"), (r"\tfrac12 & \text{else}", "1/2 else"),
     (r"\partial L / \partial x", "∂ L / ∂ x"),
     (r"\overline{dx} - n\,\overline{n\,dx}", "bar(dx) - n bar(n dx)"),
     (r"\sum_{j \le i} p_{ij}\,v_j", "Σ_(j ≤ i) pᵢⱼ vⱼ"),

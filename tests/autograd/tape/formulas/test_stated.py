@@ -102,7 +102,8 @@ def test_the_letter_on_the_left(latex: str, left: str) -> None:
     (r"e^{x} \pi \ln t", "x t", ""), (r"\bar x + \tilde p", r"\bar x,\tilde p", ""),
     (r"\sum_{k:\,i(k) = j} v_k", "i v", "k j"), (r"z_{n t_n} [\text{not } c]", "z t c", "n"),
     (r"u' + \frac gN", "u' g N", ""), (r"\sigma(t) = 1 / t", r"\sigma", ""), ("n - d", "n d", ""),
-    (r"\int_0^x e^{-t^2} dt", "x", "")])
+    (r"\int_0^x e^{-t^2} dt", "x", ""), (r"\bar x_k = \bar y_{k + s}", r"\bar x,\bar y,s", "s k"),
+    (r"\bar x_{ij} = [i = j + k]\,\bar y_i", r"\bar x,k,\bar y", "i")])
 def test_letters_and_indices(latex: str, found: str, plain: str) -> None:
     assert list(letters(latex)) == (found.split(",") if "," in found else found.split())
     assert indices(latex) >= {*plain.split()}
@@ -114,6 +115,13 @@ def test_meaning_follows_what_explains() -> None:
     assert [e.latex for e in told.equations] == ["h = g\\,w"]
     assert told.clauses == ["r is the root of q"] and told.missing == []
     assert meaning(text, ["k = 2 c"], {"k"}).missing == ["c"]
+
+
+def test_a_recurrence_explains_where_no_words_do() -> None:
+    text = r"$\lambda_k = g + \lambda_{k+1}$ and the function $\Gamma$, so $\Gamma(x) = \Gamma(y)$."
+    told = meaning(text, [r"\lambda_k\,\Gamma"], {"g", "x", "y"})
+    assert [e.left for e in told.equations] == [r"\lambda"]
+    assert told.clauses == [r"$\lambda_k = g + \lambda_{k+1}$ and the function $\Gamma$"]
 
 
 def test_a_matrix_is_explained_by_its_elements() -> None:
