@@ -13,7 +13,7 @@ def write_in_one_step(path: str | Path, parts: Iterable[bytes | memoryview]) -> 
 
     A temporary file beside it is written, flushed to the disk and renamed, which is atomic on one
     file system; that is why it may not lie in the system's temporary folder. Then the folder is
-    flushed, so that the new name survives a crash.
+    flushed, so that the new name survives a crash. An OSError names the file.
     """
     path = Path(path)
     temporary = path.with_name(f"{path.name}.tmp")
@@ -24,6 +24,9 @@ def write_in_one_step(path: str | Path, parts: Iterable[bytes | memoryview]) -> 
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # which Python leaves out of a full disk's
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     flush_folder(path.parent)

@@ -52,6 +52,16 @@ def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new"
 
 
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    def full() -> Iterator[bytes]:
+        yield b"half"
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_in_one_step(tmp_path / "a.bin", full())
+    assert caught.value.filename == str(tmp_path / "a.bin") and os.listdir(tmp_path) == []
+
+
 def test_it_reaches_the_disk_before_it_gets_its_name(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
