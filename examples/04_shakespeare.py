@@ -1,7 +1,7 @@
 """A character-level GPT learns from Shakespeare's plays and writes some.
 
 The same as `tinygrad-llm train --preset tiny`, from Python and short enough to watch: pass the
-number of steps, 2000 for the real thing (four minutes or less on two cores).
+number of steps, 2000 for the real thing (about two minutes on two cores).
 
     python examples/04_shakespeare.py 2000
 """

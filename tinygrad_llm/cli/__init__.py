@@ -5,18 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, NoReturn
 
 from .. import __version__
 from ..host.errors import UserError
 from ..host.output import steady_output
-from . import data, doctor, sample, tokenizer, train
+from . import data, doctor, eval, presets, sample, tokenizer, train
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
 
 VERBS: dict[str, tuple[AddArguments, str]] = {  # and its line in the help
     "train": (train.add_arguments, "train a model"),
+    "presets": (presets.add_arguments, "list the settings of each preset"),
     "sample": (sample.add_arguments, "let a trained model write"),
+    "eval": (eval.add_arguments, "measure a trained model on text it has not seen"),
     "data": (data.add_arguments, "look at text, or make clean tokens of it"),
     "tokenizer": (tokenizer.add_arguments, "train, use, look at and convert tokenizers"),
     "doctor": (doctor.add_arguments, "say what is installed and what is missing"),
@@ -71,13 +74,44 @@ class _VerbParser(argparse.ArgumentParser):
         if self.add_arguments is not None:
             self.add_arguments(self)
             self.add_arguments = None
-        return super().parse_known_args(args, namespace)
+        args = sys.argv[1:] if args is None else list(args)
+        found, unknown = super().parse_known_args(self._with_values(args), namespace)
+        if option := next((arg for arg in unknown if arg.startswith("-")), None):
+            known = [name for name in self._option_string_actions if name.startswith("--")]
+            self.error(f"unknown option {option}{suggest_option(option, known)}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with the message; the usage of a verb would fill the screen."""
+        self.exit(2, f"{self.prog}: error: {message}\nSee {self.prog} --help.\n")
+
+    def _with_values(self, args: list[str]) -> list[str]:
+        """Return the arguments with `--prompt -hello` as `--prompt=-hello`: a text may begin so."""
+        joined: list[str] = []
+        for arg in args:
+            action = self._option_string_actions.get(joined[-1]) if joined else None
+            takes_one = action is not None and action.nargs is None and joined[-1][:2] == "--"
+            if takes_one and arg[:1] == "-" and arg not in self._option_string_actions:
+                joined[-1] += f"={arg}"
+            else:
+                joined.append(arg)
+        return joined
+
+
+def suggest_option(option: str, known: Sequence[str]) -> str:
+    """Return the end of a message about an unknown option: the one with such initials, or alike."""
+    name = option.partition("=")[0]
+    for other in known:
+        if len(words := other[2:].split("-")) > 1 and name[2:] == "".join(w[0] for w in words):
+            return f"; did you mean {other}?"
+    nearest = get_close_matches(name, known, n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tinygrad-llm", description="Train a small GPT on your text and let it write.",
-        epilog="Begin with 'tinygrad-llm train': four minutes on a laptop, and it writes plays.")
+        epilog="Begin with 'tinygrad-llm train': two minutes on two cores, and it writes plays.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB", parser_class=_VerbParser)
     for name, (add_arguments, help) in VERBS.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ..host.errors import UserError
@@ -19,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="last, best (by validation loss) or a step that was kept (last)")
     parser.add_argument("--prompt", metavar="TEXT",
                         help="what the text goes on from (a new line)")
+    parser.add_argument("--prompt-file", type=Path, metavar="FILE",
+                        help="read the prompt from a UTF-8 file, or with - from standard input")
     parser.add_argument("-n", "--tokens", type=int, default=500, metavar="N",
                         help="tokens to write (500)")
     parser.add_argument("--temperature", type=float, default=0.8, metavar="T",
@@ -46,15 +49,33 @@ def sample(args: argparse.Namespace) -> int:
         sampling = Sampling(args.temperature, args.top_k, args.top_p)
     except ValueError as error:
         raise UserError(str(error)) from error
-    if args.prompt == "":
-        raise UserError("--prompt must have at least one character; leave it out to begin anew")
+    given = _prompt(args)
     model, tokenizer, _ = load_model(args.run, args.checkpoint)
-    prompt = prompt_ids(tokenizer, args.prompt)
+    prompt = prompt_ids(tokenizer, given)
     rng = np.random.Generator(np.random.Philox(args.seed))
-    print(args.prompt or "", end="", flush=True)
+    print(given or "", end="", flush=True)
     for text in stream_text(tokenizer, generate(model, prompt, args.tokens, sampling, rng)):
         print(text, end="", flush=True)
         if reader_is_gone():
             return 0
     print()
     return 0
+
+
+def _prompt(args: argparse.Namespace) -> str | None:
+    """Return the prompt that was given, as an argument or in a file."""
+    if args.prompt is not None and args.prompt_file is not None:
+        raise UserError("--prompt and --prompt-file exclude each other; give one of them")
+    prompt, name = args.prompt, "--prompt"
+    if args.prompt_file is not None:
+        name = f"--prompt-file {args.prompt_file}"
+        try:
+            prompt = (sys.stdin.buffer.read() if str(args.prompt_file) == "-"
+                      else args.prompt_file.read_bytes()).decode()
+        except OSError as error:
+            raise UserError(f"cannot read {name}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"{name} is not UTF-8 at byte {error.start}; convert it") from error
+    if prompt == "":
+        raise UserError(f"{name} must have at least one character; leave it out to begin anew")
+    return prompt if prompt is None else str(prompt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shlex
 import sys
@@ -284,7 +285,7 @@ def decode(args: argparse.Namespace) -> int:
 def show(args: argparse.Namespace) -> int:
     """Colour a text, and write the page."""
     from ..host.files import write_in_one_step
-    from ..text.show import coloured, tokens_page
+    from ..text.show import coloured, divided, tokens_page
 
     if args.html and args.html.is_dir():
         raise UserError(f"--html {args.html} is a folder; name a file in it, such as "
@@ -293,7 +294,8 @@ def show(args: argparse.Namespace) -> int:
     with _naming_options(_options_of_use):
         text = _text(args)
         ids, offsets = tokenizer.encode_with_offsets(text, special=_special(args))
-    print(coloured(text.translate(PICTURES), ids, offsets))
+    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    print((coloured if colours else divided)(text.translate(PICTURES), ids, offsets))
     size = len(text.encode())
     print(f"{len(text):,} characters, {size:,} bytes, {len(ids):,} tokens: "
           f"{size / max(len(ids), 1):.2f} bytes a token")

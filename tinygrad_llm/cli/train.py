@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="the run's folder (default: runs/PRESET)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--overwrite", action="store_true", help="delete a run that is in --out")
     parser.add_argument("--checkpoint", metavar="WHICH",
                         help="with --resume, go on from last, best (by validation) or a step; what "
                              "came after that step goes (last)")
@@ -89,8 +90,10 @@ def train(args: argparse.Namespace) -> int:
     folder = args.out or Path("runs") / config.run.preset
     if args.checkpoint is not None and not args.resume:
         raise UserError("--checkpoint says where to go on: give it with --resume")
+    if args.overwrite and args.resume:
+        raise UserError("--overwrite begins anew and --resume goes on; give one of them")
     run = (_resumed(folder, given, args.checkpoint or "last") if args.resume
-           else _started(folder, config))
+           else _started(folder, config, args.overwrite))
     if not left_to_do(run):
         print("nothing is left to do; give more --steps to go on")
         return 0
@@ -110,10 +113,10 @@ def _resumed(folder: Path, given: dict[str, Any], checkpoint: str) -> Run:
     return run
 
 
-def _started(folder: Path, config: TrainConfig) -> Run:
+def _started(folder: Path, config: TrainConfig, overwrite: bool) -> Run:
     from ..train.run import start_run
 
-    run = start_run(config, folder)
+    run = start_run(config, folder, overwrite)
     print(f"training in {folder}: {sum(p.size for p in run.optimizer.parameters.values()):,} "
           f"parameters, {len(run.data.train):,} tokens of {run.data.tokenizer.vocab_size} "
           f"kinds, {config.run.steps} steps")

@@ -69,6 +69,20 @@ class SteadyStream:
         return getattr(self.stream, name)
 
 
+class Lines:
+    """A stream for a progress bar where there is no terminal: each of its drawings is a line."""
+
+    def write(self, text: str) -> int:
+        """Write the text to standard error as one line, if it has any."""
+        if line := text.strip("\r\n "):
+            sys.stderr.write(f"{line}\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what is buffered."""
+        sys.stderr.flush()
+
+
 class _Nowhere(io.TextIOBase):
     """A stream that drops everything."""
 

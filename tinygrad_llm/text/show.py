@@ -18,6 +18,11 @@ TERMINAL_COLOURS = (153, 194, 229, 223, 189)
 PAGE_COLOURS = ("#bcd7f5", "#c5e8b7", "#f6d5a8", "#f3c1c6", "#d9c8f0")
 
 
+def divided(text: str, ids: Sequence[int], offsets: NDArray[np.int64]) -> str:
+    """Return `text` with a bar between its tokens, for a file or a terminal without colours."""
+    return "|".join(text[start:end] for start, end, _ in _character_spans(ids, offsets))
+
+
 def coloured(text: str, ids: Sequence[int], offsets: NDArray[np.int64]) -> str:
     """Return `text` with a background for each token, for a terminal of 256 colours.
 

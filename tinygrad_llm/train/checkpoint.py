@@ -225,7 +225,10 @@ def _write_arrays(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     """Write arrays to files, which get their names once all are whole and on the disk."""
     for name, arrays in files.items():
         path = folder / f"{name}.tmp"
+        path.touch()
+        mode = path.stat().st_mode  # which the umask gives; safetensors gives one to the owner only
         save_file({key: np.asarray(to_host(a), order="C") for key, a in arrays.items()}, path)
+        path.chmod(mode)
         with open(path, "rb+") as file:
             os.fsync(file.fileno())
     for name in files:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from autograd import fold_in
 
+from ..host.output import Lines
 from ..host.stop_signals import Stop
 from ..sample import Sampling, generate
 from ..sample.prompt import prompt_ids, stream_text
@@ -66,6 +67,8 @@ def sample_text(run: Run, stop: Stop | None = None) -> str:
 
 
 def progress_bar(total: int, label: str, unit: str, **options: Any) -> tqdm[Any]:
-    """Return a progress bar on standard error, which seldom moves where that is no terminal."""
-    return tqdm(total=total, desc=label, unit=unit, dynamic_ncols=True,
-                mininterval=0.1 if sys.stderr.isatty() else 10, **options)
+    """Return a progress bar on standard error: now and then a line where that is no terminal."""
+    if not sys.stderr.isatty():
+        options |= {"file": Lines(), "mininterval": 10, "bar_format": (
+            "{desc}: {n_fmt} of {total_fmt} {unit}s, {rate_fmt}, {remaining} left{postfix}")}
+    return tqdm(total=total, desc=label, unit=unit, dynamic_ncols=sys.stderr.isatty(), **options)

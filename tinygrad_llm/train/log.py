@@ -107,8 +107,10 @@ def _draw_losses(axes: Any, records: list[dict[str, Any]]) -> None:
     train, validation = _points(records, "loss"), _points(records, "val_loss")
     if train:
         steps, losses = zip(*train, strict=True)
-        axes.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.8)
-        axes.plot(steps, _smooth(losses), color="tab:blue", linewidth=1.6, label="training")
+        axes.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.8,
+                  label="training, single batches")
+        axes.plot(steps, _smooth(losses), color="tab:blue", linewidth=1.6,
+                  label="training, smoothed")
     if validation:
         steps, losses = zip(*validation, strict=True)
         axes.plot(steps, losses, "o-", color="tab:orange", markersize=4, label="validation")

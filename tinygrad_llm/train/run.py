@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from math import isclose
 from pathlib import Path
@@ -72,8 +73,8 @@ class Run:
         return Batches(tokens, *sizes, self.key(use))
 
 
-def start_run(config: TrainConfig, folder: Path) -> Run:
-    """Prepare the data and the folder of a new run.
+def start_run(config: TrainConfig, folder: Path, overwrite: bool = False) -> Run:
+    """Prepare the data and the folder of a new run; `overwrite` deletes a former one there.
 
     Raises UserError where the folder already holds a run, another process is at work there, the
     data cannot be used, or the learning rate lies below its minimum; the folder then is as it was.
@@ -87,7 +88,7 @@ def start_run(config: TrainConfig, folder: Path) -> Run:
                         f"{rates.min_learning_rate:g}, so it would rise to the end; give a smaller "
                         f"--min-learning-rate, a tenth of it for instance")
     try:
-        with _held(folder):
+        with _held(folder), _set_aside(folder) if overwrite else nullcontext():
             return _start(config, folder)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}; name another folder with "
@@ -96,8 +97,8 @@ def start_run(config: TrainConfig, folder: Path) -> Run:
 
 def _start(config: TrainConfig, folder: Path) -> Run:
     if holds_run(folder):
-        raise UserError(f"{folder} already holds a run; go on with it with --resume, or name "
-                        f"another folder with --out")
+        raise UserError(f"{folder} already holds a run; go on with it with --resume, name another "
+                        f"folder with --out, or delete it with --overwrite")
     place, data = _place(config.data.data), _open_data(config, folder)
     config = replace(config, data=replace(config.data, data=place))
     run = _new_run(config, folder, data)
@@ -105,6 +106,44 @@ def _start(config: TrainConfig, folder: Path) -> Run:
     write_record(folder, data)
     write_in_one_step(folder / "config.toml", [to_toml(config).encode()])  # now it holds a run
     return replace(run, notes=tuple(_notes(run)))
+
+
+OWN = ("config.toml", "data.json", "tokenizer.json", "metrics.jsonl", "loss.png", "checkpoint",
+       "data")
+"""What a run has in its folder; anything else there is its user's."""
+
+
+@contextmanager
+def _set_aside(folder: Path) -> Iterator[None]:
+    """Delete the run in a folder once the block has made a new one; bring it back if it fails."""
+    aside = folder / "overwritten"
+    if aside.exists():
+        raise UserError(f"{aside} is what an --overwrite that was interrupted had set aside; move "
+                        f"its content back to {folder}, or delete it")
+    aside.mkdir()
+    _move(folder, aside)
+    try:
+        yield
+    except BaseException:
+        for name in OWN:
+            _remove(folder / name)
+        _move(aside, folder)
+        aside.rmdir()
+        raise
+    _remove(aside)
+
+
+def _move(source: Path, target: Path) -> None:
+    for name in OWN:
+        if (source / name).exists():
+            (source / name).rename(target / name)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -203,6 +242,23 @@ def load_model(folder: Path, checkpoint: str = "last"
     `checkpoint` is "last", "best" or a step. Raises UserError where there is none, or a file is
     damaged or not the run's.
     """
+    model, tokenizer, config, _ = _loaded(folder, checkpoint)
+    return model, tokenizer, config
+
+
+def open_run(folder: Path, checkpoint: str = "last") -> Run:
+    """Return a run with its data and the weights of a checkpoint, to be looked at.
+
+    Raises UserError as `load_model` does, and where the data is not what it was trained on.
+    """
+    model, _, config, step = _loaded(folder, checkpoint)
+    data = _open_data(config, folder, resumed=True)
+    check_record(folder, data)
+    weights = architecture(config.arch).weights(model)
+    return Run(folder, config, data, model, AdamW(weights), step)
+
+
+def _loaded(folder: Path, checkpoint: str) -> tuple[LanguageModel, Tokenizer, TrainConfig, int]:
     if not holds_run(folder):
         raise UserError(f"there is no run in {folder}; train one with "
                         f"'tinygrad-llm train --out {folder}', or check --run")
@@ -210,8 +266,8 @@ def load_model(folder: Path, checkpoint: str = "last"
     tokenizer = open_tokenizer(folder / "tokenizer.json")
     check_tokenizer(folder)
     model = config.new_model(tokenizer.vocab_size)
-    load_checkpoint(folder / "checkpoint", model, which=checkpoint)
-    return model, tokenizer, config
+    step = load_checkpoint(folder / "checkpoint", model, which=checkpoint)
+    return model, tokenizer, config, step
 
 
 def holds_run(folder: Path) -> bool:

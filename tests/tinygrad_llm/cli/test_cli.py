@@ -101,3 +101,20 @@ def test_memory_that_runs_out_is_a_sentence(monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr("tinygrad_llm.host.installed.describe_setup", greedy)
     assert "memory ran out (Unable to allocate 745. GiB)" in error_of(capsys, "doctor")
+
+
+@pytest.mark.parametrize("args, words", [
+    (["train", "--lr", "1e-3"], "unknown option --lr; did you mean --learning-rate?"),
+    (["train", "--lr=1e-3"], "unknown option --lr=1e-3; did you mean --learning-rate?"),
+    (["train", "--stpes", "3"], "did you mean --steps?"),
+    (["train", "--wd", "0.1"], "did you mean --weight-decay?"),
+    (["sample", "--zzzz"], "unknown option --zzzz\n"),
+    (["tokenizer", "show", "--tokenizer", "x", "--text", "x", "--htlm", "x"],
+     "did you mean --html?"),
+])
+def test_an_unknown_option_names_the_nearest(args: list[str], words: str,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(args)
+    message = capsys.readouterr().err
+    assert exit.value.code == 2 and words in message and len(message.splitlines()) == 2

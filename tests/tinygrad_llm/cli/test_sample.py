@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,24 @@ def test_the_reader_may_stop_reading(folder: Path) -> None:
     process.stdout.close()
     assert process.wait(timeout=60) == 0 and "Traceback" not in process.stderr.read()
     process.stderr.close()
+
+
+def test_prompts_from_anywhere(folder: Path, capsys: pytest.CaptureFixture[str],
+                               monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "text.txt").write_text("-hello --out\n" * 30)
+    assert train() == 0
+    (folder / "prompt.txt").write_text("hell")
+    (folder / "latin1.txt").write_bytes(b"caf\xe9")
+    (folder / "none.txt").write_text("")
+    for args, prompt in ((["--prompt", "-hello"], "-hello"), (["--prompt", "--out"], "--out"),
+                         (["--prompt=-h"], "-h"), (["--prompt-file", "prompt.txt"], "hell")):
+        capsys.readouterr()
+        assert main(["sample", "-n", "3", *args]) == 0
+        assert capsys.readouterr().out.startswith(prompt)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"out")))
+    assert main(["sample", "-n", "3", "--prompt-file", "-"]) == 0
+    assert capsys.readouterr().out.startswith("out")
+    for args, words in ((["prompt.txt", "--prompt", "h"], "exclude each other"),
+                        (["absent.txt"], "cannot read --prompt-file absent.txt"),
+                        (["latin1.txt"], "not UTF-8 at byte 3"), (["none.txt"], "at least one")):
+        assert words in error_of(capsys, "sample", "--prompt-file", *args)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tinygrad_llm.cli import main
+from tinygrad_llm.host.output import SteadyStream
 from tinygrad_llm.text import CharTokenizer
 
 TEXT = "To be, or not to be, that is the question. The question is not to be.\n" * 30
@@ -53,6 +54,27 @@ def test_files_and_special_tokens(trained: Path, tmp_path: Path,
     assert 279 not in encoded(capsys, *given, "--special", "text")
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SteadyStream, "isatty", lambda self: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+def test_without_a_terminal_or_colours_bars_divide_the_tokens(
+        trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    show = ["tokenizer", "show", "--tokenizer", str(trained), "--text", "to be\nor"]
+    for _ in ("a pipe", "a terminal with NO_COLOR"):
+        assert main(show) == 0
+        out = capsys.readouterr().out
+        shown, _, facts = out.rpartition("\n8 characters")
+        assert "\x1b" not in out and shown.replace("|", "") == "to be\nor" and facts
+        tokens = int(re.findall(r"(\d+) tokens", facts)[0])
+        assert shown.count("|") == tokens - 1 > 0
+        monkeypatch.setattr(SteadyStream, "isatty", lambda self: True, raising=False)
+        monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.mark.usefixtures("terminal")
 def test_show(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tokenizer", "show", "--tokenizer", str(trained), "--text", "to be or",
                  "--html", str(tmp_path / "page.html")]) == 0
@@ -135,6 +157,7 @@ def test_nothing_is_written_over_unasked(trained: Path, tmp_path: Path,
         assert "--force" in capsys.readouterr().err and sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.usefixtures("terminal")
 def test_the_terminal_gets_no_commands(trained: Path, tmp_path: Path,
                                        capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "odd.txt").write_text("a\x1b[31m\x07\x9b\x7f\r\n\tb")

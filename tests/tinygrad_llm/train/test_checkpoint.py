@@ -320,3 +320,15 @@ def test_a_run_at_work_may_save_while_its_checkpoint_is_read(
     monkeypatch.setattr(checkpoint, "read_state", late)
     restored = trained(3)
     assert load_checkpoint(tmp_path, *restored) == 2 and bits(*restored) == bits(*new)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.parametrize("mask, mode", [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_files_have_the_mode_of_the_umask(tmp_path: Path, mask: int, mode: int) -> None:
+    model = GPT(CONFIG, seed=0)
+    before = os.umask(mask)
+    try:
+        save_checkpoint(tmp_path / "run", model, AdamW(parameters(model)), 1)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "run").iterdir()} == {mode}

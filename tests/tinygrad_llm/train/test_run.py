@@ -46,6 +46,38 @@ def test_a_second_run_in_the_same_folder_is_refused(text: Path, tmp_path: Path) 
         resume_run(tmp_path / "elsewhere", {})
 
 
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_overwriting_deletes_the_former_run_and_nothing_else(text: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(start_run(small(text), folder), silent)
+    (folder / "notes.txt").write_text("mine")
+    run = start_run(small(text, width=16), folder, overwrite=True)
+    assert run.step == 0 and run.config.model["width"] == 16
+    assert not (folder / "checkpoint").exists() and not (folder / "metrics.jsonl").exists()
+    assert (folder / "notes.txt").read_text() == "mine" and not (folder / "overwritten").exists()
+    train(run, silent)
+    assert load_model(folder)[2].model["width"] == 16
+    assert start_run(small(text), tmp_path / "new", overwrite=True).step == 0
+
+
+def test_an_overwriting_run_that_cannot_start_leaves_the_former(text: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(start_run(small(text), folder), silent)
+    before = files(folder)
+    (tmp_path / "short.txt").write_text("a")
+    for config in (small(tmp_path / "short.txt"), small(text, width=2**40)):
+        with pytest.raises(UserError):
+            start_run(config, folder, overwrite=True)
+        assert files(folder) == before
+    (folder / "overwritten").mkdir()
+    with pytest.raises(UserError, match="interrupted had set aside; move its content back"):
+        start_run(small(text), folder, overwrite=True)
+    assert files(folder) == before
+
+
 def test_bad_data_leaves_no_folder(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("")
     with pytest.raises(UserError, match="no text"):
