@@ -69,7 +69,7 @@ ORDER = {
     "tinygrad_llm.sample": ["logits", "generate", "gpt_writer", "prompt"],
     "tinygrad_llm.train": ["settings", "config", "checkpoint", "data_record", "log", "objective",
                            "ordered_sum", "slices", "step", "run", "evaluation", "loop"],
-    "tinygrad_llm.cli": ["train", "sample", "data", "tokenizer", "doctor"],
+    "tinygrad_llm.cli": ["eval", "presets", "train", "sample", "data", "tokenizer", "doctor"],
 }
 
 IMPORTERS_BY_NAME = {  # the modules that may call an import function, and why
