@@ -56,11 +56,14 @@ def explain(thing: Any, *, names: Any = None, values: bool = False) -> Explanati
 
 
 def _named(name: str) -> list[Op]:
-    """Return the ops of that name, or of that end of a dotted one; those derived by hand first."""
-    found = [op for op in registry.values()
-             if f".{op.forward.__module__}.{op.name}".endswith(f".{name}")]
+    """Return the ops of a name, or of the end of a dotted one; those derived by hand first."""
+    found, end = list[Op](), f".{name}"
+    while not found and end:
+        found = [op for op in registry.values()
+                 if f".{op.forward.__module__}.{op.name}".endswith(end)]
+        end = "".join(end[1:].partition(".")[1:])  # of np.tanh, tanh
     if not found:
-        near = ([known for known in registry if name.lower() in known][:8]
+        near = ([known for known in registry if name.lower() in known][: 8 if name else 0]
                 or get_close_matches(name, registry))
         raise KeyError(f"explain: no op is called {name!r}; "
                        f"{'similar ones are ' + ', '.join(near) if near else 'see registry'}")
@@ -68,8 +71,12 @@ def _named(name: str) -> list[Op]:
 
 
 def _made_of(thing: Any) -> list[Op]:
-    return [thing] if isinstance(thing, Op) else [
-        op for op in registry.values() if op.forward is thing]
+    """Return the op that a thing is, or that a function or a method of Tensor calls."""
+    if isinstance(thing, Op):
+        return [thing]
+    cells = getattr(getattr(thing, "__func__", thing), "__closure__", None) or ()
+    return [op for op in registry.values() if op.forward is thing] or [
+        cell.cell_contents for cell in cells if isinstance(cell.cell_contents, Op)]
 
 
 class Explanation:
@@ -224,7 +231,7 @@ def _documented(thing: Any) -> list[Block]:
     Where there is none, that of the files of what it is made of.
     """
     if not isinstance(thing, (type, FunctionType, ModuleType)):
-        return []
+        thing = getattr(thing, "__func__", type(thing))  # of an object its class
     name, own = thing.__name__, inspect.getdoc(thing) or ""
     files = [] if isinstance(thing, ModuleType) else [thing.__module__]
     if "$" not in own + "".join(map(_file, files)):
@@ -243,19 +250,20 @@ def _file(module: str) -> str:
 
 
 def _files_of_parts(thing: Any) -> Iterator[str]:
-    """Yield the modules of the functions and classes of the same package that the code names."""
+    """Yield the modules of the functions, classes and ops of its package that the code names."""
     functions = [f for f in (thing, *getattr(thing, "__dict__", {}).values())
                  if isinstance(f, FunctionType)]
-    seen = {thing.__module__}
+    seen = {getattr(thing, "__module__", "")}
     for function in functions:
-        for name in function.__code__.co_names:
-            part = function.__globals__.get(name)
-            if not isinstance(part, (type, FunctionType)):
-                continue
-            module = part.__module__
-            if module not in seen and _package(module) == _package(thing.__module__):
-                seen.add(module)
-                yield module
+        names = function.__code__.co_names
+        known = [function.__globals__[name] for name in names if name in function.__globals__]
+        known += [vars(part).get(name) for part in known if isinstance(part, ModuleType)
+                  for name in names]
+        for part in known:
+            if isinstance(part, (type, FunctionType, Op)) and part.__module__ not in seen:
+                seen.add(part.__module__)
+                if _package(part.__module__) == _package(thing.__module__):
+                    yield part.__module__
 
 
 def _package(module: str) -> str:

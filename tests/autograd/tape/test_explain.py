@@ -17,6 +17,7 @@ from autograd.tape import explain, trace
 from autograd.tape.formulas.maths import mathml
 from tinygrad_llm import functional
 from tinygrad_llm.models.gpt import GPT, GPTConfig
+from tinygrad_llm.nn.layers import LayerNorm
 from tinygrad_llm.nn.parameters import parameters
 from tinygrad_llm.optim import AdamW, clip_by_global_norm
 from tinygrad_llm.text import train_bpe
@@ -126,6 +127,22 @@ def test_the_maths_of_a_docstring_is_shown(thing: Any, words: str) -> None:
     text = str(explain(thing))
     assert words in text and text.startswith(thing.__name__) and "$" not in text
     assert explain(thing).latex().startswith("\\section*") and "<h2>" in explain(thing).html()
+
+
+def test_a_layer_shows_the_maths_of_its_op_and_an_object_that_of_its_class() -> None:
+    assert "From tinygrad_llm.functional.layer_norm" in str(explain(LayerNorm))
+    model = GPT(GPTConfig(vocab_size=11, context=8, layers=1, heads=2, width=8))
+    assert str(explain(model)) == str(explain(GPT)) and "$" not in str(explain(model))
+
+
+def test_an_op_is_found_by_its_methods_and_by_numpys_names() -> None:
+    x = leaf(2)
+    for thing in (autograd.sum, x.sum, autograd.Tensor.sum, "np.sum", "autograd.ops.reduce.sum"):
+        assert str(explain(thing)) == str(explain("sum"))
+    assert str(explain(x.__add__)) == str(explain("add"))
+    assert str(explain("linalg.det")) == str(explain(autograd.linalg.det))
+    with pytest.raises(KeyError, match="see registry"):
+        explain("")
 
 
 def test_signatures_are_short() -> None:
