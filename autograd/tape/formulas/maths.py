@@ -155,6 +155,7 @@ def substituted(latex: str, symbols: Mapping[str, str]) -> str | None:
 
     It is unsure where a symbol is also used as an index, and so means two things.
     """
+    latex = re.sub(r"\\bar\s*\{\s*(\\?[A-Za-z]+)\s*\}", r"\\bar \1", latex)
     for index in re.findall(r"_(\{[^}]*\}|\\?\w+)", latex):
         if any(t in symbols for t in TOKEN.findall(index)):
             return None

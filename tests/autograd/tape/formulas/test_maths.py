@@ -65,6 +65,7 @@ def test_plain_text_is_escaped_for_latex() -> None:
 @pytest.mark.parametrize("latex, expected", [
     (r"\bar x = \bar y\,(1 - y^2)", r"\bar v_{2} = \bar v_{3}\,(1 - {v_{3}}^2)"),
     (r"\bar x_i = g_i\,e^{x_i}", r"\bar v_{2,i} = \bar v_{3,i}\,e^{v_{2,i}}"),
+    (r"\bar{x} = \bar{\lambda} y", r"\bar v_{2} = \bar \lambda {v_{3}}"),
     (r"\sqrt x e^x", r"\sqrt {v_{2}} e^{v_{2}}"),
     (r"\max(x, \text{xy})", r"\max({v_{2}}, \text{xy})"), (r"a_x", None), (r"a_{x + 1}", None),
 ])
