@@ -8,6 +8,8 @@ and CuPy is never imported here: the code that made a CuPy array has imported it
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import wraps
 from types import ModuleType
 from typing import Any
 
@@ -81,3 +83,66 @@ def _mix(z: int) -> int:
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK64
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK64
     return z ^ (z >> 31)
+
+
+# half precision
+#
+# float16 ends at 65,504, and from 2,048 on it skips integers. So in it 70,000 is infinite and
+# 1 / 70,000 is 0, although 1.4e-5 is one of its numbers; 2,048 + 1 is 2,048; and the square of 300
+# is infinite, although a root or a mean brings it back. bfloat16 has the range of float32, but
+# stops counting at 256. Therefore sums, counts, squares and products of many numbers are made in
+# float32, and the result is rounded once.
+
+
+_FLOAT32 = np.dtype(np.float32)
+
+
+def wide(dtype: Any) -> Any:
+    """Return the dtype to add up in: float32 for a dtype of half precision, else itself."""
+    if dtype.itemsize == 2 and (dtype.kind == "f" or dtype.name == "bfloat16"):
+        return _FLOAT32
+    return dtype
+
+
+def wider(x: Any) -> Any:
+    """Return x, an array or Tensor, in float32 if it has half precision; anything else as it is."""
+    dtype = _dtype_of(x)
+    return x if dtype is None or wide(dtype) is dtype else x.astype(wide(dtype))
+
+
+def widened(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function, or the rule of an op, compute in float32 what has half precision.
+
+    The result, an array, a Tensor or a tuple of them, is rounded to half precision, unless an
+    argument had float32.
+    """
+    @wraps(function)
+    def computing_wide(*args: Any, **options: Any) -> Any:
+        dtypes = [_dtype_of(x) for x in (*args, *options.values())]
+        half = [dtype for dtype in dtypes if dtype is not None and wide(dtype) is not dtype]
+        if not half:
+            return function(*args, **options)
+        y = function(*map(wider, args), **{name: wider(x) for name, x in options.items()})
+        return y if wide(half[0]) in dtypes else _narrowed(y, half[0])
+
+    return computing_wide
+
+
+def _narrowed(y: Any, half: Any) -> Any:
+    """Return float32 results in half precision, those in a tuple too; others as they are."""
+    if isinstance(y, tuple):
+        return tuple(_narrowed(part, half) for part in y)
+    return y.astype(half) if _dtype_of(y) == wide(half) else y
+
+
+def accumulated(reduction: Callable[..., Array], x: Array, dtype: Any, **options: Any) -> Array:
+    """Return NumPy's sum or product of x, made in float32 where the result has half precision."""
+    result = getattr(x, "dtype", None) if dtype is None else np.dtype(dtype)
+    if result is None or wide(result) is result:
+        return reduction(x, dtype=dtype, **options)
+    return reduction(x, dtype=wide(result), **options).astype(result)
+
+
+def _dtype_of(x: Any) -> Any:
+    dtype = getattr(x, "dtype", None)  # of a type such as np.float16 it is no dtype
+    return dtype if isinstance(dtype, np.dtype) else None

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import Array, Shape, namespace
+from .backend import Array, Shape, accumulated, namespace
 from .primitive import primitive
 
 __all__ = ["astype", "broadcast_to", "identity", "sum_to"]
@@ -80,7 +80,8 @@ def sum_to(x: Array, /, shape: Shape) -> Array:
     axes = tuple(range(extra)) + tuple(
         extra + i for i, n in enumerate(shape) if n == 1 and x.shape[extra + i] != 1
     )
-    return namespace(x).reshape(x.sum(axis=axes) if axes else x, shape)
+    xp = namespace(x)
+    return xp.reshape(accumulated(xp.sum, x, None, axis=axes) if axes else x, shape)
 
 
 @sum_to.vjp

@@ -35,7 +35,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .backend import namespace
+import numpy as np
+
+from .backend import namespace, widened, wider
 from .backward import pull_back
 from .broadcast import identity
 from .graph import Node
@@ -62,9 +64,11 @@ def plain_ops() -> Iterator[None]:
 class Fused(Op):
     """An op with a hand-derived pair and a reference; made by `@fused(reference)`."""
 
-    def __init__(self, reference: Callable[..., Any], forward: Forward) -> None:
+    def __init__(self, reference: Callable[..., Any], forward: Forward, picks: bool = False
+                 ) -> None:
         super().__init__(forward)
-        self.reference = reference
+        self.reference, self.picks = reference, picks
+        self.forward_wide = widened(self._forward)
         self.rule: Backward | None = None
         self.twins: dict[str, tuple[Forward, Backward]] = {}
         self.checks: Callable[..., None] | None = None
@@ -100,7 +104,9 @@ class Fused(Op):
             self.take_constants(options)
         arrays = [arg.data if isinstance(arg, Tensor) else self.accepted(arg, i, args)
                   for i, arg in enumerate(args)]
-        y, saved, backward = self.compute(self._forward, arrays, options)
+        as_given = self.picks or namespace(*arrays) is not np  # NumPy's float16 is slow as well
+        forward = self._forward if as_given else self.forward_wide
+        y, (saved, backward) = self.compute(forward, arrays, options)
         if not any(isinstance(arg, Tensor) for arg in args):
             return y
         parents = tuple(arg.node if isinstance(arg, Tensor) else None for arg in args)
@@ -112,8 +118,8 @@ class Fused(Op):
             STATE.watch.computed(self, args, options, result)
         return result
 
-    def _forward(self, *arrays: Any, **options: Any) -> tuple[Any, Any, Backward | None]:
-        """Return the result, what its backward pass needs, and that pass."""
+    def _forward(self, *arrays: Any, **options: Any) -> tuple[Any, list[Any]]:
+        """Return the result, and a list of what its backward pass needs and that pass."""
         if self.checks is not None:
             self.checks(*arrays, **options)
         computed: Any = NotImplemented
@@ -125,7 +131,7 @@ class Fused(Op):
         if not isinstance(computed, tuple) or len(computed) != 2:
             raise TypeError(f"{self.name}: a fused op's function returns a pair, the result and "
                             f"what its backward pass needs, got {type(computed).__name__}")
-        return *computed, backward
+        return computed[0], [computed[1], backward]
 
     def pull(self, node: Node, g: Any, members: Collection[Node], record: bool) -> Sequence[Any]:
         """Return the gradients of the node's parents that are members; on Tensors if `record`."""
@@ -135,7 +141,7 @@ class Fused(Op):
             return self._pull_reference(args, options, g, needed)
         if backward is None:
             raise TypeError(f"{self.name}: has no backward rule; give one with @{self.name}.vjp")
-        parts = backward(g, saved)
+        parts = backward(g if self.picks else wider(g), saved)
         parts = parts if isinstance(parts, (tuple, list)) else (parts,)
         if len(parts) != len(args):
             raise TypeError(
@@ -151,12 +157,16 @@ class Fused(Op):
             # one of them was itself computed from another.
             inputs = [identity(arg) if wanted else arg
                       for arg, wanted in zip(args, needed, strict=True)]
-            y = self.reference(*inputs, **options)
+            y = widened(self.reference)(*inputs, **options)
             wrt = [x for x, wanted in zip(inputs, needed, strict=True) if wanted]
             parts = iter(pull_back([y], [g], wrt, record=True))
         return [next(parts) if wanted else None for wanted in needed]
 
 
-def fused(reference: Callable[..., Any]) -> Callable[[Forward], Fused]:
-    """Make a fused op of a hand-derived forward, given the same maths in primitives."""
-    return lambda forward: Fused(reference, forward)
+def fused(reference: Callable[..., Any], *, picks: bool = False) -> Callable[[Forward], Fused]:
+    """Make a fused op of a hand-derived forward, given the same maths in primitives.
+
+    On the host it computes in float32 where its arguments have half precision, unless it only
+    `picks` elements, for which a large table would be copied.
+    """
+    return lambda forward: Fused(reference, forward, picks)

@@ -18,6 +18,7 @@ OF_NO_MODULE = frozenset([  # test files of more than one module: what they chec
     "autograd/bad_input",
     "autograd/gpu_ready",
     "autograd/gradients",
+    "autograd/half_precision",
     "autograd/hooks",
     "autograd/memory",
     "autograd/options",

@@ -10,13 +10,12 @@ from __future__ import annotations
 from math import pi, sqrt
 from typing import Any
 
-from ..backend import Array, namespace
+from ..backend import Array, namespace, widened
 from ..primitive import composite, primitive
 from . import reduce
-from .arithmetic import sqrt as root
 from .exponential import exp, expm1, sigmoid
 from .piecewise import absolute, clip, greater, where
-from .shape import split
+from .shape import as_arrays, split
 from .special import ndtr
 from .trigonometric import tanh
 
@@ -33,6 +32,7 @@ Axis = int | tuple[int, ...] | None
 
 
 @primitive
+@widened
 def softmax(x: Array, /, axis: Axis = -1) -> Array:
     r"""Return $y_i = e^{x_i} / \sum_j e^{x_j}$ over the axis (or axes; all if None).
 
@@ -45,10 +45,11 @@ def softmax(x: Array, /, axis: Axis = -1) -> Array:
     return e / xp.sum(e, axis=axis, keepdims=True)
 
 
-softmax.vjp(lambda g, y, axis: y * (g - reduce.sum(g * y, axis, keepdims=True)))
+softmax.vjp(widened(lambda g, y, axis: y * (g - reduce.sum(g * y, axis, keepdims=True))))
 
 
 @primitive
+@widened
 def log_softmax(x: Array, /, axis: Axis = -1) -> Array:
     r"""Return $y_i = x_i - \ln \sum_j e^{x_j}$ over the axis (or axes; all if None).
 
@@ -60,7 +61,7 @@ def log_softmax(x: Array, /, axis: Axis = -1) -> Array:
     return z - xp.log(xp.sum(e, axis=axis, keepdims=True)) if z.size else e
 
 
-log_softmax.vjp(lambda g, y, axis: g - exp(y) * reduce.sum(g, axis, keepdims=True))
+log_softmax.vjp(widened(lambda g, y, axis: g - exp(y) * reduce.sum(g, axis, keepdims=True)))
 
 
 def _minus_max(x: Array, axis: Axis) -> Array:
@@ -70,6 +71,7 @@ def _minus_max(x: Array, axis: Axis) -> Array:
 
 
 @composite
+@widened
 def standardize(x: Any, axis: Axis = -1, *, eps: float = 1e-5) -> Any:
     r"""Return $n = c / \sqrt{\langle c^2 \rangle + \epsilon}$ with $c = x - \langle x \rangle$.
 
@@ -80,10 +82,11 @@ def standardize(x: Any, axis: Axis = -1, *, eps: float = 1e-5) -> Any:
     $\bar x = r\,(g - \langle g \rangle - n\,\langle g \odot n \rangle)$.
     """
     c = x - reduce.mean(x, axis, keepdims=True)
-    return c / root(reduce.mean(c * c, axis, keepdims=True) + eps)
+    return c / reduce.root_mean_square(c, axis, eps)
 
 
 @composite
+@widened
 def layer_norm(x: Any, w: Any = None, b: Any = None, *, eps: float = 1e-5) -> Any:
     r"""Return $w \odot n + b$ with n = `standardize(x)`; w and b have the length of the last axis.
 
@@ -97,6 +100,7 @@ def layer_norm(x: Any, w: Any = None, b: Any = None, *, eps: float = 1e-5) -> An
 
 
 @composite
+@widened
 def rms_norm(x: Any, w: Any = None, *, eps: float = 1e-6) -> Any:
     r"""Return $w \odot x / \sqrt{\langle x^2 \rangle + \epsilon}$ over the last axis.
 
@@ -107,7 +111,8 @@ def rms_norm(x: Any, w: Any = None, *, eps: float = 1e-6) -> Any:
 
     Source: Zhang, Sennrich, "Root mean square layer normalization", arXiv:1910.07467.
     """
-    return _scaled(x / root(reduce.mean(x * x, -1, keepdims=True) + eps), w, None)
+    (x,) = as_arrays([x])
+    return _scaled(x / reduce.root_mean_square(x, -1, eps), w, None)
 
 
 def _scaled(n: Any, w: Any, b: Any) -> Any:
@@ -254,14 +259,20 @@ def selu(x: Any) -> Any:
     return 1.0507009873554805 * elu(x, 1.6732632423543772)
 
 
-@composite
-def softsign(x: Any) -> Any:
+@primitive
+def softsign(x: Array, /) -> Array:
     r"""Return x / (1 + |x|).
 
     With $u = 1 + |x|$: $u\,y = x$, so $u\,dy + y\,du = dx$, where $y\,du = (|x| / u)\,dx$ as
     $y \operatorname{sign}(x) = |x| / u$. So $u\,dy = dx / u$ and $\bar x = \bar y / u^2$.
     """
-    return x / (1 + absolute(x))
+    return x / (1 + namespace(x).absolute(x))
+
+
+@softsign.vjp
+def _(g: Any, x: Any) -> Any:
+    r = 1 + absolute(x)
+    return g / r / r
 
 
 @composite

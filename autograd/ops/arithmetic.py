@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, namespace
+from ..backend import Array, namespace, widened
 from ..broadcast import astype
 from ..primitive import composite, primitive
 from ..tensor import Tensor, values
@@ -123,7 +123,7 @@ def power(a: Array, b: Array, /) -> Array:
     return namespace(a, b).power(a, b)
 
 
-power.vjp(lambda g, a, b: g * b * _guarded_base(a, b) ** (b - 1),
+power.vjp(widened(lambda g, a, b: g * b * _guarded_base(a, b) ** (b - 1)),
           lambda g, a, y: like(g, g * y * log(where(equal(a, 0), 1.0, a))))
 
 

@@ -33,10 +33,10 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, Shape, namespace
+from ..backend import Array, Shape, namespace, widened
 from ..primitive import composite, primitive
 from .products import matmul
-from .reduce import max, mean
+from .reduce import conjugate, max, mean
 from .shape import as_arrays, flip, pad, reshape, swapaxes, transpose
 
 __all__ = [
@@ -82,8 +82,8 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     if a.ndim != 1 or v.ndim != 1:
         raise ValueError(f"expected two vectors, got shapes {a.shape} and {v.shape}")
     if v.size > a.size:
-        return flip(correlate(v, a, mode))
-    return convolve(a, flip(v), mode)
+        return conjugate(flip(correlate(v, a, mode)))
+    return convolve(a, flip(conjugate(v)), mode)
 
 
 # windows
@@ -122,6 +122,7 @@ def _(g: Any, shape: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> An
 
 
 @primitive
+@widened
 def fold(x: Array, /, size: Shape, stride: Shape, dilation: Shape) -> Array:
     r"""Return windows added up where they lie: $y_{\dots,i} = \sum_{s p + r t = i} x_{t,\dots,p}$.
 

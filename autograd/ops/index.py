@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..backend import Array, Shape, namespace
+from ..backend import Array, Shape, namespace, wide, widened, wider
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import values
 from .piecewise import equal, where
@@ -55,13 +55,14 @@ def _scatter(v: Array, /, index: Any, shape: Shape) -> Array:
     $y_j = \sum_{k:\,i(k) = j} v_k$ with i(k) the place of element k, so
     $dy_j = \sum_{k:\,i(k) = j} dv_k$ and $\bar v_k = \bar y_{i(k)}$.
     """
-    y = namespace(v).zeros(shape, dtype=v.dtype)
-    index = _plain_index(index, v)
+    xp, index = namespace(v), _plain_index(index, v)
     if _picks_once(index):
+        y = xp.zeros(shape, dtype=v.dtype)
         y[index] = v
-    else:
-        namespace(v).add.at(y, index, v)
-    return y
+        return y
+    y = xp.zeros(shape, dtype=wide(v.dtype))
+    xp.add.at(y, index, wider(v))
+    return y.astype(v.dtype, copy=False)
 
 
 _scatter.vjp(lambda g, index: getitem(g, index))
@@ -101,6 +102,7 @@ def _picks_once(index: Any) -> bool:
 
 
 @primitive
+@widened
 def scatter_add(x: Array, index: Any, v: Array, /) -> Array:
     r"""Return x with v added at `x[index]`; places that occur more than once receive each v.
 
@@ -196,6 +198,7 @@ def scatter_min(x: Array, index: Any, v: Array, /) -> Array:
 
 
 def _scatter_extreme_rule(g: Any, x: Any, index: Any, v: Any, y: Any) -> tuple[Any, None, Any]:
+    g = wider(g)  # it is divided by a count
     x_hits = equal(x, y).astype(g.dtype)
     v_hits = equal(getitem(values(y), index), v).astype(g.dtype)
     share = g / scatter_add(x_hits, index, v_hits)

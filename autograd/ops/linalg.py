@@ -25,10 +25,11 @@ from math import inf, prod
 from operator import index
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy import broadcast_shapes
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..backend import Array, Shape, namespace
+from ..backend import Array, Shape, namespace, widened
 from ..broadcast import astype
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import STATE, Tensor, constant, values
@@ -209,13 +210,54 @@ def det(a: Array, /) -> Array:
     r"""Return the determinant.
 
     $dy = y \operatorname{tr}(A^{-1} dA)$ (Jacobi), so
-    $\bar A = \bar y\,y\,A^{-\top}$. At a singular matrix the derivative exists, but this way of
-    computing it raises LinAlgError.
+    $\bar A = \bar y\,y\,A^{-\top}$. The product $y\,A^{-\top}$ is the cofactors, which a singular
+    matrix has too: see `_cofactors`.
     """
     return namespace(a).linalg.det(a)
 
 
-det.vjp(lambda g, a, y: (g * y)[..., None, None] * _t(inv(a)))
+@det.vjp
+def _(g: Any, a: Any, y: Any) -> Any:
+    xp, size = namespace(values(y)), abs(values(y))
+    lost = (size < xp.finfo(size.dtype).tiny) | xp.isinf(size)
+    if (lost & xp.isfinite(values(a)).all((-2, -1))).any():
+        return g[..., None, None] * _cofactors(a)
+    return (g * y)[..., None, None] * _t(inv(a))
+
+
+def _cofactors(a: Any) -> Any:
+    r"""Return the cofactors of matrices, singular ones too, and with a determinant that overflows.
+
+    Let U and V be the singular vectors of the k smallest singular values, constants that make
+
+    $K = \begin{pmatrix} A & U \\ V^\top & 0 \end{pmatrix}$ invertible. With the blocks $B_{ij}$ of
+    $K^{-1}$, Jacobi's complementary minor gives $\det A = \det K \det B_{22}$. From
+    $d \det K = \det K \operatorname{tr}(B_{11} dA)$ and $dB_{22} = -B_{21}\,dA\,B_{12}$,
+
+    $C = \det K\,\bigl(\det B_{22}\,B_{11} - B_{12} \operatorname{adj}(B_{22})\,B_{21}\bigr)^\top$.
+    """
+    xp, n = namespace(values(a)), a.shape[-1]
+    u, s, vt = xp.linalg.svd(values(a))
+    rank = (s > n * xp.finfo(s.dtype).eps * s[..., :1]).sum(-1)
+    k = max(1, n - int(rank.min()))
+    lower = xp.concatenate([vt[..., -k:, :], xp.zeros((*a.shape[:-2], k, k), s.dtype)], -1)
+    bordered = concatenate([concatenate([a, u[..., -k:]], axis=-1), lower], axis=-2)
+    b = inv(bordered)
+    small, adjugate = _det_and_adjugate(b[..., n:, n:])
+    c = small * b[..., :n, :n] - b[..., :n, n:] @ adjugate @ b[..., n:, :n]
+    return det(bordered)[..., None, None] * _t(c)
+
+
+def _det_and_adjugate(w: Any) -> tuple[Any, Any]:
+    """Return both of small matrices by products alone (Faddeev, Le Verrier), so at 0 too."""
+    k = w.shape[-1]
+    one = namespace(values(w)).eye(k, dtype=w.dtype)
+    m = one + 0 * w
+    for i in range(1, k + 1):
+        product = w @ m
+        c = trace(product)[..., None, None] / -i
+        m = product + c * one if i < k else m
+    return (-1) ** k * c, (-1) ** (k - 1) * m
 
 
 @composite
@@ -227,7 +269,7 @@ def slogdet(a: Any) -> SlogdetResult:
     derivative 0.
     """
     both = _slogdet(a)
-    return SlogdetResult(both[0], both[1])
+    return SlogdetResult(both[0], reduce.real(both[1]))
 
 
 @primitive
@@ -303,7 +345,7 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:
     of the function f there.
     """
     pairs = _eigh(a, UPLO)
-    return EighResult(pairs[..., 0, :], pairs[..., 1:, :])
+    return EighResult(reduce.real(pairs[..., 0, :]), pairs[..., 1:, :])
 
 
 @primitive
@@ -432,7 +474,8 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
         parts = namespace(values(a)).linalg.svd(values(a))
         return SVDResult(*(constant(x) if isinstance(a, Tensor) else x for x in parts))
     triplets = _svd(a)
-    return SVDResult(triplets[..., :m, :], triplets[..., m, :], _t(triplets[..., m + 1 :, :]))
+    return SVDResult(triplets[..., :m, :], reduce.real(triplets[..., m, :]),
+                     _t(triplets[..., m + 1 :, :]))
 
 
 @primitive
@@ -449,9 +492,10 @@ def _(g: Any, y: Any, shape: Shape) -> Any:
     u, s, v = y[..., :m, :], y[..., m, :], y[..., m + 1 :, :]
     du, ds, dv = g[..., :m, :], g[..., m, :], g[..., m + 1 :, :]
     row, column = s[..., None, :], s[..., None]
-    e = _reciprocal((row - column) * (row + column))
+    f, total = _reciprocal(row - column), _reciprocal(row + column)  # E = f / (s_i + s_j)
     ru, rv = _t(u) @ du, _t(v) @ dv
-    core = _diag(ds) + e * (ru - _t(ru)) * row + column * (e * (rv - _t(rv)))
+    core = (_diag(ds) + f * (ru - _t(ru)) * (row * total)
+            + (column * total) * (f * (rv - _t(rv))))
     da = u @ core @ _t(v)
     if m > n:
         da = da + (du - u @ ru) * _reciprocal(row) @ _t(v)
@@ -521,6 +565,7 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Ord
 
 
 @primitive
+@widened
 def _p_norm(x: Array, /, p: float, axis: Any, keepdims: bool) -> Array:
     r"""Return $y = (\sum_i |x_i|^p)^{1/p}$ over the axes.
 
@@ -528,12 +573,28 @@ def _p_norm(x: Array, /, p: float, axis: Any, keepdims: bool) -> Array:
     $\bar x_i = [y \ne 0]\,\bar y \operatorname{sign}(x_i) (|x_i| / y)^{p-1}$, 0 at the kink.
     """
     xp = namespace(x)
+    if p == 2 and xp is np:  # on a GPU the answer whether y will do would be waited for
+        with np.errstate(over="ignore", under="ignore"):
+            y = _root_of_squares(x, axis, keepdims)
+        info = np.finfo(y.dtype)
+        if ((y > info.tiny**0.5 / info.eps) & (y < info.max)).all():
+            return y
+    s = reduce.square_scale(x, axis, p)
+    z = x if s is None else x / s
     if p == 2:
-        return xp.sqrt(xp.sum(x * x, axis=axis, keepdims=keepdims))
-    return xp.power(xp.sum(xp.power(xp.abs(x), p), axis=axis, keepdims=keepdims), 1 / p)
+        y = _root_of_squares(z, axis, keepdims)
+    else:
+        y = xp.power(xp.sum(xp.power(xp.abs(z), p), axis=axis, keepdims=keepdims), 1 / p)
+    return y if s is None else y * xp.reshape(s, y.shape)
+
+
+def _root_of_squares(x: Array, axis: Any, keepdims: bool) -> Array:
+    squares = reduce.real(x * reduce.conjugate(x))
+    return namespace(x).sqrt(squares.sum(axis=axis, keepdims=keepdims))
 
 
 @_p_norm.vjp
+@widened
 def _(g: Any, x: Any, y: Any, shape: Shape, p: float, axis: Any, keepdims: bool) -> Any:
     g, y = (reduce.spread(r, shape, axis, keepdims) for r in (g, y))
     ratio = x * _reciprocal(y)
@@ -597,8 +658,8 @@ def cond(x: Any, p: Order = None) -> Any:
 
 
 @nondifferentiable
-def matrix_rank(a: Array, /, tol: float | None = None, *, rtol: float | None = None) -> Array:
-    """Return how many singular values exceed `tol`.
+def matrix_rank(a: Array, /, tol: Any = None, *, rtol: Any = None) -> Array:
+    """Return how many singular values exceed `tol`, a number or one for each matrix.
 
     `tol` is `rtol` times the largest singular value; `rtol` the larger side times the precision of
     the dtype. A vector has rank 1, or 0 if it is all 0.
@@ -610,14 +671,15 @@ def matrix_rank(a: Array, /, tol: float | None = None, *, rtol: float | None = N
     s = xp.linalg.svd(a, compute_uv=False)
     if tol is None:
         rtol = max(a.shape[-2:]) * xp.finfo(s.dtype).eps if rtol is None else rtol
-        tol = (xp.max(s, axis=-1, keepdims=True) if s.size else s) * rtol
-    return xp.count_nonzero(s > tol, axis=-1)
+        tol = (xp.max(s, axis=-1) if s.size else s.sum(-1)) * xp.asarray(rtol)
+    return xp.count_nonzero(s > xp.asarray(tol)[..., None], axis=-1)
 
 
 # products of several
 
 
 @composite
+@widened
 def matrix_power(a: Any, n: int) -> Any:
     """Return the matrix multiplied n times with itself; a negative n does so with its inverse."""
     n = index(n)

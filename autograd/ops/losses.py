@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
-from ..backend import Array, Shape, namespace
-from ..broadcast import astype
+from ..backend import Array, Shape, namespace, widened
+from ..broadcast import astype, broadcast_to
 from ..primitive import composite
 from ..tensor import Tensor, values
 from . import reduce
@@ -20,7 +21,7 @@ from .exponential import exp, xlogy
 from .index import take_along_axis
 from .linalg import vector_norm
 from .piecewise import absolute, clip, maximum, where
-from .shape import squeeze
+from .shape import as_arrays, squeeze
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity",
@@ -53,6 +54,7 @@ def _pair(x: Any, target: Any) -> tuple[Any, Any]:
 
 
 @composite
+@widened
 def mse_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
     r"""Return $u^2$ with $u = x - t$, t being the target.
 
@@ -64,6 +66,7 @@ def mse_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
 
 
 @composite
+@widened
 def l1_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
     r"""Return $|u|$ with $u = x - t$, t being the target; the derivative at 0 is taken as 0.
 
@@ -75,6 +78,7 @@ def l1_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
 
 
 @composite
+@widened
 def huber_loss(x: Any, target: Any, *, delta: float = 1.0, reduction: str = "mean") -> Any:
     r"""Return $u^2/2$ where $|u| \le \delta$ with $u = x - t$, else $\delta\,(|u| - \delta/2)$.
 
@@ -93,6 +97,7 @@ def huber_loss(x: Any, target: Any, *, delta: float = 1.0, reduction: str = "mea
 
 
 @composite
+@widened
 def smooth_l1_loss(x: Any, target: Any, *, beta: float = 1.0, reduction: str = "mean") -> Any:
     r"""Return $u^2/(2\beta)$ where $|u| \le \beta$ with $u = x - t$, and $|u| - \beta/2$ beyond.
 
@@ -105,21 +110,29 @@ def smooth_l1_loss(x: Any, target: Any, *, beta: float = 1.0, reduction: str = "
 
 
 @composite
+@widened
 def cosine_similarity(a: Any, b: Any, axis: int = -1, *, eps: float = 1e-8) -> Any:
     r"""Return $a \cdot b / \bigl(\max(|a|, \epsilon) \max(|b|, \epsilon)\bigr)$ along the axis.
 
-    $\epsilon$ is `eps`.
+    $\epsilon$ is `eps`. a and b broadcast, along this axis too, before their lengths are taken.
     """
-    def length(x: Any) -> Any:
-        return maximum(vector_norm(x, axis=axis), eps)
+    a, b = as_arrays([a, b])
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    axis = normalize_axis_index(axis, len(shape))
 
-    return reduce.sum(a * b, axis) / (length(a) * length(b))
+    def normalized(x: Any) -> Any:
+        own = (1,) * (len(shape) - x.ndim) + x.shape
+        x = broadcast_to(x, (*own[:axis], shape[axis], *own[axis + 1 :]))
+        return x / maximum(vector_norm(x, axis=axis, keepdims=True), eps)
+
+    return reduce.sum(normalized(a) * normalized(b), axis)
 
 
 # of two classes
 
 
 @composite
+@widened
 def hinge_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
     r"""Return $\max(0, 1 - t\,x)$ for targets t of -1 and 1.
 
@@ -131,6 +144,7 @@ def hinge_loss(x: Any, target: Any, *, reduction: str = "mean") -> Any:
 
 
 @composite
+@widened
 def binary_cross_entropy(x: Any, target: Any, *, reduction: str = "mean") -> Any:
     r"""Return $-t \ln x - (1 - t) \ln(1 - x)$ for probabilities x and targets t, with 0 ln 0 = 0.
 
@@ -151,6 +165,7 @@ def _check_probabilities(x: Array) -> None:
 
 
 @composite
+@widened
 def binary_cross_entropy_with_logits(z: Any, target: Any, *, pos_weight: Any = None,
                                      reduction: str = "mean") -> Any:
     r"""Return $-t \ln \sigma(z) - (1 - t) \ln(1 - \sigma(z))$; `pos_weight` multiplies the first.
@@ -169,6 +184,7 @@ def binary_cross_entropy_with_logits(z: Any, target: Any, *, pos_weight: Any = N
 
 
 @composite
+@widened
 def cross_entropy(logits: Any, targets: Any, *, axis: int = -1, ignore_index: int = -100,
                   label_smoothing: float = 0.0, reduction: str = "mean") -> Any:
     r"""Return $-\sum_c t_c \ln p_c$ with $p = \operatorname{softmax}(z)$, z being the logits.
@@ -191,6 +207,7 @@ def cross_entropy(logits: Any, targets: Any, *, axis: int = -1, ignore_index: in
 
 
 @composite
+@widened
 def nll_loss(log_p: Any, targets: Any, *, axis: int = -1, ignore_index: int = -100,
              reduction: str = "mean") -> Any:
     r"""Return $-\ln p_t$ for target classes t; options and targets as in `cross_entropy`.
@@ -236,6 +253,7 @@ def _check_classes(shape: Shape, targets: Array, axis: int, ignore_index: int) -
 
 
 @composite
+@widened
 def kl_div(log_q: Any, target: Any, *, log_target: bool = False, reduction: str = "mean") -> Any:
     r"""Return $p\,(\ln p - \ln q)$ of log-probabilities $\ln q$ and probabilities p; 0 ln 0 is 0.
 

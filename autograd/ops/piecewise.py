@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backend import Array, namespace
+from ..backend import Array, namespace, widened
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import Tensor, values
 
@@ -399,6 +399,7 @@ rint.vjp(lambda g: g * 0)
 
 
 @primitive
+@widened
 def round(x: Array, /, decimals: int = 0) -> Array:
     r"""Return x rounded to that many decimals, halves to even.
 

@@ -14,13 +14,13 @@ from typing import Any
 from numpy import broadcast_shapes
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..backend import Array, Shape, namespace
+from ..backend import Array, Shape, namespace, widened
 from ..broadcast import broadcast_to
 from ..primitive import composite, describe, primitive
 from ..tensor import values
 from .arithmetic import power, sqrt
 from .piecewise import where
-from .reduce import mean
+from .reduce import conjugate, mean, real, square_scale
 from .shape import (
     as_arrays,
     concatenate,
@@ -90,7 +90,7 @@ def vecmat(x: Any, a: Any) -> Any:
     r"""Return $y_j = \sum_i x_i a_{ij}$ over the last axes; the axes before them broadcast."""
     x, a = as_arrays([x, a])
     _check_stacks(a, x)
-    return matmul(x[..., None, :], a)[..., 0, :]
+    return matmul(conjugate(x)[..., None, :], a)[..., 0, :]
 
 
 def _check_stacks(matrices: Any, vectors: Any) -> None:
@@ -105,7 +105,7 @@ def vecdot(a: Any, b: Any, axis: int = -1) -> Any:
     a, b = (moveaxis(x, axis, -1) for x in as_arrays([a, b]))
     if a.shape[-1] != b.shape[-1]:
         raise ValueError(f"the axes differ in length: {a.shape[-1]} and {b.shape[-1]}")
-    return einsum("...i,...i->...", a, b)
+    return einsum("...i,...i->...", conjugate(a), b)
 
 
 @composite
@@ -132,7 +132,7 @@ def inner(a: Any, b: Any) -> Any:
 def vdot(a: Any, b: Any) -> Any:
     r"""Return $\sum_i a_i b_i$ over all elements, both flattened."""
     a, b = as_arrays([a, b])
-    return matmul(reshape(a, -1), reshape(b, -1))
+    return matmul(conjugate(reshape(a, -1)), reshape(b, -1))
 
 
 @composite
@@ -179,6 +179,7 @@ def kron(a: Any, b: Any) -> Any:
 
 
 @composite
+@widened
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1,
           axis: int | None = None) -> Any:
     r"""Return the vectors perpendicular to both, $y_i = a_{i+1} b_{i+2} - a_{i+2} b_{i+1}$ mod 3.
@@ -202,6 +203,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1,
 
 
 @composite
+@widened
 def polyval(p: Any, x: Any) -> Any:
     r"""Return $y = p_0 x^{n-1} + p_1 x^{n-2} + \dots + p_{n-1}$, by Horner's rule.
 
@@ -234,6 +236,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 
 
 @composite
+@widened
 def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False,
         ddof: int | None = None) -> Any:
     r"""Return the covariances $\frac{1}{n - d} \sum_k (x_{ik} - \mu_i) (x_{jk} - \mu_j)$.
@@ -242,12 +245,17 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False,
     the n columns their observations; the other way round without `rowvar`. d is `ddof`; if None 1,
     or 0 with `bias`. Not finite unless n > d.
     """
+    x = _centred_rows(m, y, rowvar)
+    degrees = x.shape[1] - (int(not bias) if ddof is None else ddof)
+    c = matmul(x, conjugate(x).T) / max(degrees, 0)
+    return c[0, 0] if c.shape == (1, 1) else c
+
+
+def _centred_rows(m: Any, y: Any, rowvar: bool) -> Any:
+    """Return the variables of m and y as rows, each less its mean."""
     rows = [_variables(x, rowvar) for x in as_arrays([m] if y is None else [m, y])]
     x = concatenate(rows, axis=0)
-    degrees = x.shape[1] - (int(not bias) if ddof is None else ddof)
-    x = x - mean(x, 1, keepdims=True)
-    c = matmul(x, x.T) / max(degrees, 0)
-    return c[0, 0] if c.shape == (1, 1) else c
+    return x - mean(x, 1, keepdims=True)
 
 
 def _variables(x: Any, rowvar: bool) -> Any:
@@ -258,12 +266,16 @@ def _variables(x: Any, rowvar: bool) -> Any:
 
 
 @composite
+@widened
 def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
     r"""Return the correlations $c_{ij} / \sqrt{c_{ii} c_{jj}}$, c the covariances: see `cov`."""
-    c = cov(x, y, rowvar)
-    if not c.ndim:
-        return c / c
-    s = sqrt(diagonal(c))
+    x = _centred_rows(x, y, rowvar)
+    s = square_scale(values(x), 1)
+    x = x if s is None else x / s
+    c = matmul(x, conjugate(x).T)
+    if c.shape == (1, 1):
+        return c[0, 0] / c[0, 0]
+    s = sqrt(real(diagonal(c)))
     return c / s[:, None] / s
 
 
@@ -284,6 +296,7 @@ def einsum(subscripts: str | Any, *xs: Any) -> Any:
 
 
 @primitive
+@widened
 def _einsum(*xs: Array, operands: tuple[str, ...], result: str) -> Array:
     r"""Return the sum of products of `einsum`, for each operand the letters of its axes.
 

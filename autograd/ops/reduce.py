@@ -8,16 +8,19 @@ the $x_i$ are the n elements that it was made of.
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
-from ..backend import Array, Shape, namespace
+import numpy as np
+
+from ..backend import Array, Shape, accumulated, namespace, wide, widened, wider
 from ..broadcast import broadcast_to
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import values
-from .arithmetic import sqrt
-from .exponential import exp
-from .piecewise import equal, isnan, not_equal, where
+from .arithmetic import ldexp, sqrt
+from .exponential import exp, like
+from .piecewise import equal, isnan, maximum, not_equal, where
 from .shape import as_arrays, concatenate, reshape, transpose
 
 __all__ = [
@@ -58,7 +61,7 @@ def sum(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = F
 
     $dy = \sum_i dx_i$: every term has the slope 1, so $\bar x_i = \bar y$.
     """
-    return namespace(x).sum(x, axis=axis, dtype=dtype, keepdims=keepdims)
+    return accumulated(namespace(x).sum, x, dtype, axis=axis, keepdims=keepdims)
 
 
 sum.vjp(lambda g, shape, axis, keepdims: spread(g, shape, axis, keepdims))
@@ -71,14 +74,15 @@ def mean(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = 
     $y = \frac1n \sum_i x_i$ with n, the number of elements, so $dy = \frac1n \sum_i dx_i$: every
     element has the slope 1 / n, and $\bar x_i = \bar y / n$.
     """
-    return namespace(x).mean(x, axis=axis, dtype=dtype, keepdims=keepdims)
+    return accumulated(namespace(x).mean, x, dtype, axis=axis, keepdims=keepdims)
 
 
 mean.vjp(lambda g, shape, axis, keepdims:
-         spread(g / (_count(shape, axis) or 1), shape, axis, keepdims))
+         spread(like(g, wider(g) / (_count(shape, axis) or 1)), shape, axis, keepdims))
 
 
 @composite
+@widened
 def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = False) -> Any:
     r"""Return $\sum_i w_i x_i / \sum_i w_i$ over the axes, w being the weights; or the mean.
 
@@ -104,6 +108,7 @@ def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
 
 
 @primitive
+@widened
 def var(x: Array, /, axis: Axis = None, *, ddof: float = 0, correction: float | None = None,
         keepdims: bool = False) -> Array:
     r"""Return the variance $y = \frac{1}{n - c} \sum_i (x_i - \mu)^2$, $\mu = \langle x \rangle$.
@@ -116,6 +121,7 @@ def var(x: Array, /, axis: Axis = None, *, ddof: float = 0, correction: float | 
 
 
 @var.vjp
+@widened
 def _(g: Any, x: Any, shape: Shape, axis: Axis, ddof: float, correction: float | None,
       keepdims: bool) -> Any:
     if not _count(shape, axis):
@@ -133,6 +139,7 @@ def _lost_degrees(ddof: float, correction: float | None) -> float:
 
 
 @composite
+@widened
 def std(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | None = None,
         keepdims: bool = False) -> Any:
     r"""Return the standard deviation over the axes, the root of `var`.
@@ -140,7 +147,43 @@ def std(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | None 
     $\bar x_i = \bar y\,(x_i - \mu) / ((n - d)\,y)$ with n, d and $\mu$ as in `var`, taken as 0
     at the kink y = 0, where all $x_i$ are equal.
     """
-    return _safe_root(var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims))
+    (x,) = as_arrays([x])
+    s = square_scale(values(x), axis)
+    x = x if s is None else x / s
+    # The mean is rounded, and var subtracts it again. It is a constant here: var is that of x too.
+    c = x - mean(values(x), axis, keepdims=True)
+    y = _safe_root(var(c, axis, ddof=ddof, correction=correction, keepdims=keepdims))
+    return y if s is None else y * reshape(s, y.shape)
+
+
+def square_scale(x: Array, axis: Axis, p: float = 2) -> Any:
+    r"""Return powers of two, one for each row, to divide by before the p-th powers of x are summed.
+
+    They are near the largest magnitude where these powers, or their sum, would overflow or lose
+    digits below the smallest number, else 1; None if all are. Of an f with $f(x) = s\,f(x / s)$,
+    such as a norm, s is no argument: it is a constant.
+    """
+    xp = namespace(x)
+    if not x.size or x.dtype.kind not in "fc":
+        return None
+    top = xp.max(xp.abs(x), axis=axis, keepdims=True)
+    info = xp.finfo(x.dtype)
+    room = (info.maxexp - info.nmant - math.log2(x.size)) / builtins.max(p, 1)
+    exponent = xp.frexp(xp.where(xp.isfinite(top), top, 1))[1]
+    exponent = xp.where(xp.abs(exponent) < room, 1, exponent)
+    if xp is np and (exponent == 1).all():  # a GPU would have to wait for the answer
+        return None
+    return xp.ldexp(xp.ones_like(top), exponent - 1)
+
+
+def root_mean_square(x: Any, axis: Axis, eps: float = 0.0) -> Any:
+    r"""Return $\sqrt{\langle x^2 \rangle + \epsilon}$ over the axes, which stay with length 1."""
+    s = square_scale(values(x), axis)
+    if s is None:
+        return sqrt(mean(x * x, axis, keepdims=True) + eps)
+    s = maximum(s, 1.0) if eps else s  # of small x only eps is left
+    x = x / s
+    return s * sqrt(mean(x * x, axis, keepdims=True) + eps / s / s)
 
 
 def _safe_root(x: Any) -> Any:
@@ -176,9 +219,8 @@ def min(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
 
 def _extreme_rule(g: Any, x: Any, y: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
     hit = equal(x, spread(y, shape, axis, keepdims)) | not_equal(x, x)  # a NaN makes y NaN
-    hit = hit.astype(g.dtype)
-    count = hit.sum(axis=axis, keepdims=True)
-    return spread(g, shape, axis, keepdims) * (hit / count)
+    count = hit.astype(wide(g.dtype)).sum(axis=axis, keepdims=True)
+    return broadcast_to(like(g, reshape(g, count.shape) / count), shape) * hit
 
 
 max.vjp(_extreme_rule)
@@ -192,6 +234,7 @@ def ptp(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 
 @primitive
+@widened
 def logsumexp(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     r"""Return $y = \ln \sum_i e^{x_i}$ over the axes, without overflow.
 
@@ -210,6 +253,7 @@ def logsumexp(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Arra
 
 
 @logsumexp.vjp
+@widened
 def _(g: Any, x: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
     terms = _terms(x, _top(values(x), axis))  # e^(x - y) would round y, which may be large
     total = sum(terms, axis, keepdims=True)
@@ -242,7 +286,7 @@ def cumsum(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
     $dy_k = \sum_{i \le k} dx_i$, so $\bar x_i = \sum_{k \ge i} \bar y_k$: the running sum from the
     end.
     """
-    return namespace(x).cumsum(x, axis=axis, dtype=dtype)
+    return accumulated(namespace(x).cumsum, x, dtype, axis=axis)
 
 
 @cumsum.vjp
@@ -259,15 +303,53 @@ def cumprod(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
     $y_k = x_k\,y_{k-1}$, so $dy_k = y_{k-1}\,dx_k + x_k\,dy_{k-1}$:
     $\bar x_i = \lambda_i\,y_{i-1}$, where $\lambda_i = \bar y_i + x_{i+1} \lambda_{i+1}$ is all
     that reaches $y_i$. Nothing is divided by, so zeros in x are no exception.
+    Both factors may overflow or vanish where their product does not, and so are computed without
+    their exponents: see `_exponents` and `_largest_ahead`.
     """
-    return namespace(x).cumprod(x, axis=axis, dtype=dtype)
+    return accumulated(namespace(x).cumprod, x, dtype, axis=axis)
 
 
 @cumprod.vjp
-def _(g: Any, x: Any, y: Any, shape: Shape, axis: int | None) -> Any:
+@widened
+def _(g: Any, x: Any, shape: Shape, axis: int | None) -> Any:
     if axis is None or not shape:
         x, axis = reshape(x, -1), 0
-    return reshape(_adjoint_recurrence(g, x, axis) * _delayed(y, axis, 1), shape)
+    total = _exponents(values(x), axis)
+    e = total - _delayed(total, axis, 0)
+    s = _largest_ahead(values(g), values(x), total, axis)
+    z = _shifted(x, -e)
+    scaled = _shifted(z, s - _delayed(s, axis, 0))
+    found = _adjoint_recurrence(_shifted(g, total - s), scaled, axis)
+    return reshape(_shifted(found * _delayed(cumprod(z, axis), axis, 1), s - e), shape)
+
+
+def _exponents(x: Array, axis: int) -> Array:
+    r"""Return $E_k = \lfloor \sum_{i \le k} \log_2 |x_i| \rfloor$, infinities, NaN and 0 left out.
+
+    With $e_k = E_k - E_{k-1}$ and $z_k = 2^{-e_k} x_k$, $|\prod_{i \le k} z_i|$ is between 1 and 2,
+    and so $|\prod_{j \le i \le k} z_i|$ between 1/2 and 2, for all j and k.
+    """
+    xp, size = namespace(x), namespace(x).absolute(x)
+    logs = xp.log2(xp.where((size > 0) & xp.isfinite(size), size, 1))
+    return xp.floor(xp.cumsum(logs, axis=axis, dtype=float)).astype(xp.int64)
+
+
+def _largest_ahead(g: Array, x: Array, total: Array, axis: int) -> Array:
+    """Return the largest exponent of the products g_k 2^total_k from each place to the next 0.
+
+    Where g is 0 it may still be differentiated by; there its exponent is low, but within the range.
+    """
+    xp = namespace(g)
+    low = -2 * xp.finfo(g.dtype).maxexp // 3
+    exponents = total + xp.where(g == 0, low, xp.frexp(g)[1])
+    stretch = xp.cumsum(x == 0, axis=axis) * 2**40  # of 0 and what is behind it
+    ahead = _reversed(xp.maximum.accumulate(_reversed(exponents - stretch, axis), axis), axis)
+    return ahead + stretch
+
+
+def _shifted(x: Any, exponent: Array) -> Any:
+    """Return x 2^exponent."""
+    return ldexp(x, exponent.clip(-9999, 9999).astype("int32"))  # Windows' ldexp takes no other
 
 
 @primitive
@@ -324,22 +406,29 @@ def prod(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = 
 
     $dy = \sum_i \prod_{j \ne i} x_j\,dx_i$, so $\bar x_i = \bar y \prod_{j \ne i} x_j$. The product
     of the others is that of those before i times that of those behind, not $y / x_i$, so that zeros
-    in x are no exception.
+    in x are no exception; both without their exponents (see `_exponents`), which are put back at
+    the end, so that neither overflows or vanishes where the product does not.
     """
-    return namespace(x).prod(x, axis=axis, dtype=dtype, keepdims=keepdims)
+    return accumulated(namespace(x).prod, x, dtype, axis=axis, keepdims=keepdims)
 
 
 @prod.vjp
+@widened
 def _(g: Any, x: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
     gone = reduced_axes(len(shape), axis)
     order = [*(i for i in range(len(shape)) if i not in gone), *gone]
     moved = tuple(shape[i] for i in order)
     kept = moved[: len(moved) - len(gone)]
     rows = reshape(transpose(x, tuple(order)), (*kept, _count(shape, axis)))
-    before = cumprod(_delayed(rows, -1, 1), -1)
-    behind = _reversed(cumprod(_delayed(_reversed(rows, -1), -1, 1), -1), -1)
+    total = _exponents(values(rows), -1)
+    e = total - _delayed(total, -1, 0)
+    z = _shifted(rows, -e)
+    before = cumprod(_delayed(z, -1, 1), -1)
+    behind = _reversed(cumprod(_delayed(_reversed(z, -1), -1, 1), -1), -1)
     back = tuple(order.index(i) for i in range(len(shape)))
-    return spread(g, shape, axis, keepdims) * transpose(reshape(before * behind, moved), back)
+    others, exponent = (transpose(reshape(v, moved), back)
+                        for v in (before * behind, total[..., -1:] - e))
+    return _shifted(spread(g, shape, axis, keepdims) * others, exponent)
 
 
 @composite
@@ -409,6 +498,7 @@ def nancumprod(x: Any, axis: int | None = None) -> Any:
 
 
 @composite
+@widened
 def nanmean(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     r"""Return the mean of the n elements that are not NaN, NaN where there are none.
 
@@ -419,6 +509,7 @@ def nanmean(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 
 @composite
+@widened
 def nanvar(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | None = None,
            keepdims: bool = False) -> Any:
     """Return the variance of the elements that are not NaN, see `var`; no gradient flows to a NaN.
@@ -426,17 +517,28 @@ def nanvar(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | No
     NaN unless there are more of them than `ddof`.
     """
     (x,) = as_arrays([x])
-    centred = where(isnan(x), 0, x - nanmean(x, axis, keepdims=True))
+    c = _centred(x, axis)
     degrees = _count_known(x, axis, keepdims) - _lost_degrees(ddof, correction)
     degrees = where(degrees > 0, degrees, math.nan)
-    return sum(centred * centred, axis, keepdims=keepdims) / degrees
+    return sum(real(c * conjugate(c)), axis, keepdims=keepdims) / degrees
 
 
 @composite
+@widened
 def nanstd(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | None = None,
            keepdims: bool = False) -> Any:
     """Return the standard deviation of the elements that are not NaN; see `std` and `nanvar`."""
-    return _safe_root(nanvar(x, axis, ddof=ddof, correction=correction, keepdims=keepdims))
+    (x,) = as_arrays([x])
+    s = square_scale(values(_filled(x, 0)), axis)
+    c = _centred(x if s is None else x / s, axis)
+    y = _safe_root(nanvar(where(isnan(x), x, c), axis, ddof=ddof, correction=correction,
+                          keepdims=keepdims))
+    return y if s is None else y * reshape(s, y.shape)
+
+
+def _centred(x: Any, axis: Axis) -> Any:
+    """Return x without the mean of the elements that are not NaN, and 0 in place of NaN."""
+    return where(isnan(x), 0, x - nanmean(x, axis, keepdims=True))
 
 
 @composite
@@ -459,6 +561,16 @@ def _nan_extreme(op: Any, x: Any, axis: Axis, keepdims: bool, last: float) -> An
     return where(all(isnan(x), axis, keepdims=keepdims), math.nan, y)
 
 
+def conjugate(x: Any) -> Any:
+    """Return the complex conjugate of x, which is x itself if real, as every Tensor is."""
+    return x.conj() if x.dtype.kind == "c" else x
+
+
+def real(x: Any) -> Any:
+    """Return the real part of x, which is x itself if real, as every Tensor is."""
+    return x.real if x.dtype.kind == "c" else x
+
+
 def _filled(x: Any, value: float) -> Any:
     return where(isnan(x), value, x)
 
@@ -466,7 +578,7 @@ def _filled(x: Any, value: float) -> Any:
 def _count_known(x: Any, axis: Axis, keepdims: bool) -> Array:
     """Return the number of elements over the axes that are not NaN, as floats."""
     (x,) = as_arrays([x])
-    dtype = float if x.dtype.kind in "biu" else x.dtype
+    dtype = float if x.dtype.kind in "biu" else real(x).dtype
     return (~isnan(x)).astype(dtype).sum(axis=axis, keepdims=keepdims)
 
 

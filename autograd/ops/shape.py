@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..backend import Array, DType, Shape, namespace, to_host
+from ..backend import Array, DType, Shape, namespace, to_host, widened
 from ..broadcast import astype, broadcast_to
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import Tensor, values
@@ -626,6 +626,7 @@ def ediff1d(x: Any, to_end: Any = None, to_begin: Any = None) -> Any:
 
 
 @composite
+@widened
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     r"""Return the integral of y over x, piecewise linear: $\sum_k d_k (y_k + y_{k+1}) / 2$.
 
@@ -642,6 +643,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 
 
 @composite
+@widened
 def gradient(f: Any, *spacings: Any, axis: Axis = None, edge_order: int = 1) -> Any:
     r"""Return the slopes of f along its axes, by central differences; of several axes a tuple.
 

@@ -6,7 +6,7 @@ import math
 import operator
 from typing import Any
 
-from ..backend import Array, namespace
+from ..backend import Array, namespace, widened
 from ..primitive import composite, primitive
 from .exponential import exp
 from .piecewise import maximum, minimum
@@ -204,6 +204,7 @@ def gammaln(x: Array, /) -> Array:
 
 
 @gammaln.vjp
+@widened
 def _(g: Any, x: Any) -> Any:
     return g * _polygamma(x, 0)
 
@@ -235,6 +236,7 @@ def _polygamma(x: Array, /, order: int) -> Array:
 
 
 @_polygamma.vjp
+@widened
 def _(g: Any, x: Any, order: int) -> Any:
     return g * _polygamma(x, order + 1)
 

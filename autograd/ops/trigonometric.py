@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, namespace
+from ..backend import Array, namespace, widened
 from ..primitive import primitive
 from .arithmetic import hypot, sqrt
 from .piecewise import equal, where
@@ -60,7 +60,7 @@ def tan(x: Array, /) -> Array:
     return namespace(x).tan(x)
 
 
-tan.vjp(lambda g, y: g * (1 + y * y))
+tan.vjp(widened(lambda g, y: g * (1 + y * y)))
 
 
 @primitive
@@ -243,6 +243,7 @@ arctanh.vjp(lambda g, x: g / ((1 - x) * (1 + x)))
 
 
 @primitive
+@widened
 def _sinc_derivative(x: Array, /, order: int) -> Array:
     r"""Return $\operatorname{sinc}^{(n)}(x)$, the derivative of the order n.
 
@@ -277,6 +278,7 @@ def _(g: Any, x: Any, order: int) -> Any:
 
 
 @primitive
+@widened
 def sinc(x: Array, /) -> Array:
     r"""Return $\operatorname{sinc}(x) = \frac{\sin \pi x}{\pi x}$, 1 at 0.
 

@@ -23,7 +23,7 @@ import numpy as np
 
 import autograd
 from autograd import fused, namespace
-from autograd.backend import Array
+from autograd.backend import Array, wide
 
 
 def reference(ids: Any, w: Any, /) -> Any:
@@ -31,7 +31,7 @@ def reference(ids: Any, w: Any, /) -> Any:
     return autograd.getitem(w, ids)
 
 
-@fused(reference)
+@fused(reference, picks=True)
 def embedding(ids: Array, w: Array, /) -> Any:
     """Return w[ids]: ids of shape (...) integers in [0, V), w (V, C), result (..., C).
 
@@ -46,8 +46,8 @@ def backward(g: Array, saved: Any) -> tuple[None, Any]:
     """Return the gradient of w."""
     ids, w = saved
     xp = namespace(g)
-    dw = xp.zeros_like(w)
-    xp.add.at(dw, ids, g)
+    dw = xp.zeros(w.shape, wide(w.dtype))  # float16 would stop counting at 2048
+    xp.add.at(dw, ids, g.astype(dw.dtype, copy=False))
     return None, dw
 
 

@@ -34,6 +34,7 @@ from typing import Any
 import autograd
 from autograd import fused, namespace
 from autograd.backend import Array
+from autograd.ops.reduce import root_mean_square
 
 
 def reference(x: Any, w: Any, b: Any = None, /, *, eps: float = 1e-5) -> Any:
@@ -55,7 +56,7 @@ def layer_norm(x: Array, w: Array, b: Array | None = None, /, *, eps: float = 1e
     n = x.astype(xp.result_type(x, xp.float32))  # the squares of float16 overflow
     for _ in range(2):
         n -= n.mean(-1, keepdims=True)
-    r = ((n * n).mean(-1, keepdims=True) + eps) ** -0.5
+    r = 1 / root_mean_square(n, -1, eps)
     n *= r
     n, r = n.astype(x.dtype, copy=False), r.astype(x.dtype, copy=False)
     y = w * n

@@ -178,8 +178,65 @@ def test_singular_matrices_are_reported() -> None:
             f(-singular)
     sign, logabsdet = linalg.slogdet(Tensor(singular))
     assert float(sign) == 0 and float(logabsdet) == -inf
-    with pytest.raises(np.linalg.LinAlgError):
-        grad(linalg.det)(singular)
+
+
+def minors(a: np.ndarray) -> np.ndarray:
+    """Return the cofactors by their definition."""
+    n = len(a)
+    rest = [[np.delete(np.delete(a, i, 0), j, 1) for j in range(n)] for i in range(n)]
+    return np.array([[(-1) ** (i + j) * np.linalg.det(rest[i][j]) for j in range(n)]
+                     for i in range(n)])
+
+
+SINGULAR = [np.zeros((1, 1)), np.zeros((3, 3)), np.array([[1.0, 2.0], [2.0, 4.0]]),
+            np.arange(9.0).reshape(3, 3), np.diag([0.0, 2.0, 3.0]), np.diag([3.0, 0.0, 0.0, 2.0])]
+
+
+@pytest.mark.parametrize("a", SINGULAR)
+def test_the_gradient_of_a_determinant_is_the_cofactors_at_any_rank_and_order(a: np.ndarray
+                                                                              ) -> None:
+    n = len(a)
+    np.testing.assert_allclose(grad(linalg.det)(a), minors(a), atol=1e-14)
+    units = np.eye(n * n).reshape(n * n, n, n)  # det is linear in each element:
+    second = [minors(a + e / 2) - minors(a - e / 2) for e in units]  # these are no approximations
+    third = [[minors(a + (e + f) / 2) - minors(a + (e - f) / 2)
+              - minors(a - (e - f) / 2) + minors(a - (e + f) / 2) for f in units] for e in units]
+    np.testing.assert_allclose(ag.hessian(linalg.det)(a), np.reshape(second, (n,) * 4), atol=1e-13)
+    np.testing.assert_allclose(ag.jacobian(ag.hessian(linalg.det))(a),
+                               np.reshape(third, (n,) * 6), atol=1e-13)
+
+
+def test_cofactors_beside_regular_matrices_and_beyond_the_floats() -> None:
+    stack = np.stack([np.diag([0.0, 2.0, 3.0]), np.diag([0.0, 0.0, 3.0]),
+                      np.random.default_rng(0).normal(size=(3, 3))])
+    k = np.array([2.0, 3.0, 5.0])
+    found = grad(lambda a: (k * linalg.det(a)).sum())(stack)
+    np.testing.assert_allclose(found, k[:, None, None] * [minors(a) for a in stack], atol=1e-14)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for size in (1e200, 1e-200):
+            np.testing.assert_allclose(grad(linalg.det)(size * np.eye(2)), size * np.eye(2))
+        assert np.isnan(grad(linalg.det)(np.full((2, 2), nan))).all()
+
+
+def test_a_rank_may_have_a_tolerance_for_each_matrix() -> None:
+    a = np.stack([np.diag([1, 1e-3]), np.diag([1, 1e-3])])
+    for options in ({"tol": [1e-4, 1e-2]}, {"rtol": [1e-4, 1e-2]}, {"tol": np.array([1e-4, 2])}):
+        np.testing.assert_array_equal(linalg.matrix_rank(a, **options),
+                                      np.linalg.matrix_rank(a, **options))
+    assert linalg.matrix_rank(a, tol=[1e-4, 1e-2]).tolist() == [2, 1]
+
+
+def test_of_complex_matrices_singular_values_eigenvalues_and_magnitudes_are_real() -> None:
+    a = np.arange(9).reshape(3, 3) + 1j * np.eye(3)
+    hermitian = a @ a.conj().T
+    for ours, numpys in ((linalg.svd(a), np.linalg.svd(a)),
+                         (linalg.eigh(hermitian), np.linalg.eigh(hermitian)),
+                         (linalg.slogdet(a), np.linalg.slogdet(a))):
+        for got, right in zip(ours, numpys, strict=True):
+            np.testing.assert_allclose(got, right, rtol=1e-12, atol=1e-12)
+            assert got.dtype == right.dtype
+    for ord in (None, 1, 2, inf, "fro", "nuc"):
+        np.testing.assert_allclose(linalg.norm(a, ord), np.linalg.norm(a, ord))
 
 
 @pytest.mark.parametrize("call, message", [

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import autograd as ag
-from autograd import Tensor, grad
+from autograd import Tensor, check_grads, grad
 from autograd.ops import losses
 
 rng = np.random.default_rng(0)
@@ -121,3 +121,17 @@ def test_what_is_refused(call: Callable[[Any], Any], error: type[Exception], mes
     for z in (np.ones((2, 3)), Tensor(np.ones((2, 3)), requires_grad=True)):
         with pytest.raises(error, match=message):
             call(z)
+
+
+def test_cosine_similarity_broadcasts_along_its_axis_too() -> None:
+    np.testing.assert_allclose(ag.cosine_similarity([[3.0, 4.0]], [[1.0]]), [7 / 50**0.5])
+    np.testing.assert_allclose(ag.cosine_similarity([3.0, 4.0], [[1.0, 2.0], [3.0, 4.0]], 0),
+                               [12 / 180**0.5, 24 / 640**0.5])
+    check_grads(lambda a, b: ag.cosine_similarity(a, b), np.array([[3.0, 4.0], [1.0, -2.0]]),
+                np.array([[1.5]]))
+    check_grads(lambda a, b: ag.cosine_similarity(a, b, 0), np.array([3.0, 4.0]),
+                np.array([[1.0, 2.0], [3.0, 4.0]]))
+    huge = np.array([3e30, 4e30], np.float32)
+    assert ag.cosine_similarity(huge, huge[::-1]) == pytest.approx(0.96)
+    with pytest.raises(ValueError, match="axis 1 is out of bounds"):
+        ag.cosine_similarity([1.0], [2.0], 1)

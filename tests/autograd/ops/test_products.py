@@ -102,3 +102,20 @@ def test_the_cross_product_is_perpendicular() -> None:
 def test_what_is_refused(call: Callable[[Any], Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError, IndexError), match=message):
         call(Tensor(np.ones((2, 3)), requires_grad=True))
+
+
+def test_complex_arrays_are_conjugated_where_numpy_conjugates() -> None:
+    a, b, v = (np.exp(1j * np.arange(k, k + 9.0)) * np.arange(1, 10) for k in range(3))
+    m = a.reshape(3, 3)
+    pairs = [(ag.vdot(a, b), np.vdot(a, b)), (ag.correlate(a, v[:4]), np.correlate(a, v[:4])),
+             (ag.correlate(v[:4], a, "full"), np.correlate(v[:4], a, "full")),
+             (ag.cov(m, b.reshape(3, 3)), np.cov(m, b.reshape(3, 3))), (ag.cov(a), np.cov(a)),
+             (ag.corrcoef(m), np.corrcoef(m)), (ag.vecmat(a[:3], m), a[:3].conj() @ m),
+             (ag.vecdot(m, b[:3]), np.vecdot(m, b[:3])),
+             (ag.linalg.vecdot(m, b[:3]), np.linalg.vecdot(m, b[:3])),
+             (ag.linalg.norm(a), np.linalg.norm(a)), (ag.nanvar(m, 0), np.nanvar(m, 0)),
+             (ag.nanstd(a), np.nanstd(a)), (ag.std(m, 1), np.std(m, 1)), (ag.var(a), np.var(a)),
+             (ag.inner(m, b[:3]), np.inner(m, b[:3])), (ag.outer(a, b), np.outer(a, b))]
+    for got, right in pairs:
+        np.testing.assert_allclose(got, right, rtol=1e-12, atol=1e-12)
+        assert np.asarray(got).dtype == np.asarray(right).dtype

@@ -234,3 +234,28 @@ def test_variance_with_other_denominators() -> None:
 def test_a_number_is_reduced_as_numpy_does() -> None:
     for op in (ag.sum, ag.max):
         assert float(grad(lambda x, op=op: op(x, axis=0))(2.0)) == 1
+
+
+@pytest.mark.parametrize("x, of_prod, of_sum", [
+    ([0, 1e200, 5, 1e200, 1e200], [inf, 0, 0, 0, 0], [inf, 0, 0, 0, 0]),
+    ([1e-200, 1e200, 1e200, 1e-200], [1e200, 1e-200, 1e-200, 1e200], [inf, 1, 1, 1e200]),
+    ([1e200, 1e200, 1e-200, 1e-200], [1e-200, 1e-200, 1e200, 1e200], [1e200, 1e200, inf, 1e200]),
+    ([1e-200, 1e-200, 1e200, 1e200], [1e200, 1e200, 1e-200, 1e-200],
+     [1e200, 1e200, 1e-200, 1e-200]),
+    ([2, 0, 1e200, 1e200], [0, inf, 0, 0], [1, inf, 0, 0]),
+    ([0, 3, 1e-200, 0], [0, 0, 0, 0], [4 + 3e-200, 0, 0, 0]),
+    ([0, 3, 0, 5], [0, 0, 0, 0], [4, 0, 0, 0]),
+])
+def test_partial_products_may_overflow_or_vanish(x: Any, of_prod: Any, of_sum: Any) -> None:
+    x = np.array(x, dtype=float)
+    with np.errstate(over="ignore", under="ignore"):
+        for f in (ag.prod, lambda x: ag.cumprod(x)[-1], lambda x: ag.nanprod(x)):
+            np.testing.assert_allclose(grad(f)(x), of_prod, rtol=1e-14)
+        np.testing.assert_allclose(grad(lambda x: ag.cumprod(x).sum())(x), of_sum, rtol=1e-14)
+
+
+def test_products_of_many() -> None:
+    x = np.exp(rng.normal(size=(2, 5000)) * 3)
+    x /= np.exp(np.log(x).mean(1, keepdims=True))
+    for f in (ag.prod, lambda x, axis: ag.cumprod(x, axis)[:, -1]):
+        np.testing.assert_allclose(slope(lambda x, f=f: f(x, 1), x), 1 / x, rtol=1e-9)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from autograd.backend import Array
+from autograd.ops.reduce import root_mean_square
 
 from ...host.threads import over_rows
 from ..layer_norm import layer_norm
@@ -38,6 +39,8 @@ def forward(x: Array, w: Array, b: Array | None = None, /, *, eps: float = 1e-5)
         v /= max(1, columns)
         v += eps
         r[rows, 0] = 1 / np.sqrt(v)
+        if not np.isfinite(v).all():
+            r[rows] = 1 / root_mean_square(c, -1, eps)  # without the squares that overflowed
         part = np.multiply(r[rows], w, out=y[rows])  # first, as it takes no pass over x
         part *= c
         if b is not None:

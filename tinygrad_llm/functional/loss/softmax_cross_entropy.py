@@ -38,7 +38,7 @@ def reference(logits: Any, targets: Any, /, *, ignore_index: int = -100) -> Any:
     used = targets != ignore_index
     right = z[xp.arange(len(targets)), xp.where(used, targets, 0)]
     losses = autograd.where(used, autograd.logsumexp(z, -1) - right, 0.0)
-    return autograd.sum(losses) / xp.maximum(used.sum(), 1).astype(z.dtype)
+    return autograd.sum(losses) / xp.maximum(used.sum(), 1).astype(losses.dtype)
 
 
 @fused(reference)
