@@ -102,7 +102,9 @@ def smooth_l1_loss(x: Any, target: Any, *, beta: float = 1.0, reduction: str = "
     r"""Return $u^2/(2\beta)$ where $|u| \le \beta$ with $u = x - t$, and $|u| - \beta/2$ beyond.
 
     t is the target and $\beta$ is `beta`. That is `huber_loss` with $\beta$ for delta, divided by
-    $\beta$, and `l1_loss` for a $\beta$ of 0.
+    $\beta$, and `l1_loss` for a $\beta$ of 0. With c, that is u clipped to $[-\beta, \beta]$, by
+    element $dy = (c / \beta)\,(dx - dt)$, so $\bar x = \bar y\,c / \beta$ and
+    $\bar t = -\bar y\,c / \beta$.
     """
     if beta == 0:
         return l1_loss(x, target, reduction=reduction)
@@ -260,7 +262,8 @@ def kl_div(log_q: Any, target: Any, *, log_target: bool = False, reduction: str 
     `log_q` is $\ln q$, and the target is p, or $\ln p$ with `log_target`. The sum over a row's
     classes is the Kullback-Leibler divergence of p from q; `reduction="batchmean"` is the sum of
     all by the length of the first axis, which is its mean over rows, while "mean" is over all
-    elements.
+    elements. With $r = \ln q$, by element $dy = -p\,dr + (\ln p + 1 - r)\,dp$, so
+    $\bar r = -\bar y\,p$ and $\bar p = \bar y\,(\ln p + 1 - r)$.
     """
     log_q, target = _pair(log_q, target)
     if log_target:

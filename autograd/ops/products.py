@@ -79,7 +79,11 @@ matmul.vjp(_matmul_da, _matmul_db)
 
 @composite
 def matvec(a: Any, x: Any) -> Any:
-    r"""Return $y_i = \sum_j a_{ij} x_j$ over the last axes; the axes before them broadcast."""
+    r"""Return $y_i = \sum_j a_{ij} x_j$ over the last axes; the axes before them broadcast.
+
+    $dy_i = \sum_j da_{ij}\,x_j + \sum_j a_{ij}\,dx_j$, so $\bar a_{ij} = \bar y_i\,x_j$ and
+    $\bar x_j = \sum_i a_{ij}\,\bar y_i$.
+    """
     a, x = as_arrays([a, x])
     _check_stacks(a, x)
     return matmul(a, x[..., None])[..., 0]
@@ -87,7 +91,11 @@ def matvec(a: Any, x: Any) -> Any:
 
 @composite
 def vecmat(x: Any, a: Any) -> Any:
-    r"""Return $y_j = \sum_i x_i a_{ij}$ over the last axes; the axes before them broadcast."""
+    r"""Return $y_j = \sum_i x_i a_{ij}$ over the last axes; the axes before them broadcast.
+
+    $dy_j = \sum_i dx_i\,a_{ij} + \sum_i x_i\,da_{ij}$, so $\bar x_i = \sum_j a_{ij}\,\bar y_j$ and
+    $\bar a_{ij} = x_i\,\bar y_j$.
+    """
     x, a = as_arrays([x, a])
     _check_stacks(a, x)
     return matmul(conjugate(x)[..., None, :], a)[..., 0, :]
@@ -101,7 +109,10 @@ def _check_stacks(matrices: Any, vectors: Any) -> None:
 
 @composite
 def vecdot(a: Any, b: Any, axis: int = -1) -> Any:
-    r"""Return $\sum_i a_i b_i$ along an axis of both; the other axes broadcast."""
+    r"""Return $\sum_i a_i b_i$ along an axis of both; the other axes broadcast.
+
+    $dy = \sum_i (b_i\,da_i + a_i\,db_i)$, so $\bar a_i = \bar y\,b_i$ and $\bar b_i = \bar y\,a_i$.
+    """
     a, b = (moveaxis(x, axis, -1) for x in as_arrays([a, b]))
     if a.shape[-1] != b.shape[-1]:
         raise ValueError(f"the axes differ in length: {a.shape[-1]} and {b.shape[-1]}")
@@ -130,14 +141,21 @@ def inner(a: Any, b: Any) -> Any:
 
 @composite
 def vdot(a: Any, b: Any) -> Any:
-    r"""Return $\sum_i a_i b_i$ over all elements, both flattened."""
+    r"""Return $\sum_i a_i b_i$ over all elements, both flattened.
+
+    $dy = \sum_i (b_i\,da_i + a_i\,db_i)$, so $\bar a_i = \bar y\,b_i$ and $\bar b_i = \bar y\,a_i$.
+    """
     a, b = as_arrays([a, b])
     return matmul(conjugate(reshape(a, -1)), reshape(b, -1))
 
 
 @composite
 def outer(a: Any, b: Any) -> Any:
-    r"""Return the matrix $y_{ij} = a_i b_j$ of all products, both flattened."""
+    r"""Return the matrix $y_{ij} = a_i b_j$ of all products, both flattened.
+
+    $dy_{ij} = da_i\,b_j + a_i\,db_j$, so $\bar a_i = \sum_j \bar y_{ij}\,b_j$ and
+    $\bar b_j = \sum_i \bar y_{ij}\,a_i$.
+    """
     a, b = as_arrays([a, b])
     return reshape(a, (a.size, 1)) * reshape(b, (1, b.size))
 

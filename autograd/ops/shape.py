@@ -244,7 +244,10 @@ def rot90(x: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
 
 @composite
 def tile(x: Any, reps: int | Sequence[int]) -> Any:
-    r"""Return x laid side by side `reps` times along each axis; $\bar x$ is the tiles' sum."""
+    r"""Return x laid side by side `reps` times along each axis.
+
+    $y_{ji} = x_i$ in tile j, so $dy_{ji} = dx_i$ and $\bar x_i = \sum_j \bar y_{ji}$.
+    """
     x = _as_array(x)
     counts = (reps,) if isinstance(reps, (int, np.integer)) else tuple(reps)
     counts = (1,) * (x.ndim - len(counts)) + counts
@@ -258,7 +261,8 @@ def tile(x: Any, reps: int | Sequence[int]) -> Any:
 def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Any:
     r"""Return x with each element repeated, or each its own number of times, along an axis.
 
-    Without an axis x is flattened. $\bar x_i$ is the sum over the repetitions of $x_i$.
+    Without an axis x is flattened. $y_{ij} = x_i$ for each repetition j, so $dy_{ij} = dx_i$ and
+    $\bar x_i = \sum_j \bar y_{ij}$.
     """
     x, counts = _as_array(x), to_host(values(repeats))
     if counts.dtype.kind not in "biu":
@@ -582,7 +586,8 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     r"""Return the n-th differences along an axis: once, $y_k = x_{k+1} - x_k$.
 
     `prepend` and `append` are joined to x before; a number stands for a slice of them. Booleans
-    differ where they are not equal.
+    differ where they are not equal. $dy_k = dx_{k+1} - dx_k$, so
+    $\bar x_k = \bar y_{k-1} - \bar y_k$, of which there is only one at the ends.
     """
     x = _as_array(x)
     if n < 0:
@@ -770,7 +775,10 @@ def diagflat(x: Any, k: int = 0) -> Any:
 
 @composite
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    r"""Return the sum of a diagonal of two axes, $\sum_i x_{i,\,i + \text{offset}}$."""
+    r"""Return the sum of a diagonal of two axes, $\sum_i x_{i,\,i + k}$, k being `offset`.
+
+    $dy = \sum_i dx_{i,\,i + k}$, so $\bar x_{ij} = [j = i + k]\,\bar y$.
+    """
     return diagonal(_as_array(x), offset, axis1, axis2).sum(-1)
 
 
@@ -847,8 +855,8 @@ def ones_like(x: Array, /, dtype: Any = None) -> Array:
 def full_like(x: Any, fill_value: Any, dtype: DType = None) -> Any:
     r"""Return an array filled with a number v, or an array, of the shape, dtype and library of x.
 
-    $y_i = v$, so $\bar v = \sum_i \bar y_i$; nothing flows to x. Of numbers the result is a plain
-    array, of a Tensor a Tensor.
+    $y_i = v$, so $dy_i = dv$ and $\bar v = \sum_i \bar y_i$; nothing flows to x. Of numbers the
+    result is a plain array, of a Tensor a Tensor.
     """
     x, fill = as_arrays([values(_as_array(x)), fill_value])
     y = broadcast_to(astype(fill, x.dtype if dtype is None else dtype), x.shape)

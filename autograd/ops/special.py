@@ -265,7 +265,8 @@ def _cot_derivative(cot: Array, n: int) -> Array:
 def digamma(x: Any) -> Any:
     r"""Return $\psi(x) = \Gamma'(x) / \Gamma(x)$; NaN at the poles 0, -1, -2, ...
 
-    $\Gamma$ is the gamma function; the derivative of $\psi$ is `polygamma(1, x)`.
+    $\Gamma$ is the gamma function. $dy = \psi'(x)\,dx$, so $\bar x = \bar y\,\psi'(x)$ with the
+    slope $\psi'$, which is `polygamma(1, x)`.
     """
     return _polygamma(x, 0)
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import currentframe
+from itertools import islice
 from math import prod
 from textwrap import dedent
 from types import FunctionType, MethodType, ModuleType
@@ -168,9 +169,10 @@ def _names(order: Sequence[Node], names: Mapping[str, Any]) -> Iterator[str]:
         leaves += node.op is None
 
 
-_SKIPPED = (str, bytes, type, ModuleType, FunctionType, MethodType, np.ndarray, np.generic)
-_MOST, _DEEPEST = 20_000, 12
-"""How many objects are looked into for Tensors, and how deep."""
+_SKIPPED = (str, bytes, int, float, complex, type(None), type, ModuleType, FunctionType, MethodType,
+            np.ndarray, np.generic)
+_MOST, _LONGEST, _DEEPEST = 20_000, 1000, 12
+"""How many objects are looked into for Tensors, how many parts of each, and how deep."""
 
 
 def held(thing: Any, name: str = "", seen: set[int] | None = None) -> Iterator[
@@ -180,7 +182,8 @@ def held(thing: Any, name: str = "", seen: set[int] | None = None) -> Iterator[
     Objects whose id is in `seen` are left out, and those that are looked into enter it.
     """
     stack, seen = [(thing, name, 0)], set() if seen is None else seen
-    while stack and len(seen) < _MOST:
+    most = len(seen) + _MOST
+    while stack and len(seen) < most:
         thing, name, depth = stack.pop()
         if isinstance(thing, _SKIPPED) or id(thing) in seen:
             continue
@@ -194,12 +197,11 @@ def held(thing: Any, name: str = "", seen: set[int] | None = None) -> Iterator[
 
 def parts(thing: Any) -> list[tuple[Any, Any]]:
     """Return what stands in an object, a list, a tuple or a dictionary, each with its key."""
-    if isinstance(thing, dict):
-        return list(thing.items())
     if isinstance(thing, (list, tuple)):
-        return list(enumerate(thing))
-    plain = not isinstance(thing, _SKIPPED)
-    return list(vars(thing).items()) if plain and hasattr(thing, "__dict__") else []
+        return list(enumerate(thing[:_LONGEST]))
+    plain = not isinstance(thing, _SKIPPED) and hasattr(thing, "__dict__")
+    entries = thing if isinstance(thing, dict) else vars(thing) if plain else {}
+    return list(islice(entries.items(), _LONGEST))
 
 
 def _names_by_caller(bare: Collection[Node], taken: set[str]) -> dict[Node, str]:

@@ -138,6 +138,14 @@ def held_names(thing: Any) -> list[str]:
     return [name for name, _ in held(thing)]
 
 
+def test_large_variables_hide_no_model() -> None:
+    numbers, text = list(range(10**6)), {str(i): [i] for i in range(10**5)}
+    objects = [[object() for _ in range(900)] for _ in range(900)]
+    model = Model()
+    assert trace(model()).rows[0].name == "h.0.weight"
+    assert len(numbers) + len(text) + len(objects) > 10**6
+
+
 def test_what_holds_itself_is_walked_once() -> None:
     model: Any = Model()
     model.itself, model.h = model, [*model.h, model]
