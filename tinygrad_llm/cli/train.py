@@ -13,7 +13,7 @@ from ..host.machine import usable_cores
 
 if TYPE_CHECKING:
     from ..train.config import TrainConfig
-    from ..train.run import Run
+    from ..train.run import Run, WarmStart
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,10 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR",
                         help="the run's folder (default: runs/PRESET)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--init", type=Path, metavar="RUN",
+                        help="begin with the weights, the tokenizer and the model of another run")
     parser.add_argument("--overwrite", action="store_true", help="delete a run that is in --out")
     parser.add_argument("--checkpoint", metavar="WHICH",
-                        help="with --resume, go on from last, best (by validation) or a step; what "
-                             "came after that step goes (last)")
+                        help="with --resume or --init, go on from last, best (by validation) or a "
+                             "step; when resuming, what came after that step goes (last)")
     parser.add_argument("--config", type=Path, metavar="FILE.toml",
                         help="settings to start from; flags override them")
     parser.add_argument("--threads", type=int, metavar="N",
@@ -81,19 +83,24 @@ def train(args: argparse.Namespace) -> int:
     from ..train.config import make_config, read_settings
     from ..train.loop import left_to_do
     from ..train.loop import train as run_to_the_end
+    from ..train.run import WarmStart
 
     threads = _threads(args.threads)
     given = read_settings(args.config) if args.config else {}
     given |= {name.removeprefix("set_"): value for name, value in vars(args).items()
               if name.startswith("set_") and value is not None}
+    which = args.checkpoint or "last"
+    init = WarmStart(args.init, which) if args.init else None
+    if init:
+        given = {**init.model_settings(), **given}
     config = make_config(given)  # an unknown setting is reported before anything is opened
     folder = args.out or Path("runs") / config.run.preset
-    if args.checkpoint is not None and not args.resume:
-        raise UserError("--checkpoint says where to go on: give it with --resume")
-    if args.overwrite and args.resume:
-        raise UserError("--overwrite begins anew and --resume goes on; give one of them")
-    run = (_resumed(folder, given, args.checkpoint or "last") if args.resume
-           else _started(folder, config, args.overwrite))
+    if args.checkpoint is not None and not (args.resume or init):
+        raise UserError("--checkpoint says where to go on: give it with --resume or --init")
+    if args.resume and (args.overwrite or init):
+        raise UserError("--overwrite and --init begin anew and --resume goes on; give one of them")
+    run = (_resumed(folder, given, which) if args.resume
+           else _started(folder, config, args.overwrite, init))
     if not left_to_do(run):
         print("nothing is left to do; give more --steps to go on")
         return 0
@@ -113,10 +120,10 @@ def _resumed(folder: Path, given: dict[str, Any], checkpoint: str) -> Run:
     return run
 
 
-def _started(folder: Path, config: TrainConfig, overwrite: bool) -> Run:
+def _started(folder: Path, config: TrainConfig, overwrite: bool, init: WarmStart | None) -> Run:
     from ..train.run import start_run
 
-    run = start_run(config, folder, overwrite)
+    run = start_run(config, folder, overwrite, init)
     print(f"training in {folder}: {sum(p.size for p in run.optimizer.parameters.values()):,} "
           f"parameters, {len(run.data.train):,} tokens of {run.data.tokenizer.vocab_size} "
           f"kinds, {config.run.steps} steps")

@@ -48,15 +48,21 @@ def is_prepared(folder: str | Path) -> bool:
     return is_built(folder) or (has_tokens and (folder / "tokenizer.json").is_file())
 
 
-def prepare(text: str, folder: str | Path, context: int) -> Prepared:
-    """Write the tokens of a text to `folder`, and open them.
+def prepare(text: str, folder: str | Path, context: int,
+            tokenizer: Tokenizer | None = None) -> Prepared:
+    """Write the tokens of a text to `folder`, and open them; by default its characters.
 
     The first 90 % are for training, the rest for validation; where one of the two would be
     shorter than context + 1 tokens, all are for training. Raises UserError for fewer than
-    context + 1 tokens in all; nothing is written then.
+    context + 1 tokens in all, and for text that a given tokenizer has no ids for; nothing is
+    written then.
     """
-    tokenizer = CharTokenizer.from_text(text)
-    ids = tokenizer.encode_to_array(text)
+    if tokenizer is None:
+        tokenizer = CharTokenizer.from_text(text)
+    try:
+        ids = tokenizer.encode_to_array(text)
+    except ValueError as error:
+        raise UserError(f"the tokenizer does not suit the text: {error}") from error
     if len(ids) < context + 1:
         raise UserError(f"the text has {len(ids)} tokens, too few: one window of the context "
                         f"{context} and its targets need {context + 1}; give more text or a "

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from math import isfinite
@@ -114,17 +114,20 @@ def best(checkpoints: Sequence[Saved], measured: str | None = None) -> Saved | N
 
 
 def load_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None = None,
-                    which: str = "last") -> int:
+                    which: str = "last", may_differ: Collection[str] = ()) -> int:
     """Read a checkpoint into the model, and the optimizer if given; return its step.
 
-    `which` is "last", "best" or a step. Raises UserError where a file is missing, damaged, or
+    `which` is "last", "best" or a step; `may_differ` names settings of the model that need not be
+    the checkpoint's. Raises UserError where a file is missing, damaged, or
     belongs to another configuration, and for a step that is not there; the model is then as it
     was.
     """
     state = read_state(folder)
     arch = architecture_of(model)
-    saved = {"arch": state["arch"], **state["model"]}
-    if saved != (wanted := {"arch": arch, **asdict(model.config)}):
+    saved, wanted = ({name: value for name, value in settings.items() if name not in may_differ}
+                     for settings in ({"arch": state["arch"], **state["model"]},
+                                      {"arch": arch, **asdict(model.config)}))
+    if saved != wanted:
         raise UserError(f"the checkpoint in {folder} is from another configuration: "
                         f"{_differences(saved, wanted)}")
     chosen = _choose(folder, state["checkpoints"], which)
@@ -135,7 +138,7 @@ def load_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None 
     except ValueError as error:
         now = read_state(folder)["checkpoints"]
         if now != state["checkpoints"]:  # a run at work has saved the next one meanwhile
-            return load_checkpoint(folder, model, optimizer, which)
+            return load_checkpoint(folder, model, optimizer, which, may_differ)
         others = [str(one.step) for one in now if one != chosen]
         raise UserError((str(error) if isinstance(error, UserError)
                          else f"{folder / chosen.weights}: {error}") + (

@@ -25,7 +25,7 @@ from ..data.prepared import (
 from ..data.read.corpus import SHAKESPEARE
 from ..data.tokens.shards import ShardedTokens
 from ..host.errors import UserError
-from ..host.files import write_in_one_step
+from ..host.files import sha256_of, write_in_one_step
 from ..host.lock import locked
 from ..models import LanguageModel, architecture
 from ..optim import AdamW, Arena, cosine_with_warmup
@@ -73,11 +73,39 @@ class Run:
         return Batches(tokens, *sizes, self.key(use))
 
 
-def start_run(config: TrainConfig, folder: Path, overwrite: bool = False) -> Run:
+@dataclass(frozen=True)
+class WarmStart:
+    """The run whose weights and tokenizer a new run begins with, and which checkpoint of it."""
+
+    folder: Path
+    checkpoint: str = "last"
+
+    def model_settings(self) -> dict[str, Any]:
+        """Return the settings of its model by name. Raises UserError where there is no run."""
+        if not holds_run(self.folder):
+            raise UserError(f"there is no run in {self.folder} to begin with; check --init")
+        return dict(make_config(read_settings(self.folder / "config.toml")).model)
+
+    def load(self, run: Run) -> None:
+        """Put its weights into the new run's model. Raises UserError where they do not fit."""
+        here, there = (sha256_of(folder / "tokenizer.json")
+                       for folder in (run.data.folder, self.folder))
+        if here != there:
+            raise UserError(f"the data in {run.data.folder} was made with another tokenizer than "
+                            f"the run in {self.folder}; build it with 'tinygrad-llm data build "
+                            f"... --tokenizer {self.folder / 'tokenizer.json'}'")
+        load_checkpoint(self.folder / "checkpoint", run.model, which=self.checkpoint,
+                        may_differ=("dropout",))
+
+
+def start_run(config: TrainConfig, folder: Path, overwrite: bool = False,
+              init: WarmStart | None = None) -> Run:
     """Prepare the data and the folder of a new run; `overwrite` deletes a former one there.
 
-    Raises UserError where the folder already holds a run, another process is at work there, the
-    data cannot be used, or the learning rate lies below its minimum; the folder then is as it was.
+    With `init` its weights are another run's; a text is cut by that run's tokenizer. Raises
+    UserError where the folder already holds a run, another process is at work there, the data or
+    the weights cannot be used, or the learning rate lies below its minimum; the folder then is as
+    it was.
     """
     config = _with_slices(config)
     if folder.is_file():
@@ -89,19 +117,26 @@ def start_run(config: TrainConfig, folder: Path, overwrite: bool = False) -> Run
                         f"--min-learning-rate, a tenth of it for instance")
     try:
         with _held(folder), _set_aside(folder) if overwrite else nullcontext():
-            return _start(config, folder)
+            return _start(config, folder, init)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}; name another folder with "
                         f"--out") from error
 
 
-def _start(config: TrainConfig, folder: Path) -> Run:
+def _start(config: TrainConfig, folder: Path, init: WarmStart | None) -> Run:
     if holds_run(folder):
         raise UserError(f"{folder} already holds a run; go on with it with --resume, name another "
                         f"folder with --out, or delete it with --overwrite")
-    place, data = _place(config.data.data), _open_data(config, folder)
+    tokenizer = open_tokenizer(init.folder / "tokenizer.json") if init else None
+    place, data = _place(config.data.data), _open_data(config, folder, tokenizer)
     config = replace(config, data=replace(config.data, data=place))
-    run = _new_run(config, folder, data)
+    try:
+        run = _new_run(config, folder, data)
+        if init:
+            init.load(run)
+    except UserError:
+        _remove(folder / "data")  # without a run it is of no use
+        raise
     data.copy_tokenizer(folder / "tokenizer.json")
     write_record(folder, data)
     write_in_one_step(folder / "config.toml", [to_toml(config).encode()])  # now it holds a run
@@ -177,7 +212,7 @@ def resume_run(folder: Path, given: Mapping[str, Any], checkpoint: str = "last")
     with lock(folder):
         saved = make_config(read_settings(folder / "config.toml"))
         config = _with_slices(_changed(saved, without_tables(given), folder))
-        data = _open_data(config, folder, resumed=True)
+        data = _open_data(config, folder, _own_tokenizer(folder), resumed=True)
         check_record(folder, data)
         run = _new_run(config, folder, data)
         if stray_weights(folder / "checkpoint") or (folder / "checkpoint/state.json").exists():
@@ -252,7 +287,7 @@ def open_run(folder: Path, checkpoint: str = "last") -> Run:
     Raises UserError as `load_model` does, and where the data is not what it was trained on.
     """
     model, _, config, step = _loaded(folder, checkpoint)
-    data = _open_data(config, folder, resumed=True)
+    data = _open_data(config, folder, _own_tokenizer(folder), resumed=True)
     check_record(folder, data)
     weights = architecture(config.arch).weights(model)
     return Run(folder, config, data, model, AdamW(weights), step)
@@ -288,7 +323,8 @@ def _place(data: str) -> str:
     return data if data == SHAKESPEARE and not is_prepared(data) else str(Path(data).absolute())
 
 
-def _open_data(config: TrainConfig, folder: Path, resumed: bool = False) -> Prepared:
+def _open_data(config: TrainConfig, folder: Path, tokenizer: Tokenizer | None = None,
+               resumed: bool = False) -> Prepared:
     own = [folder / "data"] if resumed else []  # which a start that failed may have left
     for place in (Path(config.data.data), *own):
         if is_prepared(place):
@@ -296,7 +332,13 @@ def _open_data(config: TrainConfig, folder: Path, resumed: bool = False) -> Prep
     if resumed and config.data.data != SHAKESPEARE and not Path(config.data.data).exists():
         raise UserError(f"the data of the run in {folder} is no longer in {config.data.data}; name "
                         f"its new place with --data")
-    return prepare(read_corpus(config.data.data), folder / "data", config.context)
+    return prepare(read_corpus(config.data.data), folder / "data", config.context, tokenizer)
+
+
+def _own_tokenizer(folder: Path) -> Tokenizer | None:
+    """Return a run's tokenizer, by which its text is cut once more if its tokens are lost."""
+    path = folder / "tokenizer.json"
+    return open_tokenizer(path) if path.is_file() else None
 
 
 def _without_short_validation(data: Prepared, context: int) -> Prepared:

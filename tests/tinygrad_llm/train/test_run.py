@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tinygrad_llm.data.prepared import prepare
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.train import load_model, next_token, resume_run, start_run, train
-from tinygrad_llm.train.run import lock
+from tinygrad_llm.train.run import WarmStart, lock
 
 
 @pytest.fixture
@@ -76,6 +77,37 @@ def test_an_overwriting_run_that_cannot_start_leaves_the_former(text: Path, tmp_
     with pytest.raises(UserError, match="interrupted had set aside; move its content back"):
         start_run(small(text), folder, overwrite=True)
     assert files(folder) == before
+
+
+def test_a_warm_start_has_the_weights_and_the_tokenizer(text: Path, tmp_path: Path) -> None:
+    base, new = tmp_path / "base", tmp_path / "new"
+    train(start_run(small(text), base), silent)
+    (tmp_path / "part.txt").write_text("A dog says no!\n" * 30)  # fewer characters than the base
+    init = WarmStart(base)
+    run = start_run(small(tmp_path / "part.txt", **init.model_settings(), steps=2), new, init=init)
+    assert {name: p.data.tobytes() for name, p in parameters(run.model).items()} == weights(base)
+    assert (new / "tokenizer.json").read_bytes() == (base / "tokenizer.json").read_bytes()
+    assert run.step == 0 and all((m == 0).all() for m in run.optimizer.m.values())
+    train(run, silent)
+    assert weights(new) != weights(base)
+    shutil.rmtree(new / "data")  # the text is cut again, by the same tokenizer
+    assert resume_run(new, {"steps": 3}).step == 2
+
+
+def test_warm_starts_that_do_not_fit(text: Path, shards: Path, tmp_path: Path) -> None:
+    train(start_run(small(text), tmp_path / "base"), silent)
+    init = WarmStart(tmp_path / "base")
+    with pytest.raises(UserError, match="is from another configuration: heads 2 there and 1 here"):
+        start_run(small(text, heads=1), tmp_path / "new", init=init)
+    with pytest.raises(UserError, match=r"another tokenizer than the run.*--tokenizer .*base/tok"):
+        start_run(small(shards), tmp_path / "new", init=init)
+    (tmp_path / "other.txt").write_text("中文 " * 50)
+    with pytest.raises(UserError, match="the tokenizer does not suit the text"):
+        start_run(small(tmp_path / "other.txt"), tmp_path / "new", init=init)
+    with pytest.raises(UserError, match="no run in .*absent to begin with; check --init"):
+        WarmStart(tmp_path / "absent").model_settings()
+    assert not (tmp_path / "new").exists()
+    assert start_run(small(text, dropout=0.3), tmp_path / "new", init=init).step == 0
 
 
 def test_bad_data_leaves_no_folder(tmp_path: Path) -> None:
