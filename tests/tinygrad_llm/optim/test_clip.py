@@ -74,3 +74,42 @@ def test_parameters_may_come_from_an_iterator() -> None:
     a = leaf([3.0, 4.0])
     assert clip_by_global_norm(iter([a]), 1.0) == 5.0
     np.testing.assert_allclose(a.grad, [0.6, 0.8], rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype, size", [(np.float32, 1e20), (np.float32, 1e38), (float, 1e300),
+                                         (np.float16, 30000), (np.float32, 1e-30), (float, 1e-200)])
+def test_squares_that_the_dtype_does_not_have(dtype: type, size: float) -> None:
+    def gradients() -> list[Tensor]:
+        leaves = [leaf(np.array([3.0, 0.0]) / 5), leaf(None), leaf(np.array([[4.0]]) / 5)]
+        for x in leaves[::2]:
+            x.grad = (x.grad * size).astype(dtype)
+        return leaves
+
+    assert global_norm(gradients()) == pytest.approx(size, rel=1e-3)
+    clipped = gradients()
+    assert clip_by_global_norm(clipped, size / 4) == pytest.approx(size, rel=1e-3)
+    np.testing.assert_allclose(clipped[0].grad, [0.15 * size, 0], rtol=2e-3)
+    np.testing.assert_allclose(clipped[2].grad, [[0.2 * size]], rtol=2e-3)
+
+
+def test_many_gradients_of_half_precision() -> None:
+    x = leaf(np.zeros(1_000_000))
+    x.grad = np.full(1_000_000, 60000, np.float16)
+    assert clip_by_global_norm([x], 1.0) == pytest.approx(6e7, rel=1e-3)
+    np.testing.assert_allclose(x.grad[:3].astype(float), 1e-3, rtol=1e-3)
+
+
+def test_gradients_that_are_infinite_or_zero() -> None:
+    for size in (0.0, math.inf, -math.inf):
+        x = leaf([size, 0.0])
+        assert clip_by_global_norm([x], 1.0) == abs(size) and x.grad.tolist() == [size, 0.0]
+
+
+@pytest.mark.parametrize("limit", [-1.0, -math.inf, math.nan])
+def test_a_limit_that_is_none_is_refused(limit: float) -> None:
+    x = leaf([3.0, 4.0])
+    with pytest.raises(ValueError, match=r"expected a limit above 0, or 0 for no limit, got"):
+        clip_by_global_norm([x], limit)
+    with pytest.raises(ValueError, match="no limit"):
+        clip_scale(1.0, limit)
+    assert x.grad.tolist() == [3, 4]
