@@ -128,6 +128,7 @@ def _start(config: TrainConfig, folder: Path, init: WarmStart | None) -> Run:
         raise UserError(f"{folder} already holds a run; go on with it with --resume, name another "
                         f"folder with --out, or delete it with --overwrite")
     tokenizer = open_tokenizer(init.folder / "tokenizer.json") if init else None
+    had_data = (folder / "data").exists()
     place, data = _place(config.data.data), _open_data(config, folder, tokenizer)
     config = replace(config, data=replace(config.data, data=place))
     try:
@@ -135,7 +136,8 @@ def _start(config: TrainConfig, folder: Path, init: WarmStart | None) -> Run:
         if init:
             init.load(run)
     except UserError:
-        _remove(folder / "data")  # without a run it is of no use
+        if not had_data:
+            _remove(folder / "data")
         raise
     data.copy_tokenizer(folder / "tokenizer.json")
     write_record(folder, data)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from small_runs import TEXT, silent, small, weights, write_shards, write_text
 
-from tinygrad_llm.data.prepared import prepare
+from tinygrad_llm.data.prepared import is_prepared, prepare
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.train import load_model, next_token, resume_run, start_run, train
@@ -107,6 +107,10 @@ def test_warm_starts_that_do_not_fit(text: Path, shards: Path, tmp_path: Path) -
     with pytest.raises(UserError, match="no run in .*absent to begin with; check --init"):
         WarmStart(tmp_path / "absent").model_settings()
     assert not (tmp_path / "new").exists()
+    shutil.copytree(shards, tmp_path / "new/data")  # the user's own
+    with pytest.raises(UserError, match="another tokenizer"):
+        start_run(small(tmp_path / "new/data"), tmp_path / "new", init=init)
+    assert is_prepared(tmp_path / "new/data")
     assert start_run(small(text, dropout=0.3), tmp_path / "new", init=init).step == 0
 
 
