@@ -107,10 +107,10 @@ def test_warm_starts_that_do_not_fit(text: Path, shards: Path, tmp_path: Path) -
     with pytest.raises(UserError, match="no run in .*absent to begin with; check --init"):
         WarmStart(tmp_path / "absent").model_settings()
     assert not (tmp_path / "new").exists()
-    shutil.copytree(shards, tmp_path / "new/data")  # the user's own
+    shutil.copytree(shards, tmp_path / "own/data")  # the user's own
     with pytest.raises(UserError, match="another tokenizer"):
-        start_run(small(tmp_path / "new/data"), tmp_path / "new", init=init)
-    assert is_prepared(tmp_path / "new/data")
+        start_run(small(tmp_path / "own/data"), tmp_path / "own", init=init)
+    assert is_prepared(tmp_path / "own/data")
     assert start_run(small(text, dropout=0.3), tmp_path / "new", init=init).step == 0
 
 
