@@ -182,6 +182,7 @@ class _Passed:
         """Return the formulas in the variables that were used; None where one would mean two."""
         used = {z.rpartition(" ")[2] for latex in formulas for z in letters(latex)}
         used = (used - {*self.new}).union(*map(indices, formulas))
+        used |= {"e"} if any("e^" in latex for latex in formulas) else set()
         new = [maths.substituted(latex, self.new) for latex in formulas]
         return None if None in new or used & self.variables else [x for x in new if x]
 

@@ -95,6 +95,22 @@ def test_a_condition_in_words_is_not_lost() -> None:
     assert "x̄ = v̄₁ where x is positive" in step(_cut(x), "_cut", x=x)
 
 
+@pytest.mark.parametrize("name, op, words", [
+    ("b", "square", ["b̄ = 2 v̄₁ b"]), ("e", "expm1", ["x̄ = ȳ eˣ", "with x = e,", "so ē = x̄"]),
+    ("x", "expm1", ["x̄ = v̄₁ eˣ"]), ("i", "sum", ["x̄ᵢ = ȳ", "with x = i,", "so ī = x̄"]),
+    ("k", "max", ["with x = k,", "so k̄ = x̄"])])
+def test_no_letter_means_two_things(name: str, op: str, words: list[str]) -> None:
+    x = leaf(3)
+    text = step(getattr(ag.ops, op)(x), op, **{name: x})
+    assert all(part in text for part in words)
+
+
+def test_a_constant_and_a_variable_of_one_letter_are_kept_apart() -> None:
+    b = leaf(3)
+    text = step(b**2, "power", b=b)
+    assert "ā = [b ≠ 0] ȳ b a^(b-1)" in text and "with a = b, b = 2," in text and "so b̄ = ā" in text
+
+
 def test_a_variable_named_as_a_letter_of_the_formula_is_kept_apart() -> None:
     n = leaf(3)
     text = step(ag.mean(n), "mean", n=n)
