@@ -102,7 +102,7 @@ def sliding_windows(x: Array, /, kernel: Shape, stride: Shape, dilation: Shape) 
 
     The kernel lies on the last axes of x, with a stride s and a dilation r for each of its axes.
     The taps become the first axes, the places the last. $dy_{t,\dots,p} = dx_{\dots,\,s p + r t}$,
-    so $\bar x_{\dots,i} = \sum_{s p + r t = i} \bar y_{t,\dots,p}$: that is `fold`.
+    so $\bar x_{\dots,i} = \sum_{p,t} [i = s p + r t]\,\bar y_{t,\dots,p}$: that is `fold`.
     """
     lead = x.ndim - len(kernel)
     spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
@@ -124,11 +124,11 @@ def _(g: Any, shape: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> An
 @primitive
 @widened
 def fold(x: Array, /, size: Shape, stride: Shape, dilation: Shape) -> Array:
-    r"""Return windows added up where they lie: $y_{\dots,i} = \sum_{s p + r t = i} x_{t,\dots,p}$.
+    r"""Return windows added up: $y_{\dots,i} = \sum_{p,t} [i = s p + r t]\,x_{t,\dots,p}$.
 
     The adjoint of `sliding_windows`, with its stride s and dilation r; `size` is the lengths of the
     last axes, which do not follow from the windows.
-    $dy_{\dots,i} = \sum_{s p + r t = i} dx_{t,\dots,p}$, so
+    $dy_{\dots,i} = \sum_{p,t} [i = s p + r t]\,dx_{t,\dots,p}$, so
     $\bar x_{t,\dots,p} = \bar y_{\dots,\,s p + r t}$: that is `sliding_windows`.
     """
     dims = len(size)
