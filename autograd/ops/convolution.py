@@ -9,16 +9,16 @@ each gradient is the correlation of $\bar y$ with the other vector, that is, the
 it reversed. A shorter result ("same", "valid") is a cut-out of y; $\bar y$ is 0 outside of it.
 
 **Of images and kernels** (`conv1d`, `conv2d`), deep learning's convolution, in truth a
-correlation. For channels c and output channels o, with stride s and dilation d,
+correlation. For channels c and output channels o, with stride s and dilation r,
 
-$$y_{o,p} = \sum_{c,t} w_{o,c,t}\,x_{c,\,s p + d t} = \sum_{c,t} w_{o,c,t}\,X_{t,c,p}, \qquad
-X_{t,c,p} = x_{c,\,s p + d t}.$$
+$$y_{o,p} = \sum_{c,t} w_{o,c,t}\,x_{c,\,s p + r t} = \sum_{c,t} w_{o,c,t}\,X_{t,c,p}, \qquad
+X_{t,c,p} = x_{c,\,s p + r t}.$$
 
 `sliding_windows` makes X, one copy of x for each tap t of the kernel; then y is one matrix product
 of w and X, and its rule is that product's: $\bar w = \bar y X^\top$, the correlation of x with
 $\bar y$, and $\bar X = w^\top \bar y$. The adjoint of making copies is to add them up where they
-came from, $\bar x_{c,i} = \sum_{s p + d t = i} \bar X_{t,c,p}$: that is `fold`. Together the last
-two say $\bar x_{c,i} = \sum_o \sum_{s p + d t = i} w_{o,c,t}\,\bar y_{o,p}$, the convolution proper
+came from, $\bar x_{c,i} = \sum_{s p + r t = i} \bar X_{t,c,p}$: that is `fold`. Together the last
+two say $\bar x_{c,i} = \sum_o \sum_{s p + r t = i} w_{o,c,t}\,\bar y_{o,p}$, the convolution proper
 of $\bar y$ with w. `sliding_windows` and `fold` are linear and each other's adjoint, so there is a
 derivative of every order.
 """

@@ -39,7 +39,7 @@ CASES: list[tuple[str, Callable[[Tensor], Tensor], list[str]]] = [
     ("transpose", ag.transpose, ["x̄ = transpose(v̄₁, axes⁻¹)"]),
     ("roll", lambda x: ag.roll(x, 1), ["x̄ₖ = v̄_(1,(k + s) mod n)", "s is `shift`, and n the"]),
     ("sliding_windows", lambda x: ag.ops.convolution.sliding_windows(x, (2,), (1,), (1,)),
-     ["Σ_(p,t) [i = s p + r t] v̄_(1,t,…,p)", "a stride s and a dilation r"]),
+     ["Σₚ,ₜ [i = s p + r t] v̄_(1,t,…,p)", "a stride s and a dilation r"]),
     ("reshape", lambda x: x.reshape(-1), ["x̄ = reshape(v̄₁, shape of x)"]),
     ("tril", lambda x: ag.tril(ag.reshape(x, (2, 2))), ["v̄₁ = v̄₂ ⊙ m", "m of 0 and 1"]),
     ("cumprod", ag.cumprod, ["x̄ᵢ = λᵢ v₁,ᵢ₋₁", "λᵢ = v̄₁,ᵢ + xᵢ₊₁ λᵢ₊₁"]),
