@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import CASES, floating
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from tapes import leaf, toy
 
 import autograd as ag
@@ -22,7 +25,7 @@ def step(y: Tensor, op: str, **names: Tensor) -> str:
     return text[text.index("\n", start) : text.index("keeps", start)]
 
 
-CASES: list[tuple[str, Callable[[Tensor], Tensor], list[str]]] = [
+EXAMPLES: list[tuple[str, Callable[[Tensor], Tensor], list[str]]] = [
     ("maximum", lambda x: ag.maximum(x, 1), ["x̄ = v̄₁ ([x > b] + 1/2 [x = b])", "with b = 1"]),
     ("minimum", lambda x: ag.minimum(1, x), ["x̄ = v̄₁ ([x < a] + 1/2 [a = x])", "with a = 1"]),
     ("fmax", lambda x: ag.fmax(x, 1), ["x̄ = v̄₁ ([x > b] + 1/2 [x = b])"]),
@@ -53,7 +56,7 @@ CASES: list[tuple[str, Callable[[Tensor], Tensor], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize("op, f, expected", CASES, ids=[case[0] for case in CASES])
+@pytest.mark.parametrize("op, f, expected", EXAMPLES, ids=[case[0] for case in EXAMPLES])
 def test_equations_are_complete_and_their_letters_are_explained(
         op: str, f: Callable[[Tensor], Tensor], expected: list[str]) -> None:
     x = Tensor(np.array([2.0, 0.5, 0.5, 1.0]), requires_grad=True)
@@ -72,6 +75,23 @@ def test_einsum_in_the_letters_of_its_subscripts(subscripts: str, expected: list
     m = leaf(3, 3)
     text = step(ag.einsum(subscripts, *[m] * (1 + subscripts.count(","))), "_einsum", m=m)
     assert [line.strip() for line in text.strip().splitlines()] == expected
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", sorted(CASES))
+@settings(max_examples=2, phases=[Phase.generate], deadline=None,
+          suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_every_op_is_explained_in_formulas(name: str, data: Any) -> None:
+    """In those of the ops that it is made of: no rule's source, and nothing that cannot be set."""
+    args, options = data.draw(CASES[name].inputs)
+    y = ag.registry[name](*(Tensor(x, requires_grad=True) if i in floating(args) else x
+                            for i, x in enumerate(args)), **options)
+    for part in y if isinstance(y, (tuple, list)) else [y]:
+        if isinstance(part, Tensor) and part.node is not None:
+            found = explain(part)
+            assert not [text for kind, text in found.blocks if kind == "code"]
+            assert "$" not in str(found) and 'class="formula"' not in found.html()
 
 
 def test_a_fused_loss_lists_each_gradient_once() -> None:
