@@ -6,7 +6,9 @@ r"""Anomaly mode: in which op the first NaN or infinity was born, and a test tha
 An op is at fault where finite arguments went in and something else came out: in its value, or in
 its rule, from a finite gradient $\bar y$ to an infinite $\bar x$. An infinity that was given is
 passed on in peace, because $-\infty$ is how scores are masked; a NaN that was given, or an infinity
-in a leaf (a weight that diverged), is reported as what came in. Then the arguments are cut down to
+in a leaf (a weight that diverged), is reported as what came in. An overflow inside an op may also
+end as 0, by a division: NumPy reports the overflow, and where a wider dtype has another number
+than 0, the op is at fault as well. Then the arguments are cut down to
 the smallest that still fail, and written as a test file that fails until the op is mended.
 """
 
@@ -26,7 +28,7 @@ from ..broadcast import sum_to
 from ..fused import Fused
 from ..graph import Leaf, Node
 from ..primitive import Primitive
-from ..tensor import STATE, Tensor, values
+from ..tensor import STATE, Tensor, recording, values
 from .failing import Failure, not_finite
 from .place import Origin, Place, ranged
 from .pytest_file import write_test
@@ -55,11 +57,13 @@ def detect_anomaly(folder: str | Path | None = None, *, inf: bool = True) -> Ite
     that fail are written to `folder` (the current one by default) as a pytest file. With
     `inf=False` only NaN counts. NumPy's own warnings are silent meanwhile. Values are looked at
     one by one and arguments are kept until the backward pass: for finding a fault, not for speed.
+    An overflow that became 0 counts as an infinity, where NumPy computes and tells of it.
     May also be written above a function, as `@detect_anomaly()`. Counts for this thread only.
     """
-    before, STATE.watch = STATE.watch, _AnomalyWatch(Path(folder or "."), inf)
+    before, watch = STATE.watch, _AnomalyWatch(Path(folder or "."), inf)
     try:
-        with np.errstate(all="ignore"):
+        STATE.watch = watch
+        with np.errstate(all="ignore", over="call", call=watch.overflow):
             yield
     finally:
         STATE.watch = before
@@ -72,16 +76,24 @@ class _AnomalyWatch:
         self.folder, self.inf = folder, inf
         self.users: dict[int, tuple[int, str]] = {}  # serial -> the node that g came from, its op
         self.last = -1
+        self.overflowed = False
+
+    def overflow(self, *_: Any) -> None:
+        """Note that NumPy has met an overflow, since an op was last looked at."""
+        self.overflowed = True
 
     def computed(self, op: Any, args: Sequence[Any], options: dict[str, Any], y: Tensor) -> None:
         """Raise where y is the first value that is not finite."""
-        kind = not_finite(y)
-        if y.node is None and kind is None:
+        kind, overflowed = not_finite(y), self.overflowed
+        self.overflowed = False
+        if y.node is None and kind is None and not overflowed:
             return
         origin = Origin(op, args, options, sys._getframe(1))
         if y.node is not None:
             y.node.hooks = [origin, *(y.node.hooks or ())]
         if kind is None:
+            if overflowed and not origin.given():
+                self.look_for_zeros(origin, f"{op.name} made", Failure(op, args, options, "0", y))
             return
         for i, x in enumerate([*args, *options.values()]):
             leaf = isinstance(x, Tensor) and isinstance(x.node, Leaf)
@@ -96,7 +108,8 @@ class _AnomalyWatch:
 
     def pulled(self, node: Node, g: Any, parts: Sequence[Any]) -> None:
         """Raise where one of the parts is the first gradient that is not finite."""
-        origin = _origin_of(node)
+        origin, overflowed = _origin_of(node), self.overflowed
+        self.overflowed = False
         if node.serial > self.last:  # a sweep goes from new to old: this is another one
             self.users = {}
         self.last, name, arrived = node.serial, node.op.name, not_finite(g)
@@ -108,11 +121,32 @@ class _AnomalyWatch:
                 continue
             self.users.setdefault(parent.serial, (node.serial, f"{name} ({origin.line()})"))
             kind = not_finite(part) or not_finite(_fitted(values(part), parent))
+            if overflowed and not kind and not arrived and not origin.given():
+                what = f"in the gradient of {origin.name(i)} the derivative of {name} made"
+                failure = Failure(node.op, origin.args, origin.options, "0", part, i, g)
+                self.look_for_zeros(origin, what, failure, node=node, g=g)
             if kind == "NaN" or (kind and self.inf and not arrived and not origin.given()):
                 self.report(origin, f"the derivative of {name} made {_signed(part, kind)} "
                             f"in the gradient of {origin.name(i)}", kind, part, node=node, g=g,
                             failure=Failure(node.op, origin.args, origin.options, kind, part, i, g,
                                             inf=self.inf))
+
+    def look_for_zeros(self, origin: Origin, what: str, failure: Failure, **where: Any) -> None:
+        """Raise where the op's result is 0 because of an overflow on the way to it."""
+        if not self.inf or not (failure.wrong == 0).any():
+            return
+        try:
+            STATE.watch = None
+            with recording(True), np.errstate(all="ignore"):
+                lost = failure.lost(failure.args, failure.g)
+        except Exception:  # the op cannot be computed again, or not in another dtype
+            return
+        finally:
+            STATE.watch = self
+        if lost.any():
+            failure.wrong = np.where(lost, 0.0, 1.0)
+            self.report(origin, f"{what} 0 out of an overflow", "0", failure.wrong,
+                        failure=failure, **where)
 
     def report(self, origin: Origin, what: str, kind: str, array: Any, *, node: Node | None = None,
                within: Origin | None = None, failure: Failure | None = None, g: Any = None) -> None:
@@ -155,7 +189,7 @@ class _AnomalyWatch:
 
 def _places_of(x: Any, kind: str) -> np.ndarray:
     x = to_host(values(x))
-    return np.argwhere(np.isnan(x) if kind == "NaN" else np.isinf(x))
+    return np.argwhere({"NaN": np.isnan, "inf": np.isinf, "0": np.logical_not}[kind](x))
 
 
 def _signed(x: Any, kind: str) -> str:
@@ -196,6 +230,9 @@ _HINTS |= {"log2": _HINTS["log"], "log10": _HINTS["log"], "exp2": _HINTS["exp"]}
 
 def _hint(origin: Origin, within: Origin | None, kind: str, array: Any, g: Any) -> str:
     name = origin.op.name
+    if kind == "0":
+        return ("a count, a square or a factor is too large for the dtype and was divided by; "
+                "compute with x.astype('float32') or wider, and convert the result")
     if within is not None and (known := _HINTS.get(f"derivative of {within.op.name}")):
         return known
     if g is None:

@@ -21,7 +21,7 @@ from ..backward import pull_back
 from ..tensor import Tensor, recording, values
 from .source import LARGEST, exact_literal
 
-__all__ = ["Failure", "nested_to_host", "not_finite"]
+__all__ = ["Failure", "nested_to_host", "not_finite", "widest"]
 
 _TRIALS, _SECONDS = 300, 2.0
 
@@ -45,6 +45,7 @@ def not_finite(x: Any) -> str | None:
 class Failure:
     """An op and its arguments, on the host: its value, or its gradient by one of them, is `kind`.
 
+    That is "NaN" or "inf"; or "0" where an overflow ended as 0, which a wider dtype does not have.
     `wrong` is that value or gradient. For a gradient, `which` is the number of the argument, and g
     the gradient that came from above.
     """
@@ -72,6 +73,22 @@ class Failure:
         g = np.array(np.broadcast_to(g, y.shape), dtype=y.dtype)
         return pull_back([y], [g], [x])[0]
 
+    def lost(self, args: Arrays, g: Any) -> np.ndarray:
+        """Return where the value or gradient is 0, though it is not when computed in a wider dtype.
+
+        Below what its own dtype can hold it counts as 0. Of float64 the wider dtype is the long
+        double, which is no wider on some platforms: there nothing is found.
+        """
+        y, exact = (np.asarray(self.outcome(*inputs)) for inputs in (
+            (args, g), ([widest(x) for x in args], widest(g))))
+        return np.asarray((y == 0) & (exact.astype(y.dtype) != 0))
+
+    def fault(self, args: Arrays, g: Any) -> str | None:
+        """Return the kind of what is wrong with the value or gradient, if anything is."""
+        if self.kind == "0":
+            return "0" if self.lost(args, g).any() else None
+        return not_finite(self.outcome(args, g))
+
     def fails(self, arrays: Arrays) -> bool:
         """Whether the op fails in the same way, on arguments no worse than the first ones were."""
         self.trials += 1
@@ -80,7 +97,7 @@ class Failure:
         args, g = self.with_arrays(arrays)
         try:
             with recording(True), np.errstate(all="ignore"):
-                same = not_finite(self.outcome(args, g)) in self.kinds
+                same = self.fault(args, g) in self.kinds
         except Exception:  # whatever an op raises on arguments that do not fit it
             return False
         return same and {not_finite(x) for x in (*args, g)} <= self.given
@@ -107,7 +124,8 @@ class Failure:
         for start in self.starts(arrays):
             arrays = start if self.fails(start) else arrays
         arrays = self.smaller(arrays)
-        if self.inf and sum(x.size for x in arrays) > 16:  # infinity needs fewer terms than NaN
+        if self.inf and self.kind != "0" and sum(x.size for x in arrays) > 16:
+            # infinity needs fewer terms than NaN
             self.kinds, self.trials = {"NaN", "inf"}, 0
             arrays = self.smaller(arrays)
         self.trials = 0
@@ -141,8 +159,8 @@ class Failure:
         """Yield guesses: a gradient of ones, and for elementwise ops the first wrong element."""
         if self.which is not None:
             yield [*arrays[:-1], np.ones((), arrays[-1].dtype)]
-        wrong = np.isnan(self.wrong) if self.kind == "NaN" else np.isinf(self.wrong)
-        found = np.argwhere(wrong)
+        wrong = {"NaN": np.isnan, "inf": np.isinf, "0": np.logical_not}[self.kind]
+        found = np.argwhere(wrong(self.wrong))
         if not len(found):
             return
         at = tuple(found[0])
@@ -179,6 +197,13 @@ class Failure:
             if len(exact_literal(trial[i])) < len(exact_literal(arrays[i])) and self.fails(trial):
                 arrays = trial
         return arrays
+
+
+def widest(x: Any) -> Any:
+    """Return a NumPy array of floats in a wider dtype; others as they are."""
+    if not isinstance(x, np.ndarray) or x.dtype.kind in "biuc":
+        return x
+    return x.astype(np.longdouble if x.dtype.itemsize > 4 else np.float64)
 
 
 def nested_to_host(x: Any) -> Any:

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from .failing import Failure
+from .failing import Failure, widest
 from .page import write_in_one_step
 from .source import LARGEST, exact_literal, source_of
 
@@ -40,13 +40,24 @@ def text_of_test(failure: Failure, story: Sequence[str]) -> str:
         x, what, result = names[failure.which], "gradient", "dx"
         compute = [f"y, pull = vjp(lambda {x}: {call}, {x})",
                    f"({result},) = pull({exact_literal(failure.g)})"]
-    right = "np.isfinite({}).all()" if failure.given == {None} else "not np.isnan({}).any()"
+    right = "np.isfinite({0}).all()" if failure.given == {None} else "not np.isnan({0}).any()"
+    found = "is_finite"
+    if failure.kind == "0":
+        found, right = "is_not_lost", "not ((exact.astype({0}.dtype) != 0) & ({0} == 0)).any()"
+        compute += [f"narrow = {result}", *_widened(failure, names), *compute,
+                    f"exact, {result} = {result}, narrow"]
     text = "\n".join([*lines, 'with np.errstate(all="ignore"):',
                       *(f"    {line}" for line in compute),
                       f"assert {right.format(result)}, {result}"])
     return (_head(story, text, source)
-            + f"\n\n\ndef test_the_{what}_is_finite() -> None:\n"
+            + f"\n\n\ndef test_the_{what}_{found}() -> None:\n"
             + textwrap.indent(text, "    ") + "\n")
+
+
+def _widened(failure: Failure, names: Sequence[str]) -> list[str]:
+    """Return lines that give the arguments in a wider dtype."""
+    return [f"{n} = {n}.astype(np.{'float64' if widest(x).dtype == float else 'longdouble'})"
+            for n, x in zip(names, failure.args, strict=True) if widest(x) is not x]
 
 
 def _head(story: Sequence[str], text: str, source: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ import pytest
 from anomalies import fails, found, leaf
 
 import autograd as ag
-from autograd import Tensor, grad, log, no_grad, sqrt, where
+from autograd import Tensor, grad, log, no_grad, primitive, sqrt, where
 from autograd.tape.anomaly import AnomalyError, detect_anomaly
 from autograd.tensor import STATE
 from tinygrad_llm.functional import attention
@@ -203,3 +203,75 @@ def test_inside_a_checkpointed_call(tmp_path: Path) -> None:
     x = leaf([1.0, 0.0])
     error = found(lambda: ag.checkpoint(sqrt)(x).sum().backward(), tmp_path)
     assert error.op == "sqrt" and "the derivative of sqrt made inf" in str(error)
+
+
+# an overflow that became 0
+
+
+@primitive
+def mean_of_many(x: Any, /) -> Any:
+    return np.mean(x)
+
+
+mean_of_many.vjp(lambda g, shape: np.broadcast_to(g / shape[0], shape))
+
+
+@primitive
+def bell(x: Any, /) -> Any:
+    return 1 / (1 + x * x)
+
+
+bell.vjp(lambda g, x, y: -2 * g * x * y * y)
+
+
+@primitive
+def angle(x: Any, /) -> Any:
+    return np.arctan(x)
+
+
+angle.vjp(lambda g, x: g / (1 + x * x))
+
+
+def test_an_overflow_that_became_zero_in_a_rule(tmp_path: Path) -> None:
+    error = found(lambda: angle(leaf([[1.0], [300.0]], "float16")).sum().backward(), tmp_path)
+    assert "in the gradient of argument 1 the derivative of angle made 0 out of an o" in str(error)
+    assert "np.array(300.0, dtype" in fails(error)
+
+
+def test_an_overflow_of_a_count_in_a_rule(tmp_path: Path) -> None:
+    x = leaf(np.ones(70_000), "float16")
+    error = found(lambda: mean_of_many(x).backward(), tmp_path)
+    assert "derivative of mean_of_many made 0 out of an overflow: 70000 of 70000" in str(error)
+    assert error.op == "mean_of_many" and "astype('float32')" in str(error)
+
+
+@pytest.mark.parametrize("dtype, size", [("float16", 300.0), ("float32", 2e19), pytest.param(
+    "float64", 1e154 * 2, marks=pytest.mark.skipif(np.finfo(np.longdouble).maxexp < 2000,
+                                                   reason="the long double is no wider here"))])
+def test_an_overflow_that_became_zero_in_a_value(dtype: str, size: float, tmp_path: Path) -> None:
+    error = found(lambda: bell(leaf([1.0, size], dtype)), tmp_path)
+    assert "bell made 0 out of an overflow: 1 of 2 elements, the first at [1]" in str(error)
+    source = fails(error)
+    assert "is_not_lost" in source and "astype(np." in source
+
+
+def test_zeros_that_are_right_are_no_anomaly(tmp_path: Path) -> None:
+    with detect_anomaly(tmp_path):
+        bell(leaf([0.0, 1e30], "float32"))  # 1e-60 is 0 in float32
+        where(np.array([True, False]), leaf([1.0, 0.0]), 0.0).sum().backward()
+        np.exp(np.array([1000.0]))  # an overflow of someone else's
+        (leaf([1.0, 2.0]) * 0.0).sum().backward()
+        ag.sigmoid(leaf([-1000.0, 1000.0])).sum().backward()
+    with detect_anomaly(tmp_path, inf=False):
+        bell(leaf([300.0], "float16"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_our_ops_lose_nothing_over_70_000_elements(tmp_path: Path) -> None:
+    x = leaf(np.ones(70_000), "float16")
+    with detect_anomaly(tmp_path):
+        for f in (ag.max, ag.mean, ag.std, ag.logsumexp, ag.norm, ag.nanmean, ag.cross_entropy):
+            y = f(x, 0) if f is ag.cross_entropy else f(x)
+            y.backward()
+            assert ag.cross_entropy is f or f is ag.std or np.count_nonzero(x.grad) == x.size
+            x.grad = None
