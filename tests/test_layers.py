@@ -58,7 +58,7 @@ ORDER = {
                                   "tiktoken", "tekken", "sentencepiece", "huggingface_write",
                                   "kinds"],
     "tinygrad_llm.data": ["read", "select", "tokens", "batches", "build", "prepared"],
-    "tinygrad_llm.data.read": ["documents", "decoding", "text_pieces", "plays", "corpus",
+    "tinygrad_llm.data.read": ["documents", "letters", "decoding", "text_pieces", "plays", "corpus",
                                "html_text", "tables", "file_kinds", "archives", "gather"],
     "tinygrad_llm.data.select": ["normal_form", "repair", "language", "word_runs", "quality",
                                  "rules", "pii", "dedupe", "decontaminate"],

@@ -22,10 +22,10 @@ def test_the_doctor_lists_what_the_extras_bring(monkeypatch: pytest.MonkeyPatch,
                                                 capsys: pytest.CaptureFixture[str]) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: (
-        None if name in ("charset_normalizer", "zstandard") else find(name, *more)))
+        None if name in ("selectolax", "zstandard") else find(name, *more)))
     assert main(["doctor"]) == 0
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    for name in ("charset-normalizer", "zstandard"):
+    for name in ("selectolax", "zstandard"):
         assert rows[name] == 'not installed; pip install "tinygrad_llm[data]"'
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for name in extras["project"]["optional-dependencies"]["data"]:

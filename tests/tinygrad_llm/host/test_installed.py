@@ -69,5 +69,5 @@ def test_each_row_is_one_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "ours, in" in rows[1] and rows[1].endswith("autograd/__init__.py")
     monkeypatch.setattr(installed, "engine_is_ours", lambda: False)
     assert "ANOTHER PROJECT, in" in finding("autograd")
-    width = len("charset-normalizer")  # the longest name: what is found stands in one column
+    width = len("tinygrad_llm")  # the longest name: what is found stands in one column
     assert all(row[width] == " " != row[width + 1] for row in rows)

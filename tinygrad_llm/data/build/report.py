@@ -39,7 +39,7 @@ from .tasks import (
 )
 
 MOST = 60  # tokens that are listed
-LIBRARIES = ("numpy", "regex", "ftfy", "charset-normalizer", "selectolax", "trafilatura", "pyarrow",
+LIBRARIES = ("numpy", "regex", "ftfy", "selectolax", "trafilatura", "pyarrow",
              "zstandard")  # whose version can make a difference
 WHY = {"empty": "nothing but white space", "language": "in a language that was not asked for",
        "too-slow": "not cleaned within a minute of computing"}

@@ -2,7 +2,10 @@
 
 A byte order mark decides; without one, bytes that are UTF-8 are UTF-8 (text in an older encoding
 practically never is by accident, as every byte above 0x7f would have to stand in a valid
-sequence); what remains is guessed by charset-normalizer from how likely the letters are.
+sequence), unless they are ASCII with the escapes of an encoding of seven bits. What remains is
+read in every encoding that was in wide use, and that reading is taken which is likeliest, letter by
+letter, as a text of one of the languages that the encoding is for (see letters.py). Where another
+is nearly as likely, the file is read, and counted with its name.
 """
 
 from __future__ import annotations
@@ -10,10 +13,14 @@ from __future__ import annotations
 import codecs
 import re
 from typing import NamedTuple
+from unicodedata import normalize
 
-from ...host.errors import UserError
+from .letters import EAST_ASIAN, Characters, is_assigned
 
-SAMPLE = 1 << 16  # bytes that a guess looks at
+SAMPLE = 1 << 16  # bytes that are looked at for control codes, and for lines that are evidence
+EVIDENCE = 1 << 12  # bytes of these lines that are read in all encodings
+SURE = 7.0  # nats by which another reading is less likely: e**7 is 1,100
+PLAUSIBLE = 7.0  # nats a character that text in UTF-16 without a mark costs at most
 
 # The mark of UTF-32-LE begins with that of UTF-16-LE, so it is tried before it.
 MARKS = (
@@ -26,23 +33,80 @@ MARKS = (
 
 # Codes below the space that text has no use for: all but tab, line ends, form feed and escape.
 CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
-
-# What files without a mark are in, in practice, the commonest first; from the whole list of some
-# ninety encodings a short text is taken for EBCDIC or an encoding of DOS too often.
-LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "iso8859_2")
-OTHERS = (
-    "cp1251", "koi8_r", "cp932", "euc_jp", "gb18030", "big5", "euc_kr", "cp1253", "cp1256",
-    "cp1255", "cp874", "iso8859_5",
-)  # fmt: skip
 FIRST_OF_SEVERAL = bytes(range(0xC0, 0x100))  # what a sequence of UTF-8 begins with
-ASCII_LETTERS = re.compile(rb"[A-Za-z]")
+
+WESTERN = "en fr de es it pt nl sv da nb fi is ca gl eu ga id"
+CENTRAL = "pl cs sk hu sh sl ro sq"
+CYRILLIC = "ru uk be bg mk sr"
+BALTIC = "lt lv et"
+CANDIDATES = {  # encoding: how much rarer than cp1252, in nats, and the languages written in it
+    "cp1252": (0.0, WESTERN + " et"),
+    "cp1251": (0.5, CYRILLIC),
+    "cp1250": (0.5, CENTRAL),
+    "cp1254": (1.0, "tr"),
+    "cp1257": (1.0, BALTIC),
+    "cp1253": (1.0, "el"),
+    "cp1255": (1.0, "he"),
+    "cp1256": (1.0, "ar fa ur"),
+    "cp1258": (1.5, "vi"),
+    "cp874": (1.0, "th"),
+    "gb18030": (2.0, "zh"),
+    "big5hkscs": (2.5, "zh-hant"),
+    "cp932": (2.0, "ja"),
+    "euc_jp": (2.5, "ja"),
+    "cp949": (2.0, "ko"),
+    "koi8_r": (2.0, "ru bg"),
+    "koi8_u": (2.5, "uk be ru"),
+    "iso8859_2": (1.5, CENTRAL),
+    "iso8859_5": (3.0, CYRILLIC),
+    "iso8859_6": (2.0, "ar fa ur"),
+    "iso8859_7": (2.0, "el"),
+    "iso8859_8": (2.0, "he"),
+    "iso8859_9": (2.0, "tr"),
+    "iso8859_13": (2.0, BALTIC),
+    "iso8859_15": (2.0, WESTERN + " et"),
+    "iso8859_16": (4.0, "ro"),
+    "iso8859_3": (4.0, "mt"),
+    "iso8859_4": (4.0, BALTIC),
+    "iso8859_14": (4.0, "cy ga"),
+    "cp866": (3.0, CYRILLIC),
+    "cp1125": (3.0, "uk"),
+    "cp850": (3.5, WESTERN),
+    "cp852": (3.5, CENTRAL),
+    "cp437": (4.5, WESTERN),
+    "cp855": (4.5, CYRILLIC),
+    "cp737": (4.0, "el"),
+    "cp857": (4.0, "tr"),
+    "cp775": (4.0, BALTIC),
+    "cp862": (4.0, "he"),
+    "cp720": (4.0, "ar fa ur"),
+    "kz1048": (3.0, "kk"),
+    "mac_roman": (5.0, WESTERN),
+    "mac_cyrillic": (5.0, CYRILLIC),
+    "mac_latin2": (6.0, CENTRAL),
+    "mac_greek": (6.0, "el"),
+    "mac_turkish": (6.0, "tr"),
+}
+ALL = " ".join(dict.fromkeys(" ".join(languages for _, languages in CANDIDATES.values()).split()))
+WIDE = {"utf-16-le": 1.0, "utf-16-be": 2.0, "utf-32-le": 3.0, "utf-32-be": 3.0}
+
+# What text in an encoding of seven bits holds, and the codecs that may read it, narrowest first.
+ESCAPES = (
+    (re.compile(rb"\x1b\$[@B(]|\x1b\([IJ]|\x1b&@"), (
+        "iso2022_jp", "iso2022_jp_2", "iso2022_jp_ext", "iso2022_jp_3", "iso2022_jp_2004")),
+    (re.compile(rb"\x1b\$\)C"), ("iso2022_kr",)),
+    (re.compile(rb"~\{(?:[!-w][!-~])+~\}"), ("hz",)),
+    (re.compile(rb"\+[A-Za-z0-9/+]{3,}-?"), ("utf-7",)),
+)
+OTHER_ESCAPES = re.compile(rb"\x1b\$[)*+][A-H]")  # of ISO 2022 in Chinese, which Python lacks
 
 
 class Encoding(NamedTuple):
-    """A codec's name and the length in bytes of the mark before the text."""
+    """A codec's name, the length in bytes of the mark before the text, and whether that is sure."""
 
     codec: str
     mark: int = 0
+    sure: bool = True
 
 
 def detect_encoding(head: bytes, whole: bool = True) -> Encoding | None:
@@ -53,12 +117,14 @@ def detect_encoding(head: bytes, whole: bool = True) -> Encoding | None:
     for mark, codec in MARKS:
         if head.startswith(mark):
             return Encoding(codec, len(mark))
+    if head.isascii() and (encoding := _escaped_encoding(head)):
+        return encoding
     if is_binary(head[:SAMPLE]):
-        return None
+        return _wide_encoding(head)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, whole)
     except UnicodeDecodeError:
-        return Encoding("utf-8") if is_damaged_utf8(head) else Encoding(guess_codec(head))
+        return Encoding("utf-8") if is_damaged_utf8(head) else guess_encoding(head)
     return Encoding("utf-8")
 
 
@@ -81,25 +147,87 @@ def is_damaged_utf8(head: bytes) -> bool:
     return others > 10 * faults
 
 
-def guess_codec(head: bytes) -> str:
-    """Return the most likely codec of bytes that are not UTF-8.
+def guess_encoding(head: bytes) -> Encoding:
+    """Return the likeliest encoding of bytes that are neither ASCII nor UTF-8.
 
-    Only lines that hold a byte above 0x7f are evidence. Where nothing is likely, it is cp1252,
-    the commonest of the old encodings, with holes that decode as U+FFFD.
+    Of a longer text, only lines that hold a byte above 0x7f are evidence. Of none it is cp1252.
     """
+    sample = head
+    if len(head) > EVIDENCE:
+        lines = [line for line in head[: 1 << 20].split(b"\n") if not line.isascii()]
+        sample = b"\n".join(lines)[:EVIDENCE]
+    readings = {codec: (extra, sample.decode(codec, "replace"), languages)
+                for codec, (extra, languages) in CANDIDATES.items()}
+    if sample is head and len(head) % 2 == 0:  # a few words of Chinese in UTF-16 hold no NUL
+        readings |= {codec: (6 + WIDE[codec], sample.decode(codec, "replace"), " ".join(EAST_ASIAN))
+                     for codec in ("utf-16-le", "utf-16-be")}
+    return _likeliest(readings)
+
+
+def _likeliest(readings: dict[str, tuple[float, str, str]]) -> Encoding:
+    """Return the encoding whose reading costs least, the first of several with the same text."""
+    codec_of: dict[str, str] = {}
+    characters: dict[str, Characters] = {}
+    for codec, (_, text, _) in readings.items():
+        codec_of.setdefault(text, codec)
+        if text not in characters:  # NFC: cp1258 has letters and their tones apart
+            characters[text] = Characters(normalize("NFC", text))
+    bounds = {codec: extra + characters[text].least for codec, (extra, text, _) in readings.items()}
+    costs: dict[str, float] = {}
+    least = float("inf")
+    for codec in sorted(readings, key=bounds.__getitem__):
+        if bounds[codec] > least + SURE:
+            break
+        extra, text, languages = readings[codec]
+        found = extra + min(map(characters[text].cost, languages.split()))
+        costs[text] = min(costs.get(text, found), found)
+        least = min(least, found)
+    best, *others = sorted(costs, key=costs.__getitem__)
+    sure = not others or costs[others[0]] - least >= SURE
+    return Encoding(codec_of[best], 0, sure)
+
+
+def _wide_encoding(head: bytes) -> Encoding | None:
+    """Return the encoding of bytes with NULs where they are text in UTF-16 or UTF-32."""
+    head = head[: EVIDENCE * 4]
+    readings = {}
+    for codec, extra in WIDE.items():
+        text = head[: len(head) // 4 * 4 or len(head)].decode(codec, "replace")
+        if text and is_assigned(text):
+            readings[codec] = (extra, text, ALL)
+    if not readings:
+        return None
+    found = _likeliest(readings)
+    _, text, _ = readings[found.codec]
+    least = min(map(Characters(text).cost, ALL.split()))
+    return found if least < PLAUSIBLE * (len(text) + 2) else None
+
+
+def _escaped_encoding(head: bytes) -> Encoding | None:
+    """Return the encoding of ASCII with escapes that decode to likely text, None without any."""
+    for pattern, names in ESCAPES:
+        if not pattern.search(head):
+            continue
+        for codec in names:
+            text = _decoded_strictly(head, codec)
+            if text is not None and _is_likelier(text, head):
+                return Encoding(codec)
+    return Encoding("utf-8", 0, sure=False) if OTHER_ESCAPES.search(head) else None
+
+
+def _decoded_strictly(head: bytes, codec: str) -> str | None:
     try:
-        from charset_normalizer import from_bytes
-    except ImportError:
-        raise UserError(
-            "a file is not UTF-8, and finding out its encoding needs charset-normalizer: "
-            'pip install "tinygrad_llm[data]", or convert it, for instance with iconv -t UTF-8'
-        ) from None
-    lines = [line for line in head[: 1 << 20].split(b"\n") if not line.isascii()]
-    sample = b"\n".join(lines)[:SAMPLE]
-    high = sum(byte > 0x7F for byte in sample)
-    # A language that writes with Latin letters needs others for fewer than one letter in four.
-    candidates = LATIN if 4 * high < high + len(ASCII_LETTERS.findall(sample)) else OTHERS
-    found = {match.encoding: (-match.chaos, match.coherence)
-             for match in from_bytes(sample, cp_isolation=list(candidates))}
-    return max((codec for codec in candidates if codec in found), key=found.__getitem__,
-               default="cp1252")
+        return codecs.getincrementaldecoder(codec)().decode(head)
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_likelier(text: str, head: bytes) -> bool:
+    """Whether a reading of ASCII with its escapes is likelier than the characters as they stand."""
+    if text.isascii():
+        return False
+    plain = head.decode("ascii")
+    pairs = [(new, old) for new, old in zip(text.split("\n"), plain.split("\n"), strict=False)
+             if new != old][:40]
+    new, old = ("\n".join(lines)[:EVIDENCE] for lines in zip(*pairs, strict=True))
+    return min(map(Characters(new).cost, ALL.split())) < Characters(old).cost("en")

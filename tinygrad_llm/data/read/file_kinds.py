@@ -58,12 +58,35 @@ def read_html(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Do
     encoding = detect_encoding(page)
     if encoding is None:
         raise Refused("binary")
-    declared = declared_charset(page)
-    codec = encoding.codec
-    if codec != "utf-8" and not encoding.mark and declared and is_codec(declared):
-        codec = declared
-    text = page[encoding.mark :].decode(codec, "replace")
+    codec, text = encoding.codec, None
+    if codec != "utf-8" and not encoding.mark:
+        text = _as_declared(page)
+    if text is None:
+        text = page[encoding.mark :].decode(codec, "replace")
+        if not encoding.sure:
+            job.errors.count("unsure-encoding", name)
+    if faults := text.count("\ufffd") - page.count("\ufffd".encode(codec, "ignore") or b"\xff"):
+        job.errors.count("bad-bytes", name, max(faults, 0))
     yield from job.documents([main_text(text)], name)
+
+
+def _as_declared(page: bytes) -> str | None:
+    """Return a page as the encoding that it declares reads it, None where that cannot be."""
+    declared = declared_charset(page)
+    if not declared or not is_codec(declared):
+        return None
+    name = encodings.normalize_encoding(declared).lower()
+    codec = encodings.aliases.aliases.get(name, name)
+    text = page.decode(WIDER.get(codec, codec), "replace")
+    # One of wide characters, or of no ASCII, could not have been read up to its declaration.
+    return text if "charset" in text[:1024].lower() else None
+
+
+WIDER = {  # what pages mean by a name, in all browsers (WHATWG, "Encoding")
+    "ascii": "cp1252", "latin_1": "cp1252", "iso8859_9": "cp1254", "tis_620": "cp874",
+    "iso8859_11": "cp874", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932",
+    "euc_kr": "cp949", "big5": "big5hkscs",
+}
 
 
 def is_codec(name: str) -> bool:

@@ -193,7 +193,7 @@ def _cut_into_slices(unit: Unit, unit_bytes: int) -> list[Unit]:
         with open(unit.path, "rb") as file:
             if unit.kind == "parquet":
                 cuts = _row_groups(file, unit_bytes)
-            elif unit.kind in ("text", "jsonl") and not _has_wide_characters(file.read(4)):
+            elif unit.kind in ("text", "jsonl") and not _has_wide_characters(file.read(CHUNK)):
                 cuts = [*range(0, size, unit_bytes), size]
             else:
                 return [unit]
@@ -206,7 +206,7 @@ def _cut_into_slices(unit: Unit, unit_bytes: int) -> list[Unit]:
 
 def _has_wide_characters(head: bytes) -> bool:
     """Whether a file is in UTF-16 or UTF-32, where the byte 0x0a need not be a line's end."""
-    return any(head.startswith(mark) for mark, codec in MARKS if codec != "utf-8")
+    return b"\0" in head or any(head.startswith(mark) for mark, codec in MARKS if codec != "utf-8")
 
 
 def _row_groups(file: BinaryIO, unit_bytes: int) -> list[int]:

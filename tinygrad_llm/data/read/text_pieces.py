@@ -40,6 +40,7 @@ REASONS = {
     "broken-line": "lines of .jsonl that are not JSON in UTF-8",
     "broken-row": "rows of a table that do not fit its columns",
     "no-text": "lines or tables without a field of text",
+    "unsure-encoding": "files that could be in several encodings, read in the likeliest",
     "bad-bytes": "byte sequences that are not of the file's encoding, replaced by U+FFFD",
 }
 
@@ -135,13 +136,15 @@ def cut_place(text: str, limit: int) -> int:
 def decoded(stream: io.BufferedReader, name: str, errors: Losses) -> Iterator[str]:
     """Yield the text of a stream of bytes in pieces, with universal newlines.
 
-    The encoding is found from the first PART bytes; bytes that are not in it become U+FFFD and
-    are counted. Raises Refused where it is not text.
+    The encoding is found from the first PART bytes; where that is not sure, it is counted. Bytes
+    that are not in it become U+FFFD and are counted. Raises Refused where it is not text.
     """
     data = stream.read(PART + 1)
     encoding = detect_encoding(data, whole=len(data) <= PART)
     if encoding is None:
         raise Refused("binary")
+    if not encoding.sure:
+        errors.count("unsure-encoding", name)
     codec = codecs.getincrementaldecoder(encoding.codec)("replace")
     newlines = io.IncrementalNewlineDecoder(codec, translate=True)
     data = data[encoding.mark :]

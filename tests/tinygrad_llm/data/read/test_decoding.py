@@ -1,15 +1,20 @@
 """From bytes to text: encodings are found out, and what is no text is refused."""
 
-import sys
+import random
+import unicodedata
 from pathlib import Path
 
 import pytest
 from gathering import gather, texts
+from old_encodings import TEXTS, WIDE_AND_UTF7, encoded, samples
 
-from tinygrad_llm.data.read.decoding import detect_encoding, guess_codec, is_damaged_utf8
-from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.data.read.decoding import (
+    CANDIDATES,
+    detect_encoding,
+    guess_encoding,
+    is_damaged_utf8,
+)
 
-pytest.importorskip("charset_normalizer")
 pytest.importorskip("selectolax")
 
 RUSSIAN = "Быть или не быть, вот в чём вопрос.\n"
@@ -61,7 +66,8 @@ def test_damaged_utf8_stays_utf8(tmp_path: Path) -> None:
 ])
 def test_an_encoding_is_a_codec_and_the_length_of_its_mark(
         head: bytes, whole: bool, expected: tuple[str, int] | None) -> None:
-    assert detect_encoding(head, whole) == expected
+    found = detect_encoding(head, whole)
+    assert found == (None if expected is None else (*expected, True))
 
 
 def test_a_cut_character_at_the_end_of_a_whole_text_is_no_utf8() -> None:
@@ -71,8 +77,8 @@ def test_a_cut_character_at_the_end_of_a_whole_text_is_no_utf8() -> None:
         assert encoding and (encoding.codec == "utf-8") == is_utf8
 
 
-def test_what_no_encoding_explains_is_the_commonest() -> None:
-    assert guess_codec(b"only ASCII is no evidence") == "cp1252"
+def test_without_evidence_it_is_the_commonest() -> None:
+    assert guess_encoding(b"only ASCII is no evidence").codec == "cp1252"
 
 
 def test_few_faults_leave_it_utf8_and_many_do_not() -> None:
@@ -80,7 +86,106 @@ def test_few_faults_leave_it_utf8_and_many_do_not() -> None:
     assert is_damaged_utf8(sound * 11 + b"\xff") and not is_damaged_utf8(sound * 10 + b"\xff")
 
 
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "charset_normalizer", None)
-    with pytest.raises(UserError, match=r"tinygrad_llm\[data\].*iconv"):
-        detect_encoding(b"caf\xe9")
+def reading(data: bytes) -> tuple[str | None, bool]:
+    """Return what bytes are read as, with letters and their marks joined, and whether it is sure.
+    """
+    found = detect_encoding(data)
+    if found is None:
+        return None, True
+    return unicodedata.normalize("NFC", data[found.mark :].decode(found.codec)), found.sure
+
+
+OLD = [(language, codec) for language, (codecs, *_) in TEXTS.items() for codec in codecs]
+
+
+@pytest.mark.parametrize("language, codec", OLD)
+def test_a_sentence_is_read_right_and_a_word_not_wrong_in_silence(language: str, codec: str
+                                                                  ) -> None:
+    for size, text in samples(language).items():
+        data = encoded(text, codec)
+        if data is None:
+            continue
+        text = unicodedata.normalize("NFC", text)
+        found, sure = reading(data)
+        assert found == text or (size == "word" and not sure), (size, found)
+        assert sure or size == "word" or (language, codec) in CLOSE, size
+
+
+# A sentence of these has only two or three letters by which its reading differs from another.
+CLOSE = {("ro", "cp1250"), ("ro", "iso8859_2"), ("it", "cp850"), ("it", "mac_roman"),
+         ("ca", "cp850"), *(("et", codec) for codec in TEXTS["et"][0])}
+
+
+@pytest.mark.parametrize("language", TEXTS)
+@pytest.mark.parametrize("codec", WIDE_AND_UTF7)
+def test_texts_without_a_mark(language: str, codec: str) -> None:
+    for text in samples(language).values():
+        assert reading(text.encode(codec))[0] == text
+        assert reading(text.encode()) == (text, True)
+
+
+def test_all_encodings_that_are_sought_are_tried_here() -> None:
+    tried = {codec for _, codec in OLD} | {"big5hkscs"}
+    assert set(CANDIDATES) - tried == {
+        "iso8859_3", "iso8859_4", "iso8859_14", "iso8859_16", "cp437", "kz1048", "mac_latin2",
+        "mac_greek", "mac_turkish"}
+
+
+@pytest.mark.parametrize("text, codec", [
+    ("It’s a “test” – isn’t it? The café’s menu…", "cp1252"),
+    ("water at 25°C, £5 or 7€", "cp1252"), ("x = 'µm' # Ångström", "cp1252"),
+    ("Copyright © 2003 Smith & Sons. All rights reserved.", "cp1252"), ("café", "cp1252"),
+    ("Dear Mr. Müller, thank you for your letter.", "cp1252"), ("naïve", "latin-1"),
+    ("name,city\nJosé,Málaga\nAnn,York\n", "cp1252"), ("São Paulo", "cp1252"),
+    ("Привет, world! См. http://example.com/page?id=1", "cp1251"),
+    ("ПРИВЕТ", "cp1251"), ("Привет", "koi8_r"),
+    ("┌────┐\n│ Меню │\n└────┘\n", "cp866"),
+    ("İstanbul", "cp1254"), ("Gdańsk", "iso8859_2"), ("北京", "gb18030"),
+    ("東京", "cp932"), ("서울", "cp949"), ("臺灣", "big5"),
+    ("使用Python编程，版本3.11", "gb18030"),
+])  # fmt: skip
+def test_names_and_signs_are_read_right(text: str, codec: str) -> None:
+    assert reading(text.encode(codec))[0] == text
+
+
+@pytest.mark.parametrize("text", [
+    "C++ and a+b- c+AAB-", "+1-800-555", "x~{}~ y ~{ab~}", "[31mred[0m", "a+b+c+d-e",
+    "base64 aGVsbG8+d29ybGQ+AAA+BBB-", "f(x)=x+ABC-3", "git+https://x+yzw-1", "$ (0"])
+def test_ascii_is_not_taken_for_escapes(text: str) -> None:
+    assert detect_encoding(text.encode()) == ("utf-8", 0, True)
+
+
+def test_escapes_that_python_lacks_are_unsure() -> None:
+    assert detect_encoding(b"$)A1>") == ("utf-8", 0, False)
+
+
+def test_random_bytes_with_a_nul_are_no_text() -> None:
+    for seed in range(200):
+        data = bytes(random.Random(seed).choices(range(256), k=2 * (8 + seed))) + b"\0\0"
+        assert detect_encoding(data) is None
+
+
+def test_what_stays_unsure_is_read_and_counted_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("É".encode("cp1252"))
+    (tmp_path / "b.txt").write_bytes(FRENCH.encode("cp1252"))
+    (tmp_path / "c.html").write_bytes("<p>É</p>".encode("cp1252"))
+    (tmp_path / "d.html").write_bytes("<meta charset=latin1><p>É</p>".encode("cp1252"))
+    documents, errors = gather(tmp_path)
+    assert len(documents) == 4 and errors == {"unsure-encoding": 2}
+    assert [Path(name).name for name in errors.names["unsure-encoding"]] == ["a.txt", "c.html"]
+
+
+@pytest.mark.parametrize("declared, codec", [
+    ("iso-8859-1", "cp1252"), ("gb2312", "gb18030"), ("shift_jis", "cp932"), ("utf-16", "cp1252"),
+    ("cp037", "cp1252"), ("iso-8859-9", "cp1254"), ("koi8-r", "koi8_r")])
+def test_a_page_means_what_browsers_take_it_for(tmp_path: Path, declared: str, codec: str) -> None:
+    words = {"gb18030": "鍭镕", "cp932": "①髙", "cp1254": "’şimdi",
+             "koi8_r": "да"}.get(codec, "“déjà vu”")
+    (tmp_path / "a.html").write_bytes(f"<meta charset={declared}><p>{words}".encode(codec))
+    assert texts(tmp_path) == [words]
+
+
+def test_utf16_without_a_mark_is_not_cut_into_slices(tmp_path: Path) -> None:
+    text = "Ċਊ Hello, this is a line of text.\n" * 50
+    (tmp_path / "a.txt").write_bytes(text.encode("utf-16-le"))
+    assert texts(tmp_path, unit_bytes=100) == [text]
