@@ -148,7 +148,8 @@ def summary(report: dict[str, Any]) -> str:
               ("tokens to train on", tokens["train"]["tokens"],
                f"{after['training']['documents']:,} documents"),
               ("tokens to validate on", tokens["val"]["tokens"],
-               f"{after['validation']['documents']:,} documents")]
+               f"{after['validation']['documents']:,} documents" if tokens["train"]["documents"] > 1
+               or not tokens["val"]["tokens"] else "the end of the only document")]
     for code, entry in report["unreadable"].items():
         names = ", ".join(entry.get("examples", ()))  # older reports have none
         lines.append((f"not read: {code}", entry["count"],

@@ -1,6 +1,6 @@
 """A folder that is ready for training: a tokenizer and the tokens that it made, one of
 
-    tokenizer.json, train.bin, val.bin      from `prepare`: a text, its characters as tokens
+    tokenizer.json, train.bin, val.bin      from `prepare`: a text, its characters or BPE's tokens
     tokenizer.json, train/, val/            from a build: token shards, any tokenizer
 """
 
@@ -16,12 +16,14 @@ from ..host.errors import UserError
 from ..host.files import sha256_of, write_in_one_step
 from ..text import CharTokenizer
 from ..text.tokenizer import Tokenizer
+from ..text.training.bpe import train_bpe
 from .batches.random_windows import split
 from .build.result import faults, is_built
 from .tokens.shards import ShardedTokens, holds_shards, open_shards
 from .tokens.token_file import open_tokens, write_tokens
 
 Tokens = NDArray[Any] | ShardedTokens
+TRAINED = 0.9  # the share of a text that is trained on
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def prepare(text: str, folder: str | Path, context: int,
         raise UserError(f"the text has {len(ids)} tokens, too few: one window of the context "
                         f"{context} and its targets need {context + 1}; give more text or a "
                         f"smaller --context")
-    train, validation = split(ids)
+    train, validation = split(ids, TRAINED)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if min(len(train), len(validation)) < context + 1:
@@ -78,6 +80,11 @@ def prepare(text: str, folder: str | Path, context: int,
     write_tokens(folder / "train.bin", train, tokenizer.vocab_size)
     tokenizer.save(folder / "tokenizer.json")  # last: its presence says that the rest is there
     return open_prepared(folder)
+
+
+def bpe_of(text: str, vocab_size: int) -> Tokenizer:
+    """Return BPE that is trained on the part of a text that `prepare` takes for training."""
+    return train_bpe(text[:int(TRAINED * len(text))], vocab_size)
 
 
 def open_prepared(folder: str | Path) -> Prepared:

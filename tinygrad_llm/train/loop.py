@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from autograd import fold_in
 
+from ..data.tokens.shards import ShardedTokens
 from ..host.errors import UserError
 from ..host.output import steady_output
 from ..host.stop_signals import Stop, stop_signals
@@ -43,7 +44,10 @@ def train(run: Run, say: Say = tqdm.write, threads: int | None = None) -> bool:
         for note in run.notes:
             say(note)
         if run.data.validation is None:
-            say("the text is too short to keep a part of it back: no validation loss")
+            say("the text is too short to keep a part of it back: no validation loss"
+                if not isinstance(run.data.train, ShardedTokens) else
+                f"{run.data.folder} was built without a validation part as long as one window of "
+                f"{run.config.context + 1} tokens: no validation loss")
         log = MetricsLog(run.folder / "metrics.jsonl", run.step)
         try:
             with progress_bar(run.config.run.steps, "training", "step", initial=run.step) as bar, \

@@ -17,6 +17,7 @@ from ..data.batches.epochs import EpochBatches
 from ..data.prepared import (
     Prepared,
     Tokens,
+    bpe_of,
     is_prepared,
     open_prepared,
     open_tokenizer,
@@ -258,7 +259,8 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 def _changed(saved: TrainConfig, given: Mapping[str, Any], folder: Path) -> TrainConfig:
     """Return the saved configuration with other settings, if they can be changed in a run."""
     values = saved.flat()
-    values["data"], fixed = _place(values["data"]), {*saved.model, "preset", "seed"}
+    values["data"] = _place(values["data"])
+    fixed = {*saved.model, "preset", "seed", "tokenizer", "vocab_size"}
     if isinstance(given.get("data"), str):
         given = {**given, "data": _place(given["data"])}
         if not is_prepared(given["data"]):  # whose tokens are compared by their content
@@ -330,11 +332,19 @@ def _open_data(config: TrainConfig, folder: Path, tokenizer: Tokenizer | None = 
     own = [folder / "data"] if resumed else []  # which a start that failed may have left
     for place in (Path(config.data.data), *own):
         if is_prepared(place):
+            if config.data.tokenizer != "char" and not resumed:
+                raise UserError(f"{place} has a tokenizer already; leave --tokenizer and "
+                                f"--vocab-size out, or name a text with --data")
             return _without_short_validation(open_prepared(place), config.context)
     if resumed and config.data.data != SHAKESPEARE and not Path(config.data.data).exists():
         raise UserError(f"the data of the run in {folder} is no longer in {config.data.data}; name "
                         f"its new place with --data")
-    return prepare(read_corpus(config.data.data), folder / "data", config.context, tokenizer)
+    text = read_corpus(config.data.data)
+    if config.data.tokenizer == "bpe" and tokenizer is None:
+        tokenizer = bpe_of(text, config.data.vocab_size or 4096)
+    elif config.data.tokenizer == "bpe" and not resumed:
+        raise UserError("--init brings a tokenizer; leave --tokenizer and --vocab-size out")
+    return prepare(text, folder / "data", config.context, tokenizer)
 
 
 def _own_tokenizer(folder: Path) -> Tokenizer | None:

@@ -35,9 +35,16 @@ class DataSettings:
 
     data: Annotated[str, "a text file, a folder of them, or 'shakespeare'"] = "shakespeare"
     batch: Annotated[int, "sequences in a batch"] = 12
+    tokenizer: Annotated[str, "of a text: char (its characters) or bpe (trained on it)"] = "char"
+    vocab_size: Annotated[int, "ids of the BPE tokenizer; 0 for 4096"] = 0
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "batch")
+        require(self, "char or bpe; other tokenizers come with a folder that 'tinygrad-llm data "
+                "build TEXT --tokenizer PATH' makes", {"char", "bpe"}.__contains__, "tokenizer")
+        require(self, "in [257, 2**20], with --tokenizer bpe: the 256 bytes are always in it",
+                lambda size: size == 0 or (self.tokenizer == "bpe" and 256 < size <= 2**20),
+                "vocab_size")
 
 
 @dataclass(frozen=True)

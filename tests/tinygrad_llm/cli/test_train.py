@@ -199,3 +199,26 @@ def test_help_shows_each_setting_in_its_table(capsys: pytest.CaptureFixture[str]
 def test_the_architecture_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--arch", "gpt", "--out", "o") == 0
     assert "architecture 'gtp'; did you mean 'gpt'?" in error_of(capsys, "train", "--arch", "gtp")
+
+
+def test_bpe_is_trained_in_passing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("--tokenizer", "bpe", "--vocab-size", "270", "--out", "o") == 0
+    assert "tokens of 270 kinds" in capsys.readouterr().out
+    table = tomllib.loads((folder / "o" / "config.toml").read_text())["data"]
+    assert (table["tokenizer"], table["vocab_size"]) == ("bpe", 270)
+    assert main(["train", "--resume", "--out", "o", "--steps", "6"]) == 0
+    assert main(["sample", "--run", "o", "-n", "3"]) == 0
+    for flags, expected in [
+            (("--tokenizer", "word"), "tokenizer must be char or bpe"),
+            (("--vocab-size", "300"), "with --tokenizer bpe"),
+            (("--tokenizer", "bpe", "--vocab-size", "256"), "in [257, 2**20]"),
+            (("--tokenizer", "bpe", "--data", "o/data"), "has a tokenizer already")]:
+        assert expected in error_of(capsys, "train", *flags, "--out", "p")
+    assert "cannot become 'char'" in error_of(
+        capsys, "train", "--resume", "--out", "o", "--tokenizer", "char", "--vocab-size", "0")
+
+
+def test_a_packed_file_hints_at_a_build(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "a.jsonl").write_text('{"text": "one"}\n' * 100)
+    assert "tinygrad-llm data build a.jsonl --out built" in error_of(
+        capsys, "train", "--data", "a.jsonl")

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygrad_llm.data.prepared import is_prepared, open_prepared, open_tokenizer, prepare
+from tinygrad_llm.data.prepared import bpe_of, is_prepared, open_prepared, open_tokenizer, prepare
 from tinygrad_llm.data.tokens.shard_writer import ShardWriter
 from tinygrad_llm.data.tokens.shards import ShardedTokens
 from tinygrad_llm.host.errors import UserError
@@ -124,3 +124,12 @@ def test_a_preparation_that_was_stopped_is_none(tmp_path: Path) -> None:
     prepare("".join(DOCUMENTS), tmp_path, context=8)
     (tmp_path / "tokenizer.json").unlink()  # it is written last
     assert not is_prepared(tmp_path)
+
+
+def test_a_text_is_prepared_with_bpe_that_its_training_part_makes(tmp_path: Path) -> None:
+    text = "".join(DOCUMENTS) + " \u2603\u2603" * 30  # which are in the last tenth only
+    data = prepare(text, tmp_path, 8, bpe_of(text, 280))
+    assert data.tokenizer.vocab_size == 280 and data.validation is not None
+    assert data.tokenizer.decode([*data.train, *data.validation]) == text
+    assert not any("\u2603" in data.tokenizer.decode([i]) for i in range(256, 280))
+    assert len(data.train) < 0.6 * len(text)

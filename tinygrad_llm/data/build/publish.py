@@ -23,6 +23,7 @@ from .result import PAGE, seal
 from .resumable import Crew
 from .tasks import TRAIN, VALIDATION, EncodeTask, load_ids
 
+LEAST_CUT = 2048  # ids of a single document that are for validation: a window of most models
 CHUNK = 2**20  # ids that are counted at a time
 PARTS = {"train": TRAIN, "val": VALIDATION}
 
@@ -39,8 +40,11 @@ class WrittenShards:
 
 
 def write_shards(folder: Path, encoded: Sequence[EncodeTask], shard_tokens: int,
-                 crew: Crew) -> WrittenShards:
-    """Write the ids of all documents, in their order, as shards for training and for validation."""
+                 crew: Crew, validation_share: float = 0.0) -> WrittenShards:
+    """Write the ids of all documents, in their order, as shards for training and for validation.
+
+    Where there is one document only, its end is for validation, if `validation_share` asks for any.
+    """
     path = encoded[0].tokenizer
     tokenizer = Tokenizer.load(path)
     size = tokenizer.vocab_size
@@ -50,20 +54,34 @@ def write_shards(folder: Path, encoded: Sequence[EncodeTask], shard_tokens: int,
         ids = load_ids(task.out)
         for start in range(0, len(ids), CHUNK):
             written.used += np.bincount(ids[start:start + CHUNK], minlength=size)
+    fates = np.concatenate([np.load(task.fates) for task in encoded])
+    alone = validation_share > 0 and np.count_nonzero(fates <= VALIDATION) == 1
+    cut = _cut(encoded, validation_share) if alone else {}
     for part, fate in PARTS.items():
         shutil.rmtree(folder / part, ignore_errors=True)
-        if not any((np.load(task.fates) == fate).any() for task in encoded):
+        if not (len(cut[part]) if alone else (fates == fate).any()):
             continue
         with crew.progress_bar(f"shards, {part}", len(encoded), " bundles") as bar, \
                 ShardWriter(folder / part, size, shard_tokens, end_of_text=written.end_of_text,
                             tokenizer=path) as writer:
-            for task in encoded:
-                for ids in _documents_with(task, fate):
+            for documents in ([cut[part]],) if alone else (
+                    _documents_with(task, fate) for task in encoded):
+                for ids in documents:
                     if len(ids) or written.end_of_text is not None:
                         writer.add(ids)
                 bar.update()
             written.parts[part] = {"documents": writer.documents, "tokens": writer.tokens}
     return written
+
+
+def _cut(encoded: Sequence[EncodeTask], share: float) -> dict[str, NDArray[np.uint32]]:
+    """Return the ids of a single document to train on and to validate on.
+
+    The latter are that share of them, but at least LEAST_CUT, or a tenth of fewer.
+    """
+    ids = np.concatenate([load_ids(task.out) for task in encoded])
+    held = max(int(share * len(ids)), min(LEAST_CUT, len(ids) // 10))
+    return {"train": ids[:len(ids) - held], "val": ids[len(ids) - held:]}
 
 
 def _documents_with(task: EncodeTask, fate: int) -> Iterator[NDArray[np.uint32]]:

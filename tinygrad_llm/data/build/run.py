@@ -118,7 +118,7 @@ def _run_stages(plan: Plan, out: Path, crew: Crew) -> dict[str, Any]:
     tokenizer = make_tokenizer(plan, selected, crew)
     encoded = encode_all(plan, selected, tokenizer, crew)
     written = write_shards(_stage_folder(plan, "6-shards"), encoded,
-                           plan.settings.shard_tokens, crew)
+                           plan.settings.shard_tokens, crew, plan.settings.validation_share)
     report = summarize(plan, cleaned, repeats, selected, encoded, written)
     return publish({"key": plan.key, **report}, written, tokenizer, out)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ...host.errors import UserError
 from .plays import render_play
 
 SHAKESPEARE = "shakespeare"
+PACKED = frozenset({".gz", ".zst", ".zip", ".tar", ".tgz", ".parquet", ".jsonl", ".ndjson"})
 TEXT_SUFFIXES = frozenset({".txt", ".md"})
 
 
@@ -21,7 +23,7 @@ def read_corpus(source: str | Path) -> str:
     file of UTF-8 text, or a folder, whose *.txt and *.md files at any depth are taken in sorted
     order with one blank line between.
 
-    Raises UserError where that is missing, is not UTF-8, or holds nothing but white space.
+    Raises UserError where that is missing, packed, not UTF-8, or nothing but white space.
     """
     if source == SHAKESPEARE:
         text = _join_with_blank_lines(render_play(_read_utf8(path)) for path in play_paths())
@@ -63,7 +65,8 @@ def _read_folder(folder: Path) -> str:
 def _text_paths(folder: Path) -> list[Path]:
     paths = _sorted_files(folder, TEXT_SUFFIXES)
     if not paths:
-        raise UserError(f"no *.txt or *.md file in {folder}; give --data a folder that has some")
+        raise UserError(f"no *.txt or *.md file in {folder}; give --data a folder that has some, "
+                        f"or make tokens of other kinds of files: {_build_command(folder)}")
     return paths
 
 
@@ -77,8 +80,17 @@ def _join_with_blank_lines(texts: Iterable[str]) -> str:
     return "".join(f"{text}\n\n" for text in trimmed if text)[:-1]
 
 
+def _build_command(path: Path) -> str:
+    """Return the command that reads all kinds of files, and the one that trains on the result."""
+    return (f"'tinygrad-llm data build {shlex.quote(str(path))} --out built', then "
+            f"'tinygrad-llm train --data built'")
+
+
 def _read_utf8(path: Path) -> str:
     """Return a file's text: UTF-8, byte order mark dropped, every line end a newline."""
+    if path.suffix.lower() in PACKED and path.is_file():
+        raise UserError(f"{path} is no plain text; make tokens of what is in it: "
+                        f"{_build_command(path)}")
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
@@ -89,6 +101,7 @@ def _read_utf8(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is not UTF-8 text: byte 0x{error.object[error.start]:02x} at offset "
-            f"{error.start}; convert it, for instance with iconv -t UTF-8"
+            f"{error.start}; convert it, for instance with iconv -t UTF-8, or make tokens of it, "
+            f"whatever its encoding: {_build_command(path)}"
         ) from error
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")

