@@ -134,6 +134,8 @@ def _build_settings(args: argparse.Namespace) -> BuildSettings:
 
 def summary(report: dict[str, Any]) -> str:
     """Return a report in a few lines."""
+    from ..data.read.text_pieces import IN_DOUBT
+
     after = {row["stage"]: row for row in report["funnel"]}
     tokens, duplicates = report["tokens"], report["duplicates"]
     lines = [("documents read", after["read"]["documents"], _size(after["read"]["bytes"]))]
@@ -152,7 +154,7 @@ def summary(report: dict[str, Any]) -> str:
                or not tokens["val"]["tokens"] else "the end of the only document")]
     for code, entry in report["unreadable"].items():
         names = ", ".join(entry.get("examples", ()))  # older reports have none
-        lines.append((f"not read: {code}", entry["count"],
+        lines.append((f"{'in doubt' if code in IN_DOUBT else 'not read'}: {code}", entry["count"],
                       entry["why"] + f"; for example {names}" * bool(names)))
     wide = max(len(name) for name, _, _ in lines)
     rows = [f"{name:{wide}} {number:>14,}  {more}".rstrip() for name, number, more in lines]

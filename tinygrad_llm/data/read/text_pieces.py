@@ -44,6 +44,8 @@ REASONS = {
     "bad-bytes": "byte sequences that are not of the file's encoding, replaced by U+FFFD",
 }
 
+IN_DOUBT = frozenset(["unsure-encoding", "bad-bytes"])  # what is read all the same
+
 
 class Losses(Counter[str]):
     """How often each of REASONS has stood in the way, and the `names` of the first few each."""

@@ -22,13 +22,12 @@ from numpy.typing import NDArray
 
 from ...host.errors import UserError
 from ..read.gather import find_units, read_unit
-from ..read.text_pieces import Losses
+from ..read.text_pieces import IN_DOUBT, Losses
 from .word_runs import normalized_words, run_hashes, word_hashes
 
 RUN = 13  # words
 LEAST = 8
-# Of text_pieces.REASONS, those that hide no text.
-HARMLESS = frozenset({"empty", "bad-bytes", "unsure-encoding"})
+HARMLESS = IN_DOUBT | {"empty"}  # of text_pieces.REASONS: they hide no text
 SPARSE = 16  # bits of the map for each run: one in 16 of other runs gets through
 
 
