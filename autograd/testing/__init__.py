@@ -5,14 +5,15 @@
 >>> check_grads(lambda x: (tanh(x) ** 2).sum(), np.array([0.5, -1.0]), order=3)
 
 `check_grads(f, *xs)` checks a function at a point, `@gradcheck` at each call or at drawn inputs,
-`check_op(op)` an op. The strategies that draw inputs need Hypothesis; nothing else does.
+`check_op(op)` an op, and `check_vjp(f, vjp)` a pair of plain functions, of any library. The
+strategies that draw inputs need Hypothesis; nothing else does.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from .check import check_grads
 from .failure import GradientError
-from .gradcheck import check_op, gradcheck
+from .gradcheck import check_op, check_vjp, gradcheck
 from .opcase import OpCase
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GradientError", "OpCase", "arrays", "broadcastable_shapes", "check_grads", "check_op",
-    "expressions", "gradcheck", "ill_scaled", "op_inputs", "shapes", "spaced",
+    "check_vjp", "expressions", "gradcheck", "ill_scaled", "op_inputs", "shapes", "spaced",
 ]
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from importlib.machinery import PathFinder
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -14,7 +17,12 @@ import numpy as np
 from ..tensor import values
 from ..tree import flatten
 
-ORACLE = "its oracle"
+ORACLE, RAISED = "its oracle", "raised an error"
+ENGINE = Path(__file__).parents[1]
+
+
+class NotCheckable(TypeError):
+    """A function whose result cannot be differentiated at all."""
 
 
 @dataclass
@@ -34,9 +42,52 @@ class Subject:
             raise ValueError(f"{self.call}: order must be at least 1, got {self.order}")
 
     @property
+    def functions(self) -> list[tuple[Any, str]]:
+        """The functions of the call, each with a name for want of another one."""
+        if self.call == "check_vjp":
+            return [(self.f.forward, "f"), (self.f.rule, "vjp")]  # type: ignore[attr-defined]
+        return [(self.f, "f")]
+
+    @property
     def name(self) -> str:
         """The name of the function or op."""
         return str(getattr(self.f, "name", None) or getattr(self.f, "__name__", repr(self.f)))
+
+    def labels(self) -> list[str]:
+        """Return a name for each input: that of the parameter which takes it, if there is one."""
+        names = list(getattr(self.f, "arrays", ()))
+        if not names and not hasattr(self.f, "arrays"):
+            try:
+                parameters = inspect.signature(self.functions[0][0]).parameters.values()
+            except (TypeError, ValueError):
+                parameters = ()  # type: ignore[assignment]
+            names = [p.name for p in parameters if p.kind <= p.POSITIONAL_OR_KEYWORD]
+        taken = {"np", self.name, *self.options}
+        return [f"{n}_" if n in taken else n for n in names[: len(self.inputs)]] + [
+            f"x{i}" for i in range(len(names), len(self.inputs))]
+
+    def paths(self) -> list[str]:
+        """Return where in the inputs each array that is differentiated by stands: `p['w']`."""
+        return [path for label, x in zip(self.labels(), self.inputs, strict=True)
+                for path, leaf in _leaves(label, x)
+                if isinstance(leaf, float) or (getattr(leaf, "dtype", None) is not None
+                and leaf.dtype.kind == "f")]
+
+
+def _leaves(path: str, tree: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of a tree with their paths, in the order of `flatten`."""
+    if isinstance(tree, (tuple, list)):
+        inner: Any = [(f"[{i}]", part) for i, part in enumerate(tree)]
+    elif isinstance(tree, dict):
+        inner = [(f"[{key!r}]", tree[key]) for key in sorted(tree, key=repr)]
+    elif is_dataclass(tree) and not isinstance(tree, type):
+        inner = [(f".{f.name}", getattr(tree, f.name)) for f in fields(tree)
+                 if hasattr(tree, f.name)]
+    else:
+        yield path, values(tree)
+        return
+    for step, part in inner:
+        yield from _leaves(path + step, part)
 
 
 class GradientError(AssertionError):
@@ -56,10 +107,12 @@ class GradientError(AssertionError):
     def __str__(self) -> str:
         parts = [f"order {self.order}"]
         if self.argument is not None:
-            parts.append(f"argument {self.argument}")
+            parts.append(f"argument {self.argument}"
+                         + (self._name(" ({})") if self.index is None else ""))
         if self.index is not None:
             where = "element" if self.argument is not None else "result's element"
-            parts.append(f"{where} {self.index}" + ("" if self.x is None else f" = {self.x:.12g}"))
+            number = "" if self.x is None else f" = {self.x:.12g}"
+            parts.append(f"{where} {self.index}{number}{self._name(' of {}')}")
         summary = f"{', '.join(parts)}: {self._values()}"
         if self.subject is None:
             return summary
@@ -67,6 +120,12 @@ class GradientError(AssertionError):
         return "\n\n".join(part for part in (
             f"{self.subject.name}: {summary}", rule and "Its derivation:\n" + _indented(rule),
             "To see it again:\n" + _indented(program(self.subject, self.check == ORACLE))) if part)
+
+    def _name(self, text: str) -> str:
+        """Return the text with the argument's name: arguments are counted by their arrays."""
+        known = [] if self.subject is None else self.subject.paths()
+        i = -1 if self.argument is None else self.argument
+        return text.format(known[i]) if 0 <= i < len(known) else ""
 
     def _values(self) -> str:
         if self.expected is None:
@@ -85,14 +144,46 @@ def explained(subject: Subject, check: Callable[[Subject], None]) -> None:
     Inside a property test of Hypothesis, which makes inputs small itself, the failure stays as it
     is, but is raised from one line: so Hypothesis takes several checks that fail for one failure.
     """
+    __tracebackhide__ = True
+    error = failure_of(subject, check)
+    if error is None:
+        return
+    hypothesis = sys.modules.get("hypothesis")
+    if hypothesis is None or not hypothesis.currently_in_test_context():
+        error = smallest(error, check)
+    raise error.with_traceback(None) from None
+
+
+def failure_of(subject: Subject, check: Callable[[Subject], None]) -> GradientError | None:
+    """Return the failure of a check, or of the function itself, which raised an error; or None."""
     try:
         check(subject)
     except GradientError as error:
-        error.subject = subject
-        hypothesis = sys.modules.get("hypothesis")
-        if hypothesis is not None and hypothesis.currently_in_test_context():
-            raise error.with_traceback(None) from None
-        raise smallest(error, check) from None
+        failure = error
+    except Exception as error:
+        if isinstance(error, NotCheckable) or _steers_a_test(error):
+            raise
+        failure = GradientError(RAISED, note=_words(error))
+    else:
+        return None
+    failure.subject, failure.__context__ = subject, None
+    return failure
+
+
+def _steers_a_test(error: Exception) -> bool:
+    """Whether an error is an `assume` that does not hold, or a test that is skipped."""
+    return any(kind.__name__ in ("HypothesisException", "SkipTest") for kind in type(error).__mro__)
+
+
+def _words(error: Exception) -> str:
+    """Return an error's type and message, and the line that it was raised in: not the engine's."""
+    first: BaseException = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    frames = traceback.extract_tb(first.__traceback__)
+    outside = [f for f in frames if not Path(f.filename).is_relative_to(ENGINE)] or frames
+    where = [f"{f.filename}, line {f.lineno}, in {f.name}: {f.line}" for f in outside[-1:]]
+    return "\n    ".join([f"{type(error).__name__}: {error}", *where])
 
 
 def smallest(error: GradientError, check: Callable[[Subject], None], seconds: float = 3.0,
@@ -107,29 +198,23 @@ def smallest(error: GradientError, check: Callable[[Subject], None], seconds: fl
             tries -= 1
             if tries < 0 or monotonic() > until:
                 return error
-            found = _failure(replace(error.subject, inputs=inputs), check)
+            try:
+                found = failure_of(replace(error.subject, inputs=inputs), check)
+            except Exception:  # an input that cannot be checked
+                continue
             if found is not None and _alike(found, error):
                 error, progress = found, True
                 break
     return error
 
 
-def _failure(subject: Subject, check: Callable[[Subject], None]) -> GradientError | None:
-    try:
-        check(subject)
-    except GradientError as error:
-        error.subject = subject
-        return error
-    except Exception:  # an input that f does not take
-        return None
-    return None
-
-
 def _alike(a: GradientError, b: GradientError) -> bool:
     """Whether two failures are of one kind: a number may not become a kink or a NaN."""
     def kind(e: GradientError) -> tuple[Any, ...]:
         finite = e.expected is None or [bool(np.isfinite(v)) for v in (e.expected, e.got)]
-        return e.check, e.order, e.note, finite
+        note = (e.note.partition(":")[0], e.note.rpartition("\n")[2]) if (
+            e.check == RAISED) else e.note
+        return e.check, e.order, note, finite
 
     return kind(a) == kind(b)
 
@@ -185,36 +270,50 @@ def program(subject: Subject, value_only: bool = False) -> str:
     """Return lines of Python that run the failing check again, or print the wrong value."""
     lines = ["import numpy as np"]
     lines += [] if value_only else [f"from autograd.testing import {subject.call}"]
-    origin, name = _import_line(subject.f)
-    call = [name]
-    names = list(getattr(subject.f, "arrays", ())) or [f"x{i}" for i in range(99)]
+    found = [_import_line(f, spare) for f, spare in subject.functions]
+    name, call = found[0][1], [name for _, name in found]
+    origins = [line for origin, _ in found for line in origin.splitlines()]
+    lines = sorted({line for line in origins if line == "import runpy"}) + lines + [
+        line for line in dict.fromkeys(origins) if line != "import runpy"]
     body = []
-    for label, x in zip(names, subject.inputs, strict=False):
+    for label, x in zip(subject.labels(), subject.inputs, strict=True):
         plain = isinstance(x, (int, float, str, type(None)))
         call.append(literal(x) if plain else label)
         body += [] if plain else [f"{label} = {literal(x)}"]
     call += [f"{key}={literal(value)}" for key, value in subject.options.items()]
     if value_only:
-        return "\n".join([*lines, origin, "", *body, f"print({name}({', '.join(call[1:])}))"])
-    call += [f"order={subject.order}"] + ([f"seed={subject.seed}"] if subject.seed else [])
-    return "\n".join([*lines, origin, "", *body, f"{subject.call}({', '.join(call)})"])
+        return "\n".join([*lines, "", *body, f"print({name}({', '.join(call[1:])}))"])
+    call += [] if subject.call == "check_vjp" else [f"order={subject.order}"]
+    call += [f"seed={subject.seed}"] if subject.seed else []
+    return "\n".join([*lines, "", *body, f"{subject.call}({', '.join(call)})"])
 
 
-def _import_line(f: Any) -> tuple[str, str]:
+def _import_line(f: Any, spare: str) -> tuple[str, str]:
     """Return the line that imports or explains f, and the name it then has."""
     if hasattr(f, "source"):
-        return f.source(), "f"
+        return f.source(), spare
     inner = getattr(f, "forward", f)
-    module, name = getattr(inner, "__module__", None), getattr(inner, "__name__", type(f).__name__)
-    public = [m for m in ("autograd", module) if m and getattr(sys.modules.get(m), name, None) is f]
-    if public and public[0] != "__main__":
-        return f"from {public[0]} import {name}", name
-    name = name if name.isidentifier() else "f"
+    home, name = getattr(inner, "__module__", "") or "", getattr(inner, "__name__", spare)
+    for module in ("autograd", home):
+        for known, x in list(vars(sys.modules.get(module, object)).items()):
+            if x is f or getattr(x, "checked", None) is f:
+                wanted = known if x is f else f"{known}.checked"
+                return _load(module, known), wanted
+    name = name if name.isidentifier() else spare
     try:
         where = f"{inspect.getsourcefile(inner)}, line {inspect.getsourcelines(inner)[1]}"
     except (OSError, TypeError):
         where = "your code"
     return f"# {name}: see {where}", name
+
+
+def _load(module: str, name: str) -> str:
+    """Return the line that brings a name from a module; from its file where it is no package's."""
+    top, path = module.partition(".")[0], getattr(sys.modules[module], "__file__", None)
+    alone = module == "__main__" or module.rpartition(".")[2].startswith(("test_", "conftest"))
+    if path is None or not (alone or PathFinder.find_spec(top) is None):
+        return f"from {module} import {name}"
+    return f"import runpy\n{name} = runpy.run_path({str(Path(path).absolute())!r})[{name!r}]"
 
 
 def literal(x: Any) -> str:

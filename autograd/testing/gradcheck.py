@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 
+from ..graph import Node
 from ..primitive import Nondifferentiable, Op, registry
+from ..tensor import Tensor, recorded, values
 from ..tree import flatten
 from .check import check_point, effort
-from .failure import GradientError, Subject, explained, smallest
+from .failure import GradientError, NotCheckable, Subject, explained, smallest
 from .opcase import Inputs, OpCase
 from .opchecks import check_dtype, check_edge, check_forward, check_tape
 from .options import is_strategy
@@ -43,6 +46,7 @@ def gradcheck(*given: Any, order: int | None = None, seed: int = 0, **options: A
 
     Raises GradientError as `check_grads` does, up to `order` (2 unless the profile says more).
     """
+    __tracebackhide__ = True
     if given and callable(given[0]) and not is_strategy(given[0]):
         f, *inputs = given
         if any(is_strategy(x) for x in (*inputs, *options.values())):
@@ -52,8 +56,10 @@ def gradcheck(*given: Any, order: int | None = None, seed: int = 0, **options: A
 
         @wraps(f)
         def checking(*args: Any, **named: Any) -> Any:
+            __tracebackhide__ = True
             return _checked(f, args, options | named, order, seed)
 
+        checking.checked = f  # type: ignore[attr-defined]  # so that a snippet can name it
         return checking
     if given or any(is_strategy(x) for x in options.values()):
         return lambda f: drawn_test(f, given, options, order, seed)
@@ -62,10 +68,34 @@ def gradcheck(*given: Any, order: int | None = None, seed: int = 0, **options: A
 
 def _checked(f: Callable[..., Any], inputs: tuple[Any, ...], options: dict[str, Any],
              order: int | None, seed: int) -> Any:
+    __tracebackhide__ = True
     leaves, rebuild = flatten(inputs)
     inputs = rebuild([np.asarray(x) if isinstance(x, float) else x for x in leaves])
-    explained(Subject(f, inputs, options, _or_usual(order), seed), check_subject)
+    subject = Subject(f, inputs, options, _or_usual(order), seed)
+    _check_that_something_is_checked(subject)
+    explained(subject, check_subject)
     return f(*inputs, **options)
+
+
+def by_position(f: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Inputs:
+    """Return inputs with the arrays that were given by name in their places among the others.
+
+    >>> by_position(lambda x, n: x**n, (), {"n": 2, "x": np.zeros(1)})
+    ((array([0.]),), {'n': 2})
+    """
+    parameters = inspect.signature(getattr(f, "forward", f)).parameters.values()
+    for name in [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][len(args) :]:
+        if not any(hasattr(x, "dtype") for x in flatten(named.get(name))[0]):
+            break
+        args, named = (*args, named[name]), {k: v for k, v in named.items() if k != name}
+    return args, named
+
+
+def _check_that_something_is_checked(subject: Subject) -> None:
+    if not subject.paths() and not isinstance(subject.f, Nondifferentiable):
+        raise NotCheckable(f"gradcheck: {subject.name} got no floating point number or array to "
+                           f"differentiate by; what is given by name is a constant, unless it is "
+                           f"an array for a parameter that may be given by position")
 
 
 def _or_usual(order: int | None) -> int:
@@ -99,7 +129,9 @@ def drawn_test(f: Callable[..., Any], given: tuple[Any, ...], options: dict[str,
                       st.fixed_dictionaries({k: mixed(x) for k, x in options.items()}))
 
     def check(inputs: Inputs) -> None:
-        explained(Subject(f, *inputs, _or_usual(order), seed), check_subject)
+        subject = Subject(f, *by_position(f, *inputs), _or_usual(order), seed)
+        _check_that_something_is_checked(subject)
+        explained(subject, check_subject)
 
     return property_test(check, drawn, f)
 
@@ -118,15 +150,18 @@ def property_test(check: Callable[[Any], None], inputs: Any, f: Any) -> Callable
     inner.hypothesis.inner_test._hypothesis_internal_add_digest = f"{f.__module__}.{name}".encode()
 
     def test() -> None:
+        __tracebackhide__ = True
         try:
             inner()
-        except GradientError as error:
-            failure = smallest(error, check_subject)
-        else:
             return
-        raise failure
+        except GradientError as error:
+            found = error
+        failure = smallest(found, check_subject)
+        failure.__dict__.pop("__notes__", None)  # Hypothesis's, of the input as it was drawn
+        raise failure.with_traceback(None) from None
 
     test.__name__, test.__doc__, test.__module__ = str(name), f.__doc__, f.__module__
+    test.checked = f  # type: ignore[attr-defined]  # so that a snippet can name it
     return test
 
 
@@ -177,6 +212,95 @@ def _takes(function: Any, options: Mapping[str, Any]) -> bool:
         p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
+def check_vjp(f: Callable[..., Any], vjp: Callable[..., Any], *xs: Any, seed: int = 0,
+              **options: Any) -> None:
+    r"""Prove a pair of plain functions: y = f(x, ...) and the gradients vjp(g, x, ...), $g^\top J$.
+
+    >>> check_vjp(lambda a, b: a @ b, lambda g, a, b: (g @ b.T, a.T @ g),
+    ...           np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
+
+    They compute with arrays of NumPy, or convert to those of another library and back. f returns
+    an array, or a container of arrays, and then g is such a container; vjp returns a gradient for
+    each x, of its shape, or a tuple of them, with None for what has none. What is broadcast in f
+    is to be summed in vjp: no engine stands between them. `xs` are inputs or strategies for them;
+    without any they are drawn, as `check_op` does. `options` are handed to both by name; where
+    inputs are drawn they are hints (see `check_op`). The first order is checked: of the second, vjp
+    is the f. Raises GradientError as `check_grads` does.
+    """
+    __tracebackhide__ = True
+    pair = Pair(f, vjp)
+
+    def check(drawn: Any) -> None:
+        __tracebackhide__ = True
+        explained(Subject(pair, *_as_inputs(drawn), 1, seed, "check_vjp"), check_subject)
+
+    if not xs:
+        check_at_inputs(check, pair, None, options)
+    elif any(map(is_strategy, (*xs, *options.values()))):
+        check_at_inputs(check, pair, _together(xs), options)
+    else:
+        leaves, rebuild = flatten(xs)
+        check((rebuild([np.asarray(x) if isinstance(x, float) else x for x in leaves]), options))
+
+
+class Pair:
+    """A function and its vector-Jacobian product as one op, to be recorded as others are."""
+
+    proved_by = "check_vjp"
+
+    def __init__(self, f: Callable[..., Any], vjp: Callable[..., Any]) -> None:
+        self.forward, self.rule = f, vjp
+        self.__name__ = str(getattr(f, "__name__", type(f).__name__))
+        self.__doc__, self.__module__ = f.__doc__, getattr(f, "__module__", __name__)
+        self.name = self.__name__
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __call__(self, *xs: Any, **options: Any) -> Any:
+        """Apply f to the values; record it where there are Tensors."""
+        arrays = [values(x) for x in xs]
+        found, rebuild = flatten(self.forward(*arrays, **options))
+        parts = [np.asarray(y) for y in found]
+        wide = any(getattr(x, "dtype", None) == np.float64 for x in arrays)
+        if wide and any(y.dtype == np.float32 for y in parts):
+            raise NotCheckable(
+                f"check_vjp: {self.name} returned float32 for float64 arguments, which is too few "
+                f"digits for differences; let it compute in float64 (in jax by jax.config.update("
+                f"'jax_enable_x64', True))")
+        if not parts or not any(isinstance(x, Tensor) for x in xs):
+            return rebuild(parts)
+        y = parts[0] if len(parts) == 1 else np.concatenate([y.reshape(-1) for y in parts])
+        parents = [x.node if isinstance(x, Tensor) else None for x in xs]
+        kept = arrays, options, rebuild, [y.shape for y in parts]
+        return recorded(y, Node(self, parents, kept, y.shape, y.dtype))
+
+    def pull(self, node: Node, g: Any, members: Any, record: bool) -> list[Any]:
+        """Return the gradients that vjp gives, one for each argument, of its shape."""
+        xs, options, rebuild, shapes = node.kept
+        ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+        parts = [g] if len(shapes) == 1 else [
+            part.reshape(shape) for part, shape in zip(np.split(g, ends), shapes, strict=True)]
+        made = self.rule(rebuild(parts), *xs, **options)
+        made = list(made) if isinstance(made, (tuple, list)) else [made]
+        if len(made) != len(xs):
+            raise TypeError(f"vjp must return a gradient for each of the {len(xs)} arguments of "
+                            f"{self.name}, None for one without; it returned {len(made)}")
+        made = [dx if dx is None else np.asarray(dx) for dx in made]
+        for i, (dx, x) in enumerate(zip(made, xs, strict=True)):
+            if dx is not None and node.parents[i] is not None and dx.shape != x.shape:
+                raise TypeError(f"vjp must return gradients of the arguments' shapes: argument {i} "
+                                f"has {x.shape}, its gradient {dx.shape}; sum over the axes along "
+                                f"which it was broadcast")
+        return made
+
+
+def _together(xs: tuple[Any, ...]) -> Any:
+    from hypothesis import strategies as st
+
+    return st.tuples(*(x if is_strategy(x) else st.just(x) for x in xs)).map(lambda xs: (xs, {}))
+
+
 def check_at_inputs(check: Callable[[Any], None], f: Any, inputs: Any,
                     options: Mapping[str, Any]) -> None:
     """Check f at the inputs of a strategy, or else at what is found: the corners, then drawn."""
@@ -199,8 +323,9 @@ def check_at_inputs(check: Callable[[Any], None], f: Any, inputs: Any,
         property_test(check, found.drawn(), f)()
     except Unsatisfiable:
         said = f" (it said: {found.refusal})" if found.refusal else ""
-        raise ValueError(f"check_op: found no arrays that {f!r} takes and where it is finite{said};"
-                         f" pass inputs=, a strategy that draws its arguments") from None
+        way = "strategies behind it" if isinstance(f, Pair) else "inputs="
+        raise ValueError(f"found no arrays that {f!r} takes and where it is finite{said}; pass "
+                         f"{way}, to draw its arguments") from None
 
 
 def _with_options(inputs: Any, options: Mapping[str, Any]) -> Any:

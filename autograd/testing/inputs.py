@@ -20,8 +20,10 @@ import numpy as np
 
 from ..primitive import Op, registry
 from ..tensor import values
+from ..tree import flatten
 from . import strategies  # first: it says so where Hypothesis is missing
 from .cases import CASES
+from .failure import NotCheckable
 from .opcase import Inputs, OpCase
 from .options import is_strategy, option_parameters, values_to_try
 
@@ -131,8 +133,8 @@ class Found:
         _check_hints(self.op, self.hints, [p.name for p in parameters])
         guesses = {k: v for k, v in values_to_try(self.op).items() if k not in self.hints}
         for name in (name for name, found in guesses.items() if not found):
-            raise ValueError(f"check_op: the option {name!r} of {_name(self.op)} has neither a "
-                             f"default nor an annotation that says which values it takes; pass "
+            raise ValueError(f"{_call(self.op)}: the option {name!r} of {_name(self.op)} has no "
+                             f"default, nor an annotation that says which values it takes; pass "
                              f"options={{{name!r}: [...]}}")
         self.values = guesses | {name: _listed(hint) for name, hint in self.hints.items()}
         self.default = {p.name: p.default for p in parameters}
@@ -172,8 +174,10 @@ class Found:
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 y = self.op(*args, **options)
-                parts = y if isinstance(y, (list, tuple)) else [y]
+                parts = flatten(y)[0]
                 return bool(parts) and all(bool(np.isfinite(values(p)).all()) for p in parts)
+        except NotCheckable:
+            raise
         except REFUSALS as error:
             self.refusal = error
             return False
@@ -264,10 +268,14 @@ def _listed(hint: Any) -> list[Any]:
 def _check_hints(op: Any, hints: Mapping[str, Any], known: list[str]) -> None:
     for name, hint in hints.items():
         if name not in known:
-            raise TypeError(f"check_op: {_name(op)} has no option {name!r}; its options are "
+            raise TypeError(f"{_call(op)}: {_name(op)} has no option {name!r}; its options are "
                             f"{', '.join(known) or 'none'}")
         if isinstance(hint, (list, set, frozenset, range)) and not hint:
-            raise ValueError(f"check_op: options={{{name!r}: ...}} names no value")
+            raise ValueError(f"{_call(op)}: options={{{name!r}: ...}} names no value")
+
+
+def _call(op: Any) -> str:
+    return str(getattr(op, "proved_by", "check_op"))
 
 
 def _name(op: Any) -> str:
@@ -280,5 +288,5 @@ def _arities(op: Any) -> list[int]:
         return [1, 2, 3]
     if hasattr(op, "arrays"):
         return list(range(len(op.arrays) - len(op.array_defaults), len(op.arrays) + 1))
-    parameters = inspect.signature(op).parameters.values()
+    parameters = inspect.signature(getattr(op, "forward", op)).parameters.values()
     return [sum(p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD for p in parameters)]

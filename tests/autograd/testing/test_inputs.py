@@ -157,7 +157,7 @@ def test_options_by_a_hint() -> None:
 def test_an_option_without_a_default_is_asked_for() -> None:
     op = primitive(lambda x, /, *, spec: x * x)
     op.vjp(lambda g, x: 2 * g * x)
-    with pytest.raises(ValueError, match=r"option 'spec' .* pass options=\{'spec': \[...\]\}"):
+    with pytest.raises(ValueError, match=r"option 'spec' .*pass options=\{'spec': \[...\]\}"):
         check_op(op)
     check_op(op, options={"spec": "anything"})
 
@@ -165,7 +165,7 @@ def test_an_option_without_a_default_is_asked_for() -> None:
 def test_optional_arrays_are_given_and_left_out() -> None:
     op = primitive(lambda x, b=None, /: x * x if b is None else x * x + b)
     op.vjp(lambda g, x: 2 * g * x, lambda g: 2 * g)
-    with pytest.raises(GradientError, match="argument 1"):
+    with pytest.raises(GradientError, match="argument 1, .* of b:"):
         check_op(op)
 
 
