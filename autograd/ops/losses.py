@@ -117,6 +117,9 @@ def cosine_similarity(a: Any, b: Any, axis: int = -1, *, eps: float = 1e-8) -> A
     r"""Return $a \cdot b / \bigl(\max(|a|, \epsilon) \max(|b|, \epsilon)\bigr)$ along the axis.
 
     $\epsilon$ is `eps`. a and b broadcast, along this axis too, before their lengths are taken.
+    For lengths above $\epsilon$, $|a|\,|b|\,y = a \cdot b$ and $d|a| = a \cdot da / |a|$, so
+    $dy = (b / (|a|\,|b|) - y\,a / |a|^2) \cdot da$ and as much with a and b exchanged:
+    $\bar a = \bar y\,(b / (|a|\,|b|) - y\,a / |a|^2)$.
     """
     a, b = as_arrays([a, b])
     shape = np.broadcast_shapes(a.shape, b.shape)

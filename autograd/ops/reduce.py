@@ -144,8 +144,9 @@ def std(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | None 
         keepdims: bool = False) -> Any:
     r"""Return the standard deviation over the axes, the root of `var`.
 
-    $\bar x_i = \bar y\,(x_i - \mu) / ((n - d)\,y)$ with n, d and $\mu$ as in `var`, taken as 0
-    at the kink y = 0, where all $x_i$ are equal.
+    $y^2$ is the variance, so $2y\,dy = \frac{2}{n - c} \sum_i (x_i - \mu)\,dx_i$ with n, c and
+    $\mu$ as in `var`, and $\bar x_i = [y \ne 0]\,\bar y\,(x_i - \mu) / ((n - c)\,y)$: taken as 0 at
+    the kink, where all $x_i$ are equal.
     """
     (x,) = as_arrays([x])
     s = square_scale(values(x), axis)

@@ -130,12 +130,13 @@ def quantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
              keepdims: bool = False) -> Any:
     r"""Return the value below which the fraction q of the elements over the axes lies.
 
-    With the elements in rising order, $s = q (n - 1)$, $i = \lfloor s \rfloor$ and $t = s - i$, n
-    being their number, $y = (1 - t)\,x_i + t\,x_{i+1}$; the weights are the gradient's as well.
-    Other methods than "linear" round s: "lower", "higher", "nearest" (of two the even one),
-    "midpoint" (between them). q lies between 0 and 1; its axes come first in the result.
-    $\bar q = \bar y\,(n - 1) (x_{i+1} - x_i)$, at a whole s with the piece to its right, and 0 of
-    the other methods. NaN if any element is.
+    With the n elements in rising order, $s = q (n - 1)$, $i = \lfloor s \rfloor$ and $t = s - i$,
+    $y = (1 - t)\,x_i + t\,x_{i+1}$. As $dt = (n - 1)\,dq$,
+    $dy = (1 - t)\,dx_i + t\,dx_{i+1} + (n - 1) (x_{i+1} - x_i)\,dq$: the weights of $x_i$ and
+    $x_{i+1}$ are also those of their gradients, and $\bar q = \bar y\,(n - 1) (x_{i+1} - x_i)$, at
+    a whole s with the piece to its right. Other methods than "linear" round s, and then $\bar q$ is
+    0: "lower", "higher", "nearest" (of two the even one), "midpoint" (between them). q lies between
+    0 and 1; its axes come first in the result. NaN if any element is.
     """
     x, q = array(x), _fractions(q, method)
     ordered, shape = _sorted_flat(x, axis, keepdims)

@@ -110,6 +110,7 @@ def source(function: Callable[..., Any]) -> str:
 
     A docstring of more than a line, or with maths, is left out: it is shown beside the source.
     """
+    function = inspect.unwrap(function)
     try:
         lines, statements = _parsed("".join(getlines(function.__code__.co_filename)))
     except (SyntaxError, AttributeError):

@@ -42,7 +42,7 @@ def formula(latex: str) -> str:
     text = text.replace(_WIDE, "   ")
     text = re.sub(rf"{_OPERATOR}(?=[^\W_])", " ", text).replace(_OPERATOR, "")
     text = unicodedata.normalize("NFC", text)  # a letter with its bar as one sign, where it is one
-    return re.sub(r"(?<=[(⟨])\s+|\s+(?=[,.;)⟩^⁰¹²³⁴-⁹])", "", text).strip()
+    return re.sub(r"(?<=[(⟨⌊⌈])\s+|\s+(?=[,.;)⟩⌋⌉^⁰¹²³⁴-⁹])", "", text).strip()
 
 
 def _text_until(tokens: Iterator[str], end: str = "") -> str:

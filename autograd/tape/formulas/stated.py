@@ -125,7 +125,7 @@ def _used(tokens: list[str], indices: bool) -> Iterator[str]:
         elif token in ("\\bar", "\\hat", "\\tilde"):
             group, i = _group(tokens, i)
             yield f"{token} {''.join(group).strip()}"
-        elif (token == "d" and (behind == "^" or _is_letter(behind) or behind == "\\bar")) or (
+        elif (token == "d" and (behind in ("^", "|", "\\bar") or _is_letter(behind))) or (
                 token == "e" and behind == "^"):
             continue
         elif _is_letter(token) and (not indices or behind in ("_", "(", "^")):

@@ -13,6 +13,7 @@ from tapes import leaf, toy
 
 import autograd
 from autograd import primitive, registry, tanh
+from autograd.primitive import Composite
 from autograd.tape import explain, trace
 from autograd.tape.formulas.maths import mathml
 from tinygrad_llm import functional
@@ -38,6 +39,13 @@ def test_a_primitive_shows_formula_rule_and_residuals() -> None:
     assert "tanh.vjp(lambda g, y: g * (1 - y * y))" in text
     assert "keeps for x: y" in text and "of every order" in text
     assert text == str(explain(tanh)) == str(explain(tanh.forward))
+
+
+def test_the_source_of_a_composition_is_its_own() -> None:
+    """Of one that a decorator has wrapped, too."""
+    for op in registry.values():
+        if isinstance(op, Composite) and op.forward.__module__.startswith("autograd."):
+            assert f"def {op.forward.__name__}(" in str(explain(op)), op
 
 
 def test_each_kind_of_op_says_its_kind() -> None:

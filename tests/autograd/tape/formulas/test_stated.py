@@ -102,6 +102,7 @@ def test_the_letter_on_the_left(latex: str, left: str) -> None:
     (r"e^{x} \pi \ln t", "x t", ""), (r"\bar x + \tilde p", r"\bar x,\tilde p", ""),
     (r"\sum_{k:\,i(k) = j} v_k", "i v", "k j"), (r"z_{n t_n} [\text{not } c]", "z t c", "n"),
     (r"u' + \frac gN", "u' g N", ""), (r"\sigma(t) = 1 / t", r"\sigma", ""), ("n - d", "n d", ""),
+    ("d|a|", "a", ""),
     (r"\int_0^x e^{-t^2} dt", "x", ""), (r"\bar x_k = \bar y_{k + s}", r"\bar x,\bar y,s", "s k"),
     (r"\bar x_{ij} = [i = j + k]\,\bar y_i", r"\bar x,k,\bar y", "i")])
 def test_letters_and_indices(latex: str, found: str, plain: str) -> None:
