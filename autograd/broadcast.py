@@ -33,15 +33,16 @@ def _(g: Any) -> Any:
 
 
 @primitive
-def astype(x: Array, /, dtype: Any) -> Array:
+def astype(x: Array, /, dtype: Any, copy: bool = True) -> Array:
     r"""Return x with its elements converted to `dtype`; integers and booleans end the tape.
 
     But for rounding $dy = dx$, so $\bar x = \bar y$, which the engine converts to the dtype of x.
+    Without `copy` the result may share the memory of x, where that has the dtype already.
     """
     x = namespace(x).asarray(x)
     if x.dtype.kind == "c" and np.dtype(dtype).kind != "c":
         raise TypeError("complex numbers are not made real in silence; take their .real or .imag")
-    return x.astype(dtype)
+    return x.astype(dtype, copy=copy)
 
 
 @astype.vjp

@@ -19,6 +19,7 @@ from . import (
     piecewise,
     products,
     reduce,
+    running,
     shape,
     sorting,
     special,
@@ -36,6 +37,7 @@ from .losses import *  # noqa: F403
 from .piecewise import *  # noqa: F403
 from .products import *  # noqa: F403
 from .reduce import *  # noqa: F403
+from .running import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .sorting import *  # noqa: F403
 from .special import *  # noqa: F403
@@ -44,5 +46,6 @@ from .trigonometric import *  # noqa: F403
 if not TYPE_CHECKING:  # type checkers read the imports above
     __all__ = []
     for _module in (broadcast, piecewise, exponential, arithmetic, trigonometric, special, shape,
-                    reduce, index, sorting, products, linalg, convolution, activations, losses):
+                    reduce, index, running, sorting, products, linalg, convolution, activations,
+                    losses):
         __all__ += _module.__all__

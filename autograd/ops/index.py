@@ -24,9 +24,9 @@ from .piecewise import equal, where
 from .shape import array, broadcast_arrays, reshape, stack
 
 __all__ = [
-    "choose", "compress", "extract", "getitem", "masked_fill", "put_along_axis", "scatter_add",
-    "scatter_max", "scatter_min", "scatter_set", "select", "take", "take_along_axis",
-    "unravel_index",
+    "argwhere", "choose", "compress", "extract", "flatnonzero", "getitem", "masked_fill",
+    "nonzero", "put_along_axis", "scatter_add", "scatter_max", "scatter_min", "scatter_set",
+    "select", "take", "take_along_axis", "unravel_index",
 ]
 
 
@@ -279,11 +279,14 @@ def take(x: Any, indices: Any, axis: int | None = None, *, mode: str = "raise") 
 
 @composite
 def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
-    """Return `x[.., indices[.., k, ..], ..]`: at each place along the axis, its own indices."""
+    """Return `x[.., indices[.., k, ..], ..]`: at each place along the axis, its own indices.
+
+    Of x flattened, and by a vector of indices, if the axis is None.
+    """
     x = array(x)
     indices = _integers(x, indices)
     if axis is None:
-        return getitem(reshape(x, -1), indices)
+        return getitem(reshape(x, -1), _vector(indices))
     return getitem(x, _index_along(x, indices, axis))
 
 
@@ -296,8 +299,15 @@ def put_along_axis(x: Any, indices: Any, v: Any, axis: int | None = -1) -> Any:
     x = array(x)
     indices = _integers(x, indices)
     if axis is None:
-        return reshape(scatter_set(reshape(x, -1), indices, v), x.shape)
+        return reshape(scatter_set(reshape(x, -1), _vector(indices), v), x.shape)
     return scatter_set(x, _index_along(x, indices, axis), v)
+
+
+def _vector(indices: Array) -> Array:
+    if indices.ndim != 1:
+        raise ValueError(f"without an axis the indices are a vector, got shape {indices.shape}; "
+                         f"take(x, indices) takes any shape")
+    return indices
 
 
 def _index_along(x: Any, indices: Array, axis: int) -> tuple[Array, ...]:
@@ -376,6 +386,33 @@ def choose(indices: Any, choices: Any) -> Any:
 def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     """Return x with the value where the mask holds; there x receives no gradient."""
     return where(mask, value, x)
+
+
+@nondifferentiable
+def nonzero(x: Array, /) -> Any:
+    """Return the tuple of indices, one for each axis, of the elements that are not 0, in C order.
+
+    `x[nonzero(x)]` are these elements. Raises ValueError for a number, which has no axis.
+    """
+    x = namespace(x).asarray(x)
+    if not x.ndim:
+        raise ValueError("expected at least one axis, got a number; use atleast_1d first")
+    return namespace(x).nonzero(x)
+
+
+where.form(1)(nonzero)  # where(condition) is where it holds
+
+
+@nondifferentiable
+def flatnonzero(x: Array, /) -> Array:
+    """Return the indices of the elements of x, flattened, that are not 0."""
+    return namespace(x).flatnonzero(x)
+
+
+@nondifferentiable
+def argwhere(x: Array, /) -> Array:
+    """Return the indices of the elements that are not 0: one row for each, a column for an axis."""
+    return namespace(x).argwhere(x)
 
 
 @nondifferentiable

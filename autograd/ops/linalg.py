@@ -36,8 +36,8 @@ from ..tensor import STATE, Tensor, constant, values
 from . import reduce
 from .arithmetic import power
 from .piecewise import absolute, equal, sign, where
-from .products import cross as cross  # re-exported, as array libraries have them in linalg too
-from .products import matmul as matmul
+from .products import cross as cross_of_axes
+from .products import matmul as matmul  # re-exported, as array libraries have them in linalg too
 from .products import outer as outer
 from .products import tensordot as tensordot
 from .products import vecdot as vecdot
@@ -741,3 +741,14 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Any:
 def trace(x: Any, /, *, offset: int = 0) -> Any:
     """Return the sum of the diagonal of each matrix."""
     return reduce.sum(diagonal(x, offset=offset), -1)
+
+
+@composite
+def cross(a: Any, b: Any, /, *, axis: int = -1) -> Any:
+    """Return the vectors perpendicular to both, which have three components along the axis."""
+    a, b = as_arrays([a, b])
+    lengths = [x.shape[axis] for x in (a, b)]
+    if lengths != [3, 3]:
+        raise ValueError(f"expected vectors of 3 components, got {lengths[0]} and {lengths[1]}; "
+                         f"autograd.cross takes 2 as well")
+    return cross_of_axes(a, b, axis=axis)

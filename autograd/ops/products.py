@@ -298,24 +298,25 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
 
 
 @composite
-def einsum(subscripts: str | Any, *xs: Any) -> Any:
+def einsum(subscripts: str | Any, *xs: Any, optimize: Any = True) -> Any:
     r"""Return Einstein's sum: of $a$ and $b$ for "ij,jk->ik", $y_{ik} = \sum_j a_{ij} b_{jk}$.
 
     Letters may repeat within an operand (a diagonal), be left out of the result (a sum), and
     "..." stands for axes that broadcast. Without "->" the result has the letters that occur once,
     in alphabetical order, as in NumPy. `einsum(a, [0, 1], b, [1, 2], [0, 2])` says the same with
-    numbers below 52 in place of letters.
+    numbers below 52 in place of letters. `optimize` is NumPy's, of more than one operand: in which
+    order they are multiplied; the derivatives choose their own.
     """
     if not isinstance(subscripts, str):
         subscripts, xs = _in_letters((subscripts, *xs))
     xs = tuple(as_arrays(xs))
     operands, result = _explicit(subscripts, [x.ndim for x in xs])
-    return _einsum(*xs, operands=operands, result=result)
+    return _einsum(*xs, operands=operands, result=result, optimize=optimize)
 
 
 @primitive
 @widened
-def _einsum(*xs: Array, operands: tuple[str, ...], result: str) -> Array:
+def _einsum(*xs: Array, operands: tuple[str, ...], result: str, optimize: Any = True) -> Array:
     r"""Return the sum of products of `einsum`, for each operand the letters of its axes.
 
     y is linear in each operand, so each gradient is again a sum of products, of $\bar y$ and the
@@ -329,7 +330,8 @@ def _einsum(*xs: Array, operands: tuple[str, ...], result: str) -> Array:
     if len({x.dtype for x in xs}) > 1:  # an operand that is summed first must not be in its own:
         dtype = xp.result_type(*xs)  # True + True would be True, and uint8 would overflow
         xs = tuple(x.astype(dtype) for x in xs)
-    return xp.einsum(",".join(operands) + "->" + result, *xs, optimize=len(xs) > 1)
+    return xp.einsum(",".join(operands) + "->" + result, *xs,
+                     optimize=optimize if len(xs) > 1 else False)
 
 
 @_einsum.vjp

@@ -394,7 +394,7 @@ def _reversed(x: Any, axis: int) -> Any:
     return x[_along(axis, x.ndim, slice(None, None, -1))]
 
 
-def _delayed(x: Any, axis: int, first: int) -> Any:
+def _delayed(x: Any, axis: int, first: float) -> Any:
     """Return x moved on by one place along an axis: `first`, x_0, x_1, ..., without the last."""
     start = values(x)[_along(axis, x.ndim, slice(1))]
     start = namespace(start).full_like(start, first)

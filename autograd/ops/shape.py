@@ -20,15 +20,17 @@ from ..backend import Array, DType, Shape, namespace, to_host, widened
 from ..broadcast import astype, broadcast_to
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import Tensor, values
+from .piecewise import floor
 
 __all__ = [
     "append", "array", "array_split", "asarray", "atleast_1d", "atleast_2d", "atleast_3d", "block",
     "broadcast_arrays", "column_stack", "concat", "concatenate", "delete", "diag", "diagflat",
     "diagonal", "diff", "dsplit", "dstack", "ediff1d", "expand_dims", "flip", "fliplr", "flipud",
-    "full_like", "gradient", "hsplit", "hstack", "insert", "linspace", "matrix_transpose",
-    "meshgrid", "moveaxis", "ones_like", "pad", "permute_dims", "ravel", "repeat", "reshape",
-    "roll", "rollaxis", "rot90", "split", "squeeze", "stack", "swapaxes", "tile", "trace",
-    "transpose", "trapezoid", "tril", "triu", "unstack", "vsplit", "vstack", "zeros_like",
+    "full_like", "geomspace", "gradient", "hsplit", "hstack", "insert", "linspace", "logspace",
+    "matrix_transpose", "meshgrid", "moveaxis", "ones_like", "pad", "permute_dims", "ravel",
+    "repeat", "reshape", "roll", "rollaxis", "rot90", "split", "squeeze", "stack", "swapaxes",
+    "tile", "trace", "transpose", "trapezoid", "tril", "triu", "unstack", "vsplit", "vstack",
+    "zeros_like",
 ]
 
 Axis = int | tuple[int, ...] | None
@@ -819,24 +821,76 @@ def as_arrays(xs: Any) -> list[Any]:
 
 
 @composite
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *,
-             axis: int = 0) -> Any:
+def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
+             dtype: DType = None, *, axis: int = 0) -> Any:
     r"""Return `num` equal steps from start to stop, or to before it, along a new axis.
 
     $y_k = (1 - t_k)\,a + t_k b$ from $a$ to b with $t_k = k / (n - 1)$, or $k / n$ without the
     endpoint; n is `num`. $dy_k = (1 - t_k)\,da + t_k\,db$, so $\bar a = \sum_k (1 - t_k)\,\bar y_k$
-    and $\bar b = \sum_k t_k\,\bar y_k$.
+    and $\bar b = \sum_k t_k\,\bar y_k$. With `retstep` also the step, b - a by n - 1 or by n. An
+    integer `dtype` rounds down.
     """
-    ends = [_as_array(x) if isinstance(x, (list, tuple)) else x for x in (start, stop)]
+    start, stop = _ends(start, stop)
+    t, count = _fractions(num, endpoint, start, stop)
+    y = moveaxis(_in_dtype((1 - t) * start + t * stop, dtype), 0, axis)
+    return (y, (stop - start) / count if count else (stop - start) * np.nan) if retstep else y
+
+
+def _ends(*ends: Any) -> list[Any]:
+    """Return numbers, lists, arrays or Tensors as arrays of one floating point type."""
+    ends = tuple(_as_array(x) if isinstance(x, (list, tuple)) else x for x in ends)
+    dtype = namespace(*map(values, ends)).result_type(*map(values, ends), 1.0)
+    return [astype(x, dtype) for x in as_arrays(ends)]  # numbers widen nothing
+
+
+def _fractions(num: int, endpoint: bool, *ends: Any) -> tuple[Array, int]:
+    """Return k / (n - 1) or k / n for k = 0 ... num - 1, before the axes of the ends, and n."""
     num = operator.index(num)
     if num < 0:
         raise ValueError(f"num must be 0 or more, got {num}")
-    xp = namespace(*map(values, ends))
-    dtype = xp.result_type(*map(values, ends), 1.0)  # numbers widen nothing
-    start, stop = (astype(x, dtype) for x in as_arrays(ends))
-    t = xp.arange(num) / max(num - bool(endpoint), 1)
-    t = t.astype(dtype).reshape((num,) + (1,) * max(start.ndim, stop.ndim))
-    return moveaxis((1 - t) * start + t * stop, 0, axis)
+    xp, count = namespace(*map(values, ends)), num - bool(endpoint)
+    t = (xp.arange(num) / max(count, 1)).astype(ends[0].dtype)
+    return t.reshape((num,) + (1,) * max(x.ndim for x in ends)), max(count, 0)
+
+
+def _in_dtype(y: Any, dtype: DType) -> Any:
+    """Return y converted; whole numbers are the largest that are not above it."""
+    if dtype is None:
+        return y
+    return astype(floor(y) if np.dtype(dtype).kind in "iu" else y, dtype)
+
+
+@composite
+def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0,
+             dtype: DType = None, *, axis: int = 0) -> Any:
+    r"""Return $y_k = c^{s_k}$ where c is `base` and s is the `linspace` from start to stop.
+
+    $dy_k = y_k \ln c\,ds_k + s_k c^{s_k - 1}\,dc$, so $\bar s_k = \bar y_k\,y_k \ln c$ and
+    $\bar c = \sum_k \bar y_k\,s_k c^{s_k - 1}$.
+    """
+    start, stop, base = broadcast_arrays(*_ends(start, stop, base))
+    return moveaxis(_in_dtype(base ** linspace(start, stop, num, endpoint), dtype), 0, axis)
+
+
+@composite
+def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: DType = None, *,
+              axis: int = 0) -> Any:
+    r"""Return `num` numbers from start to stop, or to before it, in equal ratios.
+
+    $y_k = a^{1 - t_k}\,b^{t_k}$ from $a$ to b with the $t_k$ of `linspace`; of negative ends, minus
+    that of their magnitudes. $dy_k = y_k ((1 - t_k)\,da / a + t_k\,db / b)$, so
+    $\bar a = \sum_k (1 - t_k)\,y_k \bar y_k / a$ and $\bar b = \sum_k t_k\,y_k \bar y_k / b$.
+    Raises ValueError where an end is 0 or only one is negative.
+    """
+    start, stop = _ends(start, stop)
+    xp = namespace(values(start))
+    sign = xp.sign(values(start))
+    if xp is np and not bool((sign * values(stop) > 0).all()):  # a GPU would have to wait
+        raise ValueError(f"expected ends other than 0 and of one sign, got {values(start)} and "
+                         f"{values(stop)}; between others no real numbers have a common ratio")
+    t, _ = _fractions(num, endpoint, start, stop)
+    y = sign * (sign * start) ** (1 - t) * (sign * stop) ** t
+    return moveaxis(_in_dtype(y, dtype), 0, axis)
 
 
 @nondifferentiable

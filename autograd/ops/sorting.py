@@ -19,14 +19,15 @@ from ..backend import Array, Shape, namespace, to_host
 from ..broadcast import astype
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import Tensor, constant, values
-from .index import take_along_axis
+from .arithmetic import remainder
+from .index import take, take_along_axis
 from .piecewise import equal, greater, less, not_equal, where
 from .reduce import mean
-from .shape import array, as_arrays, moveaxis, pad, reshape, transpose
+from .shape import array, as_arrays, concatenate, moveaxis, pad, reshape, transpose
 
 __all__ = [
     "argpartition", "argsort", "interp", "median", "nanmedian", "nanpercentile", "nanquantile",
-    "partition", "percentile", "quantile", "searchsorted", "sort", "topk",
+    "partition", "percentile", "quantile", "searchsorted", "sort", "topk", "unique",
 ]
 
 Axis = int | tuple[int, ...] | None
@@ -38,8 +39,8 @@ def _downward(x: Array) -> Array:
 
 
 @primitive
-def sort(x: Array, /, axis: int | None = -1, *, descending: bool = False,
-         stable: bool | None = None) -> Array:
+def sort(x: Array, /, axis: int | None = -1, kind: str | None = None, *,
+         descending: bool = False, stable: bool | None = None) -> Array:
     r"""Return x sorted along an axis; flattened first if it is None.
 
     $y_k = x_{p(k)}$ with $p$ = `argsort(x)`, which does not change in a neighbourhood of x: $dy_k =
@@ -57,11 +58,11 @@ def _(g: Any, x: Any, shape: Shape, axis: int | None, descending: bool) -> Any:
 
 
 @nondifferentiable
-def argsort(x: Array, /, axis: int | None = -1, *, descending: bool = False,
-            stable: bool | None = None) -> Array:
+def argsort(x: Array, /, axis: int | None = -1, kind: str | None = None, *,
+            descending: bool = False, stable: bool | None = None) -> Array:
     """Return the indices that sort x along an axis; x flattened if it is None.
 
-    The order of equal elements is kept whatever `stable` says.
+    The order of equal elements is kept whatever `kind` and `stable` say.
     """
     return namespace(x).argsort(_downward(x) if descending else x, axis, kind="stable")
 
@@ -253,17 +254,22 @@ def _or_nan(y: Any, ordered: Any) -> Any:
 
 
 @composite
-def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None,
+           period: Any = None) -> Any:
     """Return at x the piecewise linear function through the points (xp, fp), xp rising.
 
     Between two of them, $(x_k, f_k)$ and the next, $y = f_k + t (f_{k+1} - f_k)$ with
     $t = (x - x_k) / (x_{k+1} - x_k)$ and $f_k$ from `fp`; below the first `left` (its value), above
-    the last `right` (its value). At a point the slope is that of the piece to its right.
+    the last `right` (its value). At a point the slope is that of the piece to its right. With a
+    `period` the points, in any order, repeat after it, and left and right do not count.
     """
     x, xp, fp = as_arrays([x, xp, fp])
     if xp.ndim != 1 or xp.shape != fp.shape or not xp.size:
         raise ValueError(f"expected points as two vectors of one length, got shapes {xp.shape} "
                          f"and {fp.shape}")
+    if period is not None:
+        x, xp, fp = _within_period(x, xp, fp, abs(period))
+        left = right = None
     below, above = less(x, xp[0]), greater(x, xp[-1])
     inside = where(below | above, xp[0], x)
     y = fp[0] + 0.0 * inside
@@ -273,3 +279,33 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
         y = fp[k] + t * (fp[k + 1] - fp[k])
     y = where(below, fp[0] if left is None else left, y)
     return where(above, fp[-1] if right is None else right, y)
+
+
+def _within_period(x: Any, xp: Any, fp: Any, period: Any) -> tuple[Any, Any, Any]:
+    """Return x and the points in [0, period), the points rising, with one more at each end."""
+    if not bool(values(period) > 0):
+        raise ValueError("the period must not be 0")
+    x, xp = remainder(x, period), remainder(xp, period)
+    order = argsort(xp)
+    xp, fp = xp[order], fp[order]
+    xp = concatenate((xp[-1:] - period, xp, xp[:1] + period))
+    return x, xp, concatenate((fp[-1:], fp, fp[:1]))
+
+
+@composite
+def unique(x: Any, return_index: bool = False, return_inverse: bool = False,
+           return_counts: bool = False, axis: int | None = None, *, equal_nan: bool = True) -> Any:
+    r"""Return the different elements of x in rising order, or its different slices along an axis.
+
+    $y_k = x_{p(k)}$ with p(k) the first place of each, and $dy_k = dx_{p(k)}$, so
+    $\bar x_i = \sum_k [p(k) = i]\,\bar y_k$: where elements are equal the function jumps, and this
+    is the slope on one side. With the options also, in this order, the places p(k), those of y that
+    give x back, and how often each occurs; of a Tensor these are constant Tensors.
+    """
+    x = array(x)
+    found = namespace(values(x)).unique(values(x), True, True, True, axis=axis, equal_nan=equal_nan)
+    y = take(x, found[1], axis)
+    more = [part for part, asked in zip(found[1:], (return_index, return_inverse, return_counts),
+                                        strict=True) if asked]
+    more = [constant(part) for part in more] if isinstance(x, Tensor) else more
+    return (y, *more) if more else y

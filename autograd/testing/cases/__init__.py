@@ -16,6 +16,7 @@ from . import (
     piecewise,
     products,
     reduce,
+    running,
     shape,
     sorting,
     special,
@@ -33,6 +34,7 @@ CASES: dict[str, OpCase] = {
     **reduce.CASES,
     **chosen.CASES,  # those of the reductions, and more
     **index.CASES,
+    **running.CASES,
     **sorting.CASES,
     **products.CASES,
     **linalg.CASES,

@@ -10,7 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import reals, shapes, spaced
+from ..strategies import one, reals, shapes, spaced
+from . import reduce
 
 
 @st.composite
@@ -168,5 +169,8 @@ CASES: dict[str, OpCase] = {
     "select": OpCase(selecting(), lambda c, x, default: np.select(list(c), list(x), default)),
     "choose": OpCase(choosing(), np.choose),
     "masked_fill": OpCase(filling(), lambda x, mask, value: np.where(mask, value, x)),
+    "nonzero": OpCase(one(reduce.truths(shapes(min_dims=1))), np.nonzero),
+    "flatnonzero": OpCase(one(reduce.truths(shapes())), np.flatnonzero),
+    "argwhere": OpCase(one(reduce.truths(shapes())), np.argwhere),
     "unravel_index": OpCase(numbering(), np.unravel_index),
 }

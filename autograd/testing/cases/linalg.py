@@ -15,7 +15,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import reals
+from ..strategies import pair, reals
 from .reduce import reduction
 
 STACKS = st.sampled_from([(), (), (2,), (1, 2), (0,), (2, 1)])
@@ -234,6 +234,16 @@ def tensor_solving(draw: Any) -> Inputs:
     return (a.reshape(shape), draw(reals(of_b))), {"axes": axes}
 
 
+@st.composite
+def crossing(draw: Any) -> Inputs:
+    """Pairs of vectors along one axis, counted from the end, the other axes broadcasting."""
+    (a, b), _ = draw(pair())
+    axis = draw(st.integers(-1 - min(a.ndim, b.ndim), -1))
+    xs = [draw(reals((*x.shape[: x.ndim + 1 + axis], 3, *x.shape[x.ndim + 1 + axis :])))
+          for x in (a, b)]
+    return tuple(xs), {"axis": axis}
+
+
 CASES: dict[str, OpCase] = {
     "inv": OpCase(one_regular(), np.linalg.inv, order=3),
     "solve": OpCase(solving(), np.linalg.solve, order=3),
@@ -270,4 +280,5 @@ CASES: dict[str, OpCase] = {
     "autograd.ops.linalg.diagonal": OpCase(rectangular(offset=st.integers(-2, 2)),
                                            np.linalg.diagonal),
     "autograd.ops.linalg.trace": OpCase(rectangular(offset=st.integers(-2, 2)), np.linalg.trace),
+    "autograd.ops.linalg.cross": OpCase(crossing(), np.linalg.cross),
 }

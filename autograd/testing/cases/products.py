@@ -36,7 +36,8 @@ def multiplying(draw: Any) -> Inputs:
 @st.composite
 def contracting(draw: Any) -> Inputs:
     subscripts, *operands = draw(st.sampled_from(EINSUMS))
-    return (subscripts, *[draw(reals(shape)) for shape in operands]), {}
+    how = draw(st.sampled_from([{}, {"optimize": False}, {"optimize": "greedy"}]))
+    return (subscripts, *[draw(reals(shape)) for shape in operands]), how
 
 
 @st.composite

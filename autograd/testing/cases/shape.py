@@ -179,8 +179,21 @@ def blocks(draw: Any) -> Inputs:
 def stepping(draw: Any) -> Inputs:
     (a, b), _ = draw(pair())
     ndim = max(a.ndim, b.ndim)
-    return (a, b, draw(st.integers(0, 4))), {"endpoint": draw(st.booleans()),
-                                             "axis": draw(st.integers(-ndim - 1, ndim))}
+    num, endpoint = draw(st.integers(0, 4)), draw(st.booleans())
+    step = {"retstep": True} if num > endpoint and draw(st.booleans()) else {}  # else it is NaN
+    return (a, b, num), {"endpoint": endpoint, "axis": draw(st.integers(-ndim - 1, ndim)), **step}
+
+
+@st.composite
+def stepping_in_powers(draw: Any, base: bool = False) -> Inputs:
+    (a, b), _ = draw(pair((0.3, 3), (0.3, 3)))
+    sign = 1.0 if base else draw(st.sampled_from([1.0, -1.0]))
+    options = {"num": draw(st.integers(0, 4)), "endpoint": draw(st.booleans())}
+    if base and draw(st.booleans()):
+        options["base"] = draw(st.sampled_from([2.0, np.e]))
+    ndim = max(a.ndim, b.ndim)
+    options["axis"] = draw(st.integers(-ndim - 1, ndim))
+    return (np.asarray(sign * a), np.asarray(sign * b)), options
 
 
 @st.composite
@@ -354,6 +367,8 @@ CASES: dict[str, OpCase] = {
     "column_stack": OpCase(beside(1), np.column_stack),
     "block": OpCase(blocks(), np.block),
     "linspace": OpCase(stepping(), np.linspace),
+    "logspace": OpCase(stepping_in_powers(base=True), np.logspace),
+    "geomspace": OpCase(stepping_in_powers(), np.geomspace),
     "append": OpCase(appending(), np.append),
     "insert": OpCase(inserting(), np.insert),
     "delete": OpCase(deleting(), np.delete),

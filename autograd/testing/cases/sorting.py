@@ -84,7 +84,10 @@ def interpolating(draw: Any) -> Inputs:
     points = np.arange(n) + draw(reals((n,), 0.0, 0.2))
     shape = draw(shapes(dims=2))
     pieces = draw(hnp.arrays(np.int64, shape, elements=st.integers(-1, n - 1)))
-    ends = draw(st.sampled_from([{}, {"left": -1.5}, {"left": 0.0, "right": 2.0}]))
+    ends = draw(st.sampled_from([{}, {"left": -1.5}, {"left": 0.0, "right": 2.0},
+                                 {"period": n + 1.0, "left": 7.0}]))
+    if "period" in ends:
+        points = draw(st.sampled_from([points, points[::-1].copy(), points - n - 1]))
     return (np.asarray(pieces + draw(reals(shape, 0.4, 0.9))), points, draw(reals((n,)))), ends
 
 
@@ -92,6 +95,15 @@ def interpolating(draw: Any) -> Inputs:
 def mixing(draw: Any) -> Inputs:
     a, b, t = draw(broadcastable_shapes(3))
     return (draw(reals(a)), draw(reals(b)), draw(reals(t, 0.0, 1.0))), {}
+
+
+@st.composite
+def repeated(draw: Any) -> Inputs:
+    x = draw(spaced(shapes(least=1)))
+    asked = [name for name in ("return_index", "return_inverse", "return_counts")
+             if draw(st.booleans())]
+    axis = draw(st.one_of(st.none(), st.integers(-x.ndim, x.ndim - 1))) if x.ndim else None
+    return (x,), {"axis": axis, **dict.fromkeys(asked, True)}
 
 
 CASES: dict[str, OpCase] = {
@@ -110,5 +122,6 @@ CASES: dict[str, OpCase] = {
     "_lerp": OpCase(mixing(), lambda a, b, t: a + t * (b - a), order=3, edges=(
         at([1.0, inf, -inf], [inf, 2.0, 5.0], [0.0, 1.0, 0.5], g=[1, 1, 1],
            expect=[[1, 0, 0.5], [0, 1, 0.5], [inf, -inf, inf]]),)),
+    "unique": OpCase(repeated(), np.unique),
     "interp": OpCase(interpolating(), np.interp),
 }

@@ -191,3 +191,14 @@ _because(
     ("chosen._weighted", "return (terms, b * where(isinf(terms), 0.0, terms))",
      "return (terms, b * where(isinf(terms), 1.0, terms))"),
 )
+_because(
+    "where y is infinite the difference is not looked at; NumPy would warn of it",
+    ("logcumsumexp", "level = where(finite, y, 0.0)", "level = y"),
+    ("logcumsumexp", "level = where(finite, y, 0.0)", "level = where(before, y, 0.0)"),
+    ("logcumsumexp", "level = where(finite, y, 0.0)", "level = where(finite, y, 1.0)"),
+    ("logcumsumexp", "level = where(finite, y, 0.0)", "level = where(y, y, 0.0)"),
+    ("logcumsumexp", "exp(where(finite, before - level, -math.inf))",
+     "exp(where(finite, before - y, -math.inf))"),
+    ("logcumsumexp", "w = exp(where(finite, x - level, -math.inf)) + found / infinite",
+     "w = exp(where(finite, x - y, -math.inf)) + found / infinite"),
+)

@@ -155,3 +155,27 @@ def test_choices_receive_what_was_chosen() -> None:
 def test_what_is_refused(call: Callable[[Any], Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError, IndexError), match=message):
         call(Tensor(np.ones((2, 3)), requires_grad=True))
+
+
+def test_where_something_holds() -> None:
+    x = Tensor(np.array([[0.0, 2.0], [3.0, 0.0]]), requires_grad=True)
+    for found in (ag.nonzero(x), ag.where(x), ag.where(x > 0)):
+        assert [part.tolist() for part in found] == [[0, 1], [1, 0]]
+    assert ag.argwhere(x).tolist() == [[0, 1], [1, 0]] and ag.flatnonzero(x).tolist() == [1, 2]
+    assert ag.where([False, True])[0].tolist() == [1]
+    assert grad(lambda x: (x[ag.nonzero(x)] ** 2).sum())(x.data).tolist() == [[0, 4], [6, 0]]
+    for call in (lambda: ag.nonzero(3.0), lambda: ag.where(True)):
+        with pytest.raises(ValueError, match="expected at least one axis, got a number"):
+            call()
+    with pytest.raises(TypeError, match="where: expected the arguments condition, a, b, got 2"):
+        ag.where(x > 0, x)
+
+
+def test_without_an_axis_the_indices_are_a_vector_as_numpys() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    assert ag.take_along_axis(x, np.array([5, 0]), None).tolist() == [5, 0]
+    assert ag.put_along_axis(x, np.array([5, 0]), 7.0, None).tolist() == [[7, 1, 2], [3, 4, 7]]
+    for call in (lambda: ag.take_along_axis(x, np.array([[1]]), None),
+                 lambda: ag.put_along_axis(x, np.array([[1]]), 7.0, None)):
+        with pytest.raises(ValueError, match="without an axis the indices are a vector"):
+            call()

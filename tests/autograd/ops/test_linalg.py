@@ -325,3 +325,10 @@ def test_precision_is_kept() -> None:
         assert f(a).dtype == np.float32
     assert linalg.inv(np.array([[2, 0], [0, 4]])).tolist() == [[0.5, 0], [0, 0.25]]
     assert linalg.eigh(a).eigenvectors.dtype == np.float32
+
+
+def test_the_cross_product_of_linalg_is_of_three_components() -> None:
+    assert linalg.cross([1.0, 0, 0], [0.0, 1, 0]).tolist() == [0, 0, 1]
+    with pytest.raises(ValueError, match="cross: expected vectors of 3 components, got 2 and 3"):
+        linalg.cross([1.0, 0], [0.0, 1, 0])
+    assert ag.cross([1.0, 0], [0.0, 1, 0]).tolist() == [0, 0, 1]

@@ -154,3 +154,31 @@ def test_arrays_are_filled_with_tensors_and_padded_by_them() -> None:
         got = ag.pad(x, ((1, 2), (0, 1)), constant_values=Tensor(np.array(ends)))
         assert np.array_equal(got.data, np.pad(x, ((1, 2), (0, 1)), constant_values=ends))
     check_grads(lambda x, v: ag.pad(x, ((1, 2), (0, 1)), constant_values=v), x, np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("call", [
+    lambda m: m.linspace(0, 1, 5, retstep=True), lambda m: m.linspace([0, 1], 2, 3, True, True),
+    lambda m: m.linspace(0.0, 2.5, 4, dtype=int), lambda m: m.linspace(-1.5, 1, 4, True, True, int),
+    lambda m: m.logspace(0, 3, 4), lambda m: m.logspace([0, 1], 3, 4, base=[2.0, 3.0], axis=1),
+    lambda m: m.logspace(0, 2, 3, dtype=int), lambda m: m.geomspace(1, 1000, 4),
+    lambda m: m.geomspace(-1.0, -8, 3, endpoint=False), lambda m: m.geomspace([1, 8], [16, 2], 4),
+    lambda m: m.geomspace(3.0, 7.0, 1), lambda m: m.logspace(0, 1, 0),
+])
+def test_steps_are_numpys(call: Callable[[Any], Any]) -> None:
+    got, expected = call(ag), call(np)
+    pairs = zip(got, expected, strict=True) if isinstance(got, tuple) else [(got, expected)]
+    for a, b in pairs:
+        assert np.asarray(a).dtype == np.asarray(b).dtype
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+
+
+def test_steps_are_differentiated_by_their_ends_and_base() -> None:
+    assert grad(lambda b: ag.linspace(1.0, b, 5, retstep=True)[1])(2.0) == 0.25
+    assert grad(lambda c: ag.logspace(0, 2, 3, base=c).sum())(3.0) == 7
+    assert grad(lambda a: ag.geomspace(a, 16.0, 3)[1])(4.0) == 1  # sqrt(16 a)
+    for ends in ((-1.0, 1.0), (0.0, 1.0), ([1.0, 1.0], [2.0, -2.0])):
+        with pytest.raises(ValueError, match="geomspace: expected ends other than 0 and of one si"):
+            ag.geomspace(*ends, 3)
+    x = np.ones(2)
+    assert Tensor(x).astype(float, copy=False).data is x
+    assert not np.shares_memory(Tensor(x).astype(float).data, x)

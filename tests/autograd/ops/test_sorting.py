@@ -144,3 +144,29 @@ def test_interpolation_at_the_points_and_beyond() -> None:
 def test_what_is_refused(call: Callable[[Any], Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError, IndexError), match=message):
         call(Tensor(np.ones((2, 3)), requires_grad=True))
+
+
+def test_points_that_repeat_after_a_period() -> None:
+    at, f, x = [350.0, 10.0, 180.0], [1.0, 3.0, 2.0], np.array([0.0, 365.0, -360.0, 95.0, 725.0])
+    y = ag.interp(x, at, f, left=9.0, right=9.0, period=360)
+    np.testing.assert_allclose(y, np.interp(x, at, f, period=360), rtol=1e-14)
+    dx = grad(lambda x: ag.interp(x, at, f, period=-360.0).sum())(x)
+    np.testing.assert_allclose(dx, [0.1, 0.1, 0.1, -1 / 170, 0.1])
+    check_grads(lambda f, p: ag.interp(x, at, f, period=p), np.array(f), np.array(360.0))
+    with pytest.raises(ValueError, match="interp: the period must not be 0"):
+        ag.interp(x, at, f, period=0)
+
+
+def test_what_is_different() -> None:
+    x = Tensor(np.array([[2.0, 1.0], [nan, 2.0], [nan, 1.0]]), requires_grad=True)
+    y, index, inverse, counts = ag.unique(x, True, True, True)
+    assert np.array_equal(y.data, [1, 2, nan], equal_nan=True)
+    assert index.data.tolist() == [1, 0, 2] and counts.data.tolist() == [2, 2, 2]
+    assert np.array_equal(y.data[inverse.data].reshape(3, 2), x.data, equal_nan=True)
+    y.backward(np.array([1.0, 10, 100]))
+    assert x.grad.tolist() == [[10, 1], [100, 0], [0, 0]]
+    assert ag.unique([3, 1, 3]).tolist() == [1, 3]
+    rows = np.array([[1.0, 2], [0, 3], [1, 2]])
+    assert ag.unique(rows, axis=0).tolist() == [[0, 3], [1, 2]]
+    assert grad(lambda x: ag.unique(x, axis=0)[1].sum())(rows).tolist() == [[1, 1], [0, 0], [0, 0]]
+    assert ag.sort([3, 1, 2], -1, "stable").tolist() == [1, 2, 3]
