@@ -344,7 +344,7 @@ def _largest_ahead(g: Array, x: Array, total: Array, axis: int) -> Array:
     low = -2 * xp.finfo(g.dtype).maxexp // 3
     exponents = total + xp.where(g == 0, low, xp.frexp(g)[1])
     stretch = xp.cumsum(x == 0, axis=axis) * 2**40  # of 0 and what is behind it
-    ahead = _reversed(xp.maximum.accumulate(_reversed(exponents - stretch, axis), axis), axis)
+    ahead = _reversed(_largest_so_far(_reversed(exponents - stretch, axis), axis), axis)
     return ahead + stretch
 
 
@@ -384,6 +384,16 @@ def _adjoint_recurrence(g: Any, a: Any, axis: int) -> Any:
     r"""Return $\lambda_k = g_k + a_{k+1} \lambda_{k+1}$ along an axis."""
     ahead = _delayed(_reversed(a, axis), axis, 0)
     return _reversed(_recurrence(ahead, _reversed(g, axis), axis), axis)
+
+
+def _largest_so_far(x: Array, axis: int) -> Array:
+    """Return the running maximum along an axis, by doubling: CuPy has no maximum.accumulate."""
+    xp, d = namespace(x), 1
+    while d < x.shape[axis]:
+        start, late, early = (_along(axis, x.ndim, slice(*s)) for s in ((d,), (d, None), (-d,)))
+        x = xp.concatenate([x[start], xp.maximum(x[late], x[early])], axis=axis)
+        d *= 2
+    return x
 
 
 def _along(axis: int, ndim: int, part: slice) -> tuple[slice, ...]:
