@@ -18,13 +18,17 @@ from ..host.files import write_in_one_step
 class MetricsLog:
     """Appends records to a file; opening it drops the records after `step`, a resumed run's past.
 
-    Records have a key "step", the number of updates done when they were written.
+    Records have a key "step", the number of updates done when they were written. Raises UserError
+    where the file cannot be written.
     """
 
     def __init__(self, path: Path, step: int) -> None:
-        kept = [record for record in read_metrics(path) if record["step"] <= step]
-        write_in_one_step(path, [f"{json.dumps(record)}\n".encode() for record in kept])
-        self._file = open(path, "a", buffering=1, encoding="utf-8")  # noqa: SIM115, see close()
+        try:
+            kept = [record for record in read_metrics(path) if record["step"] <= step]
+            write_in_one_step(path, [f"{json.dumps(record)}\n".encode() for record in kept])
+            self._file = open(path, "a", buffering=1, encoding="utf-8")  # noqa: SIM115, see close()
+        except OSError as error:
+            raise _cannot_write(path, error) from error
 
     def write(self, **record: Any) -> None:
         """Append one record; a number that is not finite, which JSON lacks, becomes null."""
@@ -33,13 +37,17 @@ class MetricsLog:
         try:
             self._file.write(json.dumps(known) + "\n")
         except OSError as error:
-            raise UserError(f"cannot write {self._file.name}: {error.strerror}; make room there "
-                            f"and go on with --resume") from error
+            raise _cannot_write(self._file.name, error) from error
 
     def close(self) -> None:
         """Close the file; what could not be written has been reported."""
         with suppress(OSError):
             self._file.close()
+
+
+def _cannot_write(path: str | Path, error: OSError) -> UserError:
+    return UserError(f"cannot write {path}: {error.strerror}; make room there, or check its "
+                     f"permissions, and go on with --resume")
 
 
 class Pace:

@@ -6,7 +6,7 @@ Whatever may fail or be interrupted comes after the save of the same step.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from tqdm import tqdm
@@ -71,9 +71,9 @@ def _check_newest(run: Run) -> None:
     """Raise UserError where the folder's checkpoints are not those that the run was opened with."""
     folder = run.folder / "checkpoint"
     newest = read_state(folder)["step"] if (folder / "state.json").exists() else None
-    if newest != run.saved:
+    if newest != run.newest:
         raise UserError(f"the run in {run.folder} has changed since it was opened: its newest "
-                        f"checkpoint is now of step {newest}, and was of {run.saved}; go on with "
+                        f"checkpoint is now of step {newest}, and was of {run.newest}; go on with "
                         f"it with --resume")
 
 
@@ -170,9 +170,9 @@ def _note(run: Run, losses: list[list[float]]) -> None:
     """Note the validation loss of a checkpoint; the best so far is saved for that."""
     loss, measured = mean_loss(losses), f"{len(losses)} x {run.config.data.batch}"
     kept = read_state(run.folder / "checkpoint")["checkpoints"] if run.saved is not None else []
-    former = best(kept, measured)
-    better = isfinite(loss) and (former is None or loss < (former.val_loss or loss))
-    if better and run.config.run.checkpoint_every:
+    former = best([one for one in kept if one.step < run.step], measured)
+    least = inf if former is None or former.val_loss is None else former.val_loss
+    if loss < least and run.config.run.checkpoint_every:
         _save(run)
     if isfinite(loss) and run.saved == run.step:
         note_validation(run.folder / "checkpoint", run.model, run.step, loss, measured,
@@ -198,7 +198,7 @@ def _save(run: Run) -> None:
     if run.saved != run.step:
         save_checkpoint(run.folder / "checkpoint", run.model, run.optimizer, run.step,
                         run.config.run.keep)
-        run.saved = run.step
+        run.saved = run.newest = run.step
 
 
 def _save_what_is_whole(run: Run, say: Say) -> None:

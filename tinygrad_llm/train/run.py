@@ -46,9 +46,9 @@ WEIGHTS, TRAIN_BATCHES, VALIDATION_BATCHES, DROPOUT, SAMPLES = range(5)
 class Run:
     """A run that is ready for its next step.
 
-    `saved` is the step of the checkpoint that was the newest when the run was opened, `notes` are
-    sentences about its settings that its user should read, and `stopped_by` is the number of the
-    signal that ended it, if one did.
+    `saved` is the step of the checkpoint that holds the run as it is or last was, `newest` that of
+    the newest in the folder, as far as the run knows. `notes` are sentences about its settings that
+    its user should read, `stopped_by` is the number of the signal that ended it, if one did.
     """
 
     folder: Path
@@ -59,6 +59,7 @@ class Run:
     step: int = 0
     objective: Objective = next_token
     saved: int | None = None
+    newest: int | None = None
     notes: tuple[str, ...] = ()
     stopped_by: int = 0
 
@@ -111,6 +112,10 @@ def start_run(config: TrainConfig, folder: Path, overwrite: bool = False,
     config = _with_slices(config)
     if folder.is_file():
         raise UserError(f"--out {folder} is a file; name a folder")
+    own, place = (folder / "data").resolve(), Path(_place(config.data.data)).resolve()
+    if is_prepared(folder) or own in (place, *place.parents):
+        raise UserError(f"{folder} holds data, which a run in it would write over; name another "
+                        f"folder with --out")
     rates = config.optimizer
     if rates.learning_rate < rates.min_learning_rate:
         raise UserError(f"the learning rate {rates.learning_rate:g} lies below min_learning_rate "
@@ -219,8 +224,9 @@ def resume_run(folder: Path, given: Mapping[str, Any], checkpoint: str = "last")
         check_record(folder, data)
         run = _new_run(config, folder, data)
         if stray_weights(folder / "checkpoint") or (folder / "checkpoint/state.json").exists():
-            run.saved = read_state(folder / "checkpoint")["step"]
+            run.newest = read_state(folder / "checkpoint")["step"]
             run.step = load_checkpoint(folder / "checkpoint", run.model, run.optimizer, checkpoint)
+            run.saved = run.step
         elif checkpoint != "last":
             raise UserError(f"the run in {folder} has no checkpoint yet; leave --checkpoint out")
         if run.step > config.run.steps and config.run.steps != saved.run.steps:

@@ -131,3 +131,9 @@ def test_a_clock_that_stands_still_is_no_division_by_zero(monkeypatch: pytest.Mo
     pace = Pace(tokens=100)
     pace.step()
     assert pace.tokens_per_second() > 0
+
+
+def test_a_log_that_cannot_be_opened_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(UserError, match="cannot write .*metrics.jsonl: Is a directory.*--resume"):
+        MetricsLog(tmp_path / "metrics.jsonl", 0)

@@ -19,6 +19,7 @@ from autograd import fold_in
 from tinygrad_llm.data.batches.epochs import EpochBatches
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.host.stop_signals import NAMES
+from tinygrad_llm.nn import parameters
 from tinygrad_llm.train import load_model, loop, resume_run, start_run, train
 from tinygrad_llm.train.checkpoint import read_state
 from tinygrad_llm.train.log import read_metrics
@@ -328,6 +329,18 @@ def test_going_on_from_an_earlier_checkpoint_is_that_run_again(text: Path, tmp_p
     run = resume_run(tmp_path / "run", {}, "3")
     assert run.step == 3 and train(run, silent)
     assert weights(tmp_path / "run") == before and facts(tmp_path / "run") == records
+
+
+def test_going_on_from_an_earlier_checkpoint_otherwise_is_saved(text: Path,
+                                                                tmp_path: Path) -> None:
+    """Its last step is that of the checkpoint that was given up, and its weights are not."""
+    train(start_run(small(text), tmp_path / "run"), silent)
+    before = weights(tmp_path / "run")
+    run = resume_run(tmp_path / "run", {"learning_rate": 5e-3}, "3")
+    assert train(run, silent)
+    assert weights(tmp_path / "run") != before
+    assert weights(tmp_path / "run") == {
+        name: p.data.tobytes() for name, p in parameters(run.model).items()}
 
 
 def test_a_run_that_went_on_elsewhere_is_not_overwritten(text: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +109,9 @@ def test_warm_starts_that_do_not_fit(text: Path, shards: Path, tmp_path: Path) -
         WarmStart(tmp_path / "absent").model_settings()
     assert not (tmp_path / "new").exists()
     shutil.copytree(shards, tmp_path / "own/data")  # the user's own
-    with pytest.raises(UserError, match="another tokenizer"):
-        start_run(small(tmp_path / "own/data"), tmp_path / "own", init=init)
+    for out in ("own", "own/data"):
+        with pytest.raises(UserError, match=f"{out} holds data, which a run in it would write"):
+            start_run(small(tmp_path / "own/data"), tmp_path / out, overwrite=True, init=init)
     assert is_prepared(tmp_path / "own/data")
     assert start_run(small(text, dropout=0.3), tmp_path / "new", init=init).step == 0
 
@@ -308,3 +310,42 @@ def test_a_start_that_failed_leaves_no_data_to_the_next(text: Path, tmp_path: Pa
     assert run.data.tokenizer.decode(run.data.train[:10].tolist()) == "other text"
     train(run, silent)
     assert resume_run(tmp_path / "run", {}).data.tokenizer.vocab_size == 7
+
+
+FILES = ["config.toml", "data.json", "tokenizer.json", "metrics.jsonl", "data/train.bin",
+         "data/train.json", "data/val.json", "data/tokenizer.json", "checkpoint/state.json",
+         "checkpoint/weights-0000003.safetensors", "checkpoint/optimizer-0000003.safetensors"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_whatever_becomes_of_a_file_there_is_a_sentence(text: Path, tmp_path: Path,
+                                                        name: str) -> None:
+    run = tmp_path / "run"
+    train(start_run(small(text, steps=3), run), silent)
+    path = run / name
+    whole = path.read_bytes()
+    for content in (None, b"", whole[: len(whole) // 2], whole[:-1], b"\xff\x00" * 40, b"[" * 9999,
+                    b'{"step": 1e999}', b"[1]\n[2]\n"):
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+        for action in (lambda: load_model(run), lambda: resume_run(run, {"steps": 5})):
+            with suppress(UserError):  # any other error fails the test
+                action()
+        assert (run / "checkpoint").is_dir() and not (run / "lock").exists()
+
+
+@pytest.mark.parametrize("inner", ["", "text.txt", "deep/text.txt"])
+def test_a_folder_of_the_users_is_never_taken_for_the_runs_copy(tmp_path: Path, inner: str,
+                                                                monkeypatch: pytest.MonkeyPatch
+                                                                ) -> None:
+    """A start that fails, and --overwrite, delete DIR/data: it must not be what is trained on."""
+    place = tmp_path / "mine" / "data" / (inner or "text.txt")
+    place.parent.mkdir(parents=True)
+    place.write_text(TEXT)
+    monkeypatch.chdir(tmp_path)
+    for out in (Path("mine"), tmp_path / "mine"):
+        for overwrite in (False, True):
+            with pytest.raises(UserError, match="mine holds data, which a run in it"):
+                start_run(small(tmp_path / "mine" / "data" / inner), out, overwrite)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [place]
