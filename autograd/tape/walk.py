@@ -171,19 +171,14 @@ def _names(order: Sequence[Node], names: Mapping[str, Any]) -> Iterator[str]:
 
 _SKIPPED = (str, bytes, int, float, complex, type(None), type, ModuleType, FunctionType, MethodType,
             np.ndarray, np.generic)
-_MOST, _LONGEST, _DEEPEST = 20_000, 1000, 12
+_MOST, _LONGEST, _DEEPEST = 10_000, 1000, 12
 """How many objects are looked into for Tensors, how many parts of each, and how deep."""
 
 
-def held(thing: Any, name: str = "", seen: set[int] | None = None) -> Iterator[
-        tuple[str, Tensor]]:
-    """Yield the Tensors in attributes, items and entries: `h.0.attn.qkv.weight`, each once.
-
-    Objects whose id is in `seen` are left out, and those that are looked into enter it.
-    """
-    stack, seen = [(thing, name, 0)], set() if seen is None else seen
-    most = len(seen) + _MOST
-    while stack and len(seen) < most:
+def held(thing: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the Tensors in attributes, items and entries: `h.0.attn.qkv.weight`, each once."""
+    stack, seen = [(thing, name, 0)], set[int]()
+    while stack and len(seen) < _MOST:
         thing, name, depth = stack.pop()
         if isinstance(thing, _SKIPPED) or id(thing) in seen:
             continue
@@ -205,23 +200,26 @@ def parts(thing: Any) -> list[tuple[Any, Any]]:
 
 
 def _names_by_caller(bare: Collection[Node], taken: set[str]) -> dict[Node, str]:
-    """Return names for leaves that the caller's variables hold: `w`, or of a model its own name."""
+    """Return names for leaves that the caller's variables hold: `w`, or of a model its own name.
+
+    Of several, that of a variable itself, or else of the first that leads to the leaf.
+    """
     frame = currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_HERE):
         frame = frame.f_back
-    found, seen = dict[Node, str](), set[int]()
-    variables = [] if frame is None else [*frame.f_locals.items(), *frame.f_globals.items()]
-    for variable, thing in variables:
-        if not variable.isidentifier() or variable[0] == "_" or len(found) == len(bare):
-            continue  # also what pytest and comprehensions call their own
-        prefix = variable if isinstance(thing, (Tensor, list, tuple)) else ""
-        for name, x in held(thing, prefix, seen):
+    known = {**frame.f_locals, **frame.f_globals, **frame.f_locals} if frame else {}
+    variables = [(name, thing) for name, thing in known.items()
+                 if name.isidentifier() and name[0] != "_" and name not in _NOTEBOOK]
+    found: dict[Node, str] = {}
+    for variable, thing in sorted(variables, key=lambda v: not isinstance(v[1], Tensor)):
+        for name, x in held(thing, variable if isinstance(thing, (Tensor, list, tuple)) else ""):
             if (node := x.node) is not None and node in bare and node not in found:
                 found[node] = name if name not in taken else f"{variable}.{name}"
                 taken.add(found[node])
     return found
 
 
+_NOTEBOOK = {"In", "Out", "exit", "quit"}  # they lead, a long way round, to all of its variables
 _HERE = os.path.dirname(__file__) + os.sep
 
 

@@ -138,6 +138,23 @@ def held_names(thing: Any) -> list[str]:
     return [name for name, _ in held(thing)]
 
 
+def test_a_variable_comes_before_what_holds_its_value() -> None:
+    holder: Any = Model()
+    model, w = Model(), holder.h[0].weight
+    loss = model() + holder() * w.sum()
+    assert [row.name for row in trace(loss).rows if row.op == "leaf"] == [
+        "w", "h.1.out.weight", "h.0.weight", "model.h.1.out.weight"]
+
+
+def test_a_notebooks_memory_names_nothing() -> None:
+    model: Any = Model()
+    names: dict[str, Any] = {"trace": trace, "Out": {5: model}, "exit": Layer()}
+    names["exit"].memory = names
+    names["model"] = model
+    exec("rows = trace(model()).rows", names)
+    assert [row.name for row in names["rows"][:2]] == ["h.0.weight", "h.1.out.weight"]
+
+
 def test_large_variables_hide_no_model() -> None:
     numbers, text = list(range(10**6)), {str(i): [i] for i in range(10**5)}
     objects = [[object() for _ in range(900)] for _ in range(900)]
