@@ -30,7 +30,8 @@ piece of the rule that does nothing; or it is equivalent, and its reason is ente
 _EXAMPLES = """\
 examples:
   python -m autograd.testing.mutate                       all rules of the engine
-  python -m autograd.testing.mutate matmul 'log*'         the ops of these names
+  python -m autograd.testing.mutate matmul 'log*'         the ops of these names, all of them where
+                                                          several have one name
   python -m autograd.testing.mutate tanh --list           show the mutants, try none
   python -m autograd.testing.mutate --cases my_cases.py   the rules of your ops: the file imports
                                                           them and defines {"op": OpCase(...)}
@@ -47,7 +48,8 @@ the columns: how many mutants were killed by
 and then
   equal      equivalent: listed with a reason (EQUIVALENT in equivalent.py, or in the module of
              --cases: {(rule, change): reason}), unkilled, and equal on twice as many inputs
-  alive      survivors; with any of these, or where something could not be judged, exit status 1
+  alive      survivors; with any of these, or where something or all could not be judged, exit
+             status 1
 """
 
 
@@ -90,10 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     _print(report, time.perf_counter() - start)
     if args.json:
         _write(args.json, report, settings)
-    return 1 if report.survivors or report.problems else 0
+    return 1 if report.survivors or report.problems or not report.outcomes else 0
 
 
 def _list(session: Session) -> int:
+    for note in session.notes:
+        print(note)
     for unit in session.units:
         mutate(unit)
         if unit.why_not:
@@ -118,6 +122,7 @@ def _print(report: Report, seconds: float) -> None:
     kinds = Counter(outcome.category for outcome in report.outcomes)
     print("\nfaults: " + ", ".join(f"{kind} {n}" for kind, n in kinds.most_common()))
     print(f"{len(report.outcomes)} mutants in {seconds:.0f} s")
+    _section("named", report.notes)
     _section("not mutated", [f"{u.name} ({u.place}): {u.why_not}"
                              for u in report.units if u.why_not])
     _section("problems", report.problems)

@@ -47,6 +47,8 @@ class Report:
 
     units: list[Judged]
     problems: list[str]
+    notes: list[str] = field(default_factory=list)
+    """Which of the named ops share a name, and which have no rule."""
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -101,6 +103,7 @@ class Session:
         self.cases = {**CASES, **given}
         self.chosen = _chosen(settings.ops, given or CASES, self.cases)
         self.units = [u for u in find_units() if not self.chosen.isdisjoint(u.ops)]
+        self.notes = _notes(self.chosen, self.units) if settings.ops else []
         self.trials: dict[tuple[str, int, bool], Trial | None] = {}
         self.complaints: dict[str, str] = {}
 
@@ -172,13 +175,27 @@ def _chosen(patterns: Sequence[str], default: Mapping[str, OpCase],
         return {*default} & {*everything}
     found: set[str] = set()
     for pattern in patterns:
-        matching = fnmatch.filter(everything, pattern)
+        matching = [n for n in everything if fnmatch.fnmatchcase(n, pattern)
+                    or fnmatch.fnmatchcase(registry[n].name, pattern)]
         if not matching:
             near = difflib.get_close_matches(pattern, everything, 3)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise ValueError(f"no differentiable op is named {pattern!r}{hint}")
         found |= {*matching}
     return found
+
+
+def _notes(chosen: set[str], units: Sequence[Unit]) -> list[str]:
+    """Return what is to be said of the ops that were named: which share a name or have no rule."""
+    by_name: dict[str, list[str]] = {}
+    for n in sorted(chosen):
+        by_name.setdefault(registry[n].name, []).append(registry[n].forward.__module__)
+    shared = [f"{name} is the name of {len(homes)} ops, of {' and of '.join(homes)}: all are taken"
+              for name, homes in by_name.items() if len(homes) > 1]
+    with_rules = {op for unit in units for op in unit.ops}
+    return shared + [f"{n}, of {registry[n].forward.__module__}, is written in other ops and has "
+                     f"no rule of its own: there is nothing in it to mutate"
+                     for n in sorted(chosen - with_rules)]
 
 
 def _module_of(unit: Unit) -> str:
@@ -195,7 +212,7 @@ def put_together(session: Session, units: list[Judged]) -> Report:
     met = {(o.unit, o.diff) for unit in units for o in unit.outcomes}
     problems += [f"{unit}: {diff}: is listed as equivalent, but there is no such mutant"
                  for unit, diff in session.excused if unit in names and (unit, diff) not in met]
-    return Report(units, problems)
+    return Report(units, problems, session.notes)
 
 
 # in several processes

@@ -48,3 +48,22 @@ def test_a_missing_folder_is_reported_before_the_work(tmp_path: Path,
     with pytest.raises(SystemExit):
         main(["negative", "--json", str(tmp_path / "missing" / "out.json")])
     assert "there is no folder" in capsys.readouterr().err
+
+
+def test_ops_that_share_a_name_are_both_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """`gelu` is a composite of the engine and a fused op, whose rule was left out in silence."""
+    import tinygrad_llm.functional  # noqa: F401
+
+    assert main(["gelu", "--cases", "cases", "--list"]) == 0
+    printed = capsys.readouterr().out
+    assert ("gelu is the name of 2 ops, of autograd.ops.activations and of "
+            "tinygrad_llm.functional.gelu: all are taken") in printed
+    assert "gelu, of autograd.ops.activations, is written in other ops" in printed
+    assert printed.count("  tinygrad_llm.functional.gelu.gelu") > 5
+    assert main(["trace", "--list"]) == 0
+    assert "trace is the name of 2 ops" in capsys.readouterr().out
+
+
+def test_an_op_without_a_rule_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mish", "-j", "1"]) == 1
+    assert "mish, of autograd.ops.activations, is written in other ops" in capsys.readouterr().out
