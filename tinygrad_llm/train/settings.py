@@ -42,9 +42,10 @@ class DataSettings:
         require_at_least(1, self, "batch")
         require(self, "char or bpe; other tokenizers come with a folder that 'tinygrad-llm data "
                 "build TEXT --tokenizer PATH' makes", {"char", "bpe"}.__contains__, "tokenizer")
-        require(self, "in [257, 2**20], with --tokenizer bpe: the 256 bytes are always in it",
-                lambda size: size == 0 or (self.tokenizer == "bpe" and 256 < size <= 2**20),
-                "vocab_size")
+        require(self, "in [257, 2**20]: the 256 bytes are always in it",
+                lambda size: size == 0 or 256 < size <= 2**20, "vocab_size")
+        require(self, "left out without --tokenizer bpe",
+                lambda size: size == 0 or self.tokenizer == "bpe", "vocab_size")
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def test_bpe_is_trained_in_passing(folder: Path, capsys: pytest.CaptureFixture[s
     assert main(["sample", "--run", "o", "-n", "3"]) == 0
     for flags, expected in [
             (("--tokenizer", "word"), "tokenizer must be char or bpe"),
-            (("--vocab-size", "300"), "with --tokenizer bpe"),
+            (("--vocab-size", "300"), "vocab_size must be left out without --tokenizer bpe"),
             (("--tokenizer", "bpe", "--vocab-size", "256"), "in [257, 2**20]"),
             (("--tokenizer", "bpe", "--data", "o/data"), "has a tokenizer already")]:
         assert expected in error_of(capsys, "train", *flags, "--out", "p")

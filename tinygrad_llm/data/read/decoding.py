@@ -15,7 +15,7 @@ import re
 from typing import NamedTuple
 from unicodedata import normalize
 
-from .letters import EAST_ASIAN, Characters, is_assigned
+from .letters import EAST_ASIAN, Characters, is_assigned, strangeness
 
 SAMPLE = 1 << 16  # bytes that are looked at for control codes, and for lines that are evidence
 EVIDENCE = 1 << 12  # bytes of these lines that are read in all encodings
@@ -90,15 +90,17 @@ CANDIDATES = {  # encoding: how much rarer than cp1252, in nats, and the languag
 ALL = " ".join(dict.fromkeys(" ".join(languages for _, languages in CANDIDATES.values()).split()))
 WIDE = {"utf-16-le": 1.0, "utf-16-be": 2.0, "utf-32-le": 3.0, "utf-32-be": 3.0}
 
-# What text in an encoding of seven bits holds, and the codecs that may read it, narrowest first.
+# What text in an encoding of seven bits holds, how it goes on, and the codecs that may read it, the
+# narrowest first.
 ESCAPES = (
-    (re.compile(rb"\x1b\$[@B(]|\x1b\([IJ]|\x1b&@"), (
+    (b"\x1b", re.compile(rb"\x1b\$[@B(]|\x1b\([IJ]|\x1b&@"), (
         "iso2022_jp", "iso2022_jp_2", "iso2022_jp_ext", "iso2022_jp_3", "iso2022_jp_2004")),
-    (re.compile(rb"\x1b\$\)C"), ("iso2022_kr",)),
-    (re.compile(rb"~\{(?:[!-w][!-~])+~\}"), ("hz",)),
-    (re.compile(rb"\+[A-Za-z0-9/+]{3,}-?"), ("utf-7",)),
+    (b"\x1b", re.compile(rb"\x1b\$\)C"), ("iso2022_kr",)),
+    (b"~{", re.compile(rb"~\{(?:[!-w][!-~])+~\}"), ("hz",)),
+    (b"+", re.compile(rb"\+[A-Za-z0-9/+]{3,}-?"), ("utf-7",)),
 )
 OTHER_ESCAPES = re.compile(rb"\x1b\$[)*+][A-H]")  # of ISO 2022 in Chinese, which Python lacks
+STRANGE = 8.5  # nats that characters of a text cost by themselves, on average, at most
 
 
 class Encoding(NamedTuple):
@@ -205,14 +207,17 @@ def _wide_encoding(head: bytes) -> Encoding | None:
 
 def _escaped_encoding(head: bytes) -> Encoding | None:
     """Return the encoding of ASCII with escapes that decode to likely text, None without any."""
-    for pattern, names in ESCAPES:
-        if not pattern.search(head):
+    for beginning, pattern, names in ESCAPES:
+        if beginning not in head or not (found := pattern.search(head)):
             continue
+        start = head.rfind(b"\n", 0, found.start()) + 1
+        sample = head[start : start + EVIDENCE]
+        sample = sample[: sample.rfind(b"\n") + 1] or sample
         for codec in names:
-            text = _decoded_strictly(head, codec)
-            if text is not None and _is_likelier(text, head):
+            if _is_likelier(sample, codec) and _decoded_strictly(head, codec) is not None:
                 return Encoding(codec)
-    return Encoding("utf-8", 0, sure=False) if OTHER_ESCAPES.search(head) else None
+    return Encoding("utf-8", 0, sure=False) if b"\x1b" in head and OTHER_ESCAPES.search(
+        head) else None
 
 
 def _decoded_strictly(head: bytes, codec: str) -> str | None:
@@ -222,12 +227,15 @@ def _decoded_strictly(head: bytes, codec: str) -> str | None:
         return None
 
 
-def _is_likelier(text: str, head: bytes) -> bool:
-    """Whether a reading of ASCII with its escapes is likelier than the characters as they stand."""
-    if text.isascii():
+def _is_likelier(sample: bytes, codec: str) -> bool:
+    """Whether ASCII with escapes is likelier text than the same characters as they stand."""
+    text = _decoded_strictly(sample, codec)
+    if not text or text.isascii() or not is_assigned(text):
         return False
-    plain = head.decode("ascii")
-    pairs = [(new, old) for new, old in zip(text.split("\n"), plain.split("\n"), strict=False)
-             if new != old][:40]
-    new, old = ("\n".join(lines)[:EVIDENCE] for lines in zip(*pairs, strict=True))
-    return min(map(Characters(new).cost, ALL.split())) < Characters(old).cost("en")
+    read = Characters(text)
+    least, language = min((read.cost(language), language) for language in ALL.split())
+    decoded = [char for char in text if not char.isascii()]
+    if len(decoded) == 1 and decoded[0] > "\u024f":  # what three digits of base 64 may be by chance
+        return False
+    strange = sum(strangeness(language, char) for char in decoded)
+    return least < Characters(sample.decode()).cost("en") and strange < STRANGE * len(decoded)

@@ -143,6 +143,15 @@ def cost_of_character(language: str, char: str) -> float:
     return RARE if raw[0] < first_rare else RARER
 
 
+def strangeness(language: str, char: str) -> float:
+    """Return about what a character costs wherever it stands: little for those of the language."""
+    if not is_letter(char):
+        return cost_of_sign(char)
+    if language in EAST_ASIAN:
+        return cost_of_character(language, char)
+    return LATIN if char.lower()[0] in cost_table(language)[0] else FOREIGN
+
+
 @cache
 def _tables() -> dict[str, Any]:
     with np.load(Path(__file__).with_name("letters.npz")) as stored:

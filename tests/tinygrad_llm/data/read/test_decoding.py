@@ -150,7 +150,8 @@ def test_names_and_signs_are_read_right(text: str, codec: str) -> None:
 
 @pytest.mark.parametrize("text", [
     "C++ and a+b- c+AAB-", "+1-800-555", "x~{}~ y ~{ab~}", "[31mred[0m", "a+b+c+d-e",
-    "base64 aGVsbG8+d29ybGQ+AAA+BBB-", "f(x)=x+ABC-3", "git+https://x+yzw-1", "$ (0"])
+    "base64 aGVsbG8+d29ybGQ+AAA+BBB-", "f(x)=x+ABC-3", "git+https://x+yzw-1", "$ (0",
+    "x = a+bcd+efgh-\n" * 9, "y+abQ-z", "i+aaa-", "k+key-value", "c+Zzg-1"])
 def test_ascii_is_not_taken_for_escapes(text: str) -> None:
     assert detect_encoding(text.encode()) == ("utf-8", 0, True)
 

@@ -5,7 +5,7 @@ import pytest
 from old_encodings import TEXTS, samples
 
 from tinygrad_llm.data.read import letters
-from tinygrad_llm.data.read.letters import EAST_ASIAN, Characters, is_assigned
+from tinygrad_llm.data.read.letters import EAST_ASIAN, Characters, is_assigned, strangeness
 
 ALL = [name.removesuffix(".letters") for name in np.load(
     letters.__file__.replace(".py", ".npz")).files if name.endswith(".letters")]
@@ -51,3 +51,11 @@ def test_the_empty_text_costs_nothing() -> None:
                                             ("\ufffd", False), ("a\0", False)])
 def test_characters_that_texts_are_made_of(text: str, assigned: bool) -> None:
     assert is_assigned(text) == assigned
+
+
+@pytest.mark.parametrize("language, usual, strange", [
+    ("fr", "\u00e9", "\u0439"), ("ru", "\u0416", "\u00e9"), ("zh", "\u7684", "\u9f98"),
+    ("en", "\u2019", "\u2566"),
+    ("ko", "\uc774", "\u4e2d")])
+def test_characters_are_usual_or_strange(language: str, usual: str, strange: str) -> None:
+    assert strangeness(language, usual) < 8 < strangeness(language, strange)
