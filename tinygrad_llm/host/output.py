@@ -74,7 +74,7 @@ class Lines:
 
     def write(self, text: str) -> int:
         """Write the text to standard error as one line, if it has any."""
-        if line := text.strip("\r\n "):
+        if line := text.replace("\x1b[A", "").strip("\r\n "):  # \x1b[A: a line up
             sys.stderr.write(f"{line}\n")
         return len(text)
 

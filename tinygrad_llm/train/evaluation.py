@@ -70,5 +70,5 @@ def progress_bar(total: int, label: str, unit: str, **options: Any) -> tqdm[Any]
     """Return a progress bar on standard error: now and then a line where that is no terminal."""
     if not sys.stderr.isatty():
         options |= {"file": Lines(), "mininterval": 10, "bar_format": (
-            "{desc}: {n_fmt} of {total_fmt} {unit}s, {rate_fmt}, {remaining} left{postfix}")}
+            "{desc}: {unit} {n_fmt} of {total_fmt}, {rate_fmt}, {remaining} left{postfix}")}
     return tqdm(total=total, desc=label, unit=unit, dynamic_ncols=sys.stderr.isatty(), **options)

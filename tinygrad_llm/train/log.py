@@ -112,7 +112,9 @@ def plot_loss(records: list[dict[str, Any]], path: Path) -> bool:
 
 
 def _draw_losses(axes: Any, records: list[dict[str, Any]]) -> None:
-    train, validation = _points(records, "loss"), _points(records, "val_loss")
+    train = _points(records, "loss")
+    precise = sorted(records, key=lambda r: r["batches"] if type(r.get("batches")) is int else 0)
+    validation = sorted(dict(_points(precise, "val_loss")).items())  # a step's, over most batches
     if train:
         steps, losses = zip(*train, strict=True)
         axes.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.8,

@@ -8,8 +8,15 @@ import os
 import sys
 
 import pytest
+from tqdm import tqdm
 
-from tinygrad_llm.host.output import SteadyStream, reader_is_gone, steady_output, write_at_once
+from tinygrad_llm.host.output import (
+    Lines,
+    SteadyStream,
+    reader_is_gone,
+    steady_output,
+    write_at_once,
+)
 
 
 class Broken(io.StringIO):
@@ -78,3 +85,15 @@ def test_a_line_is_written_at_once(capfd: pytest.CaptureFixture[str],
     for gone in (None, Broken(OSError(errno.EIO, "gone")), Broken(RuntimeError("reentrant call"))):
         monkeypatch.setattr(sys, "stderr", gone)
         write_at_once("nothing comes of it")
+
+
+def test_a_progress_bar_without_a_terminal_is_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Lines()
+    with tqdm(total=2, file=out, mininterval=0, desc="outer") as bar, \
+            tqdm(total=1, file=out, mininterval=0, desc="inner", leave=False, position=1) as inner:
+        inner.update()
+        bar.update(2)
+    written = capsys.readouterr().err
+    assert "\x1b" not in written and "\r" not in written and written.endswith("\n")
+    lines = written.splitlines()
+    assert all(lines) and sum("outer: 100%" in line for line in lines) >= 1

@@ -137,3 +137,20 @@ def test_a_log_that_cannot_be_opened_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(UserError, match="cannot write .*metrics.jsonl: Is a directory.*--resume"):
         MetricsLog(tmp_path / "metrics.jsonl", 0)
+
+
+def test_of_two_validation_losses_of_a_step_the_one_over_more_batches_is_drawn() -> None:
+    class Axes:
+        drawn: ClassVar[dict[str, Any]] = {}
+
+        def plot(self, steps: Any, losses: Any, *_: Any, label: str, **__: Any) -> None:
+            self.drawn[label] = list(zip(steps, losses, strict=True))
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_, **__: None
+
+    log_module._draw_losses(Axes(), [
+        {"step": 1, "val_loss": 3.0, "batches": 20}, {"step": 2, "val_loss": 2.0, "batches": 400},
+        {"step": 2, "val_loss": 9.0, "batches": 20}, {"step": 1, "loss": 4.0}])
+    assert Axes.drawn["validation"] == [(1, 3.0), (2, 2.0)]
+    assert set(Axes.drawn) == {"training, single batches", "training, smoothed", "validation"}
