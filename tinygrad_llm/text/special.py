@@ -27,6 +27,7 @@ from dataclasses import dataclass, fields
 import regex
 
 from ..host.errors import UserError
+from .characters.unicode_16 import later
 
 Special = str | Collection[str]
 Piece = tuple["str | AddedToken", int, int]  # a stretch of text or a token, and where it lies
@@ -232,7 +233,8 @@ def _split(text: str, trie: Trie, allowed: frozenset[str] | None, where: str) ->
 
 
 def _in_a_word(text: str, start: int, end: int) -> bool:
-    return bool((start and WORD.match(text, start - 1)) or WORD.match(text, end))
+    return any(WORD.match(char) and char not in later().all
+               for char in (text[max(start - 1, 0):start], text[end:end + 1]))
 
 
 def _refusal(token: AddedToken, start: int, where: str, allowed: frozenset[str]) -> str:

@@ -18,10 +18,13 @@ from collections.abc import Iterable, Iterator
 from os import PathLike
 
 from ...host.errors import UserError
+from ..characters.unicode_16 import later_letters
 from ..characters.utf8_files import read_chunks
 
 BLOCK = 1 << 16  # characters; the arrays of one block stay in a core's cache
-SAFE_CUT = re.compile(r"[^\W_](?=[\s,.;:!?\u3001\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u0964])")
+# Not after letters that are none in the Unicode of the patterns; none beyond U+FFFF is asked for.
+SAFE_CUT = re.compile(rf"[^\W_\U00010000-\U0010ffff{later_letters()}]"
+                      r"(?=[\s,.;:!?\u3001\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u0964])")
 AFTER_WORDS = re.compile(r"[^\W_](?=\s)")  # safe wherever white space is always a boundary
 
 

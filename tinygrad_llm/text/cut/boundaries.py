@@ -31,6 +31,7 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from ..characters.unicode_16 import changes
 from .patterns import CL100K, GPT2, LLAMA3, O200K, QWEN2, splitter
 
 # Kinds of characters: letters first, white space last.
@@ -98,7 +99,7 @@ def byte_offsets(text: str) -> NDArray[np.intp]:
 
 @cache
 def _kinds() -> NDArray[np.uint8]:
-    """Return the kind of every code point, as the package `regex` knows them."""
+    """Return the kind of every code point in Unicode 16."""
     table = np.full(0x110000, _OTHER, np.uint8)
     points = np.arange(0x110000, dtype="<u4")
     points[0xD800:0xE000] = 0  # surrogates are no characters
@@ -106,6 +107,8 @@ def _kinds() -> NDArray[np.uint8]:
     for kind, pattern in _CLASSES:
         for match in regex.finditer(pattern, everything):
             table[match.start():match.end()] = kind
+    for chars, stand_in, _ in changes():
+        table[list(map(ord, chars))] = table[ord(stand_in)]
     return table
 
 

@@ -12,10 +12,16 @@ alike does not always mean the same:
     x{1,3}+       one or more of x{1,3}                     (regex: possessive)
     x{3}?         three or none                             (regex: lazy)
     [+--] [a||b]  a range up to -, and |                    (regex: operations on sets)
+    \w  \b        no joiners U+200C and U+200D              (regex: with them)
+    \w  \b        also ² ³ ¹ ¼ ½ ¾, but not within a class      (regex: without)
+    [[:digit:]]   any decimal digit, in [[:alnum:]] too     (regex: 0 to 9)
+    [[:punct:]]   punctuation and symbols                   (regex: no symbols that are letters)
+    \p{XDigit}    0 to 9, A to F, a to f                    (regex: full-width ones, too)
+    (?i:\p{Lu})   a capital                                 (regex: a letter with case)
 
-So a pattern is read here and respelled. All that is neither alike nor respelled (calls of groups,
-absent operators, verbose mode, named back references, ...) is refused by name. One difference may
-be left: properties follow the Unicode version of each library.
+So a pattern is read here and respelled; properties are those of Unicode 16, see `expressions`. All
+that is neither alike nor respelled (calls of groups, absent operators, verbose mode, named back
+references, [[:upper:]] under (?i), ...) is refused by name.
 
 Source: Oniguruma 6.9's doc/RE, with its default (Ruby's) syntax.
 """
@@ -27,31 +33,55 @@ from functools import lru_cache
 import regex
 
 from ...host.errors import UserError
+from ..characters import unicode_16
+from .expressions import Expression
+from .patterns import PATTERNS
 
 _ALIKE = frozenset("dDwWsSbBAGXRKtnrfva")  # after a backslash
 _RESPELLED = {"h": "[0-9A-Fa-f]", "H": "[^0-9A-Fa-f]", "Z": r"(?=\n?\Z)", "z": r"\Z",
               "N": r"[^\n]", "O": r"[\s\S]", "e": r"\x1b"}
-_ALIKE_IN_CLASS = frozenset("dDwWsStnrfva")
-_RESPELLED_IN_CLASS = {"h": "0-9A-Fa-f", "H": "[^0-9A-Fa-f]", "e": r"\x1b", "b": r"\x08"}
+_ALIKE_IN_CLASS = frozenset("dDsStnrfva")
+_RESPELLED_IN_CLASS = {"h": "0-9A-Fa-f", "H": "[^0-9A-Fa-f]", "e": r"\x1b", "b": r"\x08",
+                       "w": r"\p{Word}", "W": r"\P{Word}"}
+_OPPOSITES = ((r"\s", r"\S"), (r"\d", r"\D"), (r"\p{Word}", r"\P{Word}"))
+_PROPERTIES = {"word": r"\w", "xdigit": "[0-9A-Fa-f]", "posixpunct": r"[\p{P}\p{S}]"}
+_NOT_ALIKE = frozenset({"extendedpictographic", "extpict", "diacritic", "dia"})
+"""Properties that other characters have since Unicode 16."""
+_CASED = frozenset([
+    "lu", "ll", "lt", "lc", "upper", "lower", "cased", "uppercase", "lowercase", "uppercaseletter",
+    "lowercaseletter", "titlecaseletter", "casedletter", "ascii"])
+_POSIX_CLASSES = {"alnum": r"\p{Alnum}", "digit": r"\p{Nd}", "punct": r"[\p{P}\p{S}]",
+                  "word": r"\p{Word}"}
+_JOINERS, _FRACTIONS = "\u200c\u200d", "\xb2\xb3\xb9\xbc\xbd\xbe"
+_OUTSIDE, _INSIDE = frozenset({r"\w", r"\W"}), frozenset({r"\p{Word}", r"\P{Word}"})
+_MOST_REPEATS = 100_000  # Oniguruma's; nested ones multiply, and so does the memory of `regex`
 _QUANTIFIER = regex.compile(r"[*+?]|\{(?:(\d+)|(\d*),(\d*)(?<!\{,))\}")
 _GROUP = regex.compile(r"\((?:\?(?:[:=!>]|<[=!]|<[A-Za-z]\w*>|([im]*)(?:-([im]*))?([:)])))?(?!\?)")
 _COMMENT = regex.compile(r"\(\?#[^)]*\)")
 _CHARACTER = regex.compile(r"\\(?:x\{0*([0-9A-Fa-f]{1,6})\}|x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4}))")
-_PROPERTY = regex.compile(r"\\[pP]\{\^?[\w ]+\}")
-_POSIX = regex.compile(r"\[:\^?[a-z]+:\]")
+_PROPERTY = regex.compile(r"\\([pP])\{(\^?)([\w -]+)\}")
+_POSIX = regex.compile(r"\[:(\^?)([a-z]+):\]")
+
+
+def _changes() -> unicode_16.Changes:
+    """Return the characters that are other than `regex` has them."""
+    return (*unicode_16.changes(), unicode_16.Change(_JOINERS, "!", _OUTSIDE | _INSIDE),
+            unicode_16.Change(_FRACTIONS, "a", _OUTSIDE))
 
 
 @lru_cache(maxsize=64)
-def compile_oniguruma(pattern: str) -> regex.Pattern[str]:
-    """Return a compiled pattern of `regex` with the same matches as Oniguruma's `pattern`.
+def compile_oniguruma(pattern: str, trusted: bool = False) -> Expression:
+    """Return an expression of `regex` with the same matches as Oniguruma's `pattern`.
 
-    Raises UserError where it is no pattern, or has parts that `regex` cannot express.
+    trusted: it needs no budget of time. Raises UserError where it is no pattern, or has parts that
+    `regex` cannot express.
 
-    >>> compile_oniguruma(r"\\p{N}{1,3}+|\\h").findall("12345 f")
-    ['12345', 'f']
+    >>> list(compile_oniguruma(r"\\p{N}{1,3}+|\\h").spans("12345 f"))
+    [(0, 5), (6, 7)]
     """
     try:
-        return regex.compile(_Reader(pattern).read(), regex.VERSION1 | regex.MULTILINE)
+        return Expression(_Reader(pattern).read(), regex.VERSION1 | regex.MULTILINE,
+                          trusted=trusted or pattern in PATTERNS.values(), changes=_changes)
     except (regex.error, RecursionError, OverflowError, MemoryError, ValueError) as error:
         shown = pattern if len(pattern) <= 200 else pattern[:200] + "..."
         raise UserError(f"the pattern {shown!r} cannot be used: {error or type(error).__name__}; "
@@ -67,7 +97,9 @@ class _Reader:
         self.atom: int | None = None  # the place in `written` from which a quantifier would repeat
         self.quantified = False
         self.closing = ")"  # closes the group that is open: more brackets after a (?i)
-        self.groups: list[tuple[int, str]] = []  # those around it
+        self.repeats = self.most_repeats = 1  # within the atom, and within the group
+        self.folds = False  # whether upper and lower case match each other here
+        self.groups: list[tuple[int, str, bool, int]] = []  # those around it
 
     def read(self) -> str:
         """Return the pattern respelled, or raise ValueError."""
@@ -95,6 +127,7 @@ class _Reader:
             self.written.append("\\" + char if char in "{}]" else char)
             self.place += 1
         self.atom, self.quantified = (None if char == "|" else start), False
+        self.repeats = 1
 
     def _repeat(self, quantifier: regex.Match[str]) -> None:
         """Write `quantifier`, with a bracket around where `regex` would read it otherwise."""
@@ -103,6 +136,11 @@ class _Reader:
         exact, least, most = quantifier.groups()
         if least and most and int(least) > int(most):
             raise ValueError(f"{quantifier[0]} at position {quantifier.start()} counts downwards")
+        self.repeats *= max(int(exact or most or least or 1), 1)
+        if self.repeats > _MOST_REPEATS:
+            raise ValueError(f"{quantifier[0]} at position {quantifier.start()} leads to more than "
+                             f"{_MOST_REPEATS} repetitions")
+        self.most_repeats = max(self.most_repeats, self.repeats)
         if self.quantified:
             self._bracket()
         self.written.append(quantifier[0])
@@ -128,11 +166,14 @@ class _Reader:
         on, off, end = (part or "" for part in group.groups())
         flags = (on + ("-" + off if off else "")).replace("m", "s")
         self.place = group.end()
+        if end != ")":
+            self.groups.append((len(self.written), self.closing, self.folds, self.most_repeats))
+            self.most_repeats = 1
+        self.folds = "i" in on or (self.folds and "i" not in off)
         if end == ")":  # (?i): from here to the end of the group
             self.closing += ")"
             self.written.append(f"(?{flags}:")
         else:
-            self.groups.append((len(self.written), self.closing))
             self.closing = ")"
             self.written.append(f"(?{flags}:" if end else group[0])
         self.atom = None
@@ -141,14 +182,14 @@ class _Reader:
         if not self.groups:
             raise ValueError(f"a ) without its ( at position {self.place}")
         self.written.append(self.closing)
-        self.atom, self.closing = self.groups.pop()
+        self.repeats = self.most_repeats
+        self.atom, self.closing, self.folds, self.most_repeats = self.groups.pop()
         self.place, self.quantified = self.place + 1, False
 
     def _escape(self, alike: frozenset[str], respelled: dict[str, str]) -> str:
         """Return the spelling for `regex` of the escape at `place`, and step over it."""
         if known := _PROPERTY.match(self.pattern, self.place):
-            self.place = known.end()
-            return str(known[0])
+            return self._property(known, alike is _ALIKE)
         if known := _CHARACTER.match(self.pattern, self.place):
             self.place = known.end()
             character = chr(int(known[1] or known[2] or known[3], 16))
@@ -167,13 +208,32 @@ class _Reader:
         self.place += 2
         return spelled
 
+    def _property(self, known: regex.Match[str], outside: bool) -> str:
+        name = regex.sub("[ _-]", "", known[3]).lower()
+        if name in _NOT_ALIKE:
+            raise self._unknown(known[0])
+        if name in _CASED and self.folds and not outside:
+            raise self._unknown(f"{known[0]} in a class under (?i)")
+        self.place = known.end()
+        if name in _CASED and self.folds:  # which a property does not heed
+            return f"(?-i:{known[0]})"
+        negated = (known[1] == "P") != bool(known[2])
+        if name == "word" and not outside:
+            return r"\P{Word}" if negated else r"\p{Word}"
+        if name not in _PROPERTIES:
+            return str(known[0])
+        return _negated(_PROPERTIES[name]) if negated else _PROPERTIES[name]
+
     def _class(self) -> str:
         """Return the spelling for `regex` of the class [...] at `place`, with its inner classes."""
         written, depth, first = [], 0, False
         while self.place < len(self.pattern):
             char = self.pattern[self.place]
             if posix := (_POSIX.match(self.pattern, self.place) if depth else None):
-                written.append(posix[0])
+                if posix[2] in _CASED and self.folds:
+                    raise self._unknown(f"{posix[0]} under (?i)")
+                spelled = _POSIX_CLASSES.get(posix[2], f"[[:{posix[2]}:]]")
+                written.append(_negated(spelled) if posix[1] else spelled)
                 self.place, first = posix.end(), False
             elif char == "\\":
                 written.append(self._escape(_ALIKE_IN_CLASS, _RESPELLED_IN_CLASS))
@@ -190,12 +250,23 @@ class _Reader:
                     written.append("]")
                     depth -= 1
                     if not depth:
-                        return "".join(written)
+                        return self._checked("".join(written))
                 else:  # a second - | or ~ would be an operation on sets, and ] its end
                     before = written[-1][-1]
                     written.append("\\" + char if char in "]|~" or char == before == "-" else char)
                 first = False
         raise ValueError("a [ without its ]")
 
+    def _checked(self, spelled: str) -> str:
+        """Return the class; ValueError for [^\\s\\S], which `regex` takes for any character."""
+        if spelled[1] == "^" and any(a in spelled and b in spelled for a, b in _OPPOSITES):
+            raise self._unknown("a negated class with an escape and its opposite")
+        return spelled
+
     def _unknown(self, what: str) -> ValueError:
         return ValueError(f"{what} at position {self.place} is not known here")
+
+
+def _negated(spelled: str) -> str:
+    """Return the spelling of what a class or an escape leaves out."""
+    return "[^" + spelled[1:] if spelled[0] == "[" else "\\" + spelled[1].upper() + spelled[2:]

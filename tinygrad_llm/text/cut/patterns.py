@@ -22,6 +22,7 @@ from functools import lru_cache
 import regex
 
 from ...host.errors import UserError
+from .expressions import Expression
 
 GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 CL100K = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
@@ -43,7 +44,7 @@ PATTERNS = {"gpt2": GPT2, "cl100k": CL100K, "o200k": O200K, "llama3": LLAMA3, "q
 class Splitter:
     """Cuts text into pre-tokens by the regular expression `pattern`.
 
-    Raises UserError where it is not a regular expression of the package `regex`.
+    Raises UserError where it is not a regular expression of the package `regex`, or takes too long.
 
     >>> Splitter(GPT2).split("it's 42!")
     ['it', "'s", ' 42', '!']
@@ -52,7 +53,7 @@ class Splitter:
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
         try:
-            self._compiled = regex.compile(pattern)
+            self._expression = Expression(pattern, trusted=pattern in _COVERS_ALL)
         except regex.error as error:
             raise UserError(f"the pattern {pattern!r} is not a regular expression: {error}; "
                             f"give one that the package regex takes, or one of "
@@ -61,15 +62,13 @@ class Splitter:
     def split(self, text: str) -> list[str]:
         """Return the pre-tokens of `text`; joined they are `text` again."""
         if self.pattern in _COVERS_ALL:
-            found: list[str] = self._compiled.findall(text)
+            found: list[str] = self._expression.compiled(text).findall(text)
             return found
         pieces, end = [], 0
-        for match in self._compiled.finditer(text):
-            if match.end() > match.start():
-                if match.start() > end:
-                    pieces.append(text[end:match.start()])
-                pieces.append(match.group())
-                end = match.end()
+        for i, j in self._expression.spans(text):
+            if i < j:
+                pieces += [text[end:i], text[i:j]] if end < i else [text[i:j]]
+                end = j
         return [*pieces, text[end:]] if end < len(text) else pieces
 
 

@@ -25,7 +25,9 @@ import numpy as np
 import regex
 
 from ...host.errors import UserError
+from ..characters import unicode_16
 from ..characters.aligned import Aligned
+from .expressions import Expression
 from .oniguruma import compile_oniguruma
 from .patterns import CL100K_HF, GPT2, O200K, QWEN2, splitter
 
@@ -41,9 +43,11 @@ _KNOWN = frozenset({GPT2, CL100K_HF, QWEN2, O200K})
 
 # \s of `regex` is Unicode's White_Space; str.isspace and `re` add U+001C to U+001F.
 _SPACE = regex.compile(r"\s", regex.VERSION1)
-_WORD = regex.compile(r"\w+|[^\w\s]+", regex.VERSION1)
-_NUMBER = regex.compile(r"\p{N}", regex.VERSION1)
-_PUNCTUATION = regex.compile(r"[\p{P}!-/:-@\[-`\{-\~]", regex.VERSION1)  # ASCII's symbols too
+_WORD = Expression(r"\w+|[^\w\s]+", regex.VERSION1, trusted=True)
+_NUMBER = Expression(r"\p{N}", regex.VERSION1, trusted=True,
+                     changes=unicode_16.changes_of_numbers)
+_PUNCTUATION = Expression(r"[\p{P}!-/:-@\[-`\{-\~]", regex.VERSION1,  # ASCII's symbols too
+                          trusted=True, changes=unicode_16.changes_of_punctuation)
 
 
 class PreTokenizer:
@@ -117,7 +121,7 @@ class ByteLevel(PreTokenizer):
         """Return the matches of GPT-2's pattern, which together are the whole text."""
         if not self.use_regex:
             return [(0, len(text))]
-        return (match.span() for match in compile_oniguruma(GPT2).finditer(text))
+        return compile_oniguruma(GPT2).spans(text)
 
 
 class Split(PreTokenizer):
@@ -135,12 +139,12 @@ class Split(PreTokenizer):
     ) -> None:
         self.pattern, self.is_regex = pattern, is_regex
         self.behavior, self.invert = _one_of(behavior, BEHAVIORS, "behavior"), invert
-        self._compiled = (
-            compile_oniguruma(pattern) if is_regex else regex.compile(regex.escape(pattern)))
+        self._expression = (compile_oniguruma(pattern) if is_regex
+                            else Expression(regex.escape(pattern), trusted=True))
 
     def spans(self, text: str) -> Iterable[Span]:
         """Return the parts that `behavior` makes of the matches and the stretches between."""
-        parts = _delimited(self._compiled, text)
+        parts = _delimited(self._expression.spans(text), text)
         if self.invert:
             parts = ((i, j, not is_match) for i, j, is_match in parts)
         return _apply_behavior(parts, self.behavior)
@@ -169,7 +173,7 @@ class Whitespace(PreTokenizer):
 
     def spans(self, text: str) -> Iterable[Span]:
         """Return the matches."""
-        return (match.span() for match in _WORD.finditer(text))
+        return (match.span() for match in _WORD.compiled(text).finditer(text))
 
 
 class WhitespaceSplit(PreTokenizer):
@@ -177,7 +181,7 @@ class WhitespaceSplit(PreTokenizer):
 
     def spans(self, text: str) -> Iterable[Span]:
         """Return the stretches without white space."""
-        return _apply_behavior(_delimited(_SPACE, text), "Removed")
+        return _apply_behavior(_delimited(_matches(_SPACE, text), text), "Removed")
 
 
 class BertPreTokenizer(PreTokenizer):
@@ -185,24 +189,27 @@ class BertPreTokenizer(PreTokenizer):
 
     def spans(self, text: str) -> Iterable[Span]:
         """Return the words and the punctuation."""
-        for start, end in _apply_behavior(_delimited(_SPACE, text), "Removed"):
-            for i, j, _ in _delimited(_PUNCTUATION, text[start:end]):
+        punctuation = _PUNCTUATION.compiled(text)
+        for start, end in _apply_behavior(_delimited(_matches(_SPACE, text), text), "Removed"):
+            part = text[start:end]
+            for i, j, _ in _delimited(_matches(punctuation, part), part):
                 yield start + i, start + j
 
 
 class Punctuation(PreTokenizer):
-    """Cuts at punctuation: categories P of Unicode, and ASCII's symbols."""
+    """Cuts at punctuation: categories P of Unicode 8, and ASCII's symbols."""
 
     def __init__(self, behavior: str = "Isolated") -> None:
         self.behavior = _one_of(behavior, BEHAVIORS, "behavior")
 
     def spans(self, text: str) -> Iterable[Span]:
         """Return the parts that `behavior` makes."""
-        return _apply_behavior(_delimited(_PUNCTUATION, text), self.behavior)
+        matches = _matches(_PUNCTUATION.compiled(text), text)
+        return _apply_behavior(_delimited(matches, text), self.behavior)
 
 
 class Digits(PreTokenizer):
-    """Cuts numbers (categories N of Unicode) out, whole or digit by digit."""
+    """Cuts numbers (categories N of Unicode 17) out, whole or digit by digit."""
 
     def __init__(self, individual_digits: bool = False) -> None:
         self.individual_digits = individual_digits
@@ -210,7 +217,8 @@ class Digits(PreTokenizer):
     def spans(self, text: str) -> Iterable[Span]:
         """Return numbers and the stretches between."""
         behavior = "Isolated" if self.individual_digits else "Contiguous"
-        return _apply_behavior(_delimited(_NUMBER, text), behavior)
+        matches = _matches(_NUMBER.compiled(text), text)
+        return _apply_behavior(_delimited(matches, text), behavior)
 
 
 class CharDelimiterSplit(PreTokenizer):
@@ -222,7 +230,7 @@ class CharDelimiterSplit(PreTokenizer):
     def spans(self, text: str) -> Iterable[Span]:
         """Return the stretches without it."""
         delimiter = regex.compile(regex.escape(self.delimiter))
-        return _apply_behavior(_delimited(delimiter, text), "Removed")
+        return _apply_behavior(_delimited(_matches(delimiter, text), text), "Removed")
 
 
 class Metaspace(PreTokenizer):
@@ -254,7 +262,7 @@ class Metaspace(PreTokenizer):
         """Return the pieces, each from one replacement to the next."""
         if not self.split:
             return [(0, len(text))]
-        return _apply_behavior(_delimited(self._pattern, text), "MergedWithNext")
+        return _apply_behavior(_delimited(_matches(self._pattern, text), text), "MergedWithNext")
 
 
 class Sequence(PreTokenizer):
@@ -301,10 +309,10 @@ def asks_for_first(pre_tokenizer: PreTokenizer | None) -> bool:
     return isinstance(pre_tokenizer, Metaspace) and pre_tokenizer.prepend_scheme == "first"
 
 
-def _delimited(pattern: regex.Pattern[str], text: str) -> Iterator[tuple[int, int, bool]]:
+def _delimited(matches: Iterable[Span], text: str) -> Iterator[tuple[int, int, bool]]:
     """Yield where the matches and the stretches between them lie, and which is a match."""
     done = 0
-    for i, j in _matches(pattern, text):
+    for i, j in matches:
         if done < i:
             yield done, i, False
         yield i, j, True
@@ -314,25 +322,8 @@ def _delimited(pattern: regex.Pattern[str], text: str) -> Iterator[tuple[int, in
 
 
 def _matches(pattern: regex.Pattern[str], text: str) -> Iterator[Span]:
-    """Yield the matches as Oniguruma's iterator in Rust does.
-
-    It takes an empty match, but not one where the match before ended; then it goes on one character
-    later, while `regex` would look for another match at the same place.
-    """
-    place, last, match = 0, -1, None
-    while place <= len(text):
-        for match in pattern.finditer(text, place):
-            if match.start() == match.end():
-                break
-            yield match.span()
-            place = last = match.end()
-        else:
-            return
-        if match.end() == last:
-            place = last + 1
-        else:
-            yield match.span()
-            place = last = match.end()
+    """Yield where a pattern matches that never matches nothing."""
+    return (match.span() for match in pattern.finditer(text))
 
 
 def _apply_behavior(parts: Iterable[tuple[int, int, bool]], behavior: str) -> Iterable[Span]:

@@ -178,11 +178,7 @@ class Replace:
 
     def _matches(self, text: str) -> Iterator[tuple[int, int]]:
         pattern = self.pattern if self.is_regex else re.escape(self.pattern)
-        done = -1
-        for match in compile_oniguruma(pattern).finditer(text) if text else ():
-            if match.end() > done:  # an empty match at the end of another one does not count
-                yield match.span()
-            done = match.end()
+        return compile_oniguruma(pattern, not self.is_regex).spans(text) if text else iter(())
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from tinygrad_llm.text.cut.oniguruma import compile_oniguruma
 
 
 def found(pattern: str, text: str) -> list[str]:
-    return [match.group() for match in compile_oniguruma(pattern).finditer(text)]
+    return [text[i:j] for i, j in compile_oniguruma(pattern).spans(text)]
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def found(pattern: str, text: str) -> list[str]:
         (r"a{,2}b", "aaab", ["aab"]),
         (r"(a|b){2}+", "ababa", ["abab"]),
         (r"a++b", "aab", ["aab"]),
-        (r"a**", "baa", ["", "aa", ""]),
+        (r"a**", "baa", ["", "aa"]),
         (r"\h+", "xf0 G", ["f0"]),
         (r"[^\h]", "0x", ["x"]),
         (r"a\Z", "a\na\n", ["a"]),
@@ -78,4 +78,4 @@ def test_any_pattern_is_compiled_or_refused(pattern: str) -> None:
     except UserError as error:
         assert "cannot be used" in str(error)
     else:
-        assert compiled.search("") is None or compiled.search("").span() == (0, 0)  # type: ignore
+        assert list(compiled.spans("")) in ([], [(0, 0)])
