@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from math import isfinite
@@ -77,9 +77,8 @@ def save_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW, step: 
                                new.optimizer: optimizer.state()})
         _commit(folder, model, [new, *(one for one in former if one.step < step)], keep)
     except (OSError, SafetensorError, MemoryError) as error:
-        for name in (new.weights, new.optimizer):
-            (folder / name).unlink(missing_ok=True)
-        _delete(folder, "*.tmp")
+        if folder.is_dir():
+            _sweep_up(folder, {name for one in former for name in (one.weights, one.optimizer)})
         raise UserError(
             f"cannot save the checkpoint of step {step} in {folder}: "
             f"{error or 'memory ran out'}; {_former(folder)}make room there, or check its "
@@ -214,14 +213,14 @@ def _commit(folder: Path, model: LanguageModel, checkpoints: Sequence[Saved], ke
              "checkpoints": [asdict(one) for one in kept]}
     write_in_one_step(folder / "state.json", [json.dumps(state, indent=2).encode()])
     named = {name for one in kept for name in (one.weights, one.optimizer)}
-    _delete(folder, "weights-*", "optimizer-*", "*.tmp", unless=named.__contains__)
+    _sweep_up(folder, named)
 
 
-def _delete(folder: Path, *patterns: str, unless: Callable[[str], bool] = lambda _: False) -> None:
-    for pattern in patterns:
-        for path in folder.glob(pattern):
-            if not unless(path.name):
-                path.unlink(missing_ok=True)
+def _sweep_up(folder: Path, named: Collection[str]) -> None:
+    """Delete files that were never finished, and those of checkpoints that are not `named`."""
+    for path in folder.iterdir():
+        if path.name not in named and (path.suffix == ".tmp" or NAME.fullmatch(path.name)):
+            path.unlink(missing_ok=True)
 
 
 def _write_arrays(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:

@@ -332,3 +332,14 @@ def test_files_have_the_mode_of_the_umask(tmp_path: Path, mask: int, mode: int) 
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "run").iterdir()} == {mode}
+
+
+def test_files_of_the_users_stay(tmp_path: Path) -> None:
+    for name in ("weights-good.safetensors", "optimizer-good.safetensors", "notes.txt"):
+        (tmp_path / name).write_bytes(b"mine")
+    (tmp_path / "state.json").write_text(json.dumps(SAVED))
+    for step in (2, 3):
+        save_checkpoint(tmp_path, *trained(step), step)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.read_bytes() == b"mine") == [
+        "notes.txt", "optimizer-good.safetensors", "weights-good.safetensors"]
+    assert len(list(tmp_path.iterdir())) == 6
