@@ -306,6 +306,13 @@ def einsum(subscripts: str | Any, *xs: Any, optimize: Any = True) -> Any:
     in alphabetical order, as in NumPy. `einsum(a, [0, 1], b, [1, 2], [0, 2])` says the same with
     numbers below 52 in place of letters. `optimize` is NumPy's, of more than one operand: in which
     order they are multiplied; the derivatives choose their own.
+
+    y is linear in each operand, so each gradient is again a sum of products, of $\bar y$ and the
+    others: for "ij,jk->ik" of $a$ and $b$,
+    $dy_{ik} = \sum_j da_{ij}\,b_{jk} + \sum_j a_{ij}\,db_{jk}$, so
+    $\bar a_{ij} = \sum_k \bar y_{ik}\,b_{jk}$ and $\bar b_{jk} = \sum_i \bar y_{ik}\,a_{ij}$. A
+    letter that an operand has twice picked a diagonal: for "ii->i",
+    $\bar a_{ij} = [i = j]\,\bar y_i$.
     """
     if not isinstance(subscripts, str):
         subscripts, xs = _in_letters((subscripts, *xs))
@@ -317,15 +324,7 @@ def einsum(subscripts: str | Any, *xs: Any, optimize: Any = True) -> Any:
 @primitive
 @widened
 def _einsum(*xs: Array, operands: tuple[str, ...], result: str, optimize: Any = True) -> Array:
-    r"""Return the sum of products of `einsum`, for each operand the letters of its axes.
-
-    y is linear in each operand, so each gradient is again a sum of products, of $\bar y$ and the
-    other operands. For "ij,jk->ik" of $a$ and $b$,
-    $dy_{ik} = \sum_j da_{ij}\,b_{jk} + \sum_j a_{ij}\,db_{jk}$, so
-    $\bar a_{ij} = \sum_k \bar y_{ik}\,b_{jk}$ and $\bar b_{jk} = \sum_i \bar y_{ik}\,a_{ij}$. A
-    letter that an operand has twice picked a diagonal: for "ii->i",
-    $\bar a_{ij} = [i = j]\,\bar y_i$.
-    """
+    """Return the sum of products of `einsum`, each operand with its letters; see there."""
     xp = namespace(*xs)
     if len({x.dtype for x in xs}) > 1:  # an operand that is summed first must not be in its own:
         dtype = xp.result_type(*xs)  # True + True would be True, and uint8 would overflow

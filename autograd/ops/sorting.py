@@ -256,12 +256,17 @@ def _or_nan(y: Any, ordered: Any) -> Any:
 @composite
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None,
            period: Any = None) -> Any:
-    """Return at x the piecewise linear function through the points (xp, fp), xp rising.
+    r"""Return at x the piecewise linear function through the points (xp, fp), xp rising.
 
     Between two of them, $(x_k, f_k)$ and the next, $y = f_k + t (f_{k+1} - f_k)$ with
     $t = (x - x_k) / (x_{k+1} - x_k)$ and $f_k$ from `fp`; below the first `left` (its value), above
     the last `right` (its value). At a point the slope is that of the piece to its right. With a
     `period` the points, in any order, repeat after it, and left and right do not count.
+
+    With the slope $s = (f_{k+1} - f_k) / (x_{k+1} - x_k)$ of a piece,
+    $dy = (1 - t)\,df_k + t\,df_{k+1} + s\,(dx - (1 - t)\,dx_k - t\,dx_{k+1})$, so
+    $\bar x = \bar y\,s$. The left end of the piece receives $(1 - t)\,\bar y$ by $f_k$ and
+    $-s (1 - t)\,\bar y$ by $x_k$; the right end the same with t in the place of 1 - t.
     """
     x, xp, fp = as_arrays([x, xp, fp])
     if xp.ndim != 1 or xp.shape != fp.shape or not xp.size:
