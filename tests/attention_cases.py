@@ -102,3 +102,9 @@ def several_blocks(time: int, keys: int, heads: int, groups: int, depth: int,
 EDGES = (several_blocks(70, 90, 8, 4, 1, dropout=0.25, key=7),
          several_blocks(70, 70, 4, 4, 18, dropout=0.25, key=7),  # few keys: p is kept
          several_blocks(130, 150, 8, 4, 2, window=20, length=48, soft_cap=1.5))
+
+# Two queries 0 and keys 0, of which the first query sees one: by q_1 and k_j it is p_j (v_j - o_1).
+_BY_KEYS = np.zeros((6, 6))
+_BY_KEYS[1, 2:4] = _BY_KEYS[2:4, 1] = -0.5, 0.5
+CURVATURES = (((np.zeros((1, 2, 1, 1)), np.zeros((1, 2, 1, 1)),
+                np.array([1.0, 3.0]).reshape(1, 2, 1, 1)), {}, lambda o: o.sum(), _BY_KEYS),)

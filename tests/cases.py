@@ -118,7 +118,7 @@ CASES: dict[str, OpCase] = {
     "dropout": OpCase(one(reals(shapes()), p=st.sampled_from([0.0, 0.3]), key=st.integers(0, 9)),
                       dropped),
     "attention": OpCase(attention_cases.attending(), attention_cases.in_loops,
-                        edges=attention_cases.EDGES),
+                        edges=attention_cases.EDGES, curvatures=attention_cases.CURVATURES),
     "split_heads": OpCase(splitting(), numpy_split_heads),
     "softmax_cross_entropy": OpCase(
         classifying(), numpy_cross_entropy, order=3,
@@ -127,7 +127,9 @@ CASES: dict[str, OpCase] = {
                ((np.array([[np.inf, 0.0], [0.0, 0.0]]), np.array([-100, 1])), {}, np.array(1.0),
                 [np.array([[0.0, 0.0], [0.5, -0.5]])]),
                ((np.ones((2, 2)), np.array([-100, -100])), {}, np.array(1.0),
-                [np.zeros((2, 2))]))),
+                [np.zeros((2, 2))])),
+        curvatures=(((np.array([[1.0, 1.0], [np.inf, 0.0]]), np.array([0, -100])), {},
+                     lambda y: y, np.kron(np.diag([1, 0]), [[0.25, -0.25], [-0.25, 0.25]])),)),
     "linear_cross_entropy": OpCase(
         predicting(), lambda x, w, targets, ignore_index: numpy_cross_entropy(
             x @ w.T, targets, ignore_index), order=3,

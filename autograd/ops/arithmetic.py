@@ -5,6 +5,7 @@ Names and semantics are NumPy's. Arguments broadcast; the engine sums their grad
 
 from __future__ import annotations
 
+from math import inf, nan
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from ..broadcast import astype
 from ..primitive import composite, primitive
 from ..tensor import Tensor, values
 from .exponential import like, log
-from .piecewise import equal, rint, sign, where
+from .kinks import bend
+from .piecewise import equal, rint, sign, times, where
 
 __all__ = [
     "add", "cbrt", "copysign", "div", "divide", "divmod", "float_power", "floor_divide", "fmod",
@@ -123,15 +125,58 @@ def power(a: Array, b: Array, /) -> Array:
     return namespace(a, b).power(a, b)
 
 
-power.vjp(widened(lambda g, a, b: g * b * _guarded_base(a, b) ** (b - 1)),
-          lambda g, a, y: like(g, g * y * log(where(equal(a, 0), 1.0, a))))
+def _both_zero(a: Any, b: Any) -> Any:
+    return equal(a, 0) & equal(b, 0)
 
 
-def _guarded_base(a: Any, b: Any) -> Any:
-    """Return a, but 1 where a and b are both 0: there b a^(b - 1) would be 0 times infinity."""
-    if isinstance(b, (int, float)) and b:
-        return a
-    return where(equal(a, 0) & equal(b, 0), 1.0, a)
+def _by_base(g: Any, a: Any, b: Any) -> Any:
+    if isinstance(b, (int, float)):
+        return g * b * a ** (b - 1) if b else g * 0
+    at = _both_zero(a, b)  # there b a^(b - 1) would be 0 times infinity
+    slope = where(at, 0.0, b) * _log_power(where(at, 1.0, a), b - 1, 0)
+    return bend(g * slope, g, None, b, at=at, slope=nan)
+
+
+def _by_exponent(g: Any, a: Any, b: Any, y: Any) -> Any:
+    if isinstance(a, (int, float)) and a:
+        return like(g, g * y * log(a))
+    at = _both_zero(a, b)
+    slope = where(at, 0.0, _log_power(a, b, 1, values(y)))
+    return bend(like(g, g * slope), g, y, a, b, at=at, slope=nan)
+
+
+power.vjp(widened(_by_base), _by_exponent)
+
+
+@primitive
+def _log_power(a: Array, b: Array, /, n: int, power: Array | None = None) -> Array:
+    r"""Return $y = a^b (\ln a)^n$ with its limits at a = 0; $a^b$ may be given.
+
+    They are the derivatives of $a^b$ by b:
+    $dy = a^{b-1} (b\,(\ln a)^n + n\,(\ln a)^{n-1})\,da + a^b (\ln a)^{n+1}\,db$, so
+    $\bar a = \bar y\,a^{b-1} (b\,(\ln a)^n + n\,(\ln a)^{n-1})$ and
+    $\bar b = \bar y\,a^b (\ln a)^{n+1}$.
+    """
+    xp = namespace(a, b)
+    y = xp.power(a, b) if power is None else power
+    if not n:
+        return y
+    a = xp.asarray(a, dtype=y.dtype)  # a number alone would be float64
+    zero = xp.equal(a, 0)
+    y = y * xp.log(xp.where(zero, 1, a)) ** n
+    return xp.where(zero, xp.where(xp.greater(b, 0), 0, (-1) ** n * xp.full_like(y, inf)), y)
+
+
+@_log_power.vjp
+def _(g: Any, a: Any, b: Any, n: int, wanted: tuple[bool, bool]) -> tuple[Any, ...]:
+    da = db = None
+    if wanted[0]:
+        at = _both_zero(a, b)
+        da = where(at, 0.0, b) * _log_power(where(at, 1.0, a), b - 1, n)
+        da = da + n * _log_power(a, b - 1, n - 1) if n else da
+    if wanted[1]:
+        db = _log_power(a, b, n + 1)
+    return tuple(part if part is None else like(g, times(g, part)) for part in (da, db))
 
 
 def float_power(a: Any, b: Any) -> Any:
@@ -188,8 +233,12 @@ def hypot(a: Array, b: Array, /) -> Array:
     return namespace(a, b).hypot(a, b)
 
 
-hypot.vjp(lambda g, a, y: g * (a / where(equal(y, 0), 1, y)),
-          lambda g, b, y: g * (b / where(equal(y, 0), 1, y)))
+hypot.vjp(lambda g, a, y: along(g, a, y), lambda g, b, y: along(g, b, y))
+
+
+def along(g: Any, x: Any, y: Any) -> Any:
+    """Return g x / y, the gradient of a length y by the coordinate x; 0 where y is 0."""
+    return bend(g * (x / where(equal(y, 0), inf, y)), g, y, x)
 
 
 # whole quotients and their remainders: a = n b + r
@@ -254,7 +303,7 @@ def copysign(a: Array, b: Array, /) -> Array:
     return namespace(a, b).copysign(a, b)
 
 
-copysign.vjp(lambda g, a, y: g * sign(a) * sign(y), lambda g: g * 0)
+copysign.vjp(lambda g, a, y: bend(g * sign(a) * sign(y), g, y, a, slope=0.0), lambda g: g * 0)
 
 
 @primitive

@@ -121,21 +121,29 @@ def _(x: Any, axis: Axis = None, *, dtype: DType = None, mean: Any = None, where
     x = _converted(x, dtype)
     if where is None and mean is None:
         return reduce.var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims)
-    if mean is None:
-        mean = reduce.mean(x, axis, keepdims=True, where=where)
-    centred = _chosen(x - mean, where, 0)
-    lost = ddof if correction is None else correction
-    degrees = maximum(_number(x, where, axis, keepdims) - lost, 0)
+    centred = _centred(x, axis, mean, where)
+    degrees = maximum(_number(x, where, axis, keepdims) - (correction or ddof), 0)
     return reduce.sum(centred * centred, axis, keepdims=keepdims) / degrees
+
+
+def _centred(x: Any, axis: Axis, mean: Any, chosen: Any) -> Any:
+    """Return x less its mean, or the given one; 0 where left out, and where it is one element."""
+    if mean is not None:
+        return _chosen(x - mean, chosen, 0)
+    x = _chosen(x, chosen, 0)
+    several = _number(x, chosen, axis, keepdims=True) > 1
+    return _chosen(where(several, x - reduce.mean(x, axis, keepdims=True, where=chosen), 0),
+                   chosen, 0)
 
 
 @reduce.std.form("dtype", "mean", "where")
 def _(x: Any, axis: Axis = None, *, dtype: DType = None, mean: Any = None, where: Any = None,
-      **options: Any) -> Any:
+      ddof: float = 0, correction: float | None = None, keepdims: bool = False) -> Any:
     x = _converted(x, dtype)
     if where is None and mean is None:
-        return reduce.std(x, axis, **options)
-    return reduce._safe_root(reduce.var(x, axis, mean=mean, where=where, **options))
+        return reduce.std(x, axis, ddof=ddof, correction=correction, keepdims=keepdims)
+    degrees = maximum(_number(x, where, axis, keepdims) - (correction or ddof), 0)
+    return reduce.length(_centred(x, axis, mean, where), axis, keepdims=keepdims) / degrees**0.5
 
 
 def _nan_moment(moment: Any) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from ..backend import Array, namespace
 from ..broadcast import astype
 from ..primitive import primitive
+from .kinks import bend
 from .piecewise import equal, isinf, minimum, where
 
 __all__ = [
@@ -176,13 +177,12 @@ def xlogy(a: Array, b: Array, /) -> Array:
     return a * xp.log(xp.where(nothing, 1, b))
 
 
-xlogy.vjp(lambda g, a, b: like(g, g * log(_guarded_argument(a, b))),
-          lambda g, a, b: g * (a / _guarded_argument(a, b)))
-
-
-def _guarded_argument(a: Any, b: Any) -> Any:
-    """Return b, but 1 where a and b are both 0."""
-    return where(equal(a, 0) & equal(b, 0), 1.0, b)
+@xlogy.vjp
+def _(g: Any, a: Any, b: Any, y: Any, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+    at = equal(a, 0) & equal(b, 0)
+    da = like(g, g * log(where(at, 1.0, b))) if wanted[0] else None
+    db = g * (a / where(at, math.inf, b)) if wanted[1] else None
+    return (bend(da, g, y, b, at=at, slope=math.nan), bend(db, g, y, a, at=at, slope=math.nan))
 
 
 expit = sigmoid

@@ -8,10 +8,11 @@ X C^\top \cdot B$ and $X \cdot B = X^\top \cdot B^\top$.
 
 A node of the record has one result. So `eigh`, `svd`, `qr` and `slogdet` are cut out of one array
 that a primitive returns, for example of the eigenpairs $(w_i, v_i)$ as columns: the decomposition
-is computed once, and it is all that the rule keeps.
+is computed once, and kept for the rule.
 
 Where a matrix is singular, NumPy raises `LinAlgError`; CuPy, which would have to wait for the
-answer, returns numbers without meaning.
+answer, returns numbers without meaning. Where eigenvalues or singular values are equal, or singular
+values 0, a second derivative is right where it exists, else NaN; on CuPy it is NaN there.
 
 Sources: Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
 differentiation", 2008; Seeger et al., "Auto-differentiating linear algebra", arXiv:1710.08717.
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from math import inf, prod
+from math import inf, nan, prod
 from operator import index
 from typing import Any, NamedTuple
 
@@ -30,12 +31,13 @@ from numpy import broadcast_shapes
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..backend import Array, Shape, namespace, widened
+from ..backward import pull_back
 from ..broadcast import astype
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import STATE, Tensor, constant, values
 from . import reduce
-from .arithmetic import power
-from .piecewise import absolute, equal, sign, where
+from .kinks import bend, bend_by, somewhere
+from .piecewise import absolute, equal, sign, times, where
 from .products import cross as cross_of_axes
 from .products import matmul as matmul  # re-exported, as array libraries have them in linalg too
 from .products import outer as outer
@@ -357,11 +359,12 @@ def _eigh(a: Array, /, UPLO: str) -> Array:
 
 
 @_eigh.vjp
-def _(g: Any, y: Any, UPLO: str) -> Any:
+def _(g: Any, a: Any, y: Any, UPLO: str) -> Any:
     w, v = y[..., 0, :], y[..., 1:, :]
     dw, dv = g[..., 0, :], g[..., 1:, :]
     f = _reciprocal(w[..., None, :] - w[..., None])
-    return _onto_triangle(v @ (_diag(dw) + f * (_t(v) @ dv)) @ _t(v), UPLO in "Uu")
+    s = v @ (_diag(dw) + f * (_t(v) @ dv)) @ _t(v)
+    return _onto_triangle(_bend_of_equals(s, dw, y, a, v, v, UPLO, 0), UPLO in "Uu")
 
 
 @primitive
@@ -376,9 +379,10 @@ def eigvalsh(a: Array, /, UPLO: str = "L") -> Array:
 
 
 @eigvalsh.vjp
-def _(g: Any, a: Any, UPLO: str) -> Any:
+def _(g: Any, a: Any, y: Any, UPLO: str) -> Any:
     v = eigh(a, UPLO).eigenvectors
-    return _onto_triangle(v * g[..., None, :] @ _t(v), UPLO in "Uu")
+    s = _bend_of_equals(v * g[..., None, :] @ _t(v), g, y, a, v, v, UPLO)
+    return _onto_triangle(s, UPLO in "Uu")
 
 
 # matrices of any shape
@@ -453,14 +457,16 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     $dU = U\,\bigl(E \odot (CS + SC^\top)\bigr) + (I - UU^\top)\,dA\,V S^{-1}$ and
     $dV = V\,\bigl(E \odot (SC + C^\top S)\bigr) + (I - VV^\top)\,dA^\top U S^{-1}$. So
 
-    $\bar A = U\,\bigl(\operatorname{diag}\bar s + (E \odot (U^\top\bar U - \bar U^\top U))\,S
-    + S\,(E \odot (V^\top\bar V - \bar V^\top V))\bigr)\,V^\top
+    $\bar A = U\,\bigl(\operatorname{diag}\bar s + (E \odot P)\,S + S\,(E \odot Q)\bigr)\,V^\top
     + (I - UU^\top)\,\bar U S^{-1} V^\top + U S^{-1} \bar V^\top (I - VV^\top)$
 
-    with the gradients $\bar U$, $\bar s$ and $\bar V$ of the three results.
+    with the gradients $\bar U$, $\bar s$ and $\bar V$ of the three results,
+    $P = U^\top\bar U - \bar U^\top U$ and $Q = V^\top\bar V - \bar V^\top V$.
 
-    Where two singular values are equal, or one is 0, the vectors have no derivative; E and
-    $S^{-1}$ are 0 there (see `eigh`, which says where that is right).
+    The middle is $\tfrac12 (P + Q)_{ij} / (s_j - s_i) + \tfrac12 (P - Q)_{ij} / (s_j + s_i)$. Where
+    two singular values are equal, or one is 0, the vectors have no derivative; what is divided by 0
+    is 0 there (see `eigh`, which says where that is right). $U V^\top$ has one, its part divides by
+    the sum.
 
     Source: Townsend, "Differentiating the singular value decomposition", 2016.
     """
@@ -487,21 +493,21 @@ def _svd(a: Array, /) -> Array:
 
 
 @_svd.vjp
-def _(g: Any, y: Any, shape: Shape) -> Any:
+def _(g: Any, a: Any, y: Any, shape: Shape) -> Any:
     m, n = shape[-2:]
     u, s, v = y[..., :m, :], y[..., m, :], y[..., m + 1 :, :]
     du, ds, dv = g[..., :m, :], g[..., m, :], g[..., m + 1 :, :]
     row, column = s[..., None, :], s[..., None]
-    f, total = _reciprocal(row - column), _reciprocal(row + column)  # E = f / (s_i + s_j)
     ru, rv = _t(u) @ du, _t(v) @ dv
-    core = (_diag(ds) + f * (ru - _t(ru)) * (row * total)
-            + (column * total) * (f * (rv - _t(rv))))
+    pu, pv = ru - _t(ru), rv - _t(rv)
+    core = _diag(ds) + 0.5 * (_reciprocal(row - column) * (pu + pv)
+                              + _reciprocal(row + column) * (pu - pv))
     da = u @ core @ _t(v)
     if m > n:
         da = da + (du - u @ ru) * _reciprocal(row) @ _t(v)
     if m < n:
         da = da + u @ _t((dv - v @ rv) * _reciprocal(row))
-    return da
+    return _bend_of_zeros(_bend_of_equals(da, ds, y, a, u, v, row=m), ds, y, a, u, v, m)
 
 
 @primitive
@@ -519,7 +525,128 @@ def svdvals(a: Array, /) -> Array:
 @svdvals.vjp
 def _(g: Any, a: Any, y: Any) -> Any:
     u, _, vh = svd(a, full_matrices=False)
-    return u * (g * sign(y))[..., None, :] @ vh
+    da = u * (g * sign(y))[..., None, :] @ vh
+    return _bend_of_zeros(_bend_of_equals(da, g, y, a, u, _t(vh)), g, y, a, u, _t(vh))
+
+
+_TINY = 1e-12
+
+
+# second derivatives where eigenvalues or singular values are equal, or 0: see `kinks`
+
+
+def _bend_of_equals(part: Any, g: Any, y: Any, a: Any, u: Any, v: Any, triangle: str = "",
+                    row: int | None = None) -> Any:
+    r"""Return part, $X = U \operatorname{diag}(g)\,V^\top$, with its true derivative by A.
+
+    With $M = U^\top dA\,V$, symmetric or made so, dX has the part
+    $U (C \odot M) V^\top$, $C_{ij} = (g_i - g_j) / (y_i - y_j)$, which was left out where
+    $y_i = y_j$. There it is infinite unless $g_i = g_j$; then, with $J = dg / dy$, it is
+    $(J_{ii} - J_{ij} - J_{ji} + J_{jj}) / 2$. The values are y, or its row of this number.
+    """
+    w = values(y) if row is None else values(y)[..., row, :]
+    xp = namespace(w)
+    if not isinstance(part, Tensor):
+        return part
+    same = (w[..., None] == w[..., None, :]) & ~xp.eye(w.shape[-1], dtype=bool)
+    same = same if triangle else same & (w != 0)[..., None]  # of zeros: see below
+    if not somewhere(same):
+        return part
+    u, v = values(u), values(v)
+
+    def by_a(s: Any) -> Any:
+        j, h = _rates(g, y, row), values(g)
+        c = 0 if j is None else 0.5 * (_diagonal(j)[..., None] + _diagonal(j)[..., None, :]
+                                       - j - _t(j))
+        kinked = same & (h[..., None] != h[..., None, :]) if j is not None else same
+        kinked = kinked | _diag(kinked.any(-1))  # which basis of the u_i it is, is arbitrary
+        m = _t(u) @ s @ v
+        m = 0.5 * (m + _t(m))
+        da = u @ (m * xp.where(same & ~kinked, c, 0)) @ _t(v)
+        none = xp.abs(u) @ (kinked & (xp.abs(values(m)) > _TINY)) @ xp.abs(_t(v)) > _TINY
+        if triangle:
+            da, none = (_onto_triangle(x, triangle in "Uu") for x in (da, none.astype(w.dtype)))
+        return da + xp.where(none, nan, 0)
+
+    return part + bend_by(a, part.shape, _once(a, by_a))
+
+
+def _bend_of_zeros(part: Any, g: Any, y: Any, a: Any, u: Any, v: Any,
+                   row: int | None = None) -> Any:
+    r"""Return part, $X = U \operatorname{diag}(g)\,V^\top$, with its true derivative where y is 0.
+
+    Let P and Q project onto what the $u_i$ and $v_i$ with $y_i > 0$ leave. If there g is 0 and
+    $J = dg / dy$ is $c I$, L has the part $\tfrac c2 |P\,dA\,Q|^2$, so $dX = c\,P\,dA\,Q$; if
+    not, L has no second derivative.
+    """
+    if not isinstance(part, Tensor):
+        return part
+    zero = (values(y) if row is None else values(y)[..., row, :]) == 0
+    xp = namespace(zero)
+    if not somewhere(zero):
+        return part
+
+    def rest(u: Any) -> Array:
+        u = xp.where(zero[..., None, :], 0, u)
+        return xp.eye(u.shape[-2], dtype=u.dtype) - u @ _t(u)
+
+    u, v = values(u), values(v)
+    p, q = rest(u), rest(v)
+
+    def by_a(s: Any) -> Any:
+        c = _common_rate(g, _rates(g, y, row), zero)
+        m = p @ s @ q
+        if row is not None:  # of `_svd`, which moves the zeros themselves
+            m = m - u @ (_t(u) @ s @ v * _diag(zero.astype(u.dtype))) @ _t(v)
+        return m * xp.where(values(m) == 0, 0, c)
+
+    return part + bend_by(a, part.shape, _once(a, by_a))
+
+
+def _common_rate(g: Any, j: Array | None, zero: Array) -> Array:
+    """Return c with J = c I and g = 0 where y is 0, as matrices; NaN where there is none."""
+    xp = namespace(zero)
+    if j is None:
+        return xp.where(zero.any(-1), nan, 0)[..., None, None]
+    j = xp.where(zero[..., None] & zero[..., None, :], j, 0)
+    c = _diagonal(j).sum(-1) / xp.maximum(zero.sum(-1), 1)
+    error = xp.abs(j - c[..., None, None] * _diag(zero.astype(j.dtype))).max((-2, -1))
+    smooth = (error <= 1e-6 * xp.abs(c)) & ~(zero & (values(g) != 0)).any(-1)
+    return xp.where(smooth, c, nan)[..., None, None]
+
+
+def _diagonal(x: Array) -> Array:
+    return namespace(x).diagonal(x, axis1=-2, axis2=-1)
+
+
+def _once(a: Any, by_a: Any) -> Any:
+    """Return `by_a`, whose own derivative by a is not known and so NaN."""
+    def recorded(s: Any) -> Any:
+        part = by_a(s)
+        if not isinstance(part, Tensor):
+            return part
+        return part + bend_by(a, part.shape, lambda t: t * namespace(values(t)).where(
+            values(t) == 0, 0, nan))
+
+    return recorded
+
+
+def _rates(g: Any, y: Any, row: int | None) -> Array | None:
+    """Return $dg_i / dy_j$ of each vector of a stack, one backward pass for each i.
+
+    None on a GPU, which would have to wait to know whether they are needed: there it is NaN.
+    """
+    h, slopes = values(g), []
+    xp = namespace(h)
+    if xp is not np:
+        return None
+    for i in range(h.shape[-1]):
+        unit = xp.zeros_like(h)
+        unit[..., i] = 1
+        slope = pull_back([g], [unit], [y], retain=True)[0] if isinstance(g, Tensor) else None
+        slope = slope if slope is None or row is None else slope[..., row, :]
+        slopes.append(xp.zeros_like(h) if slope is None else slope)
+    return xp.stack(slopes, axis=-2)
 
 
 # norms
@@ -561,6 +688,8 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Ord
         return reduce.sum(absolute(sign(x)), axis, keepdims=keepdims)
     if ord == 1:
         return reduce.sum(absolute(x), axis, keepdims=keepdims)
+    if ord == 2:
+        return reduce.length(x, axis, keepdims=keepdims)
     return _p_norm(x, ord, axis, keepdims)
 
 
@@ -573,35 +702,41 @@ def _p_norm(x: Array, /, p: float, axis: Any, keepdims: bool) -> Array:
     $\bar x_i = [y \ne 0]\,\bar y \operatorname{sign}(x_i) (|x_i| / y)^{p-1}$, 0 at the kink.
     """
     xp = namespace(x)
-    if p == 2 and xp is np:  # on a GPU the answer whether y will do would be waited for
-        with np.errstate(over="ignore", under="ignore"):
-            y = _root_of_squares(x, axis, keepdims)
-        info = np.finfo(y.dtype)
-        if ((y > info.tiny**0.5 / info.eps) & (y < info.max)).all():
-            return y
     s = reduce.square_scale(x, axis, p)
     z = x if s is None else x / s
-    if p == 2:
-        y = _root_of_squares(z, axis, keepdims)
-    else:
-        y = xp.power(xp.sum(xp.power(xp.abs(z), p), axis=axis, keepdims=keepdims), 1 / p)
+    y = xp.power(xp.sum(xp.power(xp.abs(z), p), axis=axis, keepdims=keepdims), 1 / p)
     return y if s is None else y * xp.reshape(s, y.shape)
-
-
-def _root_of_squares(x: Array, axis: Any, keepdims: bool) -> Array:
-    squares = reduce.real(x * reduce.conjugate(x))
-    return namespace(x).sqrt(squares.sum(axis=axis, keepdims=keepdims))
 
 
 @_p_norm.vjp
 @widened
 def _(g: Any, x: Any, y: Any, shape: Shape, p: float, axis: Any, keepdims: bool) -> Any:
-    g, y = (reduce.spread(r, shape, axis, keepdims) for r in (g, y))
-    ratio = x * _reciprocal(y)
-    if p == 2:
-        return g * ratio
-    safe = where(equal(ratio, 0), 1.0, ratio)  # there the sign is 0, and 0 times infinity is not
-    return g * sign(x) * power(absolute(safe), p - 1)
+    def fit(r: Any) -> Any:
+        return reduce.spread(r, shape, axis, keepdims)
+
+    length = fit(where(equal(y, 0), inf, y))
+    return bend(fit(g) * _ratio_power(x, length, p - 1, True), g, y, x, slope=nan, fit=fit)
+
+
+@primitive
+def _ratio_power(a: Array, b: Array, /, p: float, odd: bool) -> Array:
+    r"""Return $y = |a / b|^p$ for b > 0, times the sign of a if odd, which is 0 at 0.
+
+    $dy = p\,|a / b|^{p-1}\,da / b - p\,y\,db / b$, so $\bar b = -\bar y\,p\,y / b$ and
+    $\bar a = \bar y\,p\,|a / b|^{p-1} / b$, times the sign if not odd.
+    """
+    xp = namespace(a, b)
+    ratio = xp.abs(a / b)
+    if odd:  # the sign is 0 there, and 0 times infinity is not
+        return xp.sign(a) * xp.power(xp.where(xp.equal(ratio, 0), 1, ratio), p)
+    return xp.power(ratio, p)
+
+
+@_ratio_power.vjp
+def _(g: Any, a: Any, b: Any, y: Any, p: float, odd: bool) -> tuple[Any, Any]:
+    if p == 0:
+        return g * 0, g * 0
+    return times(g, _ratio_power(a, b, p - 1, not odd)) * p / b, -g * p * y / b
 
 
 @composite
@@ -622,7 +757,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Order = "fro") -> Any
 def _matrix_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any:
     x = _as_floats(x)
     if ord in ("fro", "f"):
-        return _p_norm(x, 2, axes, keepdims)
+        return reduce.length(x, axes, keepdims=keepdims)
     if ord in ("nuc", 2, -2):
         others = tuple(i for i in range(x.ndim) if i not in axes)
         s = svdvals(transpose(x, (*others, *axes)))

@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from ..backend import Array, Shape, namespace, widened
 from ..broadcast import astype, broadcast_to
-from ..primitive import composite
+from ..primitive import composite, primitive
 from ..tensor import Tensor, values
 from . import reduce
 from .activations import log_softmax, relu, softplus
@@ -84,16 +84,29 @@ def huber_loss(x: Any, target: Any, *, delta: float = 1.0, reduction: str = "mea
 
     t is the target and $\delta$ is `delta`. With c, that is u clipped to $[-\delta, \delta]$, both
     are $c\,(u - c/2)$, which does not square a large u. $dy = c\,(dx - dt)$, so
-    $\bar x = \bar y\,c$ and $\bar t = -\bar y\,c$.
+    $\bar x = \bar y\,c$ and $\bar t = -\bar y\,c$. At $|u| = \delta$ the second derivative is taken
+    as 1/2.
 
     Source: Huber, "Robust estimation of a location parameter", 1964.
     """
     if delta <= 0:
         raise ValueError(f"expected delta > 0, got {delta}; at 0 the loss is 0, see l1_loss")
     x, target = _pair(x, target)
-    d = x - target
-    c = clip(d, -delta, delta)
-    return _reduced(c * (d - 0.5 * c), reduction)
+    return _reduced(_huber(x - target, delta), reduction)
+
+
+@primitive
+def _huber(u: Array, r: Array, /) -> Array:
+    r"""Return $y = c\,(u - c/2)$, c being u clipped to $[-r, r]$.
+
+    $dy = (u - c)\,dc + c\,du$, where within the bounds $u - c$ is 0, and beyond them $dc$ is
+    $\pm dr$: $dy = c\,du + |u - c|\,dr$, so $\bar u = \bar y\,c$ and $\bar r = \bar y\,|u - c|$.
+    """
+    c = namespace(u, r).clip(u, -r, r)
+    return c * (u - 0.5 * c)
+
+
+_huber.vjp(lambda g, u, r: g * clip(u, -r, r), lambda g, u, r: g * relu(absolute(u) - r))
 
 
 @composite

@@ -12,6 +12,7 @@ from typing import Any
 from ..backend import Array, namespace, widened
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import Tensor, values
+from .kinks import bend
 
 __all__ = [
     "abs", "absolute", "allclose", "around", "array_equal", "bitwise_and", "bitwise_invert",
@@ -206,7 +207,7 @@ def absolute(x: Array, /) -> Array:
     return namespace(x).absolute(x)
 
 
-absolute.vjp(lambda g, x: g * sign(x))
+absolute.vjp(lambda g, x, y: bend(g * sign(x), g, y, x, slope=0.0))
 
 
 @primitive
@@ -219,7 +220,7 @@ def fabs(x: Array, /) -> Array:
     return namespace(x).fabs(x)
 
 
-fabs.vjp(lambda g, x: g * sign(x))
+fabs.vjp(lambda g, x, y: bend(g * sign(x), g, y, x, slope=0.0))
 
 
 @primitive
@@ -237,6 +238,11 @@ def where(condition: Array, a: Array, b: Array, /) -> Array:
 
 where.vjp(None, lambda g, condition: where(condition, g, 0.0),
           lambda g, condition: where(condition, 0.0, g))
+
+
+def times(g: Any, slope: Any) -> Any:
+    """Return g times a slope that may be infinite: 0 where g is 0."""
+    return g * where(equal(g, 0) & ~isfinite(slope), 0.0, slope)
 
 
 # the larger, the smaller

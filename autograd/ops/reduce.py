@@ -20,6 +20,7 @@ from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import values
 from .arithmetic import ldexp, sqrt
 from .exponential import exp, like
+from .kinks import bend
 from .piecewise import equal, isnan, maximum, not_equal, where
 from .shape import as_arrays, concatenate, reshape, transpose
 
@@ -151,9 +152,13 @@ def std(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | None 
     (x,) = as_arrays([x])
     s = square_scale(values(x), axis)
     x = x if s is None else x / s
-    # The mean is rounded, and var subtracts it again. It is a constant here: var is that of x too.
+    # The mean is rounded, and is subtracted again below. It is a constant here.
     c = x - mean(values(x), axis, keepdims=True)
-    y = _safe_root(var(c, axis, ddof=ddof, correction=correction, keepdims=keepdims))
+    n = _count(x.shape, axis)
+    degrees = n - _lost_degrees(ddof, correction)
+    c = c - mean(c, axis, keepdims=True) if n > 1 else c * 0  # of one y is 0, without a kink
+    y = (length if n > 1 else sum)(c, axis, keepdims=keepdims)
+    y = y / (math.sqrt(degrees) if degrees > 0 else math.nan)
     return y if s is None else y * reshape(s, y.shape)
 
 
@@ -187,10 +192,38 @@ def root_mean_square(x: Any, axis: Axis, eps: float = 0.0) -> Any:
     return s * sqrt(mean(x * x, axis, keepdims=True) + eps / s / s)
 
 
-def _safe_root(x: Any) -> Any:
-    """Return the root of x, with the slope 0 at 0 in place of infinity."""
-    nothing = equal(x, 0)
-    return where(nothing, x, sqrt(where(nothing, 1.0, x)))
+def along_axes(g: Any, x: Any, y: Any, axis: Axis, keepdims: bool) -> Any:
+    """Return g x / y, the gradient of a length y over the axes by x; 0 where y is 0."""
+    def fit(r: Any) -> Any:
+        return spread(r, x.shape, axis, keepdims)
+
+    return bend(fit(g) * (x / fit(where(equal(y, 0), math.inf, y))), g, y, x, fit=fit)
+
+
+@primitive
+def length(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    r"""Return $y = \sqrt{\sum_i x_i^2}$ over the axes.
+
+    $y\,dy = \sum_i x_i\,dx_i$, so $\bar x_i = [y \ne 0]\,\bar y\,x_i / y$: taken as 0 at the kink.
+    """
+    xp = namespace(x)
+    if xp is np:  # on a GPU the answer whether y will do would be waited for
+        with np.errstate(over="ignore", under="ignore"):
+            y = _root_of_squares(x, axis, keepdims)
+        info = np.finfo(y.dtype)
+        if ((y > info.tiny**0.5 / info.eps) & (y < info.max)).all():
+            return y
+    s = square_scale(x, axis)
+    y = _root_of_squares(x if s is None else x / s, axis, keepdims)
+    return y if s is None else y * xp.reshape(s, y.shape)
+
+
+def _root_of_squares(x: Array, axis: Axis, keepdims: bool) -> Array:
+    squares = real(x * conjugate(x))
+    return namespace(x).sqrt(squares.sum(axis=axis, keepdims=keepdims))
+
+
+length.vjp(lambda g, x, y, axis, keepdims: along_axes(g, x, y, axis, keepdims))
 
 
 # the extremes
@@ -542,14 +575,16 @@ def nanstd(x: Any, axis: Axis = None, *, ddof: float = 0, correction: float | No
     (x,) = as_arrays([x])
     s = square_scale(values(_filled(x, 0)), axis)
     c = _centred(x if s is None else x / s, axis)
-    y = _safe_root(nanvar(where(isnan(x), x, c), axis, ddof=ddof, correction=correction,
-                          keepdims=keepdims))
+    degrees = _count_known(x, axis, keepdims) - _lost_degrees(ddof, correction)
+    y = length(_centred(where(isnan(x), x, c), axis), axis, keepdims=keepdims)
+    y = y / where(degrees > 0, degrees, math.nan) ** 0.5
     return y if s is None else y * reshape(s, y.shape)
 
 
 def _centred(x: Any, axis: Axis) -> Any:
-    """Return x without the mean of the elements that are not NaN, and 0 in place of NaN."""
-    return where(isnan(x), 0, x - nanmean(x, axis, keepdims=True))
+    """Return x without the mean of the elements that are not NaN; 0 for NaN, and of one element."""
+    constant = isnan(x) | (_count_known(x, axis, keepdims=True) == 1)
+    return where(constant, 0, x - nanmean(x, axis, keepdims=True))
 
 
 @composite

@@ -17,7 +17,7 @@ from ..tree import flatten
 from .check import check_point, effort
 from .failure import GradientError, NotCheckable, Subject, explained, smallest
 from .opcase import Inputs, OpCase
-from .opchecks import check_dtype, check_edge, check_forward, check_tape
+from .opchecks import check_curvature, check_dtype, check_edge, check_forward, check_tape
 from .options import is_strategy
 
 
@@ -192,6 +192,8 @@ def check_op(op: Any, case: OpCase | None = None, *, inputs: Any = None,
         for args, named, cotangent, expected in case.edges:
             explained(Subject(op, args, named),
                       partial(check_edge, cotangent=cotangent, expected=expected))
+        for args, named, f, expected in case.curvatures:
+            explained(Subject(op, args, named), partial(check_curvature, f=f, expected=expected))
 
     def check(drawn: Any) -> None:
         __tracebackhide__ = True

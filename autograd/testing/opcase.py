@@ -28,6 +28,11 @@ class OpCase:
     order: int = 2
     edges: tuple[Any, ...] = ()
     """At kinks and limits: (args, options, cotangent, gradients expected), one for each."""
+    curvatures: tuple[Any, ...] = ()
+    """There too: (args, options, f, Hessian of f(op(*args, **options)) by all elements of args).
+
+    Entries that do not exist, infinite or NaN, are given as NaN; a number stands for all entries.
+    """
 
 
 def floating(args: tuple[Any, ...]) -> list[int]:

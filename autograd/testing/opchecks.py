@@ -127,6 +127,27 @@ def check_edge(subject: Subject, cotangent: Any, expected: Any) -> None:
                     f"expected {e}, got {g} by the {'recorded' if record else 'plain'} pass"))
 
 
+def check_curvature(subject: Subject, f: Any, expected: Any) -> None:
+    """At a kink or a limit the second derivatives are those that the case states, and symmetric."""
+    lifted, leaves = on_tape(subject.inputs)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        slopes = pull_back([f(subject.f(*lifted, **subject.options))], [None], leaves, record=True)
+        rows = []
+        for slope, x in zip(slopes, leaves, strict=True):
+            for unit in np.eye(x.size).reshape(x.size, *x.shape):
+                parts = [None] * len(leaves) if slope is None or slope.node is None else (
+                    pull_back([slope], [unit], leaves, retain=True))
+                rows.append(np.concatenate([np.zeros(x.size) if part is None else part.ravel()
+                                            for part, x in zip(parts, leaves, strict=True)]))
+    got = np.array(rows)
+    got[~np.isfinite(got)] = np.nan
+    for what, other in ((f"expected {expected}", expected), ("it is not symmetric", got.T)):
+        if not np.allclose(got, np.broadcast_to(other, got.shape), 1e-9, 1e-12, equal_nan=True):
+            raise GradientError("a stated second derivative",
+                                note=f"{what}, got {got.tolist()}")
+
+
 def results(y: Any) -> list[Any]:
     """Return the results of an op as a list: arrays, Tensors, or numbers and flags."""
     if isinstance(y, dict):

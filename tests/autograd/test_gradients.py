@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import pytest
 from cases import CASES
+from guards import guarded_ops
 from hypothesis import given
 
 from autograd import plain_ops, registry
+from autograd.primitive import Nondifferentiable
 from autograd.testing import check_op, expressions, gradcheck
 from autograd.testing.expression import Expression
 
@@ -21,6 +23,13 @@ def test_every_op_has_a_case() -> None:
     ours = {name for name, op in registry.items()
             if op.forward.__module__.startswith(("autograd.", "tinygrad_llm."))}
     assert set(CASES) == ours, "each op needs an OpCase in tests/cases.py, and only ops do"
+
+
+def test_every_op_with_a_guard_states_second_derivatives() -> None:
+    stated = {name.rpartition(".")[2] for name, case in CASES.items() if case.curvatures}
+    guarded = {n for n in guarded_ops() if not isinstance(registry.get(n), Nondifferentiable)}
+    assert len(guarded) > 50
+    assert guarded <= stated, "a guard differentiates as a constant: state what is true there"
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

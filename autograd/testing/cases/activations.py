@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ..opcase import Inputs, OpCase
 from ..strategies import anything, one, reals, shapes, spaced
 from .exponential import numpy_sigmoid
+from .piecewise import bent
 
 kinked = one(spaced(shapes()))
 
@@ -84,17 +85,20 @@ CASES: dict[str, OpCase] = {
     "log_sigmoid": OpCase(anything, lambda x: np.log(numpy_sigmoid(x)), order=3),
     "silu": OpCase(anything, lambda x: x * numpy_sigmoid(x), order=3),
     "gelu": OpCase(one(reals(shapes(), -3, 3), approximate=st.sampled_from(["none", "tanh"])),
-                   numpy_gelu, order=3),
+                   numpy_gelu, order=3, curvatures=(
+                       bent([-30.0, 30.0]), bent([-30.0, 30.0], approximate="tanh"))),
     "mish": OpCase(anything, lambda x: x * np.tanh(np.log(1 + np.exp(x)))),
-    "relu": OpCase(kinked, lambda x: x * (x > 0)),
+    "relu": OpCase(kinked, lambda x: x * (x > 0), curvatures=(bent([0.0]),)),
     "leaky_relu": OpCase(one(spaced(shapes()), negative_slope=st.sampled_from([0.01, 0.3])),
                          lambda x, negative_slope: np.maximum(x, 0) + negative_slope
-                         * np.minimum(x, 0)),
-    "elu": OpCase(one(spaced(shapes()), alpha=st.sampled_from([1.0, 0.3])), numpy_elu),
+                         * np.minimum(x, 0), curvatures=(bent([0.0]),)),
+    "elu": OpCase(one(spaced(shapes()), alpha=st.sampled_from([1.0, 0.3])), numpy_elu,
+                  curvatures=(bent([0.0], alpha=0.3, hessian=0.3),)),
     "selu": OpCase(kinked, lambda x: 1.0507009873554804934193349852946
                    * numpy_elu(x, 1.6732632423543772848170429916717)),
-    "softsign": OpCase(kinked, lambda x: x / (1 + np.abs(x))),
+    "softsign": OpCase(kinked, lambda x: x / (1 + np.abs(x)), curvatures=(bent([0.0]),)),
     "hard_tanh": OpCase(one(spaced(shapes()), min_val=st.sampled_from([-1.0, -0.4]),
                             max_val=st.just(0.8)),
-                        lambda x, min_val, max_val: np.minimum(np.maximum(x, min_val), max_val)),
+                        lambda x, min_val, max_val: np.minimum(np.maximum(x, min_val), max_val),
+                        curvatures=(bent([-1.0, 1.0]),)),
 }

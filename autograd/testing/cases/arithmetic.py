@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
 from ..strategies import anything, one, pair, positive, reals, shapes
-from .piecewise import at, with_number
+from .piecewise import at, bent, nan, squared, with_number
 
 
 @st.composite
@@ -46,6 +46,16 @@ powers: st.SearchStrategy[Inputs] = st.one_of(
     with_number(pair((0.4, 2), (0.4, 2))),
     positive.map(lambda case: ((case[0][0], np.zeros(())), {})))
 
+
+
+def with_log(drawn: Inputs) -> st.SearchStrategy[Inputs]:
+    return st.integers(0, 2).map(lambda n: (drawn[0], {"n": n}))
+
+
+def numpy_log_power(a: Any, b: Any, n: int) -> np.ndarray:
+    return np.asarray(np.power(a, b) * np.log(a) ** n)
+
+
 CASES: dict[str, OpCase] = {
     "add": OpCase(with_number(pair()), np.add),
     "subtract": OpCase(with_number(pair()), np.subtract),
@@ -57,12 +67,25 @@ CASES: dict[str, OpCase] = {
     "power": OpCase(powers, np.power, order=3, edges=(
         at([0, 0, 0, 2], [0, 1, 2, 0], g=[1.0] * 4, expect=[[0, 1, 0, 0], [0, 0, 0, np.log(2)]]),
         at([0.0, -3.0], 2, g=[1.0, 1.0], expect=[[0, -6]]),
-        at([0.0, -3.0], 0, g=[1.0, 1.0], expect=[[0, 0]]))),
+        at([0.0, -3.0], 0, g=[1.0, 1.0], expect=[[0, 0]])), curvatures=(
+        bent([0.0], [1.0], hessian=[[0, nan], [nan, 0]]),
+        bent([0.0], [0.0], hessian=[[0, nan], [nan, nan]]),
+        bent([0.0], [2.0], hessian=[[2, 0], [0, 0]]),
+        bent([0.0, -3.0], 2, hessian=2 * np.eye(2)), bent([0.0], 1), bent([0.0], 0))),
+    "_log_power": OpCase(powers.flatmap(with_log), numpy_log_power, order=3, edges=(
+        at([0, 0, 0], [0, 1, 2], n=1, g=[1.0] * 3,
+           expect=[[np.inf, -np.inf, 0], [np.inf, 0, 0]]),), curvatures=(
+        bent([0.0], [1.0], n=0, hessian=[[0, nan], [nan, 0]]),
+        bent([0.0], [3.0], n=1))),
     "square": OpCase(anything, np.square, order=3),
     "sqrt": OpCase(positive, np.sqrt, order=3),
     "cbrt": OpCase(nonzero, np.cbrt, order=3),
     "hypot": OpCase(with_number(signs), np.hypot, order=3, edges=(
-        at([0, 3e200], [0, 4e200], g=[1.0, 1.0], expect=[[0, 0.6], [0, 0.8]]),)),
+        at([0, 3e200], [0, 4e200], g=[1.0, 1.0], expect=[[0, 0.6], [0, 0.8]]),), curvatures=(
+        bent([0.0], [0.0], hessian=[[nan, 0], [0, nan]]),
+        bent([0.0, 3.0], [0.0, 4.0], f=squared, hessian=2 * np.eye(4)),
+        bent([0.0, 0.0], [0.0, 0.0], f=lambda y: y[0] ** 2 + y[1] * 0,
+             hessian=np.diag([2, 0, 2, 0])))),
     "floor_divide": OpCase(dividing(), np.floor_divide),
     "remainder": OpCase(dividing(), np.remainder, edges=(
         at([4.0, -4.0], [2.0, 3.0], g=[1.0, 1.0], expect=[[1, 1], [-2, 2]]),)),
@@ -70,6 +93,8 @@ CASES: dict[str, OpCase] = {
         at([4.0, -4.5], [2.0, 1.4], g=[1.0, 1.0], expect=[[1, 1], [-2, 3]]),)),
     "divmod": OpCase(dividing(), np.divmod),
     "copysign": OpCase(with_number(signs), np.copysign, edges=(
-        at([0, -2.0, 2.0], [-1.0, -0.0, 0.0], g=[1.0] * 3, expect=[[0, 1, 1], [0, 0, 0]]),)),
+        at([0, -2.0, 2.0], [-1.0, -0.0, 0.0], g=[1.0] * 3, expect=[[0, 1, 1], [0, 0, 0]]),),
+        curvatures=(bent([0.0, -2.0], [-1.0, 1.0]),
+                    bent([0.0, -2.0], [-1.0, 1.0], f=squared, hessian=np.diag([2, 2, 0, 0])))),
     "ldexp": OpCase(scaling(), np.ldexp),
 }

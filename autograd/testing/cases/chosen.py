@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ..opcase import Inputs, OpCase
 from ..strategies import reals, spaced
 from . import reduce
-from .piecewise import at, inf
+from .piecewise import at, bent, inf, nan, squared
 
 
 @st.composite
@@ -64,15 +64,22 @@ any_size, apart = reduce.reduction(least=0), reduce.reduction(spaced)
 left_out = [[1.0, np.nan, 4.0], [inf, 2.0, 2.0]]
 mask = [[True, False, True], [False, True, True]]
 
+e7 = np.exp(7.0)  # y = ln(b_0 e^x_0 + b_1 e^x_1) at b = (1, 0): by x_0, x_1, b_0, b_1
+of_no_weight = np.array([[0, 0, 0, -e7], [0, 0, 0, e7], [0, 0, -1, -e7], [-e7, e7, -e7, -e7 * e7]])
+
 CASES: dict[str, OpCase] = {
     **also("sum", choosing(any_size, initial=True), choosing(any_size), starting_at(any_size),
+           curvatures=(bent([1.0, nan], where=[True, False]),),
            edges=(at(left_out, axis=1, where=mask, initial=2.0, g=[1, 10],
                      expect=[[[1, 0, 1], [0, 10, 10]]]),)),
     **also("prod", choosing(reduce.reduction(reduce.with_zeros, 0), initial=True),
+           curvatures=(bent([0.0, 3.0, nan], where=[True, True, False], initial=2.0,
+                            hessian=[[0, 2, 0], [2, 0, 0], [0, 0, 0]]),),
            edges=(*reduce.CASES["prod"].edges,
                   at(left_out, axis=1, where=mask, initial=2.0, g=[1, 10],
                      expect=[[[8, 0, 2], [0, 40, 40]]]))),
     **also("mean", choosing(reduce.reduction(), least=1),
+           curvatures=(bent([1.0, nan], where=[True, False]),),
            edges=(at(left_out, axis=1, where=mask, g=[1, 10],
                      expect=[[[0.5, 0, 0.5], [0, 5, 5]]]),)),
     **also("max", choosing(apart, initial=True), starting_at(apart), edges=(
@@ -83,10 +90,17 @@ CASES: dict[str, OpCase] = {
         *reduce.CASES["min"].edges,
         at(left_out, axis=1, where=mask, initial=2.0, g=[1, 12],
            expect=[[[1, 0, 0], [0, 3, 3]]]))),
-    **also("var", choosing(reduce.reduction(), least=1), edges=(
+    **also("var", choosing(reduce.reduction(), least=1), curvatures=(
+        bent([2.0, nan, 2.0], where=[True, False, True],
+             hessian=[[0.5, 0, -0.5], [0, 0, 0], [-0.5, 0, 0.5]]),), edges=(
         *reduce.CASES["var"].edges,
         at(left_out, axis=1, where=mask, g=[1, 10], expect=[[[-1.5, 0, 1.5], [0, 0, 0]]]))),
-    **also("std", choosing(apart, least=2), edges=(
+    **also("std", choosing(apart, least=2), curvatures=(
+        *reduce.CASES["std"].curvatures,
+        bent([2.0, 7.0, 2.0], where=[True, False, True], f=squared,
+             hessian=[[0.5, 0, -0.5], [0, 0, 0], [-0.5, 0, 0.5]]),
+        bent([2.0, 7.0], where=[True, False]),
+        bent([2.0, 2.0], mean=np.array(2.0), hessian=[[nan, 0], [0, nan]])), edges=(
         *reduce.CASES["std"].edges,
         at(left_out, axis=1, where=mask, g=[1, 10], expect=[[[-0.5, 0, 0.5], [0, 0, 0]]]))),
     **also("nansum", choosing(reduce.reduction(), initial=True)),
@@ -106,5 +120,6 @@ CASES: dict[str, OpCase] = {
            axis=1, keepdims=False, g=[1, 1, 1, 1, 1],
            expect=[[[0, 1, 0], [0, 1, -1], [1, 0, 0], [0, 0.5, 0.5], [0.25, 0.75, 0]],
                    [[inf, 0.5, np.e / 2], [0, 1, 1], [0.5, 0, 0], [inf, 0.5, 0.5],
-                    [0.25, 0.25, 0]]]),)),
+                    [0.25, 0.25, 0]]]),), curvatures=(
+        bent([0.0, 7.0], [1.0, 0.0], axis=None, keepdims=False, hessian=of_no_weight),)),
 }

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ...ops import where
 from ..opcase import OpCase
 from ..strategies import anything, one, pair, positive, reals, shapes
-from .piecewise import at, inf, with_number
+from .piecewise import at, bent, inf, nan, with_number
 
 
 def numpy_sigmoid(x: np.ndarray) -> np.ndarray:
@@ -22,6 +23,8 @@ def numpy_xlogy(a: Any, b: Any) -> np.ndarray:
 infinities = (at([inf, -inf, inf, -inf, 1.0], [inf, -inf, -inf, 0.0, 1.0], g=[2.0] * 5,
                  expect=[[1, 0, 2, 0, 1], [1, 0, 0, 2, 1]]),)
 
+shares = np.kron([[1, -1], [-1, 1]], np.diag([0, 0, 0.25]))  # of infinities: 0 and 1
+
 CASES: dict[str, OpCase] = {
     "exp": OpCase(anything, np.exp, order=3),
     "exp2": OpCase(anything, np.exp2, order=3),
@@ -32,9 +35,16 @@ CASES: dict[str, OpCase] = {
     "log1p": OpCase(one(reals(shapes(), -0.6, 2)), np.log1p, order=3),
     "sigmoid": OpCase(one(reals(shapes(), -5, 5)), numpy_sigmoid, order=3, edges=(
         at([-800, 0, 40, 800], g=[1.0] * 4, expect=[[0, 0.25, np.exp(-40), 0]]),)),
-    "logaddexp": OpCase(with_number(pair()), np.logaddexp, order=3, edges=infinities),
-    "logaddexp2": OpCase(with_number(pair()), np.logaddexp2, order=3, edges=infinities),
+    "logaddexp": OpCase(with_number(pair()), np.logaddexp, order=3, edges=infinities,
+                        curvatures=(bent([inf, -inf, 0.0], [inf, 0.0, 0.0], hessian=shares),)),
+    "logaddexp2": OpCase(with_number(pair()), np.logaddexp2, order=3, edges=infinities,
+                         curvatures=(bent([inf, -inf, 0.0], [inf, 0.0, 0.0],
+                                          hessian=np.log(2) * shares),)),
     "xlogy": OpCase(with_number(pair((0.4, 2), (0.4, 2))), numpy_xlogy, order=3, edges=(
         at([0, 0, 2, 1], [0, 3, 4, 0], g=[1.0] * 4,
-           expect=[[0, np.log(3), np.log(4), -np.inf], [0, 0, 0.5, np.inf]]),)),
+           expect=[[0, np.log(3), np.log(4), -np.inf], [0, 0, 0.5, np.inf]]),), curvatures=(
+        bent([0.0], [0.0], hessian=[[0, nan], [nan, 0]]), bent(0, [0.0]),
+        bent([0.0, 0.0], [0.0, 0.0], f=lambda y: where([True, False], 0.0, y).sum(),
+             hessian=[[0, 0, 0, 0], [0, 0, 0, nan], [0, 0, 0, 0], [0, nan, 0, 0]]),
+        bent([2.0], [4.0], hessian=[[0, 1 / 4], [1 / 4, -1 / 8]]))),
 }

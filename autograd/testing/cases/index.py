@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ..opcase import Inputs, OpCase
 from ..strategies import one, reals, shapes, spaced
 from . import reduce
+from .piecewise import bent
 
 
 @st.composite
@@ -154,21 +155,25 @@ def numbering(draw: Any) -> Inputs:
     return (draw(hnp.arrays(np.int64, shapes(dims=2), elements=elements)),), {"shape": shape}
 
 
+meeting = (bent([1.0, 2.0], np.array([0, 0]), [1.0, 1.0]),)
+
 CASES: dict[str, OpCase] = {
     "getitem": OpCase(indexing().map(lambda drawn: (drawn, {})), lambda x, index: x[index]),
     "_scatter": OpCase(scattering(), numpy_scatter),
     "scatter_add": OpCase(adding_in(), numpy_at(np.add)),
-    "scatter_set": OpCase(adding_in(masks=False), numpy_scatter_set),
-    "scatter_max": OpCase(contending(), numpy_at(np.maximum)),
-    "scatter_min": OpCase(contending(), numpy_at(np.minimum)),
+    "scatter_set": OpCase(adding_in(masks=False), numpy_scatter_set, curvatures=meeting),
+    "scatter_max": OpCase(contending(), numpy_at(np.maximum), curvatures=meeting),
+    "scatter_min": OpCase(contending(), numpy_at(np.minimum), curvatures=meeting),
     "take": OpCase(taking(), np.take),
     "take_along_axis": OpCase(taking_along(), np.take_along_axis),
     "put_along_axis": OpCase(putting_along(), numpy_put_along_axis),
     "compress": OpCase(compressing(), np.compress),
     "extract": OpCase(extracting(), np.extract),
-    "select": OpCase(selecting(), lambda c, x, default: np.select(list(c), list(x), default)),
+    "select": OpCase(selecting(), lambda c, x, default: np.select(list(c), list(x), default),
+                     curvatures=(bent((np.array([True, False]),), ([0.0, 0.0],), [0.0, 0.0]),)),
     "choose": OpCase(choosing(), np.choose),
-    "masked_fill": OpCase(filling(), lambda x, mask, value: np.where(mask, value, x)),
+    "masked_fill": OpCase(filling(), lambda x, mask, value: np.where(mask, value, x),
+                          curvatures=(bent([0.0, 0.0], np.array([True, False]), np.zeros(())),)),
     "nonzero": OpCase(one(reduce.truths(shapes(min_dims=1))), np.nonzero),
     "flatnonzero": OpCase(one(reduce.truths(shapes())), np.flatnonzero),
     "argwhere": OpCase(one(reduce.truths(shapes())), np.argwhere),

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
 from ..strategies import pair, reals
+from .arithmetic import either_sign
+from .piecewise import bent, nan, squared, total
 from .reduce import reduction
 
 STACKS = st.sampled_from([(), (), (2,), (1, 2), (0,), (2, 1)])
@@ -244,6 +246,20 @@ def crossing(draw: Any) -> Inputs:
     return tuple(xs), {"axis": axis}
 
 
+@st.composite
+def ratios(draw: Any) -> Inputs:
+    (a, b), _ = draw(pair((0.4, 2), (0.4, 2)))
+    p = draw(st.sampled_from([3, 2, 1, 0, 0.5, -1]))
+    return (either_sign(a), b), {"p": p, "odd": draw(st.booleans())}
+
+
+def numpy_ratio_power(a: np.ndarray, b: np.ndarray, p: float, odd: bool) -> np.ndarray:
+    return np.asarray(np.abs(a / b) ** p * (np.sign(a) if odd else 1))
+
+
+ONE, NOTHING = [[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]
+ROTATION = np.array([[0, 0, 0, 0], [0, 1, -1, 0], [0, -1, 1, 0], [0, 0, 0, 0]])
+
 CASES: dict[str, OpCase] = {
     "inv": OpCase(one_regular(), np.linalg.inv, order=3),
     "solve": OpCase(solving(), np.linalg.solve, order=3),
@@ -255,24 +271,58 @@ CASES: dict[str, OpCase] = {
     "tensorsolve": OpCase(tensor_solving(), np.linalg.tensorsolve),
     "cholesky": OpCase(symmetric(positive=True, upper=st.booleans()), np.linalg.cholesky, order=3),
     "eigh": OpCase(symmetric(UPLO=UPLO), np.linalg.eigh),
-    "_eigh": OpCase(symmetric(UPLO=UPLO), packed_eigh),
-    "eigvalsh": OpCase(symmetric(UPLO=UPLO), np.linalg.eigvalsh),
+    "_eigh": OpCase(symmetric(UPLO=UPLO), packed_eigh, curvatures=(
+        bent(ONE, UPLO="L", f=lambda y: squared(y[0]), hessian=np.diag([2, 0, 4, 2])),)),
+    "eigvalsh": OpCase(symmetric(UPLO=UPLO), np.linalg.eigvalsh, curvatures=(
+        bent(ONE), bent(ONE, f=squared, hessian=np.diag([2, 0, 4, 2])),
+        bent(ONE, UPLO="U", f=lambda w: w[0] * w[1],  # the determinant
+             hessian=[[0, 0, 0, 1], [0, -2, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]),
+        bent(ONE, f=lambda w: w[0], hessian=np.where(np.diag([1, 0, 1, 1]), nan, 0)))),
     "qr": OpCase(tall_or_not("reduced", "complete", "r"), np.linalg.qr),
     "_qr": OpCase(tall_or_not("reduced", "complete"), packed_qr),
     "svd": OpCase(full_svd(), np.linalg.svd),
-    "_svd": OpCase(rectangular(thin_svd), packed_svd),
+    "_svd": OpCase(rectangular(thin_svd), packed_svd, curvatures=(
+        bent(ONE, f=lambda y: squared(y[2]), hessian=2 * np.eye(4)),
+        bent(NOTHING, f=lambda y: squared(y[2]), hessian=2 * np.eye(4)))),
     "svdvals": OpCase(rectangular(), np.linalg.svdvals, edges=(
         ((np.array([[1.0, 0.0], [0.0, 0.0]]),), {}, np.ones(2),
-         [np.array([[1.0, 0.0], [0.0, 0.0]])]),)),
-    "norm": OpCase(norming(), np.linalg.norm),
-    "vector_norm": OpCase(vector_norming(), numpy_vector_norm),
+         [np.array([[1.0, 0.0], [0.0, 0.0]])]),), curvatures=(
+        bent(ONE, hessian=ROTATION / 2), bent(ONE, f=squared, hessian=2 * np.eye(4)),
+        bent(NOTHING, f=squared, hessian=2 * np.eye(4)),
+        bent(NOTHING, hessian=np.where(np.eye(4), nan, 0)),
+        bent([[1.0, 0.0], [0.0, 0.0]], hessian=np.diag([0, 1, 1, nan])),
+        bent([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], f=squared, hessian=2 * np.eye(6)),
+        bent(ONE, f=lambda s: (s**4).sum(),
+             hessian=[[12, 0, 0, 0], [0, 8, 4, 0], [0, 4, 8, 0], [0, 0, 0, 12]]))),
+    "norm": OpCase(norming(), np.linalg.norm, curvatures=(
+        bent([0.0, 0.0], hessian=[[nan, 0], [0, nan]]),
+        bent([0.0, 0.0], f=squared, hessian=2 * np.eye(2)),
+        bent([0.0, 0.0], ord=3, hessian=[[nan, 0], [0, nan]]),
+        bent([0.0, 3.0], ord=1.5, hessian=[[nan, 0], [0, 0]]),
+        bent([0.0, 3.0], ord=1), bent([3.0, 3.0], ord=np.inf),
+        bent(NOTHING, f=squared, hessian=2 * np.eye(4)),
+        bent(ONE, ord="nuc", hessian=ROTATION / 2))),
+    "vector_norm": OpCase(vector_norming(), numpy_vector_norm, curvatures=(
+        bent([0.0, 0.0], f=squared, hessian=2 * np.eye(2)), bent([0.0, 3.0], ord=0))),
     "_p_norm": OpCase(
         p_norming(), lambda x, p, axis, keepdims: numpy_vector_norm(x, axis, keepdims, p),
         edges=tuple(((np.array(x),), {"p": p, "axis": None, "keepdims": False}, np.array(1.0),
                      [np.array(dx)]) for x, p, dx in [
             ([1.0, 0.0, -4.0], 0.5, [3.0, 0.0, -1.5]), ([0.0, 0.0], 3, [0.0, 0.0]),
-            ([0.0, 0.0], 2, [0.0, 0.0])])),
-    "matrix_norm": OpCase(matrix_norming(), np.linalg.matrix_norm),
+            ([0.0, 0.0], 2, [0.0, 0.0])]),
+        curvatures=tuple(bent(x, p=p, axis=None, keepdims=False, f=f, hessian=h)
+                         for x, p, f, h in [
+            ([0.0, 0.0], 3, total, np.diag([nan, nan])),
+            ([0.0, 0.0], 3, squared, np.diag([nan, nan])),
+            ([0.0, 2.0], 3, total, 0), ([0.0, 2.0], 4, squared, np.diag([0, 2])),
+            ([0.0, 2.0], 1.5, total, np.diag([nan, 0]))])),
+    "_ratio_power": OpCase(ratios(), numpy_ratio_power, order=3, curvatures=(
+        bent([0.0], [2.0], p=3, odd=True), bent([0.0], [2.0], p=2, odd=False,
+                                                hessian=np.diag([0.5, 0])),
+        bent([0.0], [2.0], p=1.5, odd=False, hessian=np.diag([nan, 0])))),
+    "matrix_norm": OpCase(matrix_norming(), np.linalg.matrix_norm, curvatures=(
+        bent(NOTHING, f=squared, hessian=2 * np.eye(4)),
+        bent(NOTHING, ord="nuc", hessian=np.where(np.eye(4), nan, 0)), bent(ONE, ord=1))),
     "cond": OpCase(conditioning(), np.linalg.cond),
     "matrix_rank": OpCase(ranking(), np.linalg.matrix_rank),
     "matrix_power": OpCase(one_regular(n=st.integers(-2, 4)), np.linalg.matrix_power),

@@ -10,7 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
-from ..strategies import reals, shapes
+from ..strategies import reals, shapes, spaced
+from .piecewise import bent
 
 REDUCTIONS = st.sampled_from(["mean", "sum", "none"])
 
@@ -136,14 +137,30 @@ def numpy_cosine(a: np.ndarray, b: np.ndarray, axis: int, eps: float) -> np.ndar
     return (a * b).sum(axis) / np.linalg.norm(a, axis=axis) / np.linalg.norm(b, axis=axis)
 
 
+def clipped(shape: tuple[int, ...]) -> st.SearchStrategy[Inputs]:
+    return spaced(shape).map(lambda d: ((d, np.array(0.54)), {}))
+
+
+def numpy_clipped(d: np.ndarray, delta: float) -> np.ndarray:
+    return np.asarray(numpy_huber(d, 0.0, delta))
+
+
+bounds = np.diag([0.5, 0.5, 1.0, 0.0])  # on the bounds, within and beyond
+
 CASES: dict[str, OpCase] = {
     "mse_loss": OpCase(compared(), mean_of(lambda x, t: (x - t) ** 2)),
-    "l1_loss": OpCase(apart(), mean_of(lambda x, t: np.abs(x - t))),
-    "huber_loss": OpCase(apart(delta=st.sampled_from([0.5, 1.0])), mean_of(numpy_huber)),
+    "l1_loss": OpCase(apart(), mean_of(lambda x, t: np.abs(x - t)), curvatures=(
+        bent([1.0, 2.0], [1.0, 0.0], reduction="sum"),)),
+    "huber_loss": OpCase(apart(delta=st.sampled_from([0.5, 1.0])), mean_of(numpy_huber),
+                         curvatures=(bent([1.0, -1.0, 0.5, 2.0], [0.0] * 4, reduction="sum",
+                                          hessian=np.kron([[1, -1], [-1, 1]], bounds)),)),
+    "_huber": OpCase(shapes().flatmap(clipped), numpy_clipped, curvatures=(
+        bent([1.0, -1.0, 0.5, 2.0], 1, hessian=bounds),)),
     "smooth_l1_loss": OpCase(
         apart(beta=st.sampled_from([0.5, 1.0, 0.0])),
         mean_of(lambda x, t, beta: numpy_huber(x, t, beta) / beta if beta else np.abs(x - t))),
-    "hinge_loss": OpCase(margins(), mean_of(lambda x, t: np.maximum(0, 1 - t * x))),
+    "hinge_loss": OpCase(margins(), mean_of(lambda x, t: np.maximum(0, 1 - t * x)),
+                         curvatures=(bent([1.0], np.array([1])),)),
     "binary_cross_entropy": OpCase(
         compared(left=(0.1, 0.9), right=(0.1, 0.9)),
         mean_of(lambda x, t: -t * np.log(x) - (1 - t) * np.log(1 - x))),
@@ -151,8 +168,14 @@ CASES: dict[str, OpCase] = {
         compared(right=(0.1, 0.9), pos_weight=st.sampled_from([None, 2.5])),
         mean_of(lambda z, t, pos_weight: (pos_weight or 1) * t * np.log(1 + np.exp(-z))
                 + (1 - t) * np.log(1 + np.exp(z)))),
-    "cross_entropy": OpCase(cross_entropies(), numpy_cross_entropy),
-    "nll_loss": OpCase(classifying(), numpy_nll),
+    "cross_entropy": OpCase(cross_entropies(), numpy_cross_entropy, curvatures=(
+        bent([[1.0, 1.0], [7.0, 0.0]], np.array([0, -100]),
+             hessian=np.kron(np.diag([1, 0]), [[0.25, -0.25], [-0.25, 0.25]])),)),
+    "nll_loss": OpCase(classifying(), numpy_nll, curvatures=(
+        bent([[1.0, 1.0], [7.0, 0.0]], np.array([0, -100])),)),
     "kl_div": OpCase(divergences(), numpy_kl),
-    "cosine_similarity": OpCase(similar(), numpy_cosine),
+    "cosine_similarity": OpCase(similar(), numpy_cosine, curvatures=(
+        bent([0.0, 0.0], [3.0, 4.0], eps=0.5, hessian=np.kron([[0, 1], [1, 0]], [
+            [0.256, -0.192], [-0.192, 0.144]])),
+        bent([0.0, 0.0], [0.0, 0.0], eps=0.5, hessian=4 * np.kron([[0, 1], [1, 0]], np.eye(2))))),
 }

@@ -76,6 +76,26 @@ def bits(draw: Any, low: int = -100, high: int = 100, flags: bool = True) -> Inp
     return draw(st.sampled_from(pairs)), {}
 
 
+def total(y: Any) -> Any:
+    """Return the sum of all elements."""
+    return y.sum()
+
+
+def squared(y: Any) -> Any:
+    """Return the sum of all elements squared: smooth at 0 where y is a length, and its kink."""
+    return (y * y).sum()
+
+
+def nothing(v: Any) -> Any:
+    """Return 0 v, no derivative."""
+    return 0 * v
+
+
+def thrice(v: Any) -> Any:
+    """Return 3 v."""
+    return 3 * v
+
+
 def at(*args: Any, g: Any, expect: Any, **options: Any) -> tuple[Any, ...]:
     """An edge: the arguments, the cotangent, and the gradient by each argument."""
     def array(x: Any) -> Any:
@@ -84,9 +104,18 @@ def at(*args: Any, g: Any, expect: Any, **options: Any) -> tuple[Any, ...]:
     return tuple(map(array, args)), options, array(g), [array(e) for e in expect]
 
 
+def bent(*args: Any, hessian: Any = 0.0, f: Any = total, **options: Any) -> tuple[Any, ...]:
+    """A stated second derivative: the arguments, f, and the Hessian of f of the result."""
+    arrays = tuple(np.array(x, dtype=float) if isinstance(x, (list, float)) else x for x in args)
+    return arrays, options, f, hessian
+
+
 nan, inf = np.nan, np.inf
 left, right, two = [1.0, 2.0, 5.0, nan, 1.0, nan], [1.0, 3.0, 4.0, 1.0, nan, nan], [2.0] * 6
 jumps = (at([-1.0, 0.0, 0.5, 1.0], g=[1.0] * 4, expect=[[0.0] * 4]),)
+straight = (bent([-2.0, 0.0, 3.0]), bent([-2.0, 0.0], f=squared, hessian=2 * np.eye(2)),
+            bent([0.0, 0.0], f=lambda y: y.sum() ** 2, hessian=[[nan, 0], [0, nan]]))
+ties = (bent([1.0, 2.0, 5.0], [1.0, 3.0, 4.0]),)
 turn = (at([-2.0, 0.0, 3.0], g=[1.0, 2.0, 3.0], expect=[[-1.0, 0.0, 3.0]]),)
 
 comparison = with_number(pair())
@@ -96,23 +125,33 @@ between = spaced(shapes(), offset=0.02)  # 0.12, 0.32, ...: not where rounding j
 
 
 CASES: dict[str, OpCase] = {
-    "absolute": OpCase(one(spaced(shapes())), np.absolute, edges=turn),
-    "fabs": OpCase(one(spaced(shapes())), np.fabs, edges=turn),
+    "bend_by": OpCase(reals(shapes()).map(lambda x: ((x,), {"shape": x.shape, "times": nothing})),
+                      lambda x, shape, times: np.zeros(shape),
+                      edges=(at([5.0], shape=(1,), times=thrice, g=[2.0], expect=[[6.0]]),)),
+    "absolute": OpCase(one(spaced(shapes())), np.absolute, edges=turn, curvatures=straight),
+    "fabs": OpCase(one(spaced(shapes())), np.fabs, edges=turn, curvatures=straight),
     "sign": OpCase(one(spaced(shapes())), np.sign, edges=jumps),
-    "where": OpCase(choosing(), np.where),
+    "where": OpCase(choosing(), np.where, curvatures=(
+        bent(np.array([True, False]), [0.0, 0.0], [0.0, 0.0]),)),
     "maximum": OpCase(with_number(uneven_pair(), 0.04, 40), np.maximum, edges=(
-        at(left, right, g=two, expect=[[1, 0, 2, 2, 0, 1], [1, 2, 0, 0, 2, 1]]),)),
+        at(left, right, g=two, expect=[[1, 0, 2, 2, 0, 1], [1, 2, 0, 0, 2, 1]]),),
+        curvatures=ties),
     "minimum": OpCase(with_number(uneven_pair(), 0.04, 40), np.minimum, edges=(
-        at(left, right, g=two, expect=[[1, 2, 0, 2, 0, 1], [1, 0, 2, 0, 2, 1]]),)),
+        at(left, right, g=two, expect=[[1, 2, 0, 2, 0, 1], [1, 0, 2, 0, 2, 1]]),),
+        curvatures=ties),
     "fmax": OpCase(with_number(uneven_pair(), 0.04, 40), np.fmax, edges=(
-        at(left, right, g=two, expect=[[1, 0, 2, 0, 2, 1], [1, 2, 0, 2, 0, 1]]),)),
+        at(left, right, g=two, expect=[[1, 0, 2, 0, 2, 1], [1, 2, 0, 2, 0, 1]]),),
+        curvatures=ties),
     "fmin": OpCase(with_number(uneven_pair(), 0.04, 40), np.fmin, edges=(
-        at(left, right, g=two, expect=[[1, 2, 0, 0, 2, 1], [1, 0, 2, 2, 0, 1]]),)),
+        at(left, right, g=two, expect=[[1, 2, 0, 0, 2, 1], [1, 0, 2, 2, 0, 1]]),),
+        curvatures=ties),
     "clip": OpCase(clipping(), np.clip, edges=(
         at([-3, -1, 0, 2, 5], [-1.0], [2.0], g=[2.0] * 5, expect=[[0, 1, 2, 1, 0], [3], [3]]),
-        at([0.0], [2.0], [1.0], g=[1.0], expect=[[0], [0], [1]]),)),
+        at([0.0], [2.0], [1.0], g=[1.0], expect=[[0], [0], [1]]),),
+        curvatures=(bent([-1.0, 0.0, 2.0], [-1.0], [2.0]),)),
     "heaviside": OpCase(stepping(), np.heaviside, edges=(
-        at([-1, 0, 2], [0.5, 0.5, 0.5], g=[1.0, 2.0, 3.0], expect=[[0, 0, 0], [0, 2, 0]]),)),
+        at([-1, 0, 2], [0.5, 0.5, 0.5], g=[1.0, 2.0, 3.0], expect=[[0, 0, 0], [0, 2, 0]]),),
+        curvatures=(bent([-1.0, 0.0], [0.5, 0.5]),)),
     "floor": OpCase(one(spaced(shapes())), np.floor, edges=jumps),
     "ceil": OpCase(one(spaced(shapes())), np.ceil, edges=jumps),
     "trunc": OpCase(one(spaced(shapes())), np.trunc, edges=jumps),
@@ -122,7 +161,8 @@ CASES: dict[str, OpCase] = {
     "_fraction": OpCase(one(spaced(shapes())), lambda x: np.modf(x)[0]),
     "_whole": OpCase(one(spaced(shapes())), lambda x: np.modf(x)[1]),
     "nan_to_num": OpCase(one(reals(shapes())), np.nan_to_num, edges=(
-        at([nan, inf, -inf, 2.0], g=[1.0, 2.0, 3.0, 4.0], expect=[[0, 0, 0, 4]]),)),
+        at([nan, inf, -inf, 2.0], g=[1.0, 2.0, 3.0, 4.0], expect=[[0, 0, 0, 4]]),),
+        curvatures=(bent([nan, inf, 2.0]),)),
     "equal": OpCase(comparison, np.equal),
     "not_equal": OpCase(comparison, np.not_equal),
     "less": OpCase(comparison, np.less),

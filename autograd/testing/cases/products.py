@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
 from ..strategies import one, pair, reals, shapes, spaced
+from .piecewise import bent
 
 MATMUL_SHAPES = [
     ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 4)), ((2, 1, 3), (3, 2)),
@@ -175,7 +176,9 @@ CASES: dict[str, OpCase] = {
     "tensordot": OpCase(pairing(), np.tensordot),
     "kron": OpCase(two(shapes(dims=2), shapes(dims=2)), np.kron),
     "cross": OpCase(crossing(), numpy_cross),
-    "polyval": OpCase(two(shapes(dims=1, min_dims=1), shapes(dims=2)), np.polyval, order=3),
+    "polyval": OpCase(two(shapes(dims=1, min_dims=1), shapes(dims=2)), np.polyval, order=3,
+                      curvatures=(bent([2.0, 1.0], [0.0],
+                                       hessian=[[0, 0, 1], [0, 0, 0], [1, 0, 0]]),)),
     "vander": OpCase(one(reals(shapes(dims=1, min_dims=1)), N=st.integers(0, 4),
                          increasing=st.booleans()), np.vander, order=3),
     "cov": OpCase(observing(), np.cov),

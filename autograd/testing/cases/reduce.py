@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
 from ..strategies import reals, shapes, spaced
-from .piecewise import at, inf, nan
+from .piecewise import at, bent, inf, nan, squared
 
 
 @st.composite
@@ -97,6 +97,10 @@ def numpy_logsumexp(x: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
     return np.log(np.exp(x).sum(axis=axis, keepdims=keepdims))
 
 
+def numpy_length(x: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
+    return np.asarray(np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims)))
+
+
 def numpy_recurrence(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
     a, y = np.moveaxis(a, axis, 0), np.moveaxis(b, axis, 0).copy()
     for k in range(1, len(y)):
@@ -112,24 +116,43 @@ rows = [[1.0, 4.0, 4.0], [nan, 0.0, nan], [2.0, 2.0, 2.0]]
 zeros = [[2.0, 0.0, 3.0], [0.0, 0.0, 5.0]]
 unknown = [[1.0, nan, 4.0], [nan, nan, 2.0]]
 weights = [1.0, 10.0]
+two_equal = np.array([[1.0, -1.0], [-1.0, 1.0]])  # twice the Hessian of the variance of two
+one_unknown = np.array([[1.0, 0.0, -1.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 1.0]])
+product_of_zeros = np.zeros((4, 4))
+product_of_zeros[0, 2] = product_of_zeros[2, 0] = 3.0
 
 CASES: dict[str, OpCase] = {
     "sum": OpCase(reduction(least=0), np.sum),
     "mean": OpCase(reduction(), np.mean),
     "average": OpCase(weighing(), np.average),
     "max": OpCase(reduction(spaced), np.max, edges=(at(
-        rows, axis=1, g=[1, 2, 3], expect=[[[0, 0.5, 0.5], [1, 0, 1], [1, 1, 1]]]),)),
+        rows, axis=1, g=[1, 2, 3], expect=[[[0, 0.5, 0.5], [1, 0, 1], [1, 1, 1]]]),),
+        curvatures=(bent([4.0, 4.0, 1.0]),)),
     "min": OpCase(reduction(spaced), np.min, edges=(at(
-        rows, axis=1, g=[1, 2, 3], expect=[[[1, 0, 0], [1, 0, 1], [1, 1, 1]]]),)),
+        rows, axis=1, g=[1, 2, 3], expect=[[[1, 0, 0], [1, 0, 1], [1, 1, 1]]]),),
+        curvatures=(bent([4.0, 1.0, 1.0]),)),
     "ptp": OpCase(reduction(spaced), np.ptp),
     "var": OpCase(st.one_of(reduction(), varying()), np.var, edges=(
         at([1.0], ddof=1, g=1.0, expect=[[nan]]),
         at(np.zeros((2, 0)), axis=1, g=[1.0, 1.0], expect=[np.zeros((2, 0))]))),
     "std": OpCase(varying(), np.std, edges=(
-        at([2.0, 2.0], g=1.0, expect=[[0, 0]]),)),
+        at([2.0, 2.0], g=1.0, expect=[[0, 0]]),), curvatures=(
+        bent([2.0, 2.0], hessian=nan), bent([[2.0], [3.0]], axis=1),
+        bent([2.0, 2.0], ddof=1, f=squared, hessian=two_equal),
+        bent([2.0, 2.0], f=squared, hessian=0.5 * two_equal),
+        bent([[2.0, 2.0], [3.0, 3.0]], axis=1, f=squared,
+             hessian=np.kron(np.eye(2), 0.5 * two_equal)))),
+    "length": OpCase(reduction(spaced), numpy_length, order=3, edges=(
+        at([[0.0, 0.0], [3.0, 4.0]], axis=1, g=[1, 5], expect=[[[0, 0], [3, 4]]]),), curvatures=(
+        bent([0.0, 0.0], hessian=[[nan, 0], [0, nan]]),
+        bent([[0.0, 0.0], [3.0, 4.0]], axis=1, f=squared, hessian=2 * np.eye(4)),
+        bent([[0.0, 0.0], [0.0, 0.0]], axis=1, keepdims=True, f=lambda y: y.sum() ** 2,
+             hessian=np.where(np.eye(4), nan, 0)))),
     "logsumexp": OpCase(reduction(), numpy_logsumexp, order=3, edges=(at(
         [[inf, inf, 1], [5, -inf, 5], [-inf, 0, inf], [-inf, -inf, -inf], [1000, 0, 1000]],
-        axis=1, g=[2] * 5, expect=[[[1, 1, 0], [1, 0, 1], [0, 0, 2], [0, 0, 0], [1, 0, 1]]]),)),
+        axis=1, g=[2] * 5, expect=[[[1, 1, 0], [1, 0, 1], [0, 0, 2], [0, 0, 0], [1, 0, 1]]]),),
+        curvatures=(bent([-inf, 0.0, 0.0], hessian=np.pad(two_equal / 4, ((1, 0), (1, 0)))),
+                    bent([-inf, -inf]), bent([inf, 0.0]))),
     "prod": OpCase(reduction(with_zeros, 0), np.prod, order=3, edges=(
         at(zeros, axis=1, g=weights, expect=[[[0, 6, 0], [0, 0, 0]]]),)),
     "cumsum": OpCase(along(), np.cumsum),
@@ -140,23 +163,33 @@ CASES: dict[str, OpCase] = {
     "_recurrence": OpCase(recurring(), numpy_recurrence, order=3),
     # differences cannot be taken at NaN: those are in the tests of this module
     "nansum": OpCase(reduction(), np.nansum, edges=(
-        at(unknown, axis=1, g=weights, expect=[[[1, 0, 1], [0, 0, 10]]]),)),
+        at(unknown, axis=1, g=weights, expect=[[[1, 0, 1], [0, 0, 10]]]),),
+        curvatures=(bent([1.0, nan]),)),
     "nanprod": OpCase(reduction(with_zeros), np.nanprod, edges=(
-        at(unknown, axis=1, g=weights, expect=[[[4, 0, 1], [0, 0, 10]]]),)),
+        at(unknown, axis=1, g=weights, expect=[[[4, 0, 1], [0, 0, 10]]]),),
+        curvatures=(bent([0.0, nan, 0.0, 3.0], hessian=product_of_zeros),)),
     "nancumsum": OpCase(along(least=1), np.nancumsum, edges=(
-        at([1, nan, 4.0], g=[1, 2, 3], expect=[[6, 0, 3]]),)),
+        at([1, nan, 4.0], g=[1, 2, 3], expect=[[6, 0, 3]]),), curvatures=(bent([1.0, nan]),)),
     "nancumprod": OpCase(along(with_zeros, least=1), np.nancumprod, edges=(
-        at([1, nan, 4.0], g=[1, 2, 3], expect=[[15, 0, 3]]),)),
+        at([1, nan, 4.0], g=[1, 2, 3], expect=[[15, 0, 3]]),),
+        curvatures=(bent([0.0, nan, 4.0], hessian=[[0, 0, 1], [0, 0, 0], [1, 0, 0]]),)),
     "nanmean": OpCase(reduction(), np.nanmean, edges=(
-        at(unknown, axis=1, g=weights, expect=[[[0.5, 0, 0.5], [0, 0, 10]]]),)),
+        at(unknown, axis=1, g=weights, expect=[[[0.5, 0, 0.5], [0, 0, 10]]]),),
+        curvatures=(bent([1.0, nan]),)),
     "nanvar": OpCase(reduction(), np.nanvar, edges=(
-        at(unknown, axis=1, g=weights, expect=[[[-1.5, 0, 1.5], [0, 0, 0]]]),)),
+        at(unknown, axis=1, g=weights, expect=[[[-1.5, 0, 1.5], [0, 0, 0]]]),),
+        curvatures=(bent([1.0, nan, 4.0], hessian=0.5 * one_unknown),)),
     "nanstd": OpCase(varying(), np.nanstd, edges=(
-        at(unknown, axis=1, g=weights, expect=[[[-0.5, 0, 0.5], [0, 0, 0]]]),)),
+        at(unknown, axis=1, g=weights, expect=[[[-0.5, 0, 0.5], [0, 0, 0]]]),), curvatures=(
+        bent([2.0, nan, 2.0], hessian=np.where(one_unknown, nan, 0)),
+        bent([2.0, nan, 2.0], f=squared, hessian=0.5 * one_unknown),
+        bent([2.0, nan], hessian=0))),
     "nanmax": OpCase(reduction(spaced), np.nanmax, edges=(
-        at(rows, axis=1, g=[1, 2, 3], expect=[[[0, 0.5, 0.5], [0, 2, 0], [1, 1, 1]]]),)),
+        at(rows, axis=1, g=[1, 2, 3], expect=[[[0, 0.5, 0.5], [0, 2, 0], [1, 1, 1]]]),),
+        curvatures=(bent([4.0, nan, 4.0]),)),
     "nanmin": OpCase(reduction(spaced), np.nanmin, edges=(
-        at(rows, axis=1, g=[1, 2, 3], expect=[[[1, 0, 0], [0, 2, 0], [1, 1, 1]]]),)),
+        at(rows, axis=1, g=[1, 2, 3], expect=[[[1, 0, 0], [0, 2, 0], [1, 1, 1]]]),),
+        curvatures=(bent([4.0, nan, 4.0]),)),
     "all": OpCase(reduction(truths, 0), np.all),
     "any": OpCase(reduction(truths, 0), np.any),
     "count_nonzero": OpCase(reduction(truths, 0), np.count_nonzero),

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..opcase import OpCase
 from ..strategies import reals, spaced
-from .piecewise import at, inf, nan
+from .piecewise import at, bent, inf, nan
 from .reduce import along
 
 
@@ -32,5 +32,6 @@ CASES: dict[str, OpCase] = {
     "logcumsumexp": OpCase(along(reals), running(np.logaddexp), order=3, edges=(
         at([[-inf, -inf, 5.0, 5.0], [1e3, 0, 1e3, -1e3], [0.0, inf, 2.0, inf]], axis=1,
            g=[[1, 2, 4, 8], [1, 2, 4, 8], [1, 2, 4, 8]],
-           expect=[[[0, 0, 8, 4], [9, 0, 6, 0], [1, 10, 0, 4]]]),)),
+           expect=[[[0, 0, 8, 4], [9, 0, 6, 0], [1, 10, 0, 4]]]),), curvatures=(
+        bent([-inf, 0.0, 0.0], hessian=[[0, 0, 0], [0, 0.25, -0.25], [0, -0.25, 0.25]]),)),
 }

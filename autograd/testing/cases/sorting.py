@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
 from ..strategies import broadcastable_shapes, reals, shapes, spaced
-from .piecewise import at, inf
+from .piecewise import at, bent, inf
 
 
 @st.composite
@@ -105,6 +105,8 @@ def repeated(draw: Any) -> Inputs:
     axis = draw(st.one_of(st.none(), st.integers(-x.ndim, x.ndim - 1))) if x.ndim else None
     return (x,), {"axis": axis, **dict.fromkeys(asked, True)}
 
+tie = (bent([2.0, 1.0, 2.0, 3.0]),)
+tie_at_half = (bent([2.0, 1.0, 2.0, 3.0], q=0.5),)
 
 CASES: dict[str, OpCase] = {
     "sort": OpCase(sorting(), numpy_sort),
@@ -113,15 +115,17 @@ CASES: dict[str, OpCase] = {
     "argpartition": OpCase(partitioning(), np.argpartition),
     "topk": OpCase(choosing_largest(), numpy_topk),
     "searchsorted": OpCase(searching(), np.searchsorted),
-    "median": OpCase(ordering(), np.median),
-    "quantile": OpCase(ordering(of=1.0), np.quantile),
+    "median": OpCase(ordering(), np.median, curvatures=tie),
+    "quantile": OpCase(ordering(of=1.0), np.quantile, curvatures=tie_at_half),
     "percentile": OpCase(ordering(of=100.0), np.percentile),
     "nanmedian": OpCase(ordering(), np.nanmedian),
-    "nanquantile": OpCase(ordering(of=1.0, table=False), np.nanquantile),
+    "nanquantile": OpCase(ordering(of=1.0, table=False), np.nanquantile,
+                          curvatures=tie_at_half),
     "nanpercentile": OpCase(ordering(of=100.0, table=False), np.nanpercentile),
     "_lerp": OpCase(mixing(), lambda a, b, t: a + t * (b - a), order=3, edges=(
         at([1.0, inf, -inf], [inf, 2.0, 5.0], [0.0, 1.0, 0.5], g=[1, 1, 1],
            expect=[[1, 0, 0.5], [0, 1, 0.5], [inf, -inf, inf]]),)),
     "unique": OpCase(repeated(), np.unique),
-    "interp": OpCase(interpolating(), np.interp),
+    "interp": OpCase(interpolating(), np.interp, curvatures=(
+        bent([0.0, 1.0, 2.0], np.array([0, 1, 2]), np.array([0, 1, 4])),)),
 }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
 from ..strategies import one, reals, shapes
-from .piecewise import at
+from .piecewise import at, bent
 
 
 def each(f: Any) -> Any:
@@ -56,8 +56,10 @@ flat = at([-1e200, 1e200], g=[1.0, 1.0], expect=[[0, 0]])
 gamma = one(apart_from_poles())
 
 CASES: dict[str, OpCase] = {
-    "erf": OpCase(one(reals(shapes(), -3, 3)), each(math.erf), order=3, edges=(flat,)),
-    "erfc": OpCase(one(reals(shapes(), -3, 3)), each(math.erfc), order=3, edges=(flat,)),
+    "erf": OpCase(one(reals(shapes(), -3, 3)), each(math.erf), order=3, edges=(flat,),
+                  curvatures=(bent([-30.0, 0.0, 30.0]),)),
+    "erfc": OpCase(one(reals(shapes(), -3, 3)), each(math.erfc), order=3, edges=(flat,),
+                   curvatures=(bent([-30.0, 0.0, 30.0]),)),
     "erfinv": OpCase(one(reals(shapes(), -0.9, 0.9)), each(by_bisection), order=3, edges=(
         at([-1.0, 0.0, 1.0], g=[1.0] * 3, expect=[[np.inf, math.sqrt(math.pi) / 2, np.inf]]),)),
     "ndtr": OpCase(one(reals(shapes(), -4, 4)), each(NormalDist().cdf), order=3),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ..opcase import Inputs, OpCase
 from ..strategies import anything, one, reals, shapes, spaced
 from .arithmetic import signs
-from .piecewise import at, with_number
+from .piecewise import at, bent, nan, with_number
 
 
 @st.composite
@@ -42,7 +42,9 @@ CASES: dict[str, OpCase] = {
     "arctan2": OpCase(with_number(signs), np.arctan2, order=3, edges=(
         at([0, 0.0, -0.0, 2], [0, -2, -2, 0], g=[1.0] * 4,
            expect=[[0, -0.5, -0.5, 0], [0, 0, 0, -0.5]]),
-        at([3e200], [4e200], g=[1.0], expect=[[0.16e-200], [-0.12e-200]]),)),
+        at([3e200], [4e200], g=[1.0], expect=[[0.16e-200], [-0.12e-200]]),), curvatures=(
+        bent([0.0], [0.0], hessian=nan), bent([0.0], -2, hessian=0),
+        bent([0.0], [-2.0], hessian=[[0, -1 / 4], [-1 / 4, 0]]))),
     "deg2rad": OpCase(anything, np.deg2rad),
     "rad2deg": OpCase(anything, np.rad2deg),
     "unwrap": OpCase(winding(), np.unwrap),
@@ -55,7 +57,8 @@ CASES: dict[str, OpCase] = {
         at([1e200], g=[1e200], expect=[[1.0]]),)),
     "arctanh": OpCase(inside, np.arctanh, order=3),
     "sinc": OpCase(anything, np.sinc, order=3, edges=(
-        at([0, 1e-9], g=[1.0, 1e9], expect=[[0, -np.pi**2 / 3]]),)),
+        at([0, 1e-9], g=[1.0, 1e9], expect=[[0, -np.pi**2 / 3]]),),
+        curvatures=(bent([0.0], hessian=-np.pi**2 / 3),)),
     "_sinc_derivative": OpCase(one(reals(shapes()), order=st.integers(0, 4)),
                                numpy_sinc_derivative),
 }
