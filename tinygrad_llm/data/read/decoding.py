@@ -19,6 +19,7 @@ from .letters import EAST_ASIAN, Characters, is_assigned, strangeness
 
 SAMPLE = 1 << 16  # bytes that are looked at for control codes, and for lines that are evidence
 EVIDENCE = 1 << 12  # bytes of these lines that are read in all encodings
+DECLARED = 20.0  # nats by which a reading that is declared is likelier
 SURE = 7.0  # nats by which another reading is less likely: e**7 is 1,100
 PLAUSIBLE = 7.0  # nats a character that text in UTF-16 without a mark costs at most
 
@@ -111,10 +112,12 @@ class Encoding(NamedTuple):
     sure: bool = True
 
 
-def detect_encoding(head: bytes, whole: bool = True) -> Encoding | None:
+def detect_encoding(head: bytes, whole: bool = True, declared: str | None = None
+                    ) -> Encoding | None:
     """Return the encoding of text that begins with `head`, or None where it is not text.
 
-    `whole` says that nothing follows, so that a sequence cut off at the end is a mistake.
+    `whole` says that nothing follows, so that a sequence cut off at the end is a mistake. Where the
+    text has `declared` a codec, it is in that one unless there is much against it.
     """
     for mark, codec in MARKS:
         if head.startswith(mark):
@@ -126,7 +129,7 @@ def detect_encoding(head: bytes, whole: bool = True) -> Encoding | None:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, whole)
     except UnicodeDecodeError:
-        return Encoding("utf-8") if is_damaged_utf8(head) else guess_encoding(head)
+        return Encoding("utf-8") if is_damaged_utf8(head) else guess_encoding(head, declared)
     return Encoding("utf-8")
 
 
@@ -149,7 +152,7 @@ def is_damaged_utf8(head: bytes) -> bool:
     return others > 10 * faults
 
 
-def guess_encoding(head: bytes) -> Encoding:
+def guess_encoding(head: bytes, declared: str | None = None) -> Encoding:
     """Return the likeliest encoding of bytes that are neither ASCII nor UTF-8.
 
     Of a longer text, only lines that hold a byte above 0x7f are evidence. Of none it is cp1252.
@@ -160,7 +163,11 @@ def guess_encoding(head: bytes) -> Encoding:
         sample = b"\n".join(lines)[:EVIDENCE]
     readings = {codec: (extra, sample.decode(codec, "replace"), languages)
                 for codec, (extra, languages) in CANDIDATES.items()}
-    if sample is head and len(head) % 2 == 0:  # a few words of Chinese in UTF-16 hold no NUL
+    if declared is not None:
+        _, languages = CANDIDATES.get(declared, (0.0, ALL))
+        readings = {declared: (-DECLARED, sample.decode(declared, "replace"), languages)} | {
+            codec: reading for codec, reading in readings.items() if codec != declared}
+    elif sample is head and len(head) % 2 == 0:  # a few words of Chinese in UTF-16 hold no NUL
         readings |= {codec: (6 + WIDE[codec], sample.decode(codec, "replace"), " ".join(EAST_ASIAN))
                      for codec in ("utf-16-le", "utf-16-be")}
     return _likeliest(readings)

@@ -55,31 +55,28 @@ FRONT_MATTER = re.compile(
 def read_html(stream: io.BufferedReader, name: str, job: ReadJob) -> Iterator[Document]:
     """Yield the main text of a web page."""
     page = read_whole(stream, LINE_LIMIT)
-    encoding = detect_encoding(page)
+    encoding = detect_encoding(page, declared=_declared_codec(page))
     if encoding is None:
         raise Refused("binary")
-    codec, text = encoding.codec, None
-    if codec != "utf-8" and not encoding.mark:
-        text = _as_declared(page)
-    if text is None:
-        text = page[encoding.mark :].decode(codec, "replace")
-        if not encoding.sure:
-            job.errors.count("unsure-encoding", name)
-    if faults := text.count("\ufffd") - page.count("\ufffd".encode(codec, "ignore") or b"\xff"):
-        job.errors.count("bad-bytes", name, max(faults, 0))
+    if not encoding.sure:
+        job.errors.count("unsure-encoding", name)
+    text = page[encoding.mark :].decode(encoding.codec, "replace")
+    sound = "\ufffd".encode(encoding.codec, "ignore") or b"\xff"
+    if (faults := text.count("\ufffd") - page.count(sound)) > 0:
+        job.errors.count("bad-bytes", name, faults)
     yield from job.documents([main_text(text)], name)
 
 
-def _as_declared(page: bytes) -> str | None:
-    """Return a page as the encoding that it declares reads it, None where that cannot be."""
+def _declared_codec(page: bytes) -> str | None:
+    """Return the codec that a page declares, None where it cannot be in that one."""
     declared = declared_charset(page)
     if not declared or not is_codec(declared):
         return None
     name = encodings.normalize_encoding(declared).lower()
     codec = encodings.aliases.aliases.get(name, name)
-    text = page.decode(WIDER.get(codec, codec), "replace")
+    codec = WIDER.get(codec, codec)
     # One of wide characters, or of no ASCII, could not have been read up to its declaration.
-    return text if "charset" in text[:1024].lower() else None
+    return codec if declared in page[:1024].decode(codec, "replace").lower() else None
 
 
 WIDER = {  # what pages mean by a name, in all browsers (WHATWG, "Encoding")

@@ -41,6 +41,7 @@ PERMALINKS = frozenset("#§¶")  # what documentation puts behind each heading
 LEVELS = 24  # how far down: pages nest about ten deep
 CHARSET = re.compile(rb"<meta\s[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 
+XML_ENCODING = re.compile(rb"\s*<\?xml\s[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]{1,40})")
 
 DEEPEST_PAGE = 4000
 COST_LIMIT = 5 * 10**8  # steps of the parser, about 3 ns each
@@ -88,8 +89,11 @@ def main_text(page: str) -> str:
 
 
 def declared_charset(page: bytes) -> str | None:
-    """Return the name in the page's <meta charset>, sought where HTML wants it: in 1,024 bytes."""
-    found = CHARSET.search(page, 0, 1024)
+    """Return the name in the page's <meta charset>, or in the declaration of XML before it.
+
+    It is sought where HTML wants it, in 1,024 bytes.
+    """
+    found = CHARSET.search(page, 0, 1024) or XML_ENCODING.match(page)
     return found[1].decode("ascii", "replace").lower() if found else None
 
 

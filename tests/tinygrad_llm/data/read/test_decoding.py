@@ -186,6 +186,19 @@ def test_a_page_means_what_browsers_take_it_for(tmp_path: Path, declared: str, c
     assert texts(tmp_path) == [words]
 
 
+def test_a_declaration_is_believed_unless_the_text_is_against_it(tmp_path: Path) -> None:
+    russian = samples("ru")["paragraph"].strip()
+    for name, declared, text, codec in [
+            ("a", "iso-8859-1", russian, "cp1251"), ("b", "windows-1251", russian, "koi8_r"),
+            ("c", "windows-1251", "\u0414\u0430", "cp1251"),
+            ("d", "koi8-r", "\u0434\u0430", "koi8_r"),
+            ("e", "iso-8859-2", "\u0141\u00f3d\u017a", "iso8859_2"),
+            ("f", "utf-8", samples("pl")["paragraph"].strip(), "cp1250"),
+            ("g", "x-mac-cyrillic", russian, "mac_cyrillic"), ("h", "cp1140", russian, "cp1251")]:
+        (tmp_path / f"{name}.html").write_bytes(f"<meta charset={declared}><p>{text}".encode(codec))
+        assert texts(tmp_path / f"{name}.html") == [text], name
+
+
 def test_utf16_without_a_mark_is_not_cut_into_slices(tmp_path: Path) -> None:
     text = "Ċਊ Hello, this is a line of text.\n" * 50
     (tmp_path / "a.txt").write_bytes(text.encode("utf-16-le"))

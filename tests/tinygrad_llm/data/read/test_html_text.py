@@ -137,6 +137,7 @@ def test_too_deep_is_refused() -> None:
 @pytest.mark.parametrize("page, name", [
     (b"<meta charset=UTF-8>", "utf-8"), (b'<META  charset="koi8-r">', "koi8-r"),
     (b'<meta http-equiv=x content="text/html; charset=cp1251">', "cp1251"),
+    (b'<?xml version="1.0" encoding="Windows-1251"?><html>', "windows-1251"),
     (b"<p>charset=x", None), (b" " * 1024 + b"<meta charset=x>", None),
 ])  # fmt: skip
 def test_declared_charset(page: bytes, name: str | None) -> None:
