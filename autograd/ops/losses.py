@@ -18,10 +18,10 @@ from ..tensor import Tensor, values
 from . import reduce
 from .activations import log_softmax, relu, softplus
 from .exponential import exp, xlogy
-from .index import take_along_axis
+from .index import getitem, take_along_axis
 from .linalg import vector_norm
 from .piecewise import absolute, clip, maximum, where
-from .shape import as_arrays, squeeze
+from .shape import array, as_arrays, reshape, squeeze
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity",
@@ -203,8 +203,9 @@ def binary_cross_entropy_with_logits(z: Any, target: Any, *, pos_weight: Any = N
 
 @composite
 @widened
-def cross_entropy(logits: Any, targets: Any, *, axis: int = -1, ignore_index: int = -100,
-                  label_smoothing: float = 0.0, reduction: str = "mean") -> Any:
+def cross_entropy(logits: Any, targets: Any, *, weight: Any = None, axis: int = -1,
+                  ignore_index: int = -100, label_smoothing: float = 0.0,
+                  reduction: str = "mean") -> Any:
     r"""Return $-\sum_c t_c \ln p_c$ with $p = \operatorname{softmax}(z)$, z being the logits.
 
     `targets` are the classes, integers in the shape of the logits without the axis of classes, of
@@ -212,13 +213,17 @@ def cross_entropy(logits: Any, targets: Any, *, axis: int = -1, ignore_index: in
     `label_smoothing` $\epsilon$, t becomes $(1 - \epsilon)\,t + \epsilon / C$ with C classes. The
     mean is over the rows that are not left out, 0 if there are none. (PyTorch has the classes in
     axis 1, where there are more axes than two.)
+
+    With a `weight` for each class, $\ln p_c$ is multiplied by that of class c; the mean over rows
+    of classes is then by the sum of their weights, and a gradient flows to the weights too.
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"expected a label_smoothing between 0 and 1, got {label_smoothing}")
     log_p, targets = log_softmax(logits, axis), _target_array(targets, logits)
     if targets.dtype.kind in "iu":
-        return _of_classes(log_p, values(targets), axis, ignore_index, label_smoothing, reduction)
-    log_p, targets = _pair(log_p, targets)
+        return _of_classes(log_p, values(targets), weight, axis, ignore_index, label_smoothing,
+                           reduction)
+    log_p, targets = _pair(_weighed(log_p, weight, axis)[0], targets)
     if label_smoothing:
         targets = (1 - label_smoothing) * targets + label_smoothing / log_p.shape[axis]
     return _reduced(-reduce.sum(targets * log_p, axis), reduction)
@@ -226,32 +231,50 @@ def cross_entropy(logits: Any, targets: Any, *, axis: int = -1, ignore_index: in
 
 @composite
 @widened
-def nll_loss(log_p: Any, targets: Any, *, axis: int = -1, ignore_index: int = -100,
-             reduction: str = "mean") -> Any:
+def nll_loss(log_p: Any, targets: Any, *, weight: Any = None, axis: int = -1,
+             ignore_index: int = -100, reduction: str = "mean") -> Any:
     r"""Return $-\ln p_t$ for target classes t; options and targets as in `cross_entropy`.
 
     `log_p` is ln p for each class. The gradient by $\ln p_t$ is $-\bar y$, that by the others 0.
     """
     targets = values(_target_array(targets, log_p))
-    return _of_classes(log_p, targets, axis, ignore_index, 0.0, reduction)
+    return _of_classes(log_p, targets, weight, axis, ignore_index, 0.0, reduction)
 
 
 def _target_array(targets: Any, beside: Any) -> Any:
     return targets if isinstance(targets, Tensor) else namespace(values(beside)).asarray(targets)
 
 
-def _of_classes(log_p: Any, targets: Array, axis: int, ignore_index: int, smoothing: float,
-                reduction: str) -> Any:
+def _weighed(log_p: Any, weight: Any, axis: int) -> tuple[Any, Any]:
+    """Return log_p multiplied by the weights of the classes, and these as an array of its dtype."""
+    if weight is None:
+        return log_p, None
+    (log_p,), weight = as_arrays([log_p]), array(weight)
+    weight = weight if isinstance(weight, Tensor) else namespace(values(log_p)).asarray(weight)
+    axis = normalize_axis_index(axis, log_p.ndim)
+    if weight.shape != log_p.shape[axis : axis + 1]:
+        raise ValueError(f"expected a weight for each of the {log_p.shape[axis]} classes, got "
+                         f"shape {weight.shape}")
+    weight = astype(weight, log_p.dtype)
+    return log_p * reshape(weight, (-1,) + (1,) * (log_p.ndim - 1 - axis)), weight
+
+
+def _of_classes(log_p: Any, targets: Array, weight: Any, axis: int, ignore_index: int,
+                smoothing: float, reduction: str) -> Any:
     _check_classes(log_p.shape, targets, axis, ignore_index)
+    log_p, weight = _weighed(log_p, weight, axis)
     xp, used = namespace(targets), targets != ignore_index
-    places = xp.expand_dims(xp.where(used, targets, 0), axis)
-    losses = -squeeze(take_along_axis(log_p, places, axis), axis)
+    classes = xp.where(used, targets, 0)
+    losses = -squeeze(take_along_axis(log_p, xp.expand_dims(classes, axis), axis), axis)
     if smoothing:
         losses = (1 - smoothing) * losses - smoothing * reduce.mean(log_p, axis)
     losses = where(used, losses, 0.0)
     if reduction != "mean":
         return _reduced(losses, reduction)
-    return reduce.sum(losses) / xp.maximum(used.sum(), 1).astype(log_p.dtype)
+    if weight is None:
+        return reduce.sum(losses) / xp.maximum(used.sum(), 1).astype(log_p.dtype)
+    total = reduce.sum(where(used, getitem(weight, classes), 0.0))
+    return reduce.sum(losses) / (total + (~used.any()).astype(log_p.dtype))
 
 
 def _check_classes(shape: Shape, targets: Array, axis: int, ignore_index: int) -> None:

@@ -52,6 +52,8 @@ def classifying(draw: Any, **options: Any) -> Inputs:
     ignore = draw(st.sampled_from([-100, 7, 0]))
     elements = st.sampled_from([*range(classes), ignore])
     drawn = {k: draw(v) for k, v in options.items()}
+    if draw(st.booleans()):
+        drawn["weight"] = draw(reals((classes,), 0.2, 3.0))
     return (draw(reals(shape)), draw(hnp.arrays(np.int64, lead, elements=elements))), {
         "axis": axis, "ignore_index": ignore, "reduction": draw(REDUCTIONS), **drawn}
 
@@ -102,29 +104,31 @@ def numpy_huber(x: Any, t: Any, delta: float) -> Any:
 
 
 def numpy_cross_entropy(z: np.ndarray, t: np.ndarray, axis: int, ignore_index: int,
-                        label_smoothing: float, reduction: str) -> Any:
-    p = np.moveaxis(np.exp(z) / np.exp(z).sum(axis, keepdims=True), axis, -1)
+                        label_smoothing: float, reduction: str, weight: Any = None) -> Any:
+    log_p = np.moveaxis(np.log(np.exp(z) / np.exp(z).sum(axis, keepdims=True)), axis, -1)
+    log_p = log_p if weight is None else log_p * weight
     classes = z.shape[axis]
     if t.dtype.kind == "f":
         t = np.moveaxis(t, axis, -1) * (1 - label_smoothing) + label_smoothing / classes
-        return reduced(-(t * np.log(p)).sum(-1), reduction)
-    losses, count = np.zeros(t.shape), 0
+        return reduced(-(t * log_p).sum(-1), reduction)
+    losses, count = np.zeros(t.shape), 0.0
     for i, c in np.ndenumerate(t):
         if c != ignore_index:
-            weights = np.full(classes, label_smoothing / classes)
-            weights[c] += 1 - label_smoothing
-            losses[i] = -weights @ np.log(p[i])
-            count += 1
-    return losses.sum() / max(count, 1) if reduction == "mean" else reduced(losses, reduction)
+            smooth = np.full(classes, label_smoothing / classes)
+            smooth[c] += 1 - label_smoothing
+            losses[i] = -smooth @ log_p[i]
+            count += 1 if weight is None else weight[c]
+    return losses.sum() / (count or 1) if reduction == "mean" else reduced(losses, reduction)
 
 
 def numpy_nll(log_p: np.ndarray, t: np.ndarray, axis: int, ignore_index: int,
-              reduction: str) -> Any:
-    rows = np.moveaxis(log_p, axis, -1)
-    losses = np.array([-rows[i][c] if c != ignore_index else 0.0 for i, c in np.ndenumerate(t)])
-    count = max(int((t != ignore_index).sum()), 1)
-    return losses.sum() / count if reduction == "mean" else reduced(losses.reshape(t.shape),
-                                                                    reduction)
+              reduction: str, weight: Any = None) -> Any:
+    rows, weight = np.moveaxis(log_p, axis, -1), np.ones(9) if weight is None else weight
+    losses = np.array([-weight[c] * rows[i][c] if c != ignore_index else 0.0
+                       for i, c in np.ndenumerate(t)])
+    count = sum(weight[c] for c in t.flat if c != ignore_index)
+    return losses.sum() / (count or 1) if reduction == "mean" else reduced(
+        losses.reshape(t.shape), reduction)
 
 
 def numpy_kl(x: np.ndarray, t: np.ndarray, log_target: bool, reduction: str) -> Any:

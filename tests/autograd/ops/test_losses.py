@@ -135,3 +135,21 @@ def test_cosine_similarity_broadcasts_along_its_axis_too() -> None:
     assert ag.cosine_similarity(huge, huge[::-1]) == pytest.approx(0.96)
     with pytest.raises(ValueError, match="axis 1 is out of bounds"):
         ag.cosine_similarity([1.0], [2.0], 1)
+
+
+def test_classes_are_weighed() -> None:
+    z, t, w = np.array([[0.0, 0], [0, 0], [0, 0]]), np.array([1, 0, -100]), np.array([1.0, 3.0])
+    ln2 = np.log(2)
+    for reduction, expected in (("mean", ln2), ("sum", 4 * ln2), ("none", [3 * ln2, ln2, 0])):
+        got = ag.cross_entropy(z, t, weight=w, reduction=reduction)
+        np.testing.assert_allclose(got, expected)
+    dz = ag.grad(lambda z: ag.cross_entropy(z, t, weight=w))(z)
+    np.testing.assert_allclose(dz, [[0.375, -0.375], [-0.125, 0.125], [0, 0]])
+    dw = ag.grad(lambda w: ag.nll_loss(-np.array([[1.0, 5], [2, 6]]), [1, 0], weight=w))(w)
+    np.testing.assert_allclose(dw, [(2 * 4 - 17) / 16, (5 * 4 - 17) / 16])
+    assert ag.cross_entropy(z, np.full(3, -100), weight=w) == 0
+    p = np.array([[0.5, 0.5]])
+    np.testing.assert_allclose(ag.cross_entropy(z[:1], p, weight=w), 2 * ln2)
+    for wrong in ([1.0], 2.0, np.ones((2, 1))):
+        with pytest.raises(ValueError, match="a weight for each of the 2 classes"):
+            ag.cross_entropy(z, t, weight=wrong)

@@ -43,13 +43,32 @@ def gathered(x: Any, axis: Any) -> Any:
 
 
 def reduction(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Return f, which reduces the last axis, with NumPy's `axis` and `keepdims`."""
-    def reduce(x: Any, axis: Any = None, keepdims: bool = False, **options: Any) -> Any:
-        y = f(gathered(x, axis), **options)
+    """Return f, which reduces the last axis, with NumPy's options.
+
+    What `where` chooses is made a shorter row, and `initial` is one more element of it.
+    """
+    def reduce(x: Any, axis: Any = None, keepdims: bool = False, where: Any = None,
+               initial: Any = None, **options: Any) -> Any:
+        rows = gathered(x, axis)
+        if where is None and initial is None:
+            y = f(rows, **options)
+        else:
+            chosen = torch.as_tensor(True if where is None else where, dtype=torch.bool)
+            first = rows.new_tensor([] if initial is None else [initial])
+            shape = (math.prod(rows.shape[:-1]), rows.shape[-1])
+            masks = gathered(chosen.expand(x.shape), axis).reshape(shape)
+            parts = [f(torch.cat([row[mask], first]), **options)
+                     for row, mask in zip(rows.reshape(shape), masks, strict=True)]
+            y = torch.stack(parts).reshape(rows.shape[:-1]) if parts else rows.sum(-1)
         axes = axes_of(x, axis)
         return y.reshape([1 if i in axes else n for i, n in enumerate(x.shape)]) if keepdims else y
 
     return reduce
+
+
+def logsumexp(x: Any, b: Any = None, **options: Any) -> Any:
+    x = x if b is None else x + torch.log(torch.tensor(np.array(b)))
+    return reduction(lambda x: torch.logsumexp(x, -1))(x, **options)
 
 
 def along(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -276,7 +295,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return torch.tensordot(a, b, axes)
 
 
-def einsum(subscripts: str, *xs: Any) -> Any:
+def einsum(subscripts: str, *xs: Any, optimize: Any = True) -> Any:
     return torch.einsum(subscripts.replace(" ", ""), *xs)
 
 
@@ -392,7 +411,8 @@ def layer_norm(x: Any, w: Any, b: Any, eps: float) -> Any:
 
 
 def cross_entropy(z: Any, t: Any, axis: int, reduction: str, ignore_index: int,
-                  label_smoothing: float = 0.0, of: Any = F.cross_entropy) -> Any:
+                  label_smoothing: float = 0.0, weight: Any = None,
+                  of: Any = F.cross_entropy) -> Any:
     """PyTorch has the classes in axis 1, and no mean of no rows."""
     z = z.movedim(axis, -1)
     shape, hard = z.shape[:-1], not t.is_floating_point()
@@ -401,7 +421,8 @@ def cross_entropy(z: Any, t: Any, axis: int, reduction: str, ignore_index: int,
         return z.sum() * 0
     options = {"label_smoothing": label_smoothing} if of is F.cross_entropy else {}
     options |= {"ignore_index": ignore_index} if hard else {}
-    y = of(z.reshape(-1, z.shape[-1]), t.reshape(-1) if hard else t, reduction=reduction, **options)
+    y = of(z.reshape(-1, z.shape[-1]), t.reshape(-1) if hard else t, reduction=reduction,
+           weight=None if weight is None else torch.tensor(np.array(weight)), **options)
     return y.reshape(shape) if reduction == "none" else y
 
 
@@ -508,14 +529,20 @@ TORCH: dict[str, Callable[..., Any]] = {
     "average": average, "max": reduction(lambda x: x.amax(-1)),
     "min": reduction(lambda x: x.amin(-1)),
     "ptp": reduction(lambda x: x.amax(-1) - x.amin(-1)), "var": degrees(torch.var),
-    "std": degrees(torch.std), "logsumexp": reduction(lambda x: torch.logsumexp(x, -1)),
+    "std": degrees(torch.std), "logsumexp": logsumexp,
+    "_weighted_logsumexp": lambda x, b, **options: reduction(lambda x: x.sum(-1))(
+        b * x.exp(), **options).log(),
     "prod": reduction(lambda x: x.prod(-1)), "cumsum": along(torch.cumsum),
-    "cumprod": along(torch.cumprod), "cumulative_sum": cumulative(torch.cumsum, 0.0),
+    "cummax": along(lambda x, axis: torch.cummax(x, axis).values),
+    "cummin": along(lambda x, axis: torch.cummin(x, axis).values),
+    "logcumsumexp": along(torch.logcumsumexp), "cumprod": along(torch.cumprod),
+    "cumulative_sum": cumulative(torch.cumsum, 0.0),
     "cumulative_prod": cumulative(torch.cumprod, 1.0),
     "nansum": reduction(lambda x: x.nansum(-1)), "nanmean": reduction(lambda x: x.nanmean(-1)),
     "median": reduction(lambda x: torch.quantile(x, 0.5, -1)),
     "nanmedian": reduction(lambda x: torch.nanquantile(x, 0.5, -1)),
     "quantile": quantile(1.0), "percentile": quantile(100.0),
+    "_lerp": torch.lerp, "full_like": lambda x, v: v.expand(x.shape),
     "nanquantile": quantile(1.0, torch.nanquantile),
     "nanpercentile": quantile(100.0, torch.nanquantile), "sort": sort, "topk": topk,
     # elements
@@ -541,7 +568,8 @@ TORCH: dict[str, Callable[..., Any]] = {
     "dot": dot, "inner": inner, "vdot": lambda a, b: torch.vdot(a.reshape(-1), b.reshape(-1)),
     "outer": lambda a, b: torch.outer(a.reshape(-1), b.reshape(-1)), "tensordot": tensordot,
     "kron": kron, "cross": cross, "einsum": einsum,
-    "_einsum": lambda *xs, operands, result: einsum(",".join(operands) + "->" + result, *xs),
+    "_einsum": lambda *xs, operands, result, optimize=True: einsum(
+        ",".join(operands) + "->" + result, *xs),
     # linear algebra
     "inv": torch.linalg.inv, "solve": solve, "det": torch.linalg.det,
     "slogdet": lambda a: tuple(torch.linalg.slogdet(a)),
@@ -558,6 +586,8 @@ TORCH: dict[str, Callable[..., Any]] = {
         x, ord, keepdim=keepdims),
     "cond": cond, "matrix_power": torch.linalg.matrix_power,
     "multi_dot": torch.linalg.multi_dot,
+    "autograd.ops.linalg.cross": lambda a, b, axis=-1: torch.linalg.cross(
+        *torch.broadcast_tensors(a, b), dim=axis),
     "autograd.ops.linalg.diagonal": lambda x, offset=0: torch.linalg.diagonal(x, offset=offset),
     "autograd.ops.linalg.trace": lambda x, offset=0: torch.linalg.diagonal(
         x, offset=offset).sum(-1),
@@ -585,9 +615,9 @@ TORCH: dict[str, Callable[..., Any]] = {
 
 ONLY_OURS = {
     "_concatenate", "_recurrence", "_sinc_derivative", "array", "block", "choose", "corrcoef",
-    "cov", "delete", "ediff1d", "gradient", "insert", "interp", "linspace", "nancumprod",
-    "nancumsum", "nanmax", "nanmin", "nanprod", "nanstd", "nanvar", "partition", "polyval",
-    "select", "unwrap", "vander",
+    "cov", "delete", "ediff1d", "geomspace", "gradient", "insert", "interp", "linspace",
+    "logspace", "nancumprod", "nancumsum", "nanmax", "nanmin", "nanprod", "nanstd", "nanvar",
+    "partition", "polyval", "select", "unique", "unwrap", "vander",
 }
 """Ops that PyTorch has not, or only in a form from which it would have to be built again."""
 
