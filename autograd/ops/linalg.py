@@ -43,14 +43,26 @@ from .products import matmul as matmul  # re-exported, as array libraries have t
 from .products import outer as outer
 from .products import tensordot as tensordot
 from .products import vecdot as vecdot
-from .shape import as_arrays, concatenate, expand_dims, reshape, squeeze, swapaxes, transpose
+from .shape import (
+    as_arrays,
+    concatenate,
+    expand_dims,
+    flip,
+    reshape,
+    squeeze,
+    swapaxes,
+    transpose,
+    tril,
+    triu,
+)
 from .shape import diagonal as diagonal_of_axes
 from .shape import matrix_transpose as matrix_transpose
 
 __all__ = [
-    "EighResult", "QRResult", "SVDResult", "SlogdetResult", "cholesky", "cond", "det", "eigh",
-    "eigvalsh", "inv", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv",
-    "qr", "slogdet", "solve", "svd", "svdvals", "tensorinv", "tensorsolve", "vector_norm",
+    "EighResult", "LstsqResult", "QRResult", "SVDResult", "SlogdetResult", "cholesky", "cond",
+    "det", "eigh", "eigvalsh", "inv", "lstsq", "matrix_norm", "matrix_power", "matrix_rank",
+    "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals",
+    "tensorinv", "tensorsolve", "vector_norm",
 ]
 
 Order = Any
@@ -152,6 +164,68 @@ def _(g: Any, a: Any, y: Any, shapes: tuple[Shape, ...],
     db = solve(_t(a), g)
     da = -(db @ _t(y)) if wanted[0] else None
     return da, db[..., 0] if vector else db
+
+
+@composite
+def solve_triangular(a: Any, b: Any, trans: int | str = 0, lower: bool = False,
+                     unit_diagonal: bool = False) -> Any:
+    r"""Return y with T y = b, T being the upper triangle of a, or with `lower` the lower one.
+
+    `trans` 1 or "T" takes the transpose of T, and `unit_diagonal` ones on the diagonal. Nothing
+    else of a is read. $T\,dy = db - dT\,y$, so $\bar b = T^{-\top} \bar y$ and
+    $\bar T = -\bar b\,y^\top$, of which a receives what was read. LinAlgError where the diagonal
+    has a 0. (NumPy has no substitution of its own: `solve` finds nothing to eliminate in an upper
+    triangle, and a lower one with its rows and columns in reverse order is one.)
+    """
+    if trans not in (0, 1, "N", "T"):
+        raise ValueError(f"trans is 0 or 'N', or 1 or 'T' for the transpose, got {trans!r}")
+    a, b = as_arrays([a, b])
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise ValueError(f"expected square matrices, got {a.shape}")
+    off = int(unit_diagonal)
+    t = tril(a, -off) if lower else triu(a, off)
+    t = t + namespace(values(a)).eye(a.shape[-1], dtype=a.dtype) if unit_diagonal else t
+    transposed = trans in (1, "T")
+    t = _t(t) if transposed else t
+    if lower == transposed:
+        return solve(t, b)
+    rows = -1 if b.ndim == 1 else -2
+    return flip(solve(flip(t, (-2, -1)), flip(b, rows)), rows)
+
+
+class LstsqResult(NamedTuple):
+    """The result of `lstsq`."""
+
+    x: Any
+    residuals: Any
+    rank: Any
+    s: Any
+
+
+@composite
+def lstsq(a: Any, b: Any, rcond: float | None = None) -> LstsqResult:
+    r"""Return (x, residuals, rank, s) where x is what brings a x nearest to b, the shortest such x.
+
+    b is a vector, or a matrix of columns. $x = A^+ b$, with the derivative of `pinv`; of full rank
+    n, $dx = A^+ (db - dA\,x) + (A^\top A)^{-1} dA^\top (b - A x)$. `residuals` are the sums of
+    $(b - Ax)^2$ for each column, none unless the rank is n < m; `s` the singular values of a, of
+    which those up to `rcond` times the largest count as 0; it is the longer side times the
+    precision of the dtype unless given. The rank is a constant; where it changes, x jumps.
+    """
+    a, b = map(_as_floats, as_arrays([a, b]))
+    if a.ndim != 2 or b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
+        raise ValueError(f"expected a matrix (m, n), and a vector (m,) or a matrix (m, k), got "
+                         f"{a.shape} and {b.shape}")
+    xp, (m, n), s = namespace(values(a)), a.shape, svdvals(a)
+    cut = max(m, n) * float(xp.finfo(a.dtype).eps) if rcond is None else rcond
+    x, rank = matmul(pinv(a, cut), b), xp.asarray((values(s) > cut * values(s)[:1]).sum())
+    residuals = xp.zeros(0, dtype=a.dtype)
+    if int(rank) == n < m:
+        residuals = reduce.sum((b - matmul(a, x)) ** 2, 0, keepdims=b.ndim == 1)
+    tracked = isinstance(x, Tensor)
+    residuals, rank = (constant(v) if tracked and not isinstance(v, Tensor) else v
+                       for v in (residuals, rank))
+    return LstsqResult(x, residuals, rank, s)
 
 
 @primitive

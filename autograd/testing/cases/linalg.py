@@ -47,6 +47,34 @@ def solving(draw: Any) -> Inputs:
     return (a, draw(reals(shape))), {}
 
 
+@st.composite
+def substituting(draw: Any) -> Inputs:
+    (a, b), _ = draw(solving())
+    a = draw(reals(a.shape, -0.9, 0.9)) + 2.0 * np.eye(a.shape[-1])
+    return (a, b), {"lower": draw(st.booleans()), "unit_diagonal": draw(st.booleans()),
+                    "trans": draw(st.sampled_from([0, 1, "N", "T"]))}
+
+
+def numpy_solve_triangular(a: np.ndarray, b: np.ndarray, trans: Any, lower: bool,
+                           unit_diagonal: bool) -> np.ndarray:
+    t = np.tril(a) if lower else np.triu(a)
+    if unit_diagonal:
+        t = t * (1 - np.eye(a.shape[-1])) + np.eye(a.shape[-1])
+    return np.linalg.solve(np.swapaxes(t, -1, -2) if trans in (1, "T") else t, b)
+
+
+@st.composite
+def fitting_least_squares(draw: Any) -> Inputs:
+    (a,), _ = draw(rectangular().filter(lambda drawn: drawn[0][0].ndim == 2))
+    shape = draw(st.sampled_from([a.shape[:1], (a.shape[0], 2)]))
+    return (a, draw(reals(shape))), {"rcond": draw(st.sampled_from([None, 1e-3]))}
+
+
+def numpy_lstsq(a: np.ndarray, b: np.ndarray, rcond: Any) -> tuple[Any, ...]:
+    x, residuals, rank, s = np.linalg.lstsq(a, b, rcond=rcond)
+    return x, residuals, np.asarray(int(rank)), s
+
+
 def steady(decompose: Callable[[np.ndarray], Any], a: np.ndarray) -> bool:
     """Whether the signs in the decomposition stay when any one element moves a little."""
     def parts(x: np.ndarray) -> list[np.ndarray]:
@@ -263,6 +291,8 @@ ROTATION = np.array([[0, 0, 0, 0], [0, 1, -1, 0], [0, -1, 1, 0], [0, 0, 0, 0]])
 CASES: dict[str, OpCase] = {
     "inv": OpCase(one_regular(), np.linalg.inv, order=3),
     "solve": OpCase(solving(), np.linalg.solve, order=3),
+    "solve_triangular": OpCase(substituting(), numpy_solve_triangular, order=3),
+    "lstsq": OpCase(fitting_least_squares(), numpy_lstsq),
     "det": OpCase(one_regular(), np.linalg.det),
     "slogdet": OpCase(one_regular(), np.linalg.slogdet),
     "_slogdet": OpCase(one_regular(), lambda a: np.stack(np.linalg.slogdet(a))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from itertools import pairwise
 from math import inf, nan
@@ -332,3 +333,42 @@ def test_the_cross_product_of_linalg_is_of_three_components() -> None:
     with pytest.raises(ValueError, match="cross: expected vectors of 3 components, got 2 and 3"):
         linalg.cross([1.0, 0], [0.0, 1, 0])
     assert ag.cross([1.0, 0], [0.0, 1, 0]).tolist() == [0, 0, 1]
+
+
+def test_triangular_systems_read_one_triangle() -> None:
+    a, b = rng.normal(size=(3, 3)) + 3 * np.eye(3), rng.normal(size=3)
+    for lower, unit, trans in itertools.product((False, True), (False, True), (0, 1, "N", "T")):
+        t = np.tril(a) if lower else np.triu(a)
+        t = t - np.diag(np.diag(t)) + np.eye(3) if unit else t
+        x = linalg.solve_triangular(a, b, trans, lower, unit)
+        np.testing.assert_allclose((t.T if trans in (1, "T") else t) @ x, b, atol=1e-14)
+        da = grad(lambda a, *o: linalg.solve_triangular(a, b, *o).sum())(a, trans, lower, unit)
+        assert (da[np.triu_indices(3, 1) if lower else np.tril_indices(3, -1)] == 0).all()
+        assert bool((np.diag(da) == 0).all()) is unit
+    far = np.array([[1e-20, 0.0], [1.0, 1.0]])  # elimination with pivots would lose it
+    assert linalg.solve_triangular(far, np.array([1.0, 0.0]), lower=True).tolist() == [1e20, -1e20]
+    with pytest.raises(np.linalg.LinAlgError, match="solve_triangular"):
+        linalg.solve_triangular(np.zeros((2, 2)), np.ones(2))
+    for wrong in (lambda: linalg.solve_triangular(a, b, 2), lambda: linalg.solve_triangular(b, b)):
+        with pytest.raises(ValueError, match="solve_triangular: (trans is 0|expected square)"):
+            wrong()
+
+
+def test_least_squares_of_every_rank() -> None:
+    line = np.stack([np.arange(4.0), np.ones(4)], 1)
+    y = np.array([-1.0, 0.2, 0.9, 2.1])
+    got = linalg.lstsq(line, y)
+    np.testing.assert_allclose(got.x, [1.0, -0.95], atol=1e-14)
+    np.testing.assert_allclose(got.residuals, [0.05], atol=1e-14)
+    assert int(got.rank) == 2 and got._fields == ("x", "residuals", "rank", "s")
+    for a, b in ((line, y), (line[:1], y[:1]), (np.ones((3, 2)), np.arange(3.0)),
+                 (line, np.stack([y, 2 * y], 1)), (np.zeros((2, 2)), np.ones(2)),
+                 (line.astype(int), y)):
+        for ours, theirs in zip(linalg.lstsq(a, b), np.linalg.lstsq(a, b), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-13)
+    check_grads(lambda a, b: linalg.lstsq(a, b).x, line, y, order=2)
+    check_grads(lambda a, b: linalg.lstsq(a, b).residuals, line, y)
+    t = linalg.lstsq(Tensor(line, requires_grad=True), y)
+    assert t.x.requires_grad and t.residuals.requires_grad and not t.rank.requires_grad
+    with pytest.raises(ValueError, match=r"lstsq: expected a matrix \(m, n\)"):
+        linalg.lstsq(line, y[:3])

@@ -458,6 +458,14 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any
     return x * 1 if high is None else torch.minimum(x, torch.as_tensor(high))
 
 
+def solve_triangular(a: Any, b: Any, trans: Any, lower: bool, unit_diagonal: bool) -> Any:
+    transposed = trans in (1, "T")
+    x = b[:, None] if b.ndim == 1 else b
+    y = torch.linalg.solve_triangular(a.mT if transposed else a, x, upper=lower == transposed,
+                                      unitriangular=unit_diagonal)
+    return y[..., 0] if b.ndim == 1 else y
+
+
 TORCH: dict[str, Callable[..., Any]] = {
     # each element
     "identity": lambda x: x * 1, "astype": lambda x, dtype: x.to(
@@ -574,6 +582,7 @@ TORCH: dict[str, Callable[..., Any]] = {
     "inv": torch.linalg.inv, "solve": solve, "det": torch.linalg.det,
     "slogdet": lambda a: tuple(torch.linalg.slogdet(a)),
     "_slogdet": lambda a: torch.stack(tuple(torch.linalg.slogdet(a))),
+    "solve_triangular": solve_triangular,
     "pinv": lambda a, rcond=None, rtol=None: torch.linalg.pinv(a, rtol=1e-15),
     "tensorinv": lambda a, ind=2: torch.linalg.tensorinv(a, ind), "tensorsolve": tensorsolve,
     "cholesky": lambda a, upper=False: torch.linalg.cholesky(mirrored(a, upper), upper=upper),
@@ -616,8 +625,8 @@ TORCH: dict[str, Callable[..., Any]] = {
 ONLY_OURS = {
     "_concatenate", "_recurrence", "_sinc_derivative", "array", "block", "choose", "corrcoef",
     "cov", "delete", "ediff1d", "geomspace", "gradient", "insert", "interp", "linspace",
-    "logspace", "nancumprod", "nancumsum", "nanmax", "nanmin", "nanprod", "nanstd", "nanvar",
-    "partition", "polyval", "select", "unique", "unwrap", "vander",
+    "logspace", "lstsq", "nancumprod", "nancumsum", "nanmax", "nanmin", "nanprod", "nanstd",
+    "nanvar", "partition", "polyval", "select", "unique", "unwrap", "vander",
 }
 """Ops that PyTorch has not, or only in a form from which it would have to be built again."""
 
