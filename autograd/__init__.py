@@ -8,13 +8,14 @@
 # mypy: implicit-reexport
 
 import builtins
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from . import ops, tape, testing
 from .backend import fold_in, namespace, random_bits, to_host
 from .backward import pull_back
 from .checkpoint import checkpoint
 from .fused import Fused, fused, plain_ops
+from .mistakes import no_name as _no_name
 from .ops import *  # noqa: F403
 from .ops import linalg
 from .primitive import Primitive, composite, nondifferentiable, primitive, registry
@@ -46,3 +47,6 @@ if not TYPE_CHECKING:  # type checkers read the imports above
         "testing", "to_host", "trace", "value_and_grad", "vjp",
         *[name for name in ops.__all__ if not hasattr(builtins, name) and name != "trace"],
     ]
+
+    def __getattr__(name: str) -> NoReturn:
+        raise AttributeError(_no_name(__name__, name), name=name)

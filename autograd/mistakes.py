@@ -256,3 +256,27 @@ def no_attribute(name: str) -> str:
             if callable(getattr(place, name, None)):
                 return f"{found}; use autograd.{home}{name}(x)"
     return found
+
+
+REAL_ONLY = COMPLEX | {"fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "rfft2", "fftn", "ifftn",
+                       "real", "imag", "conj", "isreal", "iscomplex", "iscomplexobj", "complex64",
+                       "complex128", "csingle", "cdouble", "sort_complex"}
+MAKERS = frozenset({"zeros", "ones", "empty", "arange", "eye", "tri", "indices", "fromfunction",
+                    "empty_like", "tril_indices", "triu_indices", "diag_indices", "random"})
+
+
+def no_name(module: str, name: str) -> str:
+    """Return the message for a name that autograd, or its linalg, has not, but NumPy may have."""
+    found, linear = f"module {module!r} has no attribute {name!r}", module.endswith("linalg")
+    if name in REAL_ONLY:
+        return (f"{found}: autograd has real numbers only, and so neither FFT nor eig; there is "
+                f"autograd.linalg.eigh for symmetric matrices, and a Fourier transform in real "
+                f"numbers is a product with matrices of cosines and sines")
+    if name == "full":
+        return f"{found}; use autograd.full_like(np.zeros(shape), value)"
+    if name.startswith("_") or not hasattr(np.linalg if linear else np, name):
+        return found
+    if name in MAKERS:
+        return f"{found}; np.{name} makes arrays, which every op takes as they are"
+    return (f"{found}: there is no such op; np.{'linalg.' if linear else ''}{name} takes x.data, "
+            f"where no derivative is asked for")

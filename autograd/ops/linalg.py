@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from functools import cache
 from math import inf, nan, prod
 from operator import index
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy import broadcast_shapes
@@ -33,6 +33,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..backend import Array, Shape, namespace, widened
 from ..backward import pull_back
 from ..broadcast import astype
+from ..mistakes import no_name
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import STATE, Tensor, constant, values
 from . import reduce
@@ -961,3 +962,9 @@ def cross(a: Any, b: Any, /, *, axis: int = -1) -> Any:
         raise ValueError(f"expected vectors of 3 components, got {lengths[0]} and {lengths[1]}; "
                          f"autograd.cross takes 2 as well")
     return cross_of_axes(a, b, axis=axis)
+
+
+if not TYPE_CHECKING:  # type checkers report unknown names themselves
+
+    def __getattr__(name: str) -> NoReturn:
+        raise AttributeError(no_name("autograd.linalg", name), name=name)

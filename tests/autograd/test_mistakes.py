@@ -157,3 +157,17 @@ def test_methods_of_other_libraries(name: str, words: str) -> None:
 def test_rounding_is_an_op() -> None:
     y = round(Tensor(2.567, requires_grad=True), 1)
     assert float(y) == 2.6 and y.requires_grad
+
+
+@pytest.mark.parametrize("place, name, words", [
+    (autograd, "fft", "real numbers only, and so neither FFT nor eig; there is autograd.linalg.ei"),
+    (autograd.linalg, "eig", "real numbers only"), (autograd, "conj", "real numbers only"),
+    (autograd, "zeros", "np.zeros makes arrays"),
+    (autograd, "full", r"use autograd.full_like\(np.zeros\(shape\), value\)"),
+    (autograd, "histogram", "no such op; np.histogram takes x.data"),
+    (autograd, "nonsense", "has no attribute 'nonsense'$"),
+])
+def test_names_that_are_not_there(place: Any, name: str, words: str) -> None:
+    with pytest.raises(AttributeError, match=words):
+        getattr(place, name)
+    assert not hasattr(place, name)
