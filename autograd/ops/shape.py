@@ -135,7 +135,7 @@ def transpose(x: Array, /, axes: Sequence[int] | None = None) -> Array:
 
 @transpose.vjp
 def _(g: Any, axes: Sequence[int] | None) -> Any:
-    if axes is None:
+    if axes is None or not hasattr(axes, "__len__"):  # the only axis of a vector
         return transpose(g)
     return transpose(g, tuple(int(i) for i in np.argsort([a % len(axes) for a in axes])))
 

@@ -27,7 +27,7 @@ from ..tensor import Tensor, no_grad, values
 from ..transforms import jvp, vjp
 from ..tree import flatten
 from .differences import EPS, STEP, derivative, noise, rounding
-from .failure import GradientError, NotCheckable, Subject, explained
+from .failure import GradientError, NotCheckable, Subject, explained, unwrapped
 from .layouts import LAYOUTS, REPEATED, WORDS, laid_out, read_only, repeated, same_layout
 
 NO_DERIVATIVE = "f has no derivative here: it has a kink or a jump, or is not finite"
@@ -65,7 +65,7 @@ def check_grads(f: Callable[..., Any], *xs: Any, order: int = 2, seed: int = 0) 
     if not leaves:
         raise TypeError("check_grads: got no number or array to differentiate by")
     inputs = rebuild([np.array(to_host(values(x)), dtype=float) for x in leaves])
-    explained(Subject(f, inputs, {}, order, seed, "check_grads"), check_point)
+    explained(Subject(unwrapped(f), inputs, {}, order, seed, "check_grads"), check_point)
 
 
 def check_point(subject: Subject) -> None:

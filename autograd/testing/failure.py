@@ -296,15 +296,19 @@ def _import_line(f: Any, spare: str) -> tuple[str, str]:
     home, name = getattr(inner, "__module__", "") or "", getattr(inner, "__name__", spare)
     for module in ("autograd", home):
         for known, x in list(vars(sys.modules.get(module, object)).items()):
-            if x is f or getattr(x, "checked", None) is f:
-                wanted = known if x is f else f"{known}.checked"
-                return _load(module, known), wanted
+            if x is f or unwrapped(x) is f:
+                return _load(module, known), known
     name = name if name.isidentifier() else spare
     try:
         where = f"{inspect.getsourcefile(inner)}, line {inspect.getsourcelines(inner)[1]}"
     except (OSError, TypeError):
         where = "your code"
     return f"# {name}: see {where}", name
+
+
+def unwrapped(f: Any) -> Any:
+    """Return the function that `@gradcheck` made a test or a checking function of, or f itself."""
+    return vars(f).get("checked", f) if inspect.isfunction(f) else f
 
 
 def _load(module: str, name: str) -> str:

@@ -15,7 +15,7 @@ from ..primitive import Nondifferentiable, Op, registry
 from ..tensor import Tensor, recorded, values
 from ..tree import flatten
 from .check import check_point, effort
-from .failure import GradientError, NotCheckable, Subject, explained, smallest
+from .failure import GradientError, NotCheckable, Subject, explained, smallest, unwrapped
 from .opcase import Inputs, OpCase
 from .opchecks import check_curvature, check_dtype, check_edge, check_forward, check_tape
 from .options import is_strategy
@@ -49,6 +49,7 @@ def gradcheck(*given: Any, order: int | None = None, seed: int = 0, **options: A
     __tracebackhide__ = True
     if given and callable(given[0]) and not is_strategy(given[0]):
         f, *inputs = given
+        f = unwrapped(f)
         if any(is_strategy(x) for x in (*inputs, *options.values())):
             return drawn_test(f, tuple(inputs), options, order, seed)()
         if inputs:
@@ -59,7 +60,7 @@ def gradcheck(*given: Any, order: int | None = None, seed: int = 0, **options: A
             __tracebackhide__ = True
             return _checked(f, args, options | named, order, seed)
 
-        checking.checked = f  # type: ignore[attr-defined]  # so that a snippet can name it
+        checking.checked = f  # type: ignore[attr-defined]
         return checking
     if given or any(is_strategy(x) for x in options.values()):
         return lambda f: drawn_test(f, given, options, order, seed)
@@ -161,7 +162,7 @@ def property_test(check: Callable[[Any], None], inputs: Any, f: Any) -> Callable
         raise failure.with_traceback(None) from None
 
     test.__name__, test.__doc__, test.__module__ = str(name), f.__doc__, f.__module__
-    test.checked = f  # type: ignore[attr-defined]  # so that a snippet can name it
+    test.checked = f  # type: ignore[attr-defined]
     return test
 
 

@@ -42,6 +42,7 @@ RANGES = {"both signs": (-2.0, 2.0), "positive": (0.3, 2.3), "less than 1": (-0.
           "more than 1": (1.1, 3.1)}
 SMALL = "down to 1e-6"
 LARGEST = 64
+_LARGEST_VALUE = 1e9  # beyond, as for a matrix that is all but singular, rounding decides
 
 
 def op_inputs(op: Op | str) -> st.SearchStrategy[Inputs]:
@@ -169,13 +170,14 @@ class Found:
         return next((shapes for shapes in found if math.prod(map(math.prod, shapes))), found[0])
 
     def takes(self, args: tuple[np.ndarray, ...], options: dict[str, Any]) -> bool:
-        """Whether the op takes the arguments, and its value is finite."""
+        """Whether the op takes the arguments, and its value is finite and not huge."""
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 y = self.op(*args, **options)
                 parts = flatten(y)[0]
-                return bool(parts) and all(bool(np.isfinite(values(p)).all()) for p in parts)
+                return bool(parts) and all(
+                    bool((np.abs(values(p)) <= _LARGEST_VALUE).all()) for p in parts)
         except NotCheckable:
             raise
         except REFUSALS as error:

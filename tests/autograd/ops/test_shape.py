@@ -182,3 +182,8 @@ def test_steps_are_differentiated_by_their_ends_and_base() -> None:
     x = np.ones(2)
     assert Tensor(x).astype(float, copy=False).data is x
     assert not np.shares_memory(Tensor(x).astype(float).data, x)
+
+
+def test_the_only_axis_of_a_vector_may_be_a_number() -> None:
+    for axis in (0, -1, np.int64(0)):
+        check_grads(lambda x, axis=axis: ag.transpose(x, axis), np.array([0.3, -1.2]))

@@ -229,7 +229,7 @@ def snippet(printed: str) -> str:
 @pytest.mark.parametrize("name, wanted", [
     ("test_drawn", ["argument 0, element", " of x: expected", "scale = np.array"]),
     ("test_drawn_by_name", ["argument 0, element", " of w: expected", "n=1"]),
-    ("test_call", ["argument 1, element", " of p['w']: expected", "energy.checked"]),
+    ("test_call", ["argument 1, element", " of p['w']: expected", "gradcheck(energy, p, order=2)"]),
     ("test_op", ["argument 0, element", " of x: expected"]),
     ("test_point", ["argument 0, element", " of x: expected"]),
     ("test_raises", ["raised an error: ValueError: matmul", ", in <lambda>: broken.vjp"]),
@@ -248,6 +248,22 @@ def test_a_failure_is_one_screen_and_its_snippet_runs(name: str, wanted: list[st
 
 def test_a_pair_of_lambdas_is_one_screen(failures: dict[str, str]) -> None:
     assert len(failures["test_pair"].splitlines()) <= SCREEN
+
+
+def test_the_test_itself_can_be_checked_at_inputs(bad: Op) -> None:
+    @gradcheck(arrays((2,)))
+    def drawn(x: Any) -> Any:
+        return bad(x)
+
+    @gradcheck
+    def each(x: Any) -> Any:
+        return bad(x)
+
+    for f in (drawn, each):
+        for check in (gradcheck, check_grads):
+            check(f, X[0])
+            with pytest.raises(GradientError, match="argument 0, element .* of x: expected"):
+                check(f, X)
 
 
 def test_an_assumption_and_a_skipped_test_are_no_failures() -> None:
