@@ -216,6 +216,10 @@ def cross_entropy(logits: Any, targets: Any, *, weight: Any = None, axis: int = 
 
     With a `weight` for each class, $\ln p_c$ is multiplied by that of class c; the mean over rows
     of classes is then by the sum of their weights, and a gradient flows to the weights too.
+
+    By row, with the weights $w_c$, 1 unless given, and $\ln p_c = z_c - \ln \sum_k e^{z_k}$:
+    $dy = -\sum_c w_c t_c\,(dz_c - \sum_k p_k\,dz_k)$, so
+    $\bar z_c = \bar y\,(p_c \sum_k w_k t_k - w_c t_c)$, without weights $\bar y\,(p_c - t_c)$.
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"expected a label_smoothing between 0 and 1, got {label_smoothing}")
