@@ -208,10 +208,14 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> LstsqResult:
     r"""Return (x, residuals, rank, s) where x is what brings a x nearest to b, the shortest such x.
 
     b is a vector, or a matrix of columns. $x = A^+ b$, with the derivative of `pinv`; of full rank
-    n, $dx = A^+ (db - dA\,x) + (A^\top A)^{-1} dA^\top (b - A x)$. `residuals` are the sums of
-    $(b - Ax)^2$ for each column, none unless the rank is n < m; `s` the singular values of a, of
-    which those up to `rcond` times the largest count as 0; it is the longer side times the
-    precision of the dtype unless given. The rank is a constant; where it changes, x jumps.
+    n, $dx = A^+ (db - dA\,x) + (A^\top A)^{-1} dA^\top (b - A x)$, so with the gradient $\bar x$ of
+    x $\bar b = (A^+)^\top \bar x$ and
+    $\bar A = (b - A x)\,\bar x^\top (A^\top A)^{-1} - \bar b\,x^\top$.
+
+    `residuals` are the sums of $(b - Ax)^2$ for each column, none unless the rank is n < m; `s` the
+    singular values of a, of which those up to `rcond` times the largest count as 0; it is the
+    longer side times the precision of the dtype unless given. The rank is a constant; where it
+    changes, x jumps.
     """
     a, b = map(_as_floats, as_arrays([a, b]))
     if a.ndim != 2 or b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
