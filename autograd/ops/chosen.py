@@ -14,13 +14,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import Array, DType, namespace
+from ..backend import Array, DType, namespace, wide, widened
 from ..broadcast import astype, broadcast_to
 from ..primitive import primitive
 from ..tensor import Tensor, values
 from . import reduce
 from .arithmetic import add, multiply
-from .exponential import exp
+from .exponential import exp, like
 from .piecewise import equal, fmax, fmin, isinf, isnan, maximum, minimum, where
 from .reduce import Axis, reduced_axes
 from .shape import array, as_arrays, broadcast_arrays
@@ -44,10 +44,11 @@ def _chosen(x: Any, chosen: Any, otherwise: Any) -> Any:
 
 
 def _number(x: Any, chosen: Any, axis: Axis, keepdims: bool) -> Any:
-    """Return how many elements over the axes are chosen, as floats of the dtype of x."""
+    """Return how many elements over the axes are chosen, as floats that can count."""
     xp = namespace(values(x))
     mask = xp.ones(x.shape, dtype=bool) if chosen is None else _mask(chosen, x)
-    return mask.sum(axis=axis, keepdims=keepdims).astype(x.dtype if x.dtype.kind == "f" else float)
+    dtype = wide(x.dtype) if x.dtype.kind == "f" else float
+    return mask.sum(axis=axis, keepdims=keepdims).astype(dtype)
 
 
 def _started(y: Any, first: Any, join: Callable[[Any, Any], Any]) -> Any:
@@ -112,10 +113,11 @@ def _(x: Any, axis: Axis = None, dtype: DType = None, *, keepdims: bool = False,
     (x,) = as_arrays([x])
     y = reduce.mean(_chosen(x, where, 0), axis, dtype, keepdims=keepdims)  # of all N elements
     chosen = _number(x, where, axis, keepdims)
-    return y * (_number(x, None, axis, keepdims) / chosen).astype(y.dtype)
+    return like(y, y * (_number(x, None, axis, keepdims) / chosen))
 
 
 @reduce.var.form("dtype", "mean", "where")
+@widened
 def _(x: Any, axis: Axis = None, *, dtype: DType = None, mean: Any = None, where: Any = None,
       ddof: float = 0, correction: float | None = None, keepdims: bool = False) -> Any:
     x = _converted(x, dtype)
@@ -212,6 +214,7 @@ def _(x: Any, axis: Axis = None, *, keepdims: bool = False, b: Any = None,
 
 
 @primitive
+@widened
 def _weighted_logsumexp(x: Array, b: Array, /, *, axis: Axis, keepdims: bool) -> Array:
     r"""Return $y = \ln \sum_i b_i e^{x_i}$ over the axes, x and b of one shape; NaN of a sum < 0.
 
@@ -228,6 +231,7 @@ def _weighted_logsumexp(x: Array, b: Array, /, *, axis: Axis, keepdims: bool) ->
 
 
 @_weighted_logsumexp.vjp
+@widened
 def _(g: Any, x: Any, b: Any, shape: Any, axis: Axis, keepdims: bool) -> tuple[Any, Any]:
     terms, weighted = _weighted(x, b, _top(values(x), values(b), axis))
     total = reduce.sum(weighted, axis, keepdims=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..backend import Array, namespace
+from ..backend import Array, namespace, widened
 from ..primitive import composite, primitive
 from ..tensor import values
 from .exponential import exp
@@ -77,6 +77,7 @@ def _running_extreme(x: Any, axis: int | None, beats: Callable[[Any, Any], Any])
 
 
 @primitive
+@widened
 def logcumsumexp(x: Array, /, axis: int | None = None) -> Array:
     r"""Return $y_k = \ln \sum_{i \le k} e^{x_i}$ along an axis, without overflow.
 
@@ -96,6 +97,7 @@ def logcumsumexp(x: Array, /, axis: int | None = None) -> Array:
 
 
 @logcumsumexp.vjp
+@widened
 def _(g: Any, x: Any, y: Any, shape: Any, axis: int | None) -> Any:
     x, axis = reshape(x, y.shape), axis or 0
     before, found = _delayed(y, axis, -math.inf), equal(values(x), math.inf).astype(y.dtype)

@@ -24,7 +24,7 @@ REFUSALS = (TypeError, ValueError, IndexError, ZeroDivisionError)
 def options_of(name: str) -> list[str]:
     """Return the parameters of an op that are not its first array."""
     op = registry[name]
-    return [p for p in inspect.signature(op.forward).parameters
+    return [p for p in inspect.signature(op).parameters
             if p not in op.arrays[:1] and p != op.variadic]
 
 
@@ -37,7 +37,7 @@ def total(y: Any) -> Any:
 
 def called(name: str, option: str, args: tuple[Any, ...], options: dict[str, Any], v: Any) -> Any:
     """Call the op with v in the place of the option, wherever it was drawn."""
-    names = list(inspect.signature(registry[name].forward).parameters)
+    names = list(inspect.signature(registry[name]).parameters)
     place = names.index(option)
     if option not in options and place < len(args) and not registry[name].variadic:
         return registry[name](*args[:place], v, *args[place + 1 :], **options)

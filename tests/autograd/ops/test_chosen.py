@@ -81,3 +81,14 @@ def test_weights_of_exponentials() -> None:
 def test_what_is_refused(call: Any, words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words):
         call(Tensor([1.0, 2.0], requires_grad=True))
+
+
+def test_half_precision_counts_and_squares() -> None:
+    many, some = np.ones(70000, np.float16), np.arange(70000) % 2 == 0
+    assert ag.mean(3 * many, where=some) == 3
+    assert grad(lambda x: ag.mean(x, where=some))(many)[0] == np.float16(1 / 35000)
+    row = np.float16([0, 300, 600, 900])
+    assert ag.var(row, where=[True, True, True, False]) == 60000
+    zeros = np.zeros(70000, np.float16)
+    assert ag.logsumexp(zeros, b=1.0) == np.float16(np.log(70000))
+    assert grad(lambda x: ag.logsumexp(x, b=1.0))(zeros)[0] == np.float16(1 / 70000)
