@@ -19,6 +19,7 @@ from .letters import EAST_ASIAN, Characters, is_assigned, strangeness
 
 SAMPLE = 1 << 16  # bytes that are looked at for control codes, and for lines that are evidence
 EVIDENCE = 1 << 12  # bytes of these lines that are read in all encodings
+FIRST, FAR = 600, 60.0  # bytes after which no reading is followed that costs so many nats more
 DECLARED = 20.0  # nats by which a reading that is declared is likelier
 SURE = 7.0  # nats by which another reading is less likely: e**7 is 1,100
 PLAUSIBLE = 7.0  # nats a character that text in UTF-16 without a mark costs at most
@@ -104,6 +105,14 @@ OTHER_ESCAPES = re.compile(rb"\x1b\$[)*+][A-H]")  # of ISO 2022 in Chinese, whic
 STRANGE = 8.5  # nats that characters of a text cost by themselves, on average, at most
 
 
+class Reading(NamedTuple):
+    """Bytes as an encoding reads them: what that costs besides the text, and its languages."""
+
+    extra: float
+    text: str
+    languages: str
+
+
 class Encoding(NamedTuple):
     """A codec's name, the length in bytes of the mark before the text, and whether that is sure."""
 
@@ -161,39 +170,52 @@ def guess_encoding(head: bytes, declared: str | None = None) -> Encoding:
     if len(head) > EVIDENCE:
         lines = [line for line in head[: 1 << 20].split(b"\n") if not line.isascii()]
         sample = b"\n".join(lines)[:EVIDENCE]
-    readings = {codec: (extra, sample.decode(codec, "replace"), languages)
-                for codec, (extra, languages) in CANDIDATES.items()}
+    wide = declared is None and sample is head and len(head) % 2 == 0
+    if len(sample) <= 2 * FIRST:
+        return _likeliest(_readings(sample, declared, wide))
+    near = _costs(_readings(sample[:FIRST], declared), FAR)
+    return _likeliest({codec: reading for codec, reading in _readings(sample, declared).items()
+                       if codec in near})
+
+
+def _readings(sample: bytes, declared: str | None, wide: bool = False) -> dict[str, Reading]:
+    """Return how bytes read in each encoding; `wide` asks for UTF-16 too, which a few words of
+    Chinese may be in without a NUL."""
+    how = dict(CANDIDATES)
     if declared is not None:
-        _, languages = CANDIDATES.get(declared, (0.0, ALL))
-        readings = {declared: (-DECLARED, sample.decode(declared, "replace"), languages)} | {
-            codec: reading for codec, reading in readings.items() if codec != declared}
-    elif sample is head and len(head) % 2 == 0:  # a few words of Chinese in UTF-16 hold no NUL
-        readings |= {codec: (6 + WIDE[codec], sample.decode(codec, "replace"), " ".join(EAST_ASIAN))
-                     for codec in ("utf-16-le", "utf-16-be")}
-    return _likeliest(readings)
+        how = {declared: (-DECLARED, how.pop(declared, (0.0, ALL))[1])} | how
+    if wide:
+        how |= {codec: (6 + WIDE[codec], " ".join(EAST_ASIAN))
+                for codec in ("utf-16-le", "utf-16-be")}
+    return {codec: Reading(extra, sample.decode(codec, "replace"), languages)
+            for codec, (extra, languages) in how.items()}
 
 
-def _likeliest(readings: dict[str, tuple[float, str, str]]) -> Encoding:
+def _likeliest(readings: dict[str, Reading]) -> Encoding:
     """Return the encoding whose reading costs least, the first of several with the same text."""
-    codec_of: dict[str, str] = {}
-    characters: dict[str, Characters] = {}
-    for codec, (_, text, _) in readings.items():
-        codec_of.setdefault(text, codec)
-        if text not in characters:  # NFC: cp1258 has letters and their tones apart
-            characters[text] = Characters(normalize("NFC", text))
-    bounds = {codec: extra + characters[text].least for codec, (extra, text, _) in readings.items()}
+    costs = _costs(readings, SURE)
+    best, least = min(costs.items(), key=lambda pair: pair[1])
+    text = readings[best].text
+    sure = all(cost - least >= SURE or readings[codec].text == text
+               for codec, cost in costs.items())
+    return Encoding(next(codec for codec, reading in readings.items() if reading.text == text),
+                    0, sure)
+
+
+def _costs(readings: dict[str, Reading], within: float) -> dict[str, float]:
+    """Return the costs of the readings that may cost at most `within` more than the least."""
+    characters = {reading.text: Characters(normalize("NFC", reading.text))  # of cp1258
+                  for reading in readings.values()}
+    bounds = {codec: reading.extra + characters[reading.text].least
+              for codec, reading in readings.items()}
     costs: dict[str, float] = {}
-    least = float("inf")
     for codec in sorted(readings, key=bounds.__getitem__):
-        if bounds[codec] > least + SURE:
+        if costs and bounds[codec] > min(costs.values()) + within:
             break
         extra, text, languages = readings[codec]
-        found = extra + min(map(characters[text].cost, languages.split()))
-        costs[text] = min(costs.get(text, found), found)
-        least = min(least, found)
-    best, *others = sorted(costs, key=costs.__getitem__)
-    sure = not others or costs[others[0]] - least >= SURE
-    return Encoding(codec_of[best], 0, sure)
+        costs[codec] = extra + min(map(characters[text].cost, languages.split()))
+    least = min(costs.values())
+    return {codec: cost for codec, cost in costs.items() if cost <= least + within}
 
 
 def _wide_encoding(head: bytes) -> Encoding | None:
@@ -203,11 +225,11 @@ def _wide_encoding(head: bytes) -> Encoding | None:
     for codec, extra in WIDE.items():
         text = head[: len(head) // 4 * 4 or len(head)].decode(codec, "replace")
         if text and is_assigned(text):
-            readings[codec] = (extra, text, ALL)
+            readings[codec] = Reading(extra, text, ALL)
     if not readings:
         return None
     found = _likeliest(readings)
-    _, text, _ = readings[found.codec]
+    text = readings[found.codec].text
     least = min(map(Characters(text).cost, ALL.split()))
     return found if least < PLAUSIBLE * (len(text) + 2) else None
 

@@ -9,9 +9,9 @@ be compared: where they are read right, a language knows the words.
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unicodedata import category
 
 import numpy as np
@@ -59,18 +59,15 @@ class Characters:
     """
 
     def __init__(self, text: str) -> None:
-        codes = np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32)
-        points, self.places = np.unique(codes, return_inverse=True)
-        self.found = [chr(point) for point in points.tolist()]
-        self.is_letter = [is_letter(char) for char in self.found]
-        letter = self._each(self.is_letter, bool)
-        capital = self._each([char.isupper() for char in self.found], bool)
-        box = self._each([ord(char) in BOXES for char in self.found], bool)
-        joins = self._each([char in JOINS or char.isascii() for char in self.found], bool)
-        cost = self._each([0.0 if known else cost_of_sign(char) for char, known in
-                           zip(self.found, self.is_letter, strict=True)], float).sum()
+        points = np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32)
+        self.points = points = np.minimum(points, 0xFFFF)  # which stands for all beyond the plane
+        plane = _plane()
+        self.letter = letter = plane.letter[points]
+        self.small, capital = plane.small[points], plane.capital[points]
+        box, joins = (points >= BOXES.start) & (points < BOXES.stop), plane.joins[points]
+        cost = plane.cost[points].sum(dtype=np.float64)
         cost += WITHIN * (letter[:-2] & letter[2:] & ~letter[1:-1] & ~joins[1:-1]).sum()
-        cost -= (BOX - 1) * (box[1:] & (codes[1:] == codes[:-1])).sum()
+        cost -= (BOX - 1) * (box[1:] & (points[1:] == points[:-1])).sum()
         cost += CAPITAL * ((capital[1:] & ~letter[:-1]).sum() + capital[:1].sum())
         cost += INNER_CAPITAL * (capital[1:] & letter[:-1] & ~capital[:-1]).sum()
         cost += ALL_CAPITALS * (capital[1:] & capital[:-1]).sum()
@@ -81,34 +78,63 @@ class Characters:
         """Return -log P of the text in a language of letters.npz or EAST_ASIAN, in nats."""
         if language in EAST_ASIAN:
             return self.common + self._cost_of_characters(language)
-        index, costs = cost_table(language)
-        numbers = self._each(
-            [index.get(char.lower()[0], len(costs) - 1) if known else 0  # that of İ has two
-             for char, known in zip(self.found, self.is_letter, strict=True)], np.intp)
-        whole = np.concatenate(([0], numbers, [0]))
-        return self.common + float(costs[whole[:-1], whole[1:]].sum())
+        numbers, costs = _numbers(language), cost_table(language)[1]
+        whole = np.zeros(len(self.points) + 2, np.intp)
+        whole[1:-1] = np.where(self.letter, numbers[self.small], 0)
+        return self.common + float(costs[whole[:-1], whole[1:]].sum(dtype=np.float64))
 
     def _cost_of_characters(self, language: str) -> float:
         """Return what the letters cost in Chinese, Japanese or Korean: each by itself."""
-        costs = self._each([cost_of_character(language, char) if known else 0.0 for char, known in
-                            zip(self.found, self.is_letter, strict=True)], float)
-        letter = self._each(self.is_letter, bool)
-        latin = self._each([char.isascii() for char in self.found], bool)
-        changes = (latin[1:] != latin[:-1]) & letter[1:] & letter[:-1]
-        return float(costs.sum()) + CHANGE * int(changes.sum())
-
-    def _each(self, values: list[Any], kind: Any) -> NDArray[Any]:
-        """Return what is known of each different character, for each of the text's."""
-        return np.array(values, kind)[self.places]
+        known, letters = _known_costs(language), self.points[self.letter]
+        for point in np.unique(letters[np.isnan(known[letters])]).tolist():
+            known[point] = cost_of_character(language, chr(point))
+        latin = self.points < 128
+        changes = (latin[1:] != latin[:-1]) & self.letter[1:] & self.letter[:-1]
+        return float(known[letters].sum(dtype=np.float64)) + CHANGE * int(changes.sum())
 
 
-@lru_cache(maxsize=1 << 14)
+class _Plane(NamedTuple):
+    """What is known of each character below U+10000: (2**16,) each."""
+
+    letter: NDArray[np.bool_]
+    capital: NDArray[np.bool_]
+    small: NDArray[np.uint16]  # the small letter of a capital
+    joins: NDArray[np.bool_]  # whether it may stand within a word, as all of ASCII
+    cost: NDArray[np.float32]  # of what is no letter, else 0
+
+
+@cache
+def _plane() -> _Plane:
+    chars = [chr(point) for point in range(1 << 16)]
+    letter = np.array([is_letter(char) for char in chars])
+    small = [ord(char.lower()[0]) for char in chars]  # that of \u0130 has two
+    return _Plane(letter, np.array([char.isupper() for char in chars]),
+                  np.array(small, np.uint16), np.array([char < "\x80" or char in JOINS
+                                                        for char in chars]),
+                  np.array([0 if is_letter(char) else cost_of_sign(char) for char in chars],
+                           np.float32))
+
+
+@cache
+def _numbers(language: str) -> NDArray[np.uint8]:
+    """Return the number in `cost_table` of each letter below U+10000: (2**16,)."""
+    index, costs = cost_table(language)
+    numbers = np.full(1 << 16, len(costs) - 1, np.uint8)
+    numbers[[ord(char) for char in index]] = list(index.values())
+    return numbers
+
+
+@cache
+def _known_costs(language: str) -> NDArray[np.float32]:
+    """Return the costs of characters that were asked for, the others NaN: (2**16,)."""
+    return np.full(1 << 16, np.nan, np.float32)
+
+
 def is_letter(char: str) -> bool:
     """Whether a character belongs to a word: a letter or a mark on one."""
     return category(char)[0] in "LM" and char not in COST_OF_MARK
 
 
-@lru_cache(maxsize=1 << 14)
 def cost_of_sign(char: str) -> float:
     """Return the cost of what is no letter, which is alike in all languages."""
     kind = category(char)
@@ -123,7 +149,6 @@ def cost_of_sign(char: str) -> float:
     return 10.5 if kind[0] == "S" else 9.0
 
 
-@lru_cache(maxsize=1 << 14)
 def cost_of_character(language: str, char: str) -> float:
     """Return the cost of a letter in a text of Chinese, Japanese or Korean."""
     if char.isascii():
