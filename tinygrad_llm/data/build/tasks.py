@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from ...host.errors import UserError
 from ...host.files import write_in_one_step
-from ...host.time_limit import time_limit
+from ...host.time_limit import TimeLimit
 from ...text.tokenizer import Tokenizer
 from ..read.documents import Document
 from ..read.gather import STDIN, Unit, read_unit
@@ -175,7 +175,7 @@ def _clean_in_time(document: Document, how: Cleaning, rules: Sequence[Rule], tal
                    ) -> Document | None:
     """Return `_clean_document`, None where it takes longer than CLEAN_SECONDS."""
     try:
-        with time_limit(CLEAN_SECONDS, TimeoutError()):
+        with TimeLimit(CLEAN_SECONDS, TimeoutError()):
             return _clean_document(document, how, rules, tally)
     except TimeoutError:
         size = len(document.text.encode(errors="replace"))

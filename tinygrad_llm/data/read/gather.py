@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...host.errors import UserError
-from ...host.time_limit import time_limit
+from ...host.time_limit import TimeLimit
 from .archives import Allowance, buffered, kind_by_suffix, kind_or_text, read_file
 from .corpus import SHAKESPEARE, play_paths
 from .decoding import MARKS
@@ -91,8 +91,9 @@ def read_unit(unit: Unit, errors: Losses, text_key: str | None = None) -> Iterat
     the column of tables. Raises UserError where a package that the kind needs is missing.
     """
     documents = _documents_of(unit, errors, text_key)
+    limit = TimeLimit(READ_SECONDS, Refused("too-slow"))
     while True:
-        with time_limit(READ_SECONDS, Refused("too-slow")):
+        with limit:
             document = next(documents, None)
         if document is None:
             return
