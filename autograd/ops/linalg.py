@@ -801,8 +801,8 @@ def _(g: Any, x: Any, y: Any, shape: Shape, p: float, axis: Any, keepdims: bool)
 def _ratio_power(a: Array, b: Array, /, p: float, odd: bool) -> Array:
     r"""Return $y = |a / b|^p$ for b > 0, times the sign of a if odd, which is 0 at 0.
 
-    $dy = p\,|a / b|^{p-1}\,da / b - p\,y\,db / b$, so $\bar b = -\bar y\,p\,y / b$ and
-    $\bar a = \bar y\,p\,|a / b|^{p-1} / b$, times the sign if not odd.
+    With s, 1 if odd and else the sign of a, $dy = p\,s\,|a / b|^{p-1}\,da / b - p\,y\,db / b$, so
+    $\bar a = \bar y\,p\,s\,|a / b|^{p-1} / b$ and $\bar b = -\bar y\,p\,y / b$.
     """
     xp = namespace(a, b)
     ratio = xp.abs(a / b)

@@ -24,7 +24,8 @@ _BOUND = re.compile(r"^\s*\\\w+\(([a-z])\)\s*=|\\int_.*?d([a-z])")
 _SUMMED = re.compile(r"\\(?:sum|prod|max|min|int)_(\{[^}]*\}|\w)")
 _INDEXED = re.compile(r"\s*\w\(\w\)\s*=\s*\w\s*")  # i(k) = j, a condition
 _CONDITION = re.compile(
-    r"\s*,?\s*\(?(?:and |but )?(?:0 |zero )?(?:where|if|unless|for|when|else|except|within)\b")
+    r"\s*,?\s*\(?(?:and |but )?(?:0 |zero )?(?:where|if|unless|for|when|else|except|within)\b"
+    r"|\s*,[^,;:.]*\b(?:if|unless|else)\b")  # ", times 2 if x": also further on
 _OPEN, _CLOSE = {"(", "[", "{", "\\begin"}, {")", "]", "}", "\\end"}
 
 

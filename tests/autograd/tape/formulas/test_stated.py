@@ -141,7 +141,8 @@ def test_a_letter_alone(clause: str, alone: bool) -> None:
 
 @pytest.mark.parametrize("behind, cut", [
     (" where a is larger", True), (", 0 where x was replaced", True), (" if c", True),
-    (" (0 where b is 0)", True), (", the softmax of x", False), (", where $h = g$", False)])
+    (" (0 where b is 0)", True),
+    (", twice that if b", True), (", the softmax of x", False), (", where $h = g$", False)])
 def test_conditions_behind_an_equation_are_found(behind: str, cut: bool) -> None:
     text = rf"So $\bar a = \bar y${behind}. The end."
     assert conditions(text, [r"\bar a = \bar y"]) == ([text[:-10]] if cut else [])
