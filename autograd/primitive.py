@@ -271,9 +271,11 @@ class Primitive(Op):
         A rule's parameter names are its residuals, and nothing else is kept: `g` is the incoming
         gradient, `y` the output, an argument's name that argument, an option's name that option;
         `shape` is the shape of the first array argument, `shapes` those of all, and `wanted`
-        says for which arguments a gradient is asked. Where an argument or option has one of these
-        names itself, it is meant. A rule must not write into g. The engine, not the rule, sums
-        over axes along which an argument was broadcast, adds up several uses, and skips constants.
+        says for which arguments a gradient is asked; `place` is the output in a recorded pass, but
+        without its values, which need not be kept (see `ops/kinks.py`). Where an argument or option
+        has one of these names itself, it is meant. A rule must not write into g. The engine, not
+        the rule, sums over axes along which an argument was broadcast, adds up several uses, and
+        skips constants.
         """
         if rules == (None,):
             rules *= max(1, len(self.arrays))
@@ -348,6 +350,8 @@ class Primitive(Op):
             return options.get(name, self.defaults[name])
         if name == "y":
             return arrays[-1]
+        if name == "place":
+            return None
         if name == "shape":
             return getattr(arrays[0], "shape", ())
         if name == "shapes":
@@ -394,6 +398,8 @@ class Primitive(Op):
                 value = recorded(value, node)
             elif name == self.variadic:
                 value = tuple(map(_tensor, value, node.parents))
+            elif name == "place" and name not in self.defaults:
+                value = recorded(None, node)
             residuals.append(value)
         return residuals
 
@@ -429,7 +435,7 @@ class Rule:
     def __init__(self, op: Primitive, function: Callable[..., Any]) -> None:
         parameters = inspect.signature(function).parameters
         names = [name for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
-        known = {*op.arrays, *op.defaults, "y", "shape", "shapes", "wanted"}
+        known = {*op.arrays, *op.defaults, "y", "place", "shape", "shapes", "wanted"}
         known |= {op.variadic} if op.variadic else set()
         unknown = [name for name in names[1:] if name not in known]
         if not names or names[0] != "g" or unknown or len(names) < len(parameters):

@@ -178,11 +178,12 @@ def xlogy(a: Array, b: Array, /) -> Array:
 
 
 @xlogy.vjp
-def _(g: Any, a: Any, b: Any, y: Any, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+def _(g: Any, a: Any, b: Any, place: Any, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
     at = equal(a, 0) & equal(b, 0)
     da = like(g, g * log(where(at, 1.0, b))) if wanted[0] else None
     db = g * (a / where(at, math.inf, b)) if wanted[1] else None
-    return (bend(da, g, y, b, at=at, slope=math.nan), bend(db, g, y, a, at=at, slope=math.nan))
+    return (bend(da, g, place, b, at=at, slope=math.nan),
+            bend(db, g, place, a, at=at, slope=math.nan))
 
 
 expit = sigmoid

@@ -207,7 +207,12 @@ def absolute(x: Array, /) -> Array:
     return namespace(x).absolute(x)
 
 
-absolute.vjp(lambda g, x, y: bend(g * sign(x), g, y, x, slope=0.0))
+def _signed(g: Any, x: Any, place: Any) -> Any:
+    part = g * sign(x)
+    return bend(part, g, place, x, at=equal(x, 0), slope=0.0) if isinstance(part, Tensor) else part
+
+
+absolute.vjp(_signed)
 
 
 @primitive
@@ -220,7 +225,7 @@ def fabs(x: Array, /) -> Array:
     return namespace(x).fabs(x)
 
 
-fabs.vjp(lambda g, x, y: bend(g * sign(x), g, y, x, slope=0.0))
+fabs.vjp(_signed)
 
 
 @primitive

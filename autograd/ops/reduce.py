@@ -201,6 +201,7 @@ def along_axes(g: Any, x: Any, y: Any, axis: Axis, keepdims: bool) -> Any:
 
 
 @primitive
+@widened
 def length(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
     r"""Return $y = \sqrt{\sum_i x_i^2}$ over the axes.
 

@@ -117,13 +117,13 @@ def arctan2(a: Array, b: Array, /) -> Array:
 
 
 @arctan2.vjp
-def _(g: Any, a: Any, b: Any, y: Any, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
+def _(g: Any, a: Any, b: Any, place: Any, wanted: tuple[bool, bool]) -> tuple[Any, Any]:
     r = hypot(a, b)
     at = equal(r, 0)
     r = where(at, math.inf, r)
     da, db = g * (b / r / r) if wanted[0] else None, -g * (a / r / r) if wanted[1] else None
-    return (bend(da, g, y, a, b, at=at, slope=math.nan),
-            bend(db, g, y, a, b, at=at, slope=math.nan))
+    return (bend(da, g, place, a, b, at=at, slope=math.nan),
+            bend(db, g, place, a, b, at=at, slope=math.nan))
 
 
 @primitive
