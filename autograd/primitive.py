@@ -165,7 +165,7 @@ class Op(ABC):
                 raise TypeError(f"{self.name}: the option {name} is a constant, and a Tensor in "
                                 f"its place would lose its gradient; pass x.detach() or a number, "
                                 f"or write the formula in ops to differentiate by it")
-            options[name] = mapped(values, value)
+            options[name] = mapped(_number_or_array, value)
 
     def compute(self, function: Callable[..., Any], args: Sequence[Any],
                 options: dict[str, Any]) -> Any:
@@ -415,6 +415,12 @@ class Primitive(Op):
 
 def _tensor(array: Any, node: Node | None) -> Any:
     return array if node is None else recorded(array, node)
+
+
+def _number_or_array(x: Any) -> Any:
+    """Return a Tensor's values; a float among them as a number, which widens no other dtype."""
+    x = values(x)
+    return x.item() if isinstance(x, NumPyArray) and not x.ndim and x.dtype.kind == "f" else x
 
 
 def _tensors_in(value: Any) -> list[Tensor]:

@@ -222,7 +222,8 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> LstsqResult:
         raise ValueError(f"expected a matrix (m, n), and a vector (m,) or a matrix (m, k), got "
                          f"{a.shape} and {b.shape}")
     xp, (m, n), s = namespace(values(a)), a.shape, svdvals(a)
-    cut = max(m, n) * float(xp.finfo(a.dtype).eps) if rcond is None else rcond
+    eps = float(xp.finfo(a.dtype).eps)
+    cut = max(m, n) * eps if rcond is None else eps if rcond < 0 else rcond  # -1 is NumPy's for eps
     x, rank = matmul(pinv(a, cut), b), xp.asarray((values(s) > cut * values(s)[:1]).sum())
     residuals = xp.zeros(0, dtype=a.dtype)
     if int(rank) == n < m:

@@ -136,8 +136,10 @@ def quantile(x: Any, q: Any, axis: Axis = None, *, method: str = "linear",
     $dy = (1 - t)\,dx_i + t\,dx_{i+1} + (n - 1) (x_{i+1} - x_i)\,dq$: the weights of $x_i$ and
     $x_{i+1}$ are also those of their gradients, and $\bar q = \bar y\,(n - 1) (x_{i+1} - x_i)$, at
     a whole s with the piece to its right. Other methods than "linear" round s, and then $\bar q$ is
-    0: "lower", "higher", "nearest" (of two the even one), "midpoint" (between them). q lies between
-    0 and 1; its axes come first in the result. NaN if any element is.
+    0: "lower", "higher", "nearest" (of two the even one), "midpoint" (between them); or count it
+    otherwise, as NumPy's "hazen", "weibull", "median_unbiased", "normal_unbiased" and
+    "interpolated_inverted_cdf" do. q lies between 0 and 1; its axes come first in the result. NaN
+    if any element is.
     """
     x, q = array(x), _fractions(q, method)
     ordered, shape = _sorted_flat(x, axis, keepdims)
@@ -178,7 +180,11 @@ def nanmedian(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     return nanquantile(x, 0.5, axis, keepdims=keepdims)
 
 
-_METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
+_SHIFTS = {"hazen": (0.5, 0.5), "weibull": (0.0, 0.0), "interpolated_inverted_cdf": (0.0, 1.0),
+           "median_unbiased": (1 / 3, 1 / 3), "normal_unbiased": (3 / 8, 3 / 8)}
+"""Numbers a and b of the methods that interpolate at other places than "linear", a = b = 1."""
+
+_METHODS = ("linear", "lower", "higher", "nearest", "midpoint", *_SHIFTS)
 
 
 def _hundredths(q: Any) -> Any:
@@ -202,6 +208,10 @@ def _between(ordered: Any, q: Any, n: Any, method: str) -> Any:
     xp = namespace(values(ordered))
     q = reshape(q, -1) if isinstance(q, Tensor) else xp.asarray(q.reshape(-1))
     at = q * xp.maximum(n - 1, 0)
+    if method in _SHIFTS:
+        a, b = _SHIFTS[method]
+        at, last = n * q + (a - 1 + (1 - a - b) * q), xp.maximum(n - 1, 0)
+        at = where(less(at, 0), 0.0, where(greater(at, last), last, at))
 
     def element(i: Any) -> Any:
         i = i.astype(int)

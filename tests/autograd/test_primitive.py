@@ -151,6 +151,7 @@ def test_a_tensor_is_no_option() -> None:
     assert float(tilted(3.0, slope.detach())) == 6 and float(tilted(x, slope=slope.detach())) == 6
     with autograd.no_grad():
         assert float(tilted(x, slope)) == 6
+    assert tilted(np.ones(2, np.float32), slope.detach()).dtype == np.float32
 
 
 def test_a_composite_computes_with_floats_and_takes_the_rest_as_constants() -> None:

@@ -67,7 +67,8 @@ def ordering(draw: Any, of: float | None = None, table: bool = True) -> Inputs:
         tables = [st.just(np.array([[0.1, 0.7]]) * of)] if table else []
         options["q"] = draw(st.one_of(q, st.lists(q, max_size=3), *tables))
         options["method"] = draw(st.sampled_from(
-            ["linear", "lower", "higher", "nearest", "midpoint"]))
+            ["linear", "lower", "higher", "nearest", "midpoint", "hazen", "weibull",
+             "interpolated_inverted_cdf", "median_unbiased", "normal_unbiased"]))
     return (x,), options
 
 

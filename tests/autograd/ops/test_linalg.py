@@ -368,6 +368,10 @@ def test_least_squares_of_every_rank() -> None:
             np.testing.assert_allclose(ours, theirs, atol=1e-13)
     check_grads(lambda a, b: linalg.lstsq(a, b).x, line, y, order=2)
     check_grads(lambda a, b: linalg.lstsq(a, b).residuals, line, y)
+    singular = np.array([[1.0, 1.0], [1.0, 1.0]])
+    for rcond in (-1, 0.5, None):
+        ours, theirs = (f(singular, y[:2], rcond=rcond) for f in (linalg.lstsq, np.linalg.lstsq))
+        np.testing.assert_allclose(ours.x, theirs[0], atol=1e-14)
     t = linalg.lstsq(Tensor(line, requires_grad=True), y)
     assert t.x.requires_grad and t.residuals.requires_grad and not t.rank.requires_grad
     with pytest.raises(ValueError, match=r"lstsq: expected a matrix \(m, n\)"):
