@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import autograd as ag
-from autograd import composite, nondifferentiable, primitive
+from autograd import composite, nondifferentiable, primitive, registry
 from autograd.primitive import Op
 from autograd.tensor import values
 from autograd.testing import GradientError, OpCase, arrays, check_op, gradcheck
@@ -93,6 +93,14 @@ def test_the_message_on_dtypes_names_cause_and_remedy() -> None:
         gradcheck(make, X)
     with pytest.raises(GradientError, match="a result is float64; the op uses an array"):
         gradcheck(sine(lambda g, x: g * ag.cos(x), lambda x: np.sin(x) * np.float64(1)), X)
+
+
+def test_digits_that_float64_loses_too_are_no_fault_of_float32() -> None:
+    """The gradient is 0, the difference of terms that are as large as 1 / |x|."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        a = 10 ** rng.uniform(-6, 0, (2, 2, 1)) * rng.choice([-1.0, 1.0], (2, 2, 1))
+        gradcheck(registry["cosine_similarity"], a, rng.uniform(-1, 1, (2, 2, 2)), order=1)
 
 
 def half_wrong(g: Any, x: Any) -> Any:
