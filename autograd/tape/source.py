@@ -7,18 +7,18 @@ import builtins
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.machinery import PathFinder
 from linecache import getlines
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..primitive import Primitive
 
-__all__ = ["LARGEST", "exact_literal", "rules", "source", "source_of"]
+__all__ = ["LARGEST", "exact_literal", "rules", "source", "source_of", "written_out"]
 
 LARGEST = 2000
 """How many numbers a file may hold."""
@@ -140,3 +140,80 @@ def _span(statement: ast.stmt) -> tuple[int, int]:
 def _parsed(text: str) -> tuple[list[str], list[ast.stmt]]:
     return text.splitlines(), [part for part in ast.walk(ast.parse(text))
                                if isinstance(part, ast.stmt)]
+
+
+def written_out(thing: Any, name: str) -> list[str]:
+    """Return lines that define a local function or op, with all that it uses, under this name.
+
+    Raises ValueError where a part of it cannot be written as source.
+    """
+    lines: list[str] = []
+    _bring(thing, name, lines, {})
+    return list(dict.fromkeys(lines))
+
+
+def _bring(thing: Any, name: str, lines: list[str], done: dict[str, Any]) -> None:
+    if name in done:
+        if done[name] is not thing:
+            raise ValueError(f"{name} is the name of two things")
+        return
+    done[name] = thing
+    if isinstance(thing, ModuleType):
+        lines.append(f"import {thing.__name__} as {name}")
+    elif _names_of("autograd").get(name) is thing:
+        lines.append(f"from autograd import {name}")
+    elif isinstance(thing, Primitive):
+        parts = [thing.forward, *(rule.function for rule in thing.rules if rule)]
+        names = [f"{name}_forward", *(f"{name}_rule{i}" for i in range(1, len(parts)))]
+        for part, of_part in zip(parts, names, strict=True):
+            _bring(part, of_part, lines, done)
+        given = iter(names[1:])
+        rules_given = ", ".join(next(given) if rule else "None" for rule in thing.rules)
+        lines += ["from autograd import primitive", f"{name} = primitive({names[0]})",
+                  f"{name}.vjp({rules_given})"]
+    elif isinstance(thing, FunctionType):
+        for inner, value in _used(thing):
+            if value is not thing:
+                _bring(value, inner, lines, done)
+        lines += _definition(thing, name)
+    elif isinstance(thing, type) or not hasattr(thing, "__qualname__"):
+        literal = exact_literal(thing)
+        lines += ["from numpy import inf, nan"] * any(word in literal for word in ("inf", "nan"))
+        lines += ["import numpy as np"] * ("np." in literal) + [f"{name} = {literal}"]
+    else:
+        raise ValueError(f"{name} cannot be written as source")
+
+
+def _used(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the names that a function's code asks for outside of it, and what they stand for."""
+    known = inspect.getclosurevars(function)
+    yield from {**known.globals, **known.nonlocals}.items()
+
+
+def _bare(node: ast.FunctionDef, text: str) -> str:
+    """Return the source of a definition without decorators, and without what annotates it."""
+    arguments = [a for a in ast.walk(node.args) if isinstance(a, ast.arg)]
+    if not node.returns and not any(a.annotation for a in arguments):
+        return textwrap.dedent("\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno]))
+    for a in arguments:
+        a.annotation = None
+    node.returns, node.decorator_list = None, []
+    return ast.unparse(node)
+
+
+def _definition(function: FunctionType, name: str) -> list[str]:
+    """Return the lines of a function's own definition, without decorators."""
+    text = "".join(getlines(function.__code__.co_filename))
+    line, found = function.__code__.co_firstlineno, []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef) and node.name == function.__name__ and (
+                _span(node)[0] == line):
+            alias = [f"{name} = {node.name}"] * (name != node.name)
+            return ["\n".join([_bare(node, text), *alias])]
+        if isinstance(node, ast.Lambda) and node.lineno == line and (
+                [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
+                == list(function.__code__.co_varnames[: function.__code__.co_argcount])):
+            found.append(ast.unparse(node))
+    if len(set(found)) != 1:
+        raise ValueError(f"the source of {name} is not to be found")
+    return [f"{name} = {found[0]}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -14,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from ..tape.source import written_out
 from ..tensor import values
 from ..tree import flatten
 
 ORACLE, RAISED = "its oracle", "raised an error"
+_LONGEST = 20  # lines of a function that is written out: a report is one screen
 ENGINE = Path(__file__).parents[1]
 
 
@@ -272,11 +275,15 @@ def program(subject: Subject, value_only: bool = False) -> str:
     lines += [] if value_only else [f"from autograd.testing import {subject.call}"]
     found = [_import_line(f, spare) for f, spare in subject.functions]
     name, call = found[0][1], [name for _, name in found]
-    origins = [line for origin, _ in found for line in origin.splitlines()]
-    lines = sorted({line for line in origins if line == "import runpy"}) + lines + [
-        line for line in dict.fromkeys(origins) if line != "import runpy"]
+    text = "\n".join(origin for origin, _ in found)
+    for line in ("import runpy", "import numpy as np"):  # each once, above
+        lines = [line] * (line in text and line not in lines) + lines
+        text = re.sub(f"^{line}\n", "", text, flags=re.M)
+    lines += [text]
+    defined = {*re.findall(r"^(?:def )?(\w+)(?: = |\()", text, re.M)}
     body = []
-    for label, x in zip(subject.labels(), subject.inputs, strict=True):
+    labels = [f"{label}_" if label in defined else label for label in subject.labels()]
+    for label, x in zip(labels, subject.inputs, strict=True):
         plain = isinstance(x, (int, float, str, type(None)))
         call.append(literal(x) if plain else label)
         body += [] if plain else [f"{label} = {literal(x)}"]
@@ -303,7 +310,12 @@ def _import_line(f: Any, spare: str) -> tuple[str, str]:
         where = f"{inspect.getsourcefile(inner)}, line {inspect.getsourcelines(inner)[1]}"
     except (OSError, TypeError):
         where = "your code"
-    return f"# {name}: see {where}", name
+    try:
+        text = "\n".join(written_out(f, name))
+    except (ValueError, SyntaxError, TypeError, OSError):
+        text = ""
+    written = [text] * (0 < len(text.splitlines()) <= _LONGEST)
+    return "\n".join([f"# {name}: see {where}", *written]), name
 
 
 def unwrapped(f: Any) -> Any:

@@ -42,7 +42,7 @@ RANGES = {"both signs": (-2.0, 2.0), "positive": (0.3, 2.3), "less than 1": (-0.
           "more than 1": (1.1, 3.1)}
 SMALL = "down to 1e-6"
 LARGEST = 64
-_LARGEST_VALUE = 1e9  # beyond, as for a matrix that is all but singular, rounding decides
+_LARGEST_VALUE = 3e6  # beyond, as for a matrix that is all but singular, rounding decides
 
 
 def op_inputs(op: Op | str) -> st.SearchStrategy[Inputs]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import autograd as ag
-from autograd.tape.source import exact_literal, source_of
+from autograd import grad, primitive, tanh
+from autograd.tape.source import exact_literal, source_of, written_out
 
 
 @pytest.mark.parametrize("x", [
@@ -67,3 +68,28 @@ def test_ops_of_no_module_are_embedded_with_what_they_name() -> None:
 
 
 offset, multiply = object, ag.multiply
+
+
+def test_local_definitions_are_written_out() -> None:
+    weights = np.array([2.0, 3.0])
+
+    def weighted(x: Any) -> Any:
+        return (tanh(x) * weights).sum()
+
+    lines = written_out(weighted, "loss")
+    assert "from autograd import tanh" in lines and "weights = np.array([2.0, 3.0])" in lines
+    scope: dict[str, Any] = {}
+    exec("\n".join(lines), scope)
+    assert scope["loss"](np.ones(2)) == weighted(np.ones(2))
+    cube = primitive(lambda x, /: x**3)
+    cube.vjp(lambda g, x: 3 * g * x**2)
+    exec("\n".join(written_out(cube, "op")), scope)
+    assert grad(scope["op"])(2.0) == 12.0
+
+
+def test_what_has_no_source_is_refused() -> None:
+    hidden = object()
+    with pytest.raises(ValueError, match="object cannot be written|cannot be written as source"):
+        written_out(lambda x: hidden, "f")
+    with pytest.raises(ValueError, match="the source of f is not to be found"):
+        written_out(eval("lambda x: x"), "f")

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 import autograd as ag
 from autograd import check_grads, primitive
 from autograd.primitive import Op
+from autograd.tensor import values
 from autograd.testing import GradientError, arrays, gradcheck
 from autograd.testing.failure import Subject, literal, program, simpler
 
@@ -114,3 +115,33 @@ def test_a_program_imports_what_is_public_and_prints_a_wrong_value() -> None:
 def test_an_order_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="gradcheck: order must be at least 1, got 0"):
         Subject(ag.sum, (), {}, order=0)
+
+
+def test_local_functions_and_ops_are_written_out() -> None:
+    scale, offsets = 2.0, np.array([0.5])
+
+    def helper(x: Any) -> Any:
+        return ag.tanh(x) * scale
+
+    op = primitive(lambda x, /: np.sin(scale * x))
+    op.vjp(lambda g, x: g * ag.cos(scale * x))
+
+    def broken(x: Any, y: Any) -> Any:
+        return helper(x) + values(y) + op(x) + offsets
+
+    for f, xs in [(broken, (X, X[0])), (op, (X,)), (lambda x: values(helper(x)), (X,))]:
+        with pytest.raises(GradientError) as caught:
+            gradcheck(f, *xs)
+        code = program(caught.value.subject)  # type: ignore[arg-type]
+        assert "test_failure.py, line" in code
+        with pytest.raises(GradientError, match="order 1, argument [01], element") as again:
+            exec(code, {})
+        assert str(again.value).splitlines()[0].partition("(error")[0] == (
+            str(caught.value).splitlines()[0].partition("(error")[0])
+
+
+def test_what_cannot_be_written_out_is_pointed_at() -> None:
+    hidden = object()
+    with pytest.raises(GradientError) as caught:
+        gradcheck(lambda x: values(x) if hidden else x, X)
+    assert "# f: see " in str(caught.value) and "f =" not in str(caught.value)
