@@ -301,7 +301,7 @@ def det(a: Array, /) -> Array:
 @det.vjp
 def _(g: Any, a: Any, y: Any) -> Any:
     xp, size = namespace(values(y)), abs(values(y))
-    lost = (size < xp.finfo(size.dtype).tiny) | xp.isinf(size)
+    lost = ~(size > xp.finfo(size.dtype).tiny) | xp.isinf(size)
     if (lost & xp.isfinite(values(a)).all((-2, -1))).any():
         return g[..., None, None] * _cofactors(a)
     return (g * y)[..., None, None] * _t(inv(a))
@@ -320,7 +320,7 @@ def _cofactors(a: Any) -> Any:
     """
     xp, n = namespace(values(a)), a.shape[-1]
     u, s, vt = xp.linalg.svd(values(a))
-    rank = (s > n * xp.finfo(s.dtype).eps * s[..., :1]).sum(-1)
+    rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)
     k = max(1, n - int(rank.min()))
     lower = xp.concatenate([vt[..., -k:, :], xp.zeros((*a.shape[:-2], k, k), s.dtype)], -1)
     bordered = concatenate([concatenate([a, u[..., -k:]], axis=-1), lower], axis=-2)
@@ -334,12 +334,12 @@ def _det_and_adjugate(w: Any) -> tuple[Any, Any]:
     """Return both of small matrices by products alone (Faddeev, Le Verrier), so at 0 too."""
     k = w.shape[-1]
     one = namespace(values(w)).eye(k, dtype=w.dtype)
-    m = one + 0 * w
-    for i in range(1, k + 1):
+    m, product = one, w
+    for i in range(1, k):
+        m = product - trace(product)[..., None, None] / i * one
         product = w @ m
-        c = trace(product)[..., None, None] / -i
-        m = product + c * one if i < k else m
-    return (-1) ** k * c, (-1) ** (k - 1) * m
+    sign = (-1) ** (k - 1)
+    return sign * trace(product)[..., None, None] / k, sign * m
 
 
 @composite

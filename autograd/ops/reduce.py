@@ -19,7 +19,7 @@ from ..broadcast import broadcast_to
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import values
 from .arithmetic import ldexp, sqrt
-from .exponential import exp, like
+from .exponential import exp
 from .kinks import bend
 from .piecewise import equal, isnan, maximum, not_equal, where
 from .shape import as_arrays, concatenate, reshape, transpose
@@ -79,7 +79,7 @@ def mean(x: Array, /, axis: Axis = None, dtype: Any = None, *, keepdims: bool = 
 
 
 mean.vjp(lambda g, shape, axis, keepdims:
-         spread(like(g, wider(g) / (_count(shape, axis) or 1)), shape, axis, keepdims))
+         spread(wider(g) / (_count(shape, axis) or 1), shape, axis, keepdims))
 
 
 @composite
@@ -255,7 +255,7 @@ def min(x: Array, /, axis: Axis = None, *, keepdims: bool = False) -> Array:
 def _extreme_rule(g: Any, x: Any, y: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
     hit = equal(x, spread(y, shape, axis, keepdims)) | not_equal(x, x)  # a NaN makes y NaN
     count = hit.astype(wide(g.dtype)).sum(axis=axis, keepdims=True)
-    return broadcast_to(like(g, reshape(g, count.shape) / count), shape) * hit
+    return reshape(g, count.shape) / count * hit
 
 
 max.vjp(_extreme_rule)
@@ -349,16 +349,17 @@ def cumprod(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
 def _(g: Any, x: Any, shape: Shape, axis: int | None) -> Any:
     if axis is None or not shape:
         x, axis = reshape(x, -1), 0
-    total = _exponents(values(x), axis)
+    total = _exponents(x, axis)
     e = total - _delayed(total, axis, 0)
-    s = _largest_ahead(values(g), values(x), total, axis)
-    z = _shifted(x, -e)
-    scaled = _shifted(z, s - _delayed(s, axis, 0))
-    found = _adjoint_recurrence(_shifted(g, total - s), scaled, axis)
-    return reshape(_shifted(found * _delayed(cumprod(z, axis), axis, 1), s - e), shape)
+    s = _largest_ahead(g, x, total, axis)
+    z = ldexp(x, -e)
+    scaled = ldexp(z, s - _delayed(s, axis, 0))
+    found = _adjoint_recurrence(ldexp(g, total - s), scaled, axis)
+    return reshape(ldexp(found * _delayed(cumprod(z, axis), axis, 1), s - e), shape)
 
 
-def _exponents(x: Array, axis: int) -> Array:
+@nondifferentiable
+def _exponents(x: Array, /, axis: int) -> Array:
     r"""Return $E_k = \lfloor \sum_{i \le k} \log_2 |x_i| \rfloor$, infinities, NaN and 0 left out.
 
     With $e_k = E_k - E_{k-1}$ and $z_k = 2^{-e_k} x_k$, $|\prod_{i \le k} z_i|$ is between 1 and 2,
@@ -369,7 +370,8 @@ def _exponents(x: Array, axis: int) -> Array:
     return xp.floor(xp.cumsum(logs, axis=axis, dtype=float)).astype(xp.int64)
 
 
-def _largest_ahead(g: Array, x: Array, total: Array, axis: int) -> Array:
+@nondifferentiable
+def _largest_ahead(g: Array, x: Array, total: Array, /, axis: int) -> Array:
     """Return the largest exponent of the products g_k 2^total_k from each place to the next 0.
 
     Where g is 0 it may still be differentiated by; there its exponent is low, but within the range.
@@ -380,11 +382,6 @@ def _largest_ahead(g: Array, x: Array, total: Array, axis: int) -> Array:
     stretch = xp.cumsum(x == 0, axis=axis) * 2**40  # of 0 and what is behind it
     ahead = _reversed(_largest_so_far(_reversed(exponents - stretch, axis), axis), axis)
     return ahead + stretch
-
-
-def _shifted(x: Any, exponent: Array) -> Any:
-    """Return x 2^exponent."""
-    return ldexp(x, exponent.clip(-9999, 9999).astype("int32"))  # Windows' ldexp takes no other
 
 
 @primitive
@@ -465,15 +462,15 @@ def _(g: Any, x: Any, shape: Shape, axis: Axis, keepdims: bool) -> Any:
     moved = tuple(shape[i] for i in order)
     kept = moved[: len(moved) - len(gone)]
     rows = reshape(transpose(x, tuple(order)), (*kept, _count(shape, axis)))
-    total = _exponents(values(rows), -1)
+    total = _exponents(rows, -1)
     e = total - _delayed(total, -1, 0)
-    z = _shifted(rows, -e)
+    z = ldexp(rows, -e)
     before = cumprod(_delayed(z, -1, 1), -1)
     behind = _reversed(cumprod(_delayed(_reversed(z, -1), -1, 1), -1), -1)
     back = tuple(order.index(i) for i in range(len(shape)))
     others, exponent = (transpose(reshape(v, moved), back)
                         for v in (before * behind, total[..., -1:] - e))
-    return _shifted(spread(g, shape, axis, keepdims) * others, exponent)
+    return ldexp(spread(g, shape, axis, keepdims) * others, exponent)
 
 
 @composite

@@ -80,8 +80,9 @@ CASES: dict[str, OpCase] = {
                      expect=[[[8, 0, 2], [0, 40, 40]]]))),
     **also("mean", choosing(reduce.reduction(), least=1),
            curvatures=(bent([1.0, nan], where=[True, False]),),
-           edges=(at(left_out, axis=1, where=mask, g=[1, 10],
-                     expect=[[[0.5, 0, 0.5], [0, 5, 5]]]),)),
+           edges=(*reduce.CASES["mean"].edges,
+                  at(left_out, axis=1, where=mask, g=[1, 10],
+                     expect=[[[0.5, 0, 0.5], [0, 5, 5]]]))),
     **also("max", choosing(apart, initial=True), starting_at(apart), edges=(
         *reduce.CASES["max"].edges,
         at(left_out, axis=1, where=mask, initial=2.0, g=[1, 12],

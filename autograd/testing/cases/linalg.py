@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ..opcase import Inputs, OpCase
 from ..strategies import pair, reals
 from .arithmetic import either_sign
-from .piecewise import bent, nan, squared, total
+from .piecewise import at, bent, inf, nan, squared, total
 from .reduce import reduction
 
 STACKS = st.sampled_from([(), (), (2,), (1, 2), (0,), (2, 1)])
@@ -287,13 +287,21 @@ def numpy_ratio_power(a: np.ndarray, b: np.ndarray, p: float, odd: bool) -> np.n
 
 ONE, NOTHING = [[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]
 ROTATION = np.array([[0, 0, 0, 0], [0, 1, -1, 0], [0, -1, 1, 0], [0, 0, 0, 0]])
+ranks = np.array([np.diag([0.0, 2, 3]), np.diag([0.0, 0, 3]), [[2, 1, 0], [1, -1, 4], [3, 5, 1]]])
+cofactors = np.array([[-21.0, 11, 8], [-1, 2, -7], [4, -8, -3]])  # of the last
 
 CASES: dict[str, OpCase] = {
     "inv": OpCase(one_regular(), np.linalg.inv, order=3),
     "solve": OpCase(solving(), np.linalg.solve, order=3),
     "solve_triangular": OpCase(substituting(), numpy_solve_triangular, order=3),
     "lstsq": OpCase(fitting_least_squares(), numpy_lstsq),
-    "det": OpCase(one_regular(), np.linalg.det),
+    "det": OpCase(one_regular(), np.linalg.det, edges=(
+        at([[[1, 2, 3], [2, 4, 7], [1, 2, 5]], ranks[1], ranks[2]], g=[1.0, 2.0, 3.0],
+           expect=[[[[6, -3, 0], [-4, 2, 0], [2, -1, 0]], np.zeros((3, 3)), 3 * cofactors]]),
+        at([[ranks[1] * 0], [ranks[2]]], g=[[1.0], [2.0]],
+           expect=[[[0 * cofactors], [2 * cofactors]]]),
+        *(at(size * np.eye(2), g=1.0, expect=[size * np.eye(2)]) for size in (1e200, 1e-200)),
+        at([[inf, 0.0], [0.0, 1.0]], g=1.0, expect=[[[nan, nan], [nan, inf]]]))),
     "slogdet": OpCase(one_regular(), np.linalg.slogdet),
     "_slogdet": OpCase(one_regular(), lambda a: np.stack(np.linalg.slogdet(a))),
     "pinv": OpCase(rectangular(rcond=st.sampled_from([None, 0.01])), np.linalg.pinv),

@@ -108,6 +108,29 @@ def numpy_recurrence(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(y, 0, axis)
 
 
+@st.composite
+def scanning(draw: Any, count: int = 1) -> Inputs:
+    """Arrays of one shape in which elements may be 0, one of them of integers, and an axis."""
+    shape = draw(shapes(1, min_dims=1))
+    xs = [draw(with_zeros(shape)) for _ in range(count)]
+    total = draw(hnp.arrays(np.int64, shape, elements=st.integers(-2000, 2000)))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    return (*xs, total) if count > 1 else tuple(xs), {"axis": axis}
+
+
+def numpy_exponents(x: np.ndarray, axis: int) -> np.ndarray:
+    return np.floor(np.cumsum(np.log2(np.where(x, np.abs(x), 1)), axis)).astype(np.int64)
+
+
+def numpy_largest_ahead(g: np.ndarray, x: np.ndarray, total: np.ndarray, axis: int) -> np.ndarray:
+    exponents = total + np.where(g, np.frexp(g)[1], -683)
+    x, exponents = np.moveaxis(x, axis, 0), np.moveaxis(exponents, axis, 0)
+    y = exponents.copy()
+    for k in reversed(range(len(y) - 1)):
+        y[k] = np.where(x[k + 1], np.maximum(y[k], y[k + 1]), y[k])
+    return np.moveaxis(y, 0, axis)
+
+
 def truths(shape: Any) -> st.SearchStrategy[Any]:
     return st.one_of(with_zeros(shape), shape.flatmap(lambda s: hnp.arrays(bool, s)))
 
@@ -120,16 +143,21 @@ two_equal = np.array([[1.0, -1.0], [-1.0, 1.0]])  # twice the Hessian of the var
 one_unknown = np.array([[1.0, 0.0, -1.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 1.0]])
 product_of_zeros = np.zeros((4, 4))
 product_of_zeros[0, 2] = product_of_zeros[2, 0] = 3.0
+ones = np.ones(70_000, np.float16)  # float16 has no 70,000, but its reciprocal
+share = np.full(70_000, 1 / 70_000, np.float16)
+many = (at(ones, g=1.0, expect=[share]),)
+huge = [[1e200, 1e200, 1e-200, 1e-200], [1e-200, 1e200, 1e200, 1e-200], [0, 1e200, 5, 1e-200],
+        [3, 0, 1e200, 1e200]]
 
 CASES: dict[str, OpCase] = {
     "sum": OpCase(reduction(least=0), np.sum),
-    "mean": OpCase(reduction(), np.mean),
+    "mean": OpCase(reduction(), np.mean, edges=many),
     "average": OpCase(weighing(), np.average),
     "max": OpCase(reduction(spaced), np.max, edges=(at(
-        rows, axis=1, g=[1, 2, 3], expect=[[[0, 0.5, 0.5], [1, 0, 1], [1, 1, 1]]]),),
+        rows, axis=1, g=[1, 2, 3], expect=[[[0, 0.5, 0.5], [1, 0, 1], [1, 1, 1]]]), *many),
         curvatures=(bent([4.0, 4.0, 1.0]),)),
     "min": OpCase(reduction(spaced), np.min, edges=(at(
-        rows, axis=1, g=[1, 2, 3], expect=[[[1, 0, 0], [1, 0, 1], [1, 1, 1]]]),),
+        rows, axis=1, g=[1, 2, 3], expect=[[[1, 0, 0], [1, 0, 1], [1, 1, 1]]]), *many),
         curvatures=(bent([4.0, 1.0, 1.0]),)),
     "ptp": OpCase(reduction(spaced), np.ptp),
     "var": OpCase(st.one_of(reduction(), varying()), np.var, edges=(
@@ -154,12 +182,25 @@ CASES: dict[str, OpCase] = {
         curvatures=(bent([-inf, 0.0, 0.0], hessian=np.pad(two_equal / 4, ((1, 0), (1, 0)))),
                     bent([-inf, -inf]), bent([inf, 0.0]))),
     "prod": OpCase(reduction(with_zeros, 0), np.prod, order=3, edges=(
-        at(zeros, axis=1, g=weights, expect=[[[0, 6, 0], [0, 0, 0]]]),)),
+        at(zeros, axis=1, g=weights, expect=[[[0, 6, 0], [0, 0, 0]]]),
+        at(huge, axis=1, g=[1, 1, 2, 1], expect=[[
+            [1e-200, 1e-200, 1e200, 1e200], [1e200, 1e-200, 1e-200, 1e200], [10, 0, 0, 0],
+            [0, inf, 0, 0]]]))),
     "cumsum": OpCase(along(), np.cumsum),
     "cumprod": OpCase(along(with_zeros), np.cumprod, order=3, edges=(
-        at(zeros, axis=1, g=[[1] * 3] * 2, expect=[[[1, 8, 0], [1, 0, 0]]]),)),
+        at(zeros, axis=1, g=[[1] * 3] * 2, expect=[[[1, 8, 0], [1, 0, 0]]]),
+        at(huge, axis=1, g=[[0, 0, 0, 1]] * 4, expect=[[
+            [1e-200, 1e-200, 1e200, 1e200], [1e200, 1e-200, 1e-200, 1e200], [5, 0, 0, 0],
+            [0, inf, 0, 0]]]),
+        at(huge, axis=1, g=[[1, 1, 1, 1]] * 4, expect=[[
+            [1e200, 1e200, inf, 1e200], [inf, 1, 1, 1e200], [6e200 + 5, 0, 0, 0],
+            [1, inf, 0, 0]]]),
+        at([1, 1, 1e300, 1e300, 1e-300], g=[0, 0, 0, 0, 1], expect=[[1e300, 1e300, 1, 1, inf]]),
+        at(np.array(3.0), axis=0, g=[2.0], expect=[np.array(2.0)]))),
     "cumulative_sum": OpCase(starting(), np.cumulative_sum),
     "cumulative_prod": OpCase(starting(), np.cumulative_prod),
+    "_exponents": OpCase(scanning(), numpy_exponents),
+    "_largest_ahead": OpCase(scanning(2), numpy_largest_ahead),
     "_recurrence": OpCase(recurring(), numpy_recurrence, order=3),
     # differences cannot be taken at NaN: those are in the tests of this module
     "nansum": OpCase(reduction(), np.nansum, edges=(

@@ -40,10 +40,10 @@ _because(
 )
 _because(
     "the gradient has no elements there",
-    ("mean", "spread(g / (_count(shape, axis) or 1), shape, axis, keepdims)",
-     "spread(g / _count(shape, axis), shape, axis, keepdims)"),
-    ("mean", "spread(g / (_count(shape, axis) or 1), shape, axis, keepdims)",
-     "spread(g / (_count(shape, axis) or 2), shape, axis, keepdims)"),
+    ("mean", "spread(wider(g) / (_count(shape, axis) or 1), shape, axis, keepdims)",
+     "spread(wider(g) / _count(shape, axis), shape, axis, keepdims)"),
+    ("mean", "spread(wider(g) / (_count(shape, axis) or 1), shape, axis, keepdims)",
+     "spread(wider(g) / (_count(shape, axis) or 2), shape, axis, keepdims)"),
     *(("var", "return spread(g, shape, axis, keepdims)", f"return {other}")
       for other in ("-spread(g, shape, axis, keepdims)", "2 * spread(g, shape, axis, keepdims)",
                     "None")),
@@ -106,6 +106,8 @@ _because(
 )
 _because(
     "the coefficient before the first element multiplies nothing",
+    ("cumprod", "scaled = ldexp(z, s - _delayed(s, axis, 0))",
+     "scaled = ldexp(z, s - _delayed(s, axis, 1))"),
     ("reduce._adjoint_recurrence", "ahead = _delayed(_reversed(a, axis), axis, 0)",
      "ahead = _delayed(_reversed(a, axis), axis, 1)"),
 )
@@ -178,4 +180,53 @@ _because(
      "exp(where(finite, before - y, -math.inf))"),
     ("logcumsumexp", "w = exp(where(finite, x - level, -math.inf)) + found / infinite",
      "w = exp(where(finite, x - y, -math.inf)) + found / infinite"),
+)
+_because(
+    "the bordered matrix has the same cofactors, for regular matrices too, for any borders that "
+    "make it regular, and for as many as there are null vectors or more",
+    ("det", "xp, size = (namespace(values(y)), abs(values(y)))",
+     "xp, size = (namespace(values(y)), values(y))"),
+    ("det", "lost = ~(size > xp.finfo(size.dtype).tiny) | xp.isinf(size)",
+     "lost = ~(size >= xp.finfo(size.dtype).tiny) | xp.isinf(size)"),
+    ("det", "lost = ~(size > xp.finfo(size.dtype).tiny) | xp.isinf(size)",
+     "lost = ~(y > xp.finfo(size.dtype).tiny) | xp.isinf(size)"),
+    ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",
+     "rank = s > xp.finfo(s.dtype).eps * n * s[..., :1]"),
+    ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",
+     "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).mean(-1)"),
+    ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",
+     "rank = (s > xp.finfo(s.dtype).eps * n / s[..., :1]).sum(-1)"),
+    ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",
+     "rank = (s > xp.finfo(s.dtype).eps * n).sum(-1)"),
+    ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",
+     "rank = (s > xp.finfo(s.dtype).eps / n * s[..., :1]).sum(-1)"),
+    ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",
+     "rank = (s > xp.finfo(s.dtype).eps * s[..., :1]).sum(-1)"),
+    ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",
+     "rank = (s > xp.finfo(s.dtype).eps * n * s).sum(-1)"),
+    ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",
+     "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :]).sum(-1)"),
+    ("linalg._cofactors", "[vt[..., -k:, :], xp.zeros((*a.shape[:-2], k, k), s.dtype)]",
+     "[u[..., -k:, :], xp.zeros((*a.shape[:-2], k, k), s.dtype)]"),
+    ("linalg._cofactors", "concatenate([concatenate([a, u[..., -k:]], axis=-1), lower], axis=-2)",
+     "concatenate([concatenate([a, vt[..., -k:]], axis=-1), lower], axis=-2)"),
+    ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",
+     "rank = (s > xp.finfo(s.dtype).eps * u * s[..., :1]).sum(-1)"),
+    ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",
+     "rank = (s > xp.finfo(s.dtype).eps * vt * s[..., :1]).sum(-1)"),
+    ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",
+     "rank = (s > xp.finfo(s.dtype).eps * n * u[..., :1]).sum(-1)"),
+    ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",
+     "rank = (s > xp.finfo(s.dtype).eps * n * vt[..., :1]).sum(-1)"),
+)
+_because(
+    "the matrices are square",
+    ("linalg._cofactors", "xp, n = (namespace(values(a)), a.shape[-1])",
+     "xp, n = (namespace(values(a)), a.shape[-2])"),
+    ("linalg._det_and_adjugate", "k = w.shape[-1]", "k = w.shape[-2]"),
+)
+_because(
+    "powers of one matrix commute, and k - 1 and k + 1 are odd together",
+    ("linalg._det_and_adjugate", "product = w @ m", "product = m @ w"),
+    ("linalg._det_and_adjugate", "sign = (-1) ** (k - 1)", "sign = (-1) ** (k + 1)"),
 )

@@ -116,7 +116,7 @@ def _members(y: Any) -> list[Any]:
 
 
 def _is_differentiated(x: Any) -> bool:
-    return isinstance(x, np.ndarray) and x.dtype == np.float64
+    return isinstance(x, np.ndarray) and x.dtype.kind == "f"  # of float16 in edges
 
 
 def _arrays(args: Any) -> list[Array]:
