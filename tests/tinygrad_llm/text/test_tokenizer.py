@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import pickle
+import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +16,21 @@ from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text import decoders, template
 from tinygrad_llm.text.algorithms.bpe import BPE
 from tinygrad_llm.text.algorithms.char_bpe import CharBPE
+from tinygrad_llm.text.algorithms.characters import Characters
+from tinygrad_llm.text.algorithms.scored_bpe import ScoredBPE
+from tinygrad_llm.text.algorithms.spelled import Spelled
 from tinygrad_llm.text.algorithms.unigram import Unigram
 from tinygrad_llm.text.algorithms.wordpiece import WordPiece
+from tinygrad_llm.text.chat import control_tokens, encode_chat
 from tinygrad_llm.text.cut import pretokenizers
 from tinygrad_llm.text.cut.patterns import GPT2, O200K
+from tinygrad_llm.text.formats import tiktoken
 from tinygrad_llm.text.normalize import normalizers
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import LONGEST_REMEMBERED, REMEMBERED, Tokenizer
+from tinygrad_llm.text.training.bpe import train_bpe
+from tinygrad_llm.text.training.unigram import train_unigram
+from tinygrad_llm.text.training.wordpiece import train_wordpiece
 
 BYTES = {bytes([b]): b for b in range(256)}
 MERGES = [(b"a", b"b"), (b" ", b"a"), (b"\xc3", b"\xa9"), (b"ab", b"ab")]
@@ -298,3 +309,85 @@ def test_save_and_load(tmp_path: Path) -> None:
         for text in ("unable, <tool> [CLS]<|end|> é", ""):
             assert again.encode(text, special="allow") == tokenizer.encode(text, special="allow")
             assert again.encode(text, special="text") == tokenizer.encode(text, special="text")
+
+
+# One giant word: nothing that learns, reads, encodes or decodes may take the square of its length
+
+SIZE = 30_000
+SECONDS = 20  # the square would take hours
+GIANT = {"one character": "a" * SIZE, "two": "ab" * (SIZE // 2),
+         "digits": "".join(random.Random(0).choices("0123456789abcdef", k=SIZE))}
+PIECES = [("<unk>", 0.0), ("a", -1.0), ("b", -2.0), ("ab", -2.5), ("abab", -3.0), ("a" * 200, -4.0),
+          *((digit, -6.0) for digit in "0123456789cdef")]
+IDS = {piece: id for id, (piece, _) in enumerate(PIECES)}
+MERGED = [("a", "b"), ("ab", "ab")]
+BYTE_IDS = {bytes([b]): b for b in range(256)} | {b"ab": 256, b"a" * 400: 257, b"aa": 258}
+TRAINED = {"bpe": lambda text: train_bpe([text], 400, min_frequency=1, progress=False),
+           "wordpiece": lambda text: train_wordpiece([text], 400, progress=False),
+           "unigram": lambda text: train_unigram([text], 400, progress=False)}
+MODELS = {
+    "BPE": lambda: BPE(BYTE_IDS, [(b"a", b"b"), (b"a", b"a")]), "ranks": lambda: BPE(BYTE_IDS),
+    "CharBPE": lambda: CharBPE(IDS, MERGED, unk_token="<unk>", fuse_unk=True),
+    "Spelled": lambda: Spelled(CharBPE(IDS, MERGED, unk_token="<unk>")),
+    "ScoredBPE": lambda: ScoredBPE(PIECES, 0, unmatched=[0]),
+    "ScoredBPE with unused pieces": lambda: ScoredBPE(PIECES, 0, unmatched=[0], unused=[4]),
+    "Unigram": lambda: Unigram(PIECES, 0),
+    "Characters": lambda: Characters(sorted("0123456789abcdef")),
+    "Unigram of single precision": lambda: Unigram(PIECES, 0, single_precision=True),
+    "WordPiece": lambda: WordPiece(IDS | {"##" + t: id + 50 for t, id in IDS.items()}, "<unk>",
+                                   max_input_chars_per_word=SIZE)}
+
+
+@contextmanager
+def soon() -> Iterator[None]:
+    start = time.process_time()
+    yield
+    assert time.process_time() - start < SECONDS
+
+
+@pytest.mark.parametrize("word", GIANT)
+@pytest.mark.parametrize("trainer", TRAINED)
+def test_a_giant_word_is_learnt_from_and_encoded(trainer: str, word: str, tmp_path: Path) -> None:
+    text = GIANT[word]
+    with soon():
+        tokenizer = TRAINED[trainer](text)
+        ids = tokenizer.encode(text)
+        assert tokenizer.encode_with_offsets(text)[0] == ids
+        if trainer != "wordpiece":  # to which so long a word is unknown
+            assert tokenizer.decode(ids) == text
+        if trainer == "bpe":
+            tokenizer.save(tmp_path / "own", "tiktoken")
+            again = tiktoken.load(tmp_path / "own", "gpt2")
+            again.save(tmp_path / "tokenizer.json")
+            assert Tokenizer.load(tmp_path / "tokenizer.json").encode(text) == again.encode(text)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_giant_word_is_encoded(model: str) -> None:
+    with soon():
+        tokenizer = Tokenizer(MODELS[model](), decoder=decoders.Fuse())
+        for text in GIANT.values():
+            assert tokenizer.decode(tokenizer.encode(text))
+
+
+@pytest.mark.parametrize("decoder", [
+    decoders.ByteLevel(), decoders.ByteFallback(), decoders.WordPiece(), decoders.Metaspace(),
+    decoders.BPEDecoder(), decoders.Strip("a", 1, 1), decoders.Replace("a", "b"),
+    decoders.Replace("a+$", "b", is_regex=True)], ids=lambda decoder: type(decoder).__name__)
+def test_a_giant_word_is_decoded(decoder: decoders.Decoder) -> None:
+    with soon():
+        for tokens in (["a"] * SIZE, ["a" * SIZE], ["<0xE4>"] * SIZE, ["##a", " '", "a"] * SIZE):
+            decoders.decode(decoder, tokens)
+            decoders.decode_bytes(decoder, tokens)
+
+
+def test_a_giant_word_beside_added_tokens_in_a_chat_and_token_by_token() -> None:
+    names = control_tokens("plain")
+    added = AddedTokens([*(AddedToken(name, 300 + i) for i, name in enumerate(names)),
+                         AddedToken("aab", 299, special=False, single_word=True, lstrip=True)])
+    tokenizer = Tokenizer(BPE(BYTE_IDS), decoder=decoders.ByteLevel(), added=added)
+    with soon():
+        for text in [*GIANT.values(), "<|user" * (SIZE // 6), "aab" * (SIZE // 3), " " * SIZE]:
+            ids, _ = encode_chat(tokenizer, [{"role": "user", "content": text}], "plain")
+            stream = tokenizer.stream_decoder()
+            assert len("".join([*map(stream.push, ids.tolist()), stream.finish()])) >= len(text)

@@ -23,7 +23,7 @@ models are unsupervised multitask learners", 2019, section 2.2 (on bytes).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import compress, pairwise, repeat
 from typing import Any
@@ -234,12 +234,23 @@ def _ranks_from_vocabulary(
 ) -> tuple[dict[tuple[int, int], int], Sequence[int]]:
     """Return the rank of every two tokens whose bytes together are a token, and ids by rank."""
     ranks, get = {}, tokens.get
+    lengths = frozenset(map(len, tokens))
     for token, id in tokens.items():
-        for cut in range(1, len(token)):
+        for cut in cuts(len(token), lengths):
             left, right = get(token[:cut]), get(token[cut:])
             if left is not None and right is not None:
                 ranks[left, right] = id
     return ranks, range(max(tokens.values(), default=-1) + 1)
+
+
+def cuts(size: int, lengths: Collection[int]) -> Iterable[int]:
+    """Return where a token of `size` bytes may be made of two that have `lengths`.
+
+    A token may be as long as a text, and trying all of its cuts would take the square of that.
+    """
+    if size <= len(lengths):
+        return range(1, size)
+    return sorted(cut for cut in lengths if 0 < cut < size and size - cut in lengths)
 
 
 def _ranks_from_merges(tokens: Mapping[bytes, int], merges: Iterable[tuple[bytes, bytes]]

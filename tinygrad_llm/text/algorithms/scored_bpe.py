@@ -22,6 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
+from .bpe import cuts
 from .char_bpe import CharBPE, Pairs, Span
 
 
@@ -75,11 +76,12 @@ class ScoredBPE(CharBPE):
         scores = sorted({score for _, score in self.pieces}, reverse=True)
         rank_of = {score: rank for rank, score in enumerate(scores)}
         found = []
+        lengths = frozenset(map(len, self._ids))
         for id, (piece, score) in enumerate(self.pieces):
             if id not in self.unmatched:
-                cuts = ((piece[:k], piece[k:]) for k in range(1, len(piece)))
-                found += [(rank_of[score], cut) for cut in cuts
-                          if cut[0] in self._ids and cut[1] in self._ids]  # fmt: skip
+                halves = ((piece[:k], piece[k:]) for k in cuts(len(piece), lengths))
+                found += [(rank_of[score], pair) for pair in halves
+                          if pair[0] in self._ids and pair[1] in self._ids]  # fmt: skip
         found.sort(key=lambda merge: merge[0])
         return [cut for _, cut in found], [rank for rank, _ in found]
 

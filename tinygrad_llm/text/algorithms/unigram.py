@@ -8,7 +8,8 @@ $P(X) = \sum_{\mathbf{x} \in S(X)} P(\mathbf{x})$.
 
 **Lattice.** The places between characters are nodes $0, \dots, N$, and each piece that the text has
 from place $s$ to place $t$ is an edge $s \to t$ of weight $w_{st} = \log p(X_{s:t})$. Segmentations
-are the paths from 0 to $N$. A trie finds the edges that leave a place in one walk.
+are the paths from 0 to $N$. A trie finds the edges that leave a place in one walk, no longer than
+the longest piece: so the time grows with $N$ times that.
 
 **Viterbi.** A best path to $t$ ends in some edge $s \to t$ behind a best path to $s$, so
 

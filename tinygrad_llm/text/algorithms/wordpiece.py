@@ -10,8 +10,8 @@ $$ e_0 = 0, \qquad
 Where that set is empty, or $n$ is above a bound, all of the word is one [UNK]: no look back for a
 shorter first token with which the rest might have gone well.
 
-Only lengths that tokens have are tried, so a word costs at most n * lengths look-ups: a long word
-costs what its characters cost as shorter words.
+Only lengths that tokens have are tried, so a word costs at most n * lengths look-ups, each of so
+many characters: a long word costs what its characters cost as shorter words.
 
 Sources: Schuster and Nakajima, "Japanese and Korean voice search", ICASSP 2012 (the model); Devlin
 et al., "BERT", NAACL 2019, and the code published with it (longest match first, the bound).

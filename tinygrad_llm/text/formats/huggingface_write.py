@@ -17,7 +17,7 @@ from typing import Any
 
 from ...host.errors import UserError
 from ...host.files import write_in_one_step
-from ..algorithms.bpe import BPE
+from ..algorithms.bpe import BPE, cuts
 from ..algorithms.char_bpe import CharBPE
 from ..algorithms.spelled import Spelled
 from ..algorithms.unigram import Unigram
@@ -110,8 +110,9 @@ def _merges(model: BPE) -> Iterable[Merge]:
 
 def _all_merges(tokens: dict[bytes, int]) -> Iterable[Merge]:
     """Yield all pairs of tokens that make a token, in the order of its id."""
+    lengths = frozenset(map(len, tokens))
     for token, _ in sorted(tokens.items(), key=lambda item: item[1]):
-        pairs = [(token[:i], token[i:]) for i in range(1, len(token))
+        pairs = [(token[:i], token[i:]) for i in cuts(len(token), lengths)
                  if token[:i] in tokens and token[i:] in tokens]
         yield from sorted(pairs, key=lambda pair: (tokens[pair[0]], tokens[pair[1]]))
 

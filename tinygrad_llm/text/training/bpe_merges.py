@@ -74,6 +74,8 @@ def learn_merges_plainly(counts: Mapping[str, int] | Mapping[bytes, int], vocab_
                 min_frequency: int = 2, max_token_length: int | None = None) -> list[Merge]:
     """Return the merges of the words that come so often, in order: the definition, to be read.
 
+    Every merge goes through all words anew, so the time grows with their length times the merges.
+
     There are vocab_size - 256 of them, or fewer where no pair is left that comes `min_frequency`
     times and is at most `max_token_length` bytes long.
 

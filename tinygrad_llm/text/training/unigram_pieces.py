@@ -33,7 +33,8 @@ characters, until the vocabulary has its size.
 **Arrays.** All distinct words lie in one row of slots, each after a separator. Slot $t$ is a
 character and also the place behind it; the separator is a word's place 0. `ending[t, l - 1]` is the
 piece of length $l$ that ends in slot $t$, or -1. It is made once, for all frequent substrings, and
-pruning only erases from it: no trie is walked. The recursions go through all words abreast.
+pruning only erases from it: no trie is walked. The recursions go through all words abreast, so the
+longest word sets the number of their steps: words of more than LONGEST_WORD characters are cut.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ Floats = NDArray[np.float64]
 SHRINK = 0.75  # the share of the pieces that a round of pruning keeps
 SUB_ITERATIONS = 2  # of EM before each
 LEAST_COUNT = 0.5  # pieces expected less often than this are dropped first
+LONGEST_WORD = 1 << 10  # characters; a longer word is learnt from in parts, abreast
 DECIMALS = 12  # of a score: at most 15 digits, which every reader of JSON reads alike
 
 
@@ -334,7 +336,7 @@ def _largest(score: Floats, always: NDArray[np.bool_], size: int) -> Ints:
 def _without_rare_characters(
     words: Mapping[str, int], vocab_size: int, max_piece_length: int, coverage: float
 ) -> dict[str, int]:
-    """Return the words, cut at characters that are too rare to be pieces."""
+    """Return the words, cut at characters that are too rare to be pieces, and where too long."""
     if max_piece_length < 1 or not 0 < coverage <= 1:
         raise UserError("max_piece_length must be at least 1 and character_coverage in (0, 1], got "
                         f"{max_piece_length} and {coverage}")
@@ -347,13 +349,14 @@ def _without_rare_characters(
             f"the words have {len(kept)} different characters, and each must be a piece, but "
             f"vocab_size is {vocab_size}; raise it, or lower character_coverage"
         )
-    if len(kept) == len(characters):
+    if len(kept) == len(characters) and max(map(len, words)) <= LONGEST_WORD:
         return {word: count for word, count in words.items() if word}
     cut: Counter[str] = Counter()
     for word, count in words.items():
         for part in "".join(c if c in kept else "\ud800" for c in word).split("\ud800"):
-            cut[part] += count
-    return {word: count for word, count in cut.items() if word}
+            for start in range(0, len(part), LONGEST_WORD):
+                cut[part[start:start + LONGEST_WORD]] += count
+    return dict(cut)
 
 
 def _count_characters(words: Mapping[str, int]) -> Counter[str]:

@@ -42,7 +42,7 @@ tokens have the first ids, then come the characters by code point, those that be
 merged tokens as they are made. Two ways to one string ("ab" + "##c", "a" + "##bc") make one token.
 
 `learn_vocabulary_plainly` is this definition. `learn_vocabulary` returns the same vocabulary: a
-pair keeps a list of the words it came by in, and only the counts and scores that a merge changes
+pair keeps a list of the places where it stood, and only the counts and scores that a merge changes
 are computed anew. `train_wordpiece` (in its own file) goes from texts to a tokenizer.
 
 Sources: Schuster and Nakajima, "Japanese and Korean voice search", ICASSP 2012, section 3 (merge
@@ -52,6 +52,7 @@ named WordPiece in Hugging Face's tokenizers merges by frequency: that is BPE wi
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -67,6 +68,7 @@ from .bpe_merges import LARGEST_VOCABULARY, replace_pair
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"
 LIMIT_ALPHABET = 1000  # characters; BERT's Chinese ones alone would be twice 20,000 tokens
+_EDGE, _GONE = -1, -2  # between words, and where no token begins any more
 Pair = tuple[int, int]
 Words = list[tuple[list[int], int]]  # the ids of each word's tokens, and its count
 
@@ -80,7 +82,7 @@ def learn_vocabulary_plainly(
     special_tokens: Sequence[str] = SPECIAL_TOKENS,
     prefix: str = PREFIX,
 ) -> dict[str, int]:
-    """Return the vocabulary, from tokens to ids: the definition, to be read.
+    """Return the vocabulary, from tokens to ids: the definition, to be read, slow for long words.
 
     It has `vocab_size` tokens, or fewer where no pair comes `min_frequency` times; None: a
     threshold that falls to 2, see above. Of the characters the `limit_alphabet` most frequent
@@ -190,23 +192,35 @@ def learn_vocabulary(
 class _Pairs:
     """Every pair that came by, with a slot each in arrays: its tokens, its count and its score.
 
-    `words` are changed in place. The score of a pair that is too rare to merge is -1.
+    The tokens of all words lie in one row, an edge between any two words. A token stays where its
+    first character is, and `before` and `after` lead to its neighbours, so a merge touches the
+    places of its pair and their neighbours, however long the word. The score of a pair that is too
+    rare to merge is -1.
     """
 
     def __init__(self, words: Words, vocab_size: int) -> None:
-        self.words, self.least = words, 1
-        self.tokens = np.zeros(vocab_size, np.int64)  # the count of each token
-        self.slots: dict[Pair, int] = {}
-        self.found: list[list[int]] = []  # of each slot, the words; some have lost the pair since
-        self.left, self.right, self.count = (np.zeros(1024, np.int64) for _ in range(3))
-        self.score = np.full(1024, -1.0)
+        self.least = 1
+        self.row = array("i", [_EDGE])
+        self.weight = array("q", [0])  # how often the word comes, a place
         tokens: Counter[int] = Counter()
-        changes: Counter[Pair] = Counter()
-        for w, (ids, n) in enumerate(words):
+        for ids, n in words:
+            self.row.extend(ids)
+            self.row.append(_EDGE)
+            self.weight.extend([n] * (len(ids) + 1))
             for id in ids:
                 tokens[id] += n
-            self._note(w, [], ids, n, changes)
+        places = range(len(self.row))
+        self.before, self.after = array("q", [0, *places[:-1]]), array("q", [*places[1:], 0])
+        self.tokens = np.zeros(vocab_size, np.int64)  # the count of each token
         self.tokens[list(tokens)] = list(tokens.values())
+        self.slots: dict[Pair, int] = {}
+        self.places: list[array[int]] = []  # of each slot; some have lost the pair since
+        self.left, self.right, self.count = (np.zeros(1024, np.int64) for _ in range(3))
+        self.score = np.full(1024, -1.0)
+        changes: Counter[Pair] = Counter()
+        for place, pair in enumerate(pairwise(self.row)):
+            if _EDGE not in pair:
+                self._add(pair, place, changes)
         self._count(changes)
 
     def ask_for(self, least: int) -> None:
@@ -228,15 +242,25 @@ class _Pairs:
         """Put `new` in the place of `pair` in all words."""
         slot, merged = self.slots[pair], 0
         changes: Counter[Pair] = Counter()
-        found, self.found[slot] = self.found[slot], []
-        for w in found:
-            ids, n = self.words[w]
-            after = replace_pair(ids, pair, new)
-            if len(after) < len(ids):
-                self.words[w] = after, n
-                self._note(w, ids, after, n, changes)
-                merged += (len(ids) - len(after)) * n
-        for id, n in ((pair[0], -merged), (pair[1], -merged), (new, merged)):
+        row, (a, b) = self.row, pair
+        found, self.places[slot] = self.places[slot], array("q")
+        for place in sorted(found):
+            gone = self.after[place]
+            if row[place] != a or row[gone] != b:
+                continue  # merged since, or with the one before as in aaa
+            left, right = self.before[place], self.after[gone]
+            n = self.weight[place]
+            changes[pair] -= n
+            row[place], row[gone] = new, _GONE
+            self.after[place], self.before[right] = right, place
+            merged += n
+            if row[left] != _EDGE:
+                changes[row[left], a] -= n
+                self._add((row[left], new), left, changes)
+            if row[right] != _EDGE:
+                changes[b, row[right]] -= n
+                self._add((new, row[right]), place, changes)
+        for id, n in ((a, -merged), (b, -merged), (new, merged)):
             self.tokens[id] += n
         self._count(changes)
         touched = np.zeros(len(self.left), bool)  # all pairs that changed have one of the three
@@ -245,20 +269,13 @@ class _Pairs:
         touched[len(self.slots) :] = False
         self._rescore(np.flatnonzero(touched))
 
-    def _note(
-        self, w: int, before: list[int], after: list[int], n: int, changes: Counter[Pair]
-    ) -> None:
-        """Add to `changes` what word `w` becoming `after` does to the counts of pairs."""
-        old = list(pairwise(before))
-        for pair in old:
-            changes[pair] -= n
-        for pair in pairwise(after):
-            changes[pair] += n
-            if pair not in old:
-                slot = self.slots.setdefault(pair, len(self.found))
-                if slot == len(self.found):
-                    self.found.append([])
-                self.found[slot].append(w)
+    def _add(self, pair: Pair, place: int, changes: Counter[Pair]) -> None:
+        """Note that `pair` stands at `place`, as often as its word comes."""
+        slot = self.slots.setdefault(pair, len(self.places))
+        if slot == len(self.places):
+            self.places.append(array("q"))
+        self.places[slot].append(place)
+        changes[pair] += self.weight[place]
 
     def _count(self, changes: Mapping[Pair, int]) -> None:
         while len(self.left) < len(self.slots):
