@@ -60,6 +60,7 @@ class Expression:
                  changes: Callable[[], unicode_16.Changes] = unicode_16.changes) -> None:
         self.pattern, self.flags, self.trusted, self.changes = pattern, flags, trusted, changes
         self.plain = regex.compile(pattern, flags)
+        self._seen = self._hits = 0  # characters, and matches in them
         self._may_repeat = not (trusted or self.plain.groups or _PLACE.search(pattern))
 
     def compiled(self, text: str) -> regex.Pattern[str]:
@@ -76,9 +77,20 @@ class Expression:
         UserError where the pattern takes too long.
         """
         compiled, end = self.compiled(text), time.monotonic() + self._budget(text)
-        place, last, left = 0, -1, _FIRST if self._may_repeat else -1
+        place, last, count, together = 0, -1, 0, self._is_dense()
         while place <= len(text):
             barred = -1  # where nothing matched, and so nothing else may
+            if together:
+                together = False
+                found, place, barred = self._repeated(compiled, text, place, end)
+                yield from found
+                last, count = found[-1][1] if found else last, count + len(found)
+                if barred > last:
+                    yield barred, barred
+                    last = barred
+                if place == len(text):
+                    break
+                place = max(place, barred + 1)
             try:
                 for match in _found(compiled, text, place, None if self.trusted else end):
                     i, j = match.span()
@@ -86,31 +98,36 @@ class Expression:
                         break
                     if i < j or i > last:
                         yield i, j
-                    place, last, left = j, j, left - 1
+                    place, last, count = j, j, count + 1
                     if i == j:
                         barred = i
-                    elif not left:
+                    elif count == _FIRST and self._may_repeat and j < _FIRST * _DENSE:
+                        together = True
                         break
                 else:
-                    return
+                    break
             except TimeoutError:
                 self._check_time(text, end)
             place = max(place, barred + 1)
-            if not left and last < _FIRST * _DENSE:
-                found, place = self._repeated(compiled, text, place, end)
-                yield from found
-                last, left = found[-1][1] if found else last, -1
+        self._seen, self._hits = self._seen + len(text), self._hits + count
+
+    def _is_dense(self) -> bool:
+        """Return whether the matches so far were dense, and may be found together."""
+        return self._may_repeat and self._hits >= _FIRST and self._hits * _DENSE > self._seen
 
     def _repeated(self, compiled: regex.Pattern[str], text: str, place: int, end: float
-                  ) -> tuple[list[Span], int]:
-        """Return the matches from `place` up to the first that is empty, and where they end."""
+                  ) -> tuple[list[Span], int, int]:
+        """Return the matches from `place` on, where they end, and where nothing matched, or -1."""
         repeated = self._repeated_plain if compiled is self.plain else self._repeated_pinned
         try:
             match = repeated.match(text, place, timeout=_left(end))
         except TimeoutError:
             self._check_time(text, end)
-            return [], place
-        return [span for span in match.spans(1) if span[0] < span[1]], match.end()
+            return [], place, -1
+        found, barred = match.spans(1), -1
+        if found and found[-1][0] == found[-1][1]:
+            barred = found.pop()[0]
+        return found, match.end(), barred
 
     def _check_time(self, text: str, end: float) -> None:
         """Raise UserError after `end`; before, `regex` has counted the time of other threads."""
@@ -137,12 +154,21 @@ class Expression:
 
     @cached_property
     def _changed(self) -> Characters:
-        return Characters(ord(char) for change in self.changes() for char in change.chars)
+        return Characters(ord(char) for change in self._changes for char in change.chars)
+
+    @cached_property
+    def _changes(self) -> unicode_16.Changes:
+        """The changes that matter to this pattern."""
+        return tuple(change for change in self.changes()
+                     if pinned(self.pattern, (change,), self._nested) != self.pattern)
 
     @cached_property
     def _pinned(self) -> regex.Pattern[str]:
-        nested = bool(self.plain.flags & regex.VERSION1)
-        return regex.compile(pinned(self.pattern, self.changes(), nested), self.flags)
+        return regex.compile(pinned(self.pattern, self._changes, self._nested), self.flags)
+
+    @property
+    def _nested(self) -> bool:
+        return bool(self.plain.flags & regex.VERSION1)
 
 
 def pinned(pattern: str, changes: unicode_16.Changes, nested: bool) -> str:
@@ -193,7 +219,8 @@ def _end_of_class(pattern: str, place: int, nested: bool) -> int:
 def _pinned_escape(escape: str, changes: unicode_16.Changes) -> str:
     if escape not in (r"\b", r"\B"):
         return _pinned_part(escape, changes)
-    word = _pinned_part(r"\w", changes)
+    if (word := _pinned_part(r"\w", changes)) == r"\w":
+        return escape
     before, after = ("=!", "!=") if escape == r"\b" else ("==", "!!")
     return (f"(?:(?<{before[0]}{word})(?{before[1]}{word})"
             f"|(?<{after[0]}{word})(?{after[1]}{word}))")
