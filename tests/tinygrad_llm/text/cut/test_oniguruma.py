@@ -42,6 +42,21 @@ def found(pattern: str, text: str) -> list[str]:
         (r"(?#no)a", "a", ["a"]),
         (r"(?<n>a)\1", "aa", ["aa"]),
         (r"\s", " \x1c\x85", [" ", "\x85"]),
+        (r"\w+|[^\w\s]+", "x² a\u200db\u200c", ["x²", "a", "\u200d", "b", "\u200c"]),
+        (r"[\w]+|[^\W]", "x²¼é", ["x", "é"]),
+        (r"\W", "a²\u200c-", ["\u200c", "-"]),
+        (r"\b.", "²a \u200db", ["²", " ", "b"]),
+        (r"\B.", "ab-+²", ["b", "+"]),
+        (r"[[:punct:]]", "a+,Ⓐ1", ["+", ",", "Ⓐ"]),
+        (r"[[:^punct:]]", "a+,Ⓐ1", ["a", "1"]),
+        (r"[^[:alnum:]\s]", "٣a1 -", ["-"]),
+        (r"[[:digit:]&&[^1]]", "٣1", ["٣"]),
+        (r"\p{XDigit}\P{xdigit}", "fＡ", ["fＡ"]),
+        (r"[\p{Word}]|\p{^Word}", "²-a", ["-", "a"]),
+        (r"(?i:\p{Lu}b)", "aB Ab AB", ["Ab", "AB"]),
+        (r"\p{L}", "a\U00016ea0\u0295", ["a", "\u0295"]),  # a letter from Unicode 17 on
+        (r"\p{Ll}|\p{Lo}", "\u0295", ["\u0295"]),
+        (r"\p{Cn}", "a\U00016ea0", ["\U00016ea0"]),
     ])
 def test_what_patterns_mean(pattern: str, text: str, matches: list[str]) -> None:
     assert found(pattern, text) == matches
@@ -62,6 +77,11 @@ def test_what_patterns_mean(pattern: str, text: str, matches: list[str]) -> None
         (r"\g<1>", r"\\g at position 0"),
         (r"\y", r"\\y at position 0"),
         (r"\p{Nonsense}", "unknown property"),
+        (r"\p{Diacritic}", r"\\p{Diacritic} at position 0"),
+        (r"(?i:[[:upper:]])", r"\[:upper:\] under \(\?i\)"),
+        (r"(?i)[\p{Lu}]", r"in a class under \(\?i\)"),
+        (r"[^\s\S]", "a negated class with an escape and its opposite"),
+        ("(?:(?:a{1000}){10}){11}", r"\{11\} at position 19 leads to more than 100000 repet"),
         (r"[--a]", "begins with a range from -"),
         (r"\x{110000}", "cannot be used"),
         ("(" * 50_000 + ")" * 50_000, "cannot be used"),

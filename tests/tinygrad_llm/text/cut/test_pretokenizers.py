@@ -162,3 +162,13 @@ def test_equal_settings_are_equal_pre_tokenizers() -> None:
 def test_long_runs_take_linear_time(pre_tokenizer: p.PreTokenizer) -> None:
     assert sum(map(len, pre_tokenizer("-" * 100_000))) >= 100_000
     assert sum(map(len, pre_tokenizer("a" * 100_000))) >= 100_000
+
+
+def test_kinds_of_characters_are_those_of_the_versions_promised() -> None:
+    later = "a\U00016ea0b"  # a letter from Unicode 17 on, unassigned before
+    for cut in (p.Whitespace(), p.ByteLevel(add_prefix_space=False)):
+        assert cut(later) == ["a", "\U00016ea0", "b"]
+    for cut in (p.Punctuation(), p.BertPreTokenizer()):
+        assert cut("a\u2e43b\u166dc") == ["a\u2e43b", "\u166d", "c"]  # as in Unicode 8
+    digits = "a\U00011de0\U0001246fb"  # numbers of Unicode 17 and of Unicode 18
+    assert p.Digits()(digits) == ["a", "\U00011de0", "\U0001246fb"]

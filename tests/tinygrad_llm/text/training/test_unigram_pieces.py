@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text.algorithms.unigram import Unigram
-from tinygrad_llm.text.training.unigram_pieces import Lattices, digamma, learn_pieces, m_step
+from tinygrad_llm.text.training.unigram_pieces import (
+    LONGEST_WORD,
+    Lattices,
+    digamma,
+    learn_pieces,
+    m_step,
+)
 
 counted = st.dictionaries(
     st.text("abc", min_size=1, max_size=7), st.integers(1, 5), min_size=1, max_size=6
@@ -182,3 +188,10 @@ def test_digamma() -> None:
     known = [-euler - 2 * math.log(2), -euler, 2 - euler - 2 * math.log(2), 1 - euler,
              sum(1 / k for k in range(1, 10)) - euler, math.log(1e6) - 0.5e-6 - 1e-12 / 12]
     assert digamma(x) == pytest.approx(known, rel=1e-12)
+
+
+def test_a_giant_word_is_learnt_from_in_parts() -> None:
+    word = "abcd" * LONGEST_WORD
+    whole, parts = (dict(learn_pieces(words, 12)) for words in (
+        {word: 1}, {word[:LONGEST_WORD]: 4}))
+    assert whole == parts and max(map(len, whole)) > 1
