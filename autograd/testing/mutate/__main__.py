@@ -40,6 +40,7 @@ the columns: how many mutants were killed by
   error      an exception, or a gradient whose shape does not fit
   first      differences of the op's values
   edges      the gradients that the case states for kinks and limits
+  curvatures the second derivatives that it states there
   recorded   the recorded backward pass, which must agree with the plain one
   alone      a pass in which only one of several arguments is differentiated
   added      a pass in which the gradients of two calls are added up

@@ -30,10 +30,11 @@ from ...tensor import Tensor, values
 from ..differences import derivative
 from ..failure import GradientError, Subject
 from ..opcase import OpCase
-from ..opchecks import check_dtype
+from ..opchecks import check_curvature, check_dtype
 from .plant import Mutant, Unit, planted
 
-CHECKS = ("error", "first", "edges", "recorded", "alone", "added", "dtype", "second", "third")
+CHECKS = ("error", "first", "edges", "curvatures", "recorded", "alone", "added", "dtype", "second",
+          "third")
 """The causes of a mutant's death, in the order of trying; see `Trial.verdict`."""
 
 _ORDER = {"first": 1, "second": 2, "third": 3}
@@ -211,10 +212,11 @@ class Trial:
         if check in self.usable:
             return
         usable = self.usable[check] = []
-        examples: list[Any] = self.edges if check == "edges" else self.examples
+        stated = {"edges": self.edges, "curvatures": self.case.curvatures}
+        examples: Sequence[Any] = stated.get(check, self.examples)
         for example in examples if self.applies(check) else ():
             try:
-                if check != "edges":
+                if check not in stated:
                     self._expect(example, check)
                 complaint = self._complaint(example, check)
             except Exception as error:
@@ -245,7 +247,8 @@ class Trial:
         """Run one check on every example; return what it says, or nothing if all is well.
 
         first, second, third: the gradient of that order is that of differences. edges: at kinks
-        and limits the gradient is the one that the case states. recorded: the recorded backward
+        and limits the gradient is the one that the case states; curvatures: the second derivatives
+        are. recorded: the recorded backward
         pass gives what the plain one does. alone: so does a pass where only one of several
         arguments is differentiated. added: the gradients of two calls are added up. dtype:
         gradients of float32 are float32. error: the first or the edges raised an exception.
@@ -259,6 +262,8 @@ class Trial:
     def _complaint(self, example: Any, check: str) -> str:
         if check == "edges":
             return self._edge(*example)
+        if check == "curvatures":
+            return self._curvature(*example)
         if check == "dtype":
             return self._dtype(example)
         if check == "recorded":
@@ -272,6 +277,13 @@ class Trial:
             for got, e in zip(example.gradients(record=record), expected, strict=True):
                 if got.shape != np.shape(e) or not np.allclose(got, e, 1e-9, 1e-12, equal_nan=True):
                     return f"expected {e}, got {got} for {example.args}"
+        return ""
+
+    def _curvature(self, args: Any, options: Any, f: Any, expected: Any) -> str:
+        try:
+            check_curvature(Subject(self.op, args, options), f, expected)
+        except GradientError as error:
+            return str(error)
         return ""
 
     def _slope(self, example: Example, check: str) -> str:

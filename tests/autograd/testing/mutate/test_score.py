@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from mutants import POSITIVE, square
 
+import autograd as ag
 from autograd import fused, primitive
 from autograd.deferred import Deferred
 from autograd.testing.mutate import mutation_score
@@ -30,6 +31,21 @@ def test_an_edge_kills_what_no_difference_can_see() -> None:
     report = mutation_score("_relu", cases={"_relu": edged}, examples=40)
     assert not report.survivors
     assert {o.killed_by for o in report.outcomes} >= {"edges", "first"}
+
+
+def test_what_only_a_stated_second_derivative_shows() -> None:
+    @primitive
+    def _square(x: Any, /) -> Any:
+        return x * x
+
+    _square.vjp(lambda g, x: g * (2 * ag.where(ag.equal(x, 0), x, x)))
+    case = OpCase(one(reals(shapes(least=1), 0.5, 2.0)), np.square)
+    hidden = {o.diff for o in mutation_score("_square", cases={"_square": case}).survivors}
+    stated = OpCase(case.inputs, np.square, curvatures=(
+        ((np.zeros(1),), {}, lambda y: y.sum(), 2.0),))
+    report = mutation_score("_square", cases={"_square": stated})
+    assert hidden - {o.diff for o in report.survivors}
+    assert "curvatures" in {o.killed_by for o in report.outcomes}
 
 
 def test_what_only_one_argument_alone_shows() -> None:
