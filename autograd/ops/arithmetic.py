@@ -134,7 +134,7 @@ def _by_base(g: Any, a: Any, b: Any) -> Any:
         return g * b * a ** (b - 1) if b else g * 0
     at = _both_zero(a, b)  # there b a^(b - 1) would be 0 times infinity
     slope = where(at, 0.0, b) * _log_power(where(at, 1.0, a), b - 1, 0)
-    return bend(g * slope, g, None, b, at=at, slope=nan)
+    return bend(like(g, g * slope), g, None, b, at=at, slope=nan)
 
 
 def _by_exponent(g: Any, a: Any, b: Any, y: Any) -> Any:

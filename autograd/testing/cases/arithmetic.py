@@ -53,7 +53,7 @@ def with_log(drawn: Inputs) -> st.SearchStrategy[Inputs]:
 
 
 def numpy_log_power(a: Any, b: Any, n: int) -> np.ndarray:
-    return np.asarray(np.power(a, b) * np.log(a) ** n)
+    return np.asarray(np.power(a, b) * np.log(a * 1.0) ** n)
 
 
 CASES: dict[str, OpCase] = {
