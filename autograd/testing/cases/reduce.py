@@ -183,6 +183,8 @@ CASES: dict[str, OpCase] = {
                     bent([-inf, -inf]), bent([inf, 0.0]))),
     "prod": OpCase(reduction(with_zeros, 0), np.prod, order=3, edges=(
         at(zeros, axis=1, g=weights, expect=[[[0, 6, 0], [0, 0, 0]]]),
+        at([[[1, 2], [3, 4]], [[5, 6], [7, 0]]], axis=0, g=[[1, 1], [1, 1]],
+           expect=[[[[5, 6], [7, 0]], [[1, 2], [3, 4]]]]),
         at(huge, axis=1, g=[1, 1, 2, 1], expect=[[
             [1e-200, 1e-200, 1e200, 1e200], [1e200, 1e-200, 1e-200, 1e200], [10, 0, 0, 0],
             [0, inf, 0, 0]]]))),
