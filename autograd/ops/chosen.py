@@ -124,7 +124,7 @@ def _(x: Any, axis: Axis = None, *, dtype: DType = None, mean: Any = None, where
     if where is None and mean is None:
         return reduce.var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims)
     centred = _centred(x, axis, mean, where)
-    degrees = maximum(_number(x, where, axis, keepdims) - (correction or ddof), 0)
+    degrees = maximum(_number(x, where, axis, keepdims) - reduce._lost_degrees(ddof, correction), 0)
     return reduce.sum(centred * centred, axis, keepdims=keepdims) / degrees
 
 
@@ -144,7 +144,7 @@ def _(x: Any, axis: Axis = None, *, dtype: DType = None, mean: Any = None, where
     x = _converted(x, dtype)
     if where is None and mean is None:
         return reduce.std(x, axis, ddof=ddof, correction=correction, keepdims=keepdims)
-    degrees = maximum(_number(x, where, axis, keepdims) - (correction or ddof), 0)
+    degrees = maximum(_number(x, where, axis, keepdims) - reduce._lost_degrees(ddof, correction), 0)
     return reduce.length(_centred(x, axis, mean, where), axis, keepdims=keepdims) / degrees**0.5
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import autograd as ag
-from autograd import Tensor, check_grads, grad
+from autograd import Tensor, check_grads, grad, std, var
 
 nan, inf = np.nan, np.inf
 x = np.array([[1.0, nan, 4.0], [inf, 2.0, 3.0]])
@@ -92,3 +92,10 @@ def test_half_precision_counts_and_squares() -> None:
     zeros = np.zeros(70000, np.float16)
     assert ag.logsumexp(zeros, b=1.0) == np.float16(np.log(70000))
     assert grad(lambda x: ag.logsumexp(x, b=1.0))(zeros)[0] == np.float16(1 / 70000)
+
+
+@pytest.mark.parametrize("f", [var, std])
+def test_ddof_and_correction_exclude_each_other_in_every_form(f: Any) -> None:
+    for where in (None, np.array([True, True, False])):
+        with pytest.raises(ValueError, match="two names of one number"):
+            f(np.array([1.0, 2.0, 4.0]), ddof=1, correction=0, where=where)
