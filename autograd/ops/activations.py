@@ -82,7 +82,7 @@ def standardize(x: Any, axis: Axis = -1, *, eps: float = 1e-5) -> Any:
     $\bar x = r\,(g - \langle g \rangle - n\,\langle g \odot n \rangle)$.
     """
     c = x - reduce.mean(x, axis, keepdims=True)
-    return c / reduce.root_mean_square(c, axis, eps)
+    return c / reduce.root_mean_square(c, eps, axis)
 
 
 @composite
@@ -112,7 +112,7 @@ def rms_norm(x: Any, w: Any = None, *, eps: float = 1e-6) -> Any:
     Source: Zhang, Sennrich, "Root mean square layer normalization", arXiv:1910.07467.
     """
     (x,) = as_arrays([x])
-    return _scaled(x / reduce.root_mean_square(x, -1, eps), w, None)
+    return _scaled(x / reduce.root_mean_square(x, eps, -1), w, None)
 
 
 def _scaled(n: Any, w: Any, b: Any) -> Any:

@@ -293,7 +293,8 @@ def det(a: Array, /) -> Array:
 
     $dy = y \operatorname{tr}(A^{-1} dA)$ (Jacobi), so
     $\bar A = \bar y\,y\,A^{-\top}$. The product $y\,A^{-\top}$ is the cofactors, which a singular
-    matrix has too: see `_cofactors`.
+    matrix has too: see `_cofactors`. On a GPU, where the host would have to wait to know, it has
+    no gradient.
     """
     return namespace(a).linalg.det(a)
 
@@ -301,9 +302,10 @@ def det(a: Array, /) -> Array:
 @det.vjp
 def _(g: Any, a: Any, y: Any) -> Any:
     xp, size = namespace(values(y)), abs(values(y))
-    lost = ~(size > xp.finfo(size.dtype).tiny) | xp.isinf(size)
-    if (lost & xp.isfinite(values(a)).all((-2, -1))).any():
-        return g[..., None, None] * _cofactors(a)
+    if xp is np:
+        lost = ~(size > np.finfo(size.dtype).tiny) | np.isinf(size)
+        if (lost & np.isfinite(values(a)).all((-2, -1))).any():
+            return g[..., None, None] * _cofactors(a)
     return (g * y)[..., None, None] * _t(inv(a))
 
 

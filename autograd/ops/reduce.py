@@ -18,10 +18,10 @@ from ..backend import Array, Shape, accumulated, namespace, wide, widened, wider
 from ..broadcast import broadcast_to
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import values
-from .arithmetic import ldexp, sqrt
+from .arithmetic import ldexp
 from .exponential import exp
 from .kinks import bend
-from .piecewise import equal, isnan, maximum, not_equal, where
+from .piecewise import equal, isnan, not_equal, where
 from .shape import as_arrays, concatenate, reshape, transpose
 
 __all__ = [
@@ -182,14 +182,25 @@ def square_scale(x: Array, axis: Axis, p: float = 2) -> Any:
     return xp.ldexp(xp.ones_like(top), exponent - 1)
 
 
-def root_mean_square(x: Any, axis: Axis, eps: float = 0.0) -> Any:
-    r"""Return $\sqrt{\langle x^2 \rangle + \epsilon}$ over the axes, which stay with length 1."""
-    s = square_scale(values(x), axis)
+@primitive
+@widened
+def root_mean_square(x: Array, e: Array, /, axis: Axis) -> Array:
+    r"""Return $y = \sqrt{\langle x^2 \rangle + e}$ over the axes, which stay with length 1.
+
+    $2 y\,dy = 2 \langle x\,dx \rangle + de$, so with the number n of elements
+    $\bar x_i = \bar y\,x_i / (n\,y)$ and $\bar e = \bar y / (2 y)$.
+    """
+    xp, s = namespace(x), square_scale(x, axis)
     if s is None:
-        return sqrt(mean(x * x, axis, keepdims=True) + eps)
-    s = maximum(s, 1.0) if eps else s  # of small x only eps is left
-    x = x / s
-    return s * sqrt(mean(x * x, axis, keepdims=True) + eps / s / s)
+        return xp.sqrt(xp.mean(x * x, axis=axis, keepdims=True) + e)
+    s = xp.maximum(s, (e > 0) * 1.0)  # of small x only e is left
+    z = x / s
+    return s * xp.sqrt(xp.mean(z * z, axis=axis, keepdims=True) + e / s / s)
+
+
+root_mean_square.vjp(
+    widened(lambda g, x, y: g * (x / y) / (x.size // builtins.max(y.size, 1) or 1)),
+    lambda g, y: g / (2 * y))
 
 
 def along_axes(g: Any, x: Any, y: Any, axis: Axis, keepdims: bool) -> Any:
@@ -378,7 +389,7 @@ def _largest_ahead(g: Array, x: Array, total: Array, /, axis: int) -> Array:
     """
     xp = namespace(g)
     low = -2 * xp.finfo(g.dtype).maxexp // 3
-    exponents = total + xp.where(g == 0, low, xp.frexp(g)[1])
+    exponents = xp.asarray(total, dtype=xp.int64) + xp.where(g == 0, low, xp.frexp(g)[1])
     stretch = xp.cumsum(x == 0, axis=axis) * 2**40  # of 0 and what is behind it
     ahead = _reversed(_largest_so_far(_reversed(exponents - stretch, axis), axis), axis)
     return ahead + stretch

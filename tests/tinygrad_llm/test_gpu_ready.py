@@ -84,7 +84,7 @@ def test_where_a_step_waits() -> None:
         train_step(model, optimizer, next_token, batch(config, strict_cupy.asarray), lr=0.01,
                    clip=0.5, key=1)
     assert Counter(waits) == {"float() in finite": 1,
-                              "float() in _squared.<locals>.<lambda>": len(optimizer.parameters)}
+                              "float() in _squared.<locals>.squared": len(optimizer.parameters)}
 
 
 def test_saved_parameters_are_loaded_onto_the_device() -> None:

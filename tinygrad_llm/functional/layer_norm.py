@@ -56,7 +56,7 @@ def layer_norm(x: Array, w: Array, b: Array | None = None, /, *, eps: float = 1e
     n = x.astype(xp.result_type(x, xp.float32))  # the squares of float16 overflow
     for _ in range(2):
         n -= n.mean(-1, keepdims=True)
-    r = 1 / root_mean_square(n, -1, eps)
+    r = 1 / root_mean_square(n, eps, -1)
     n *= r
     n, r = n.astype(x.dtype, copy=False), r.astype(x.dtype, copy=False)
     y = w * n

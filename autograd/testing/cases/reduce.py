@@ -31,6 +31,13 @@ def reduction(draw: Any, of: Callable[..., Any] = reals, least: int = 1, **optio
 
 
 @st.composite
+def floored(draw: Any) -> Inputs:
+    """An array, a number above 0, and axes."""
+    (x,), options = draw(reduction())
+    return (x, np.asarray(draw(st.floats(0.1, 2)))), {"axis": options["axis"]}
+
+
+@st.composite
 def along(draw: Any, of: Callable[..., Any] = reals, least: int = 0, keepdims: bool = False,
           min_dims: int = 0) -> Inputs:
     """An array, and one axis, or None for all."""
@@ -99,6 +106,10 @@ def numpy_logsumexp(x: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
 
 def numpy_length(x: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
     return np.asarray(np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims)))
+
+
+def numpy_root_mean_square(x: np.ndarray, e: Any, axis: Any) -> np.ndarray:
+    return np.asarray(np.sqrt(np.mean(x * x, axis=axis, keepdims=True) + e))
 
 
 def numpy_recurrence(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
@@ -176,6 +187,7 @@ CASES: dict[str, OpCase] = {
         bent([[0.0, 0.0], [3.0, 4.0]], axis=1, f=squared, hessian=2 * np.eye(4)),
         bent([[0.0, 0.0], [0.0, 0.0]], axis=1, keepdims=True, f=lambda y: y.sum() ** 2,
              hessian=np.where(np.eye(4), nan, 0)))),
+    "root_mean_square": OpCase(floored(), numpy_root_mean_square, order=3),
     "logsumexp": OpCase(reduction(), numpy_logsumexp, order=3, edges=(at(
         [[inf, inf, 1], [5, -inf, 5], [-inf, 0, inf], [-inf, -inf, -inf], [1000, 0, 1000]],
         axis=1, g=[2] * 5, expect=[[[1, 1, 0], [1, 0, 1], [0, 0, 2], [0, 0, 0], [1, 0, 1]]]),),

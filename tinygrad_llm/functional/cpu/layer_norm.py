@@ -40,7 +40,7 @@ def forward(x: Array, w: Array, b: Array | None = None, /, *, eps: float = 1e-5)
         v += eps
         r[rows, 0] = 1 / np.sqrt(v)
         if not np.isfinite(v).all():
-            r[rows] = 1 / root_mean_square(c, -1, eps)  # without the squares that overflowed
+            r[rows] = 1 / root_mean_square(c, eps, -1)  # without the squares that overflowed
         part = np.multiply(r[rows], w, out=y[rows])  # first, as it takes no pass over x
         part *= c
         if b is not None:
