@@ -243,7 +243,8 @@ def pinv(a: Array, /, rcond: float | None = None, *, rtol: float | None = None) 
 
     $dY = -Y\,dA\,Y + YY^\top dA^\top (I - AY) + (I - YA)\,dA^\top Y^\top Y$, so
     $\bar A = -Y^\top \bar Y Y^\top + (I - AY)\,\bar Y^\top Y Y^\top
-    + Y^\top Y \bar Y^\top (I - YA)$, I being the identity matrix.
+    + Y^\top Y \bar Y^\top (I - YA)$, I being the identity matrix. Raises LinAlgError, where that is
+    asked for, if `rcond` cut singular values that are not 0: then Y is another matrix's inverse.
 
     Source: Golub, Pereyra, "The differentiation of pseudo-inverses", 1973, theorem 4.3.
     """
@@ -255,11 +256,23 @@ def pinv(a: Array, /, rcond: float | None = None, *, rtol: float | None = None) 
 
 @pinv.vjp
 def _(g: Any, a: Any, y: Any) -> Any:
+    _check_nothing_was_cut(values(a), values(y))
     p, pt, gt = y, _t(y), _t(g)
     da = gt @ p @ pt
     da = da - a @ (p @ da)
     right = pt @ p @ gt
     return da + right - (right @ p) @ a - pt @ g @ pt
+
+
+def _check_nothing_was_cut(a: Array, y: Array) -> None:
+    if namespace(a) is not np or not a.size:
+        return  # a GPU would have to wait for the answer
+    lost, size = (np.abs(x).max((-2, -1)) for x in (a @ y @ a - a, a))
+    if (lost > np.finfo(a.dtype).eps ** 0.5 * size).any():
+        raise np.linalg.LinAlgError(
+            "pinv: `rcond` cut singular values that are not 0, and the derivative is that of the "
+            "whole matrix; compute u, s, vh = linalg.svd(a, full_matrices=False) and from these "
+            "what you need of it, or give a smaller `rcond`")
 
 
 @composite

@@ -376,3 +376,16 @@ def test_least_squares_of_every_rank() -> None:
     assert t.x.requires_grad and t.residuals.requires_grad and not t.rank.requires_grad
     with pytest.raises(ValueError, match=r"lstsq: expected a matrix \(m, n\)"):
         linalg.lstsq(line, y[:3])
+
+
+def test_a_cut_of_singular_values_that_are_not_0_is_not_differentiated() -> None:
+    a, b = np.array([[3.0, 1.0], [0.5, 1.0], [1.0, 0.2]]), np.ones(3)
+    for f in (lambda a: ag.linalg.pinv(a, 0.5).sum(), lambda a: ag.linalg.lstsq(a, b, 0.5)[0].sum(),
+              lambda a: ag.linalg.pinv(a, rtol=0.5).sum()):
+        f(a)
+        with pytest.raises(np.linalg.LinAlgError, match="cut singular values that are not 0.*svd"):
+            grad(f)(a)
+    rank_one = np.outer([1.0, 2.0, 3.0], [1.0, -1.0])
+    for a in (rank_one, np.stack([a, rank_one])):
+        assert np.isfinite(grad(lambda a: ag.linalg.pinv(a).sum())(a)).all()
+    assert grad(lambda a: ag.linalg.pinv(a, 1e-9).sum())(np.zeros((2, 3))).tolist() == [[0] * 3] * 2
