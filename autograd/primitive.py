@@ -203,7 +203,7 @@ class Op(ABC):
         if arg.__class__ is not NumPyArray:
             arg = plain(arg, self.name)
         if type(arg) in (list, tuple) and arg and (self.variadic or position in self.required):
-            if not _holds_tensor(arg):
+            if not _tensors_in(arg):
                 arg = self.compute(np.asarray, (arg,), {})
             elif not self.variadic:
                 raise TypeError(f"{self.name}: expected an array or a Tensor, got a "
@@ -220,10 +220,6 @@ class Op(ABC):
         """The maths of the op and of its derivative: LaTeX between dollars, from its docstring."""
         summary, _, maths = (inspect.getdoc(self.forward) or "").partition("\n\n")
         return maths or summary
-
-
-def _holds_tensor(x: Any) -> bool:
-    return isinstance(x, Tensor) or (type(x) in (list, tuple) and any(map(_holds_tensor, x)))
 
 
 INDICES = (int, float, complex, list, tuple, range, slice, type(None), type(Ellipsis))
