@@ -386,6 +386,6 @@ def test_a_cut_of_singular_values_that_are_not_0_is_not_differentiated() -> None
         with pytest.raises(np.linalg.LinAlgError, match="cut singular values that are not 0.*svd"):
             grad(f)(a)
     rank_one = np.outer([1.0, 2.0, 3.0], [1.0, -1.0])
-    for a in (rank_one, np.stack([a, rank_one])):
-        assert np.isfinite(grad(lambda a: ag.linalg.pinv(a).sum())(a)).all()
+    for x in (rank_one, np.stack([a, rank_one])):
+        assert np.isfinite(grad(lambda a: ag.linalg.pinv(a).sum())(x)).all()
     assert grad(lambda a: ag.linalg.pinv(a, 1e-9).sum())(np.zeros((2, 3))).tolist() == [[0] * 3] * 2
