@@ -1,4 +1,4 @@
-"""Profiles: `HYPOTHESIS_PROFILE=dev|ci|intense pytest`; what several tests use.
+"""Profiles: `HYPOTHESIS_PROFILE=dev|ci|intense pytest`, fewer draws without; what tests share.
 
 A run of more than a file takes a process for each core. `pytest -m long` runs what is left out for
 its time. `TINYGRAD_LLM_THREADS=4 pytest` runs every test in a block of 4 workers, and cuts what is
@@ -17,15 +17,25 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: a core for 
 from autograd.testing.plugin import load_profile
 
 load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+if "HYPOTHESIS_PROFILE" not in os.environ:
+    from hypothesis import settings
+
+    settings.register_profile("quick", settings.get_profile("dev"), max_examples=6)
+    settings.load_profile("quick")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let tests pass where BLAS cannot be held to one thread, as Apple's, and heed Ctrl-C.
 
-    A shell that starts a job in the background may have the job and its children ignore it.
+    A shell that starts a job in the background, and nohup, may have it and its children ignore
+    signals.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGHUP", "SIGTERM"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     config.addinivalue_line("filterwarnings", "ignore:BLAS cannot be held:RuntimeWarning")
 
 

@@ -1,4 +1,4 @@
-"""How many inputs a property draws: fewer in the profile dev, which is the default."""
+"""How many inputs a property draws: fewer in the profile dev and without one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import settings
 
 DEV = settings.default.max_examples < 25
-"""Whether the profile is dev (see `autograd.testing.plugin`), which conftest has loaded."""
+"""Whether the profile is none of the thorough ones (see conftest)."""
 
 
 def draws(many: int, dev: int) -> Any:

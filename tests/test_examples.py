@@ -25,7 +25,7 @@ PROMISES = {
 }
 
 
-LONG = {"04_shakespeare", "08_checkpointing", "09_train_a_tokenizer"}
+LONG = {"04_shakespeare", "05_prove_your_own_op", "08_checkpointing", "09_train_a_tokenizer"}
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.stem, marks=[pytest.mark.long] * (
