@@ -245,9 +245,18 @@ where.vjp(None, lambda g, condition: where(condition, g, 0.0),
           lambda g, condition: where(condition, 0.0, g))
 
 
-def times(g: Any, slope: Any) -> Any:
-    """Return g times a slope that may be infinite: 0 where g is 0."""
-    return g * where(equal(g, 0) & ~isfinite(slope), 0.0, slope)
+@primitive
+def times(a: Array, b: Array, /) -> Array:
+    r"""Return $ab$ of a gradient a and a slope b that may be infinite: 0 where a is 0.
+
+    $dy = b\,da + a\,db$, so $\bar a = \bar y\,b$, again 0 where $\bar y$ is, and
+    $\bar b = \bar y\,a$.
+    """
+    xp = namespace(a, b)
+    return a * xp.where(xp.equal(a, 0) & ~xp.isfinite(b), 0, b)
+
+
+times.vjp(lambda g, b: times(g, b), lambda g, a: g * a)
 
 
 # the larger, the smaller

@@ -199,7 +199,7 @@ def root_mean_square(x: Array, e: Array, /, axis: Axis) -> Array:
 
 
 root_mean_square.vjp(
-    widened(lambda g, x, y: g * (x / y) / (x.size // builtins.max(y.size, 1) or 1)),
+    widened(lambda g, x, y, shape, axis: g * (x / y) / _count(shape, axis)),
     lambda g, y: g / (2 * y))
 
 
@@ -358,7 +358,7 @@ def cumprod(x: Array, /, axis: int | None = None, dtype: Any = None) -> Array:
 @cumprod.vjp
 @widened
 def _(g: Any, x: Any, shape: Shape, axis: int | None) -> Any:
-    if axis is None or not shape:
+    if axis is None:
         x, axis = reshape(x, -1), 0
     total = _exponents(x, axis)
     e = total - _delayed(total, axis, 0)

@@ -9,7 +9,7 @@ rearrangement. All are defined for every x, and every derivative above the first
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from itertools import accumulate, chain
 from typing import Any
 
@@ -135,7 +135,7 @@ def transpose(x: Array, /, axes: Sequence[int] | None = None) -> Array:
 
 @transpose.vjp
 def _(g: Any, axes: Sequence[int] | None) -> Any:
-    if axes is None or not hasattr(axes, "__len__"):  # the only axis of a vector
+    if not isinstance(axes, Sized):  # None, or the only axis of a vector
         return transpose(g)
     return transpose(g, tuple(int(i) for i in np.argsort([a % len(axes) for a in axes])))
 

@@ -27,7 +27,10 @@ class OpCase:
     oracle: Callable[..., Any]
     order: int = 2
     edges: tuple[Any, ...] = ()
-    """At kinks and limits: (args, options, cotangent, gradients expected), one for each."""
+    """At kinks and limits: (args, options, cotangent, gradients expected), one for each.
+
+    Where the rule is to refuse, the one thing expected is the class of what it raises.
+    """
     curvatures: tuple[Any, ...] = ()
     """There too: (args, options, f, Hessian of f(op(*args, **options)) by all elements of args).
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ..opcase import Inputs, OpCase
 from ..strategies import one, reals, shapes, spaced
 from . import reduce
-from .piecewise import bent
+from .piecewise import at, bent
+from .reduce import ones, share
 
 
 @st.composite
@@ -155,6 +156,8 @@ def numbering(draw: Any) -> Inputs:
     return (draw(hnp.arrays(np.int64, shapes(dims=2), elements=elements)),), {"shape": shape}
 
 
+many = (at(ones[:1], np.zeros(ones.size - 1, int), ones[1:], g=ones[:1],
+           expect=[share[:1], share[1:]]),)
 meeting = (bent([1.0, 2.0], np.array([0, 0]), [1.0, 1.0]),)
 
 CASES: dict[str, OpCase] = {
@@ -162,7 +165,7 @@ CASES: dict[str, OpCase] = {
     "_scatter": OpCase(scattering(), numpy_scatter),
     "scatter_add": OpCase(adding_in(), numpy_at(np.add)),
     "scatter_set": OpCase(adding_in(masks=False), numpy_scatter_set, curvatures=meeting),
-    "scatter_max": OpCase(contending(), numpy_at(np.maximum), curvatures=meeting),
+    "scatter_max": OpCase(contending(), numpy_at(np.maximum), edges=many, curvatures=meeting),
     "scatter_min": OpCase(contending(), numpy_at(np.minimum), curvatures=meeting),
     "take": OpCase(taking(), np.take),
     "take_along_axis": OpCase(taking_along(), np.take_along_axis),

@@ -288,6 +288,8 @@ def numpy_ratio_power(a: np.ndarray, b: np.ndarray, p: float, odd: bool) -> np.n
 ONE, NOTHING = [[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]
 ROTATION = np.array([[0, 0, 0, 0], [0, 1, -1, 0], [0, -1, 1, 0], [0, 0, 0, 0]])
 ranks = np.array([np.diag([0.0, 2, 3]), np.diag([0.0, 0, 3]), [[2, 1, 0], [1, -1, 4], [3, 5, 1]]])
+even, inverse = np.array([[1.0, 2, 0], [2, 0, 1], [0, 1, 2]]), np.array([
+    [1.0, 4, -2], [4, -2, 1], [-2, 1, 4]]) / 9
 cofactors = np.array([[-21.0, 11, 8], [-1, 2, -7], [4, -8, -3]])  # of the last
 
 CASES: dict[str, OpCase] = {
@@ -304,7 +306,9 @@ CASES: dict[str, OpCase] = {
         at([[inf, 0.0], [0.0, 1.0]], g=1.0, expect=[[[nan, nan], [nan, inf]]]))),
     "slogdet": OpCase(one_regular(), np.linalg.slogdet),
     "_slogdet": OpCase(one_regular(), lambda a: np.stack(np.linalg.slogdet(a))),
-    "pinv": OpCase(rectangular(rcond=st.sampled_from([None, 0.01])), np.linalg.pinv),
+    "pinv": OpCase(rectangular(rcond=st.sampled_from([None, 0.01])), np.linalg.pinv, edges=(
+        ((np.diag([1.0, 0.1]),), {"rcond": 0.5}, np.eye(2), [np.linalg.LinAlgError]),
+        at(1e12 * even, g=1e24 * np.eye(3), expect=[-inverse @ inverse]))),
     "tensorinv": OpCase(tensor_inverting(), np.linalg.tensorinv),
     "tensorsolve": OpCase(tensor_solving(), np.linalg.tensorsolve),
     "cholesky": OpCase(symmetric(positive=True, upper=st.booleans()), np.linalg.cholesky, order=3),

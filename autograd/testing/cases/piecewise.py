@@ -133,6 +133,8 @@ CASES: dict[str, OpCase] = {
     "sign": OpCase(one(spaced(shapes())), np.sign, edges=jumps),
     "where": OpCase(choosing(), np.where, curvatures=(
         bent(np.array([True, False]), [0.0, 0.0], [0.0, 0.0]),)),
+    "times": OpCase(pair(), np.multiply, edges=(
+        at([0.0, 2.0], [inf, inf], g=[1.0, 0.0], expect=[[inf, 0], [0, 0]]),)),
     "maximum": OpCase(with_number(uneven_pair(), 0.04, 40), np.maximum, edges=(
         at(left, right, g=two, expect=[[1, 0, 2, 2, 0, 1], [1, 2, 0, 0, 2, 1]]),),
         curvatures=ties),

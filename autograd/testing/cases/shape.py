@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ..opcase import Inputs, OpCase
 from ..strategies import one, pair, reals, shapes
+from .piecewise import at
 
 matrices = shapes(min_dims=2)
 
@@ -339,7 +340,8 @@ def filling(draw: Any) -> Inputs:
 CASES: dict[str, OpCase] = {
     "reshape": OpCase(reshaping(), np.reshape),
     "ravel": OpCase(one(reals(shapes())), np.ravel),
-    "transpose": OpCase(permuting(), np.transpose),
+    "transpose": OpCase(permuting(), np.transpose, edges=(
+        at([1.0, 2.0], axes=0, g=[3.0, 4.0], expect=[[3, 4]]),)),
     "swapaxes": OpCase(with_axes("axis1", "axis2"), np.swapaxes),
     "matrix_transpose": OpCase(one(reals(matrices)), np.matrix_transpose),
     "moveaxis": OpCase(moving(), np.moveaxis),

@@ -75,6 +75,10 @@ _because(
      "return where(same, minimum(b, 0), a) - where(same, 0, b)"),
 )
 _because(
+    "the larger of two is the same in either order",
+    ("_huber[u]", "g * clip(u, -r, r)", "g * clip(-r, u, r)"),
+)
+_because(
     "the two have the same length",
     ("prod", "kept = moved[:len(moved) - len(gone)]", "kept = moved[:len(order) - len(gone)]"),
     ("reduce._delayed",
@@ -173,9 +177,7 @@ _because(
 _because(
     "where y is infinite the difference is not looked at; NumPy would warn of it",
     ("logcumsumexp", "level = where(finite, y, 0.0)", "level = y"),
-    ("logcumsumexp", "level = where(finite, y, 0.0)", "level = where(before, y, 0.0)"),
     ("logcumsumexp", "level = where(finite, y, 0.0)", "level = where(finite, y, 1.0)"),
-    ("logcumsumexp", "level = where(finite, y, 0.0)", "level = where(y, y, 0.0)"),
     ("logcumsumexp", "exp(where(finite, before - level, -math.inf))",
      "exp(where(finite, before - y, -math.inf))"),
     ("logcumsumexp", "w = exp(where(finite, x - level, -math.inf)) + found / infinite",
@@ -186,10 +188,10 @@ _because(
     "make it regular, and for as many as there are null vectors or more",
     ("det", "xp, size = (namespace(values(y)), abs(values(y)))",
      "xp, size = (namespace(values(y)), values(y))"),
-    ("det", "lost = ~(size > xp.finfo(size.dtype).tiny) | xp.isinf(size)",
-     "lost = ~(size >= xp.finfo(size.dtype).tiny) | xp.isinf(size)"),
-    ("det", "lost = ~(size > xp.finfo(size.dtype).tiny) | xp.isinf(size)",
-     "lost = ~(y > xp.finfo(size.dtype).tiny) | xp.isinf(size)"),
+    ("det", "lost = ~(size > np.finfo(size.dtype).tiny) | np.isinf(size)",
+     "lost = ~(size >= np.finfo(size.dtype).tiny) | np.isinf(size)"),
+    ("det", "lost = ~(size > np.finfo(size.dtype).tiny) | np.isinf(size)",
+     "lost = ~(y > np.finfo(size.dtype).tiny) | np.isinf(size)"),
     ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",
      "rank = s > xp.finfo(s.dtype).eps * n * s[..., :1]"),
     ("linalg._cofactors", "rank = (s > xp.finfo(s.dtype).eps * n * s[..., :1]).sum(-1)",

@@ -62,6 +62,28 @@ def test_stated_edges_are_held() -> None:
         check_op(ag.absolute, OpCase(away, np.absolute, edges=(wrong,)))
 
 
+def test_a_stated_refusal_is_held() -> None:
+    @primitive
+    def _root(x: Any, /) -> Any:
+        return np.sqrt(x)
+
+    @_root.vjp
+    def _(g: Any, y: Any) -> Any:
+        if not np.all(values(y)):
+            raise ZeroDivisionError
+        return g / (2 * y)
+
+    def refused(x: float, error: type) -> OpCase:
+        drawn = arrays((2,), away_from=[0.0]).map(lambda x: ((np.abs(x),), {}))
+        return OpCase(drawn, np.sqrt, edges=(((np.array([x]),), {}, np.ones(1), [error]),))
+
+    check_op(_root, refused(0.0, ZeroDivisionError))
+    with pytest.raises(GradientError, match="ZeroDivisionError"):
+        check_op(_root, refused(0.0, ValueError))
+    with pytest.raises(GradientError, match="a stated edge"):
+        check_op(_root, refused(1.0, ZeroDivisionError))
+
+
 @pytest.mark.parametrize("make, message", [
     (lambda: sine(lambda g, x: g * ag.cos(x) * np.float64(1)),
      "a gradient from its rule is float64"),
