@@ -125,24 +125,20 @@ def power(a: Array, b: Array, /) -> Array:
     return namespace(a, b).power(a, b)
 
 
-def _both_zero(a: Any, b: Any) -> Any:
-    return equal(a, 0) & equal(b, 0)
-
-
-def _by_base(g: Any, a: Any, b: Any) -> Any:
+def _by_base(g: Any, a: Any, b: Any, place: Any) -> Any:
     if isinstance(b, (int, float)):
         return g * b * a ** (b - 1) if b else g * 0
-    at = _both_zero(a, b)  # there b a^(b - 1) would be 0 times infinity
-    slope = where(at, 0.0, b) * _log_power(where(at, 1.0, a), b - 1, 0)
-    return bend(like(g, g * slope), g, None, b, at=at, slope=nan)
+    at = equal(a, 0) & equal(b, 0)  # there b a^(b - 1) would be 0 times infinity
+    slope = b * _log_power(where(at, 1.0, a), b - 1.0, 0)  # of unsigned integers 0 - 1 is not -1
+    return bend(like(g, g * slope), g, place, b, at=at, slope=nan)
 
 
 def _by_exponent(g: Any, a: Any, b: Any, y: Any) -> Any:
     if isinstance(a, (int, float)) and a:
-        return like(g, g * y * log(a))
-    at = _both_zero(a, b)
+        return g * y * float(log(a))
+    at = equal(a, 0) & equal(b, 0)
     slope = where(at, 0.0, _log_power(a, b, 1, values(y)))
-    return bend(like(g, g * slope), g, y, a, b, at=at, slope=nan)
+    return bend(g * slope, g, y, a, b, at=at, slope=nan)
 
 
 power.vjp(widened(_by_base), _by_exponent)
@@ -171,12 +167,13 @@ def _log_power(a: Array, b: Array, /, n: int, power: Array | None = None) -> Arr
 def _(g: Any, a: Any, b: Any, n: int, wanted: tuple[bool, bool]) -> tuple[Any, ...]:
     da = db = None
     if wanted[0]:
-        at = _both_zero(a, b)
-        da = where(at, 0.0, b) * _log_power(where(at, 1.0, a), b - 1, n)
-        da = da + n * _log_power(a, b - 1, n - 1) if n else da
+        at = equal(a, 0) & equal(b, 0)
+        slope = b * _log_power(where(at, 1.0, a), b - 1.0, n)
+        slope = slope + n * _log_power(a, b - 1.0, n - 1) if n else slope
+        da = bend(like(g, times(g, slope)), g, None, b, at=at)
     if wanted[1]:
-        db = _log_power(a, b, n + 1)
-    return tuple(part if part is None else like(g, times(g, part)) for part in (da, db))
+        db = times(g, _log_power(a, b, n + 1))
+    return da, db
 
 
 def float_power(a: Any, b: Any) -> Any:

@@ -182,6 +182,7 @@ def _(g: Any, a: Any, b: Any, place: Any, wanted: tuple[bool, bool]) -> tuple[An
     at = equal(a, 0) & equal(b, 0)
     da = like(g, g * log(where(at, 1.0, b))) if wanted[0] else None
     db = g * (a / where(at, math.inf, b)) if wanted[1] else None
+    da = bend(da, g, place, a, at=at & equal(g, 0), slope=math.nan)  # g'(y) dy/da would be 0
     return (bend(da, g, place, b, at=at, slope=math.nan),
             bend(db, g, place, a, at=at, slope=math.nan))
 

@@ -32,7 +32,9 @@ from ..tensor import Tensor, recorded, values
 
 def somewhere(condition: Array) -> bool:
     """Return whether it holds anywhere; True of a GPU's array, which would have to wait for it."""
-    return namespace(condition) is not np or bool(condition.any())
+    if namespace(condition) is not np:
+        return True
+    return bool(condition.any())
 
 
 class Kink:

@@ -122,8 +122,8 @@ def _(g: Any, a: Any, b: Any, place: Any, wanted: tuple[bool, bool]) -> tuple[An
     at = equal(r, 0)
     r = where(at, math.inf, r)
     da, db = g * (b / r / r) if wanted[0] else None, -g * (a / r / r) if wanted[1] else None
-    return (bend(da, g, place, a, b, at=at, slope=math.nan),
-            bend(db, g, place, a, b, at=at, slope=math.nan))
+    da, db = (bend(part, g, place, a, b, at=at, slope=math.nan) for part in (da, db))
+    return da, db
 
 
 @primitive

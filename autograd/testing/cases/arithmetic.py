@@ -67,15 +67,24 @@ CASES: dict[str, OpCase] = {
     "power": OpCase(powers, np.power, order=3, edges=(
         at([0, 0, 0, 2], [0, 1, 2, 0], g=[1.0] * 4, expect=[[0, 1, 0, 0], [0, 0, 0, np.log(2)]]),
         at([0.0, -3.0], 2, g=[1.0, 1.0], expect=[[0, -6]]),
-        at([0.0, -3.0], 0, g=[1.0, 1.0], expect=[[0, 0]])), curvatures=(
+        at([np.inf, -3.0], 0, g=[1.0, 1.0], expect=[[0, 0]]),
+        at([20.0, 20.0], np.uint8([0, 2]), g=[1.0, 1.0], expect=[[0, 40]]),
+        at(0, [0.0, 2.0], g=[1.0, 1.0], expect=[[0, 0]])), curvatures=(
         bent([0.0], [1.0], hessian=[[0, nan], [nan, 0]]),
         bent([0.0], [0.0], hessian=[[0, nan], [nan, nan]]),
+        bent([0.0], [0.0], f=lambda y: squared(y - 1), hessian=[[0, nan], [nan, nan]]),
+        bent([0.0], [0.0], f=lambda y: (0 * y).sum()),
+        bent([0.0, -1.0], [0.0, 2.0], hessian=[[0, 0, nan, 0], [0, 2, 0, nan],
+                                               [nan, 0, nan, 0], [0, nan, 0, nan]]),
         bent([0.0], [2.0], hessian=[[2, 0], [0, 0]]),
         bent([0.0, -3.0], 2, hessian=2 * np.eye(2)), bent([0.0], 1), bent([0.0], 0))),
     "_log_power": OpCase(powers.flatmap(with_log), numpy_log_power, order=3, edges=(
         at([0, 0, 0], [0, 1, 2], n=1, g=[1.0] * 3,
-           expect=[[np.inf, -np.inf, 0], [np.inf, 0, 0]]),), curvatures=(
+           expect=[[np.inf, -np.inf, 0], [np.inf, 0, 0]]),
+        at([0, 0], [0, 1], n=1, g=[0.0] * 2, expect=[[0, 0], [0, 0]])), curvatures=(
         bent([0.0], [1.0], n=0, hessian=[[0, nan], [nan, 0]]),
+        bent([0.0], [0.0], n=0, hessian=[[0, nan], [nan, nan]]),
+        bent([0.0], [0.0], n=0, f=lambda y: (0 * y).sum()),
         bent([0.0], [3.0], n=1))),
     "square": OpCase(anything, np.square, order=3),
     "sqrt": OpCase(positive, np.sqrt, order=3),
@@ -83,6 +92,7 @@ CASES: dict[str, OpCase] = {
     "hypot": OpCase(with_number(signs), np.hypot, order=3, edges=(
         at([0, 3e200], [0, 4e200], g=[1.0, 1.0], expect=[[0, 0.6], [0, 0.8]]),), curvatures=(
         bent([0.0], [0.0], hessian=[[nan, 0], [0, nan]]),
+        bent([0.0], [2.0], hessian=[[0.5, 0], [0, 0]]),
         bent([0.0, 3.0], [0.0, 4.0], f=squared, hessian=2 * np.eye(4)),
         bent([0.0, 0.0], [0.0, 0.0], f=lambda y: y[0] ** 2 + y[1] * 0,
              hessian=np.diag([2, 0, 2, 0])))),

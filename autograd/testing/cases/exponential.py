@@ -9,7 +9,7 @@ import numpy as np
 from ...ops import where
 from ..opcase import OpCase
 from ..strategies import anything, one, pair, positive, reals, shapes
-from .piecewise import at, bent, inf, nan, with_number
+from .piecewise import at, bent, inf, nan, squared, with_number
 
 
 def numpy_sigmoid(x: np.ndarray) -> np.ndarray:
@@ -44,6 +44,10 @@ CASES: dict[str, OpCase] = {
         at([0, 0, 2, 1], [0, 3, 4, 0], g=[1.0] * 4,
            expect=[[0, np.log(3), np.log(4), -np.inf], [0, 0, 0.5, np.inf]]),), curvatures=(
         bent([0.0], [0.0], hessian=[[0, nan], [nan, 0]]), bent(0, [0.0]),
+        bent([0.0], [0.0], f=squared, hessian=[[nan, nan], [nan, 0]]),
+        bent([2.0], [1.0], f=squared, hessian=[[0, 0], [0, 8]]),
+        bent([0.0, 2.0], [0.0, 4.0], f=lambda y: y[0] * y[0] * y[1],
+             hessian=[[nan, 0, nan, 0], [0, 0, 0, 0], [nan, 0, 0, 0], [0, 0, 0, 0]]),
         bent([0.0, 0.0], [0.0, 0.0], f=lambda y: where([True, False], 0.0, y).sum(),
              hessian=[[0, 0, 0, 0], [0, 0, 0, nan], [0, 0, 0, 0], [0, nan, 0, 0]]),
         bent([2.0], [4.0], hessian=[[0, 1 / 4], [1 / 4, -1 / 8]]))),

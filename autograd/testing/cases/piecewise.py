@@ -114,6 +114,7 @@ nan, inf = np.nan, np.inf
 left, right, two = [1.0, 2.0, 5.0, nan, 1.0, nan], [1.0, 3.0, 4.0, 1.0, nan, nan], [2.0] * 6
 jumps = (at([-1.0, 0.0, 0.5, 1.0], g=[1.0] * 4, expect=[[0.0] * 4]),)
 straight = (bent([-2.0, 0.0, 3.0]), bent([-2.0, 0.0], f=squared, hessian=2 * np.eye(2)),
+            bent([-2.0, 3.0], f=lambda y: squared(y - 2), hessian=2 * np.eye(2)),
             bent([0.0, 0.0], f=lambda y: y.sum() ** 2, hessian=[[nan, 0], [0, nan]]))
 ties = (bent([1.0, 2.0, 5.0], [1.0, 3.0, 4.0]),)
 turn = (at([-2.0, 0.0, 3.0], g=[1.0, 2.0, 3.0], expect=[[-1.0, 0.0, 3.0]]),)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ..opcase import Inputs, OpCase
 from ..strategies import anything, one, reals, shapes, spaced
 from .arithmetic import signs
-from .piecewise import at, bent, nan, with_number
+from .piecewise import at, bent, nan, squared, with_number
 
 
 @st.composite
@@ -43,7 +43,8 @@ CASES: dict[str, OpCase] = {
         at([0, 0.0, -0.0, 2], [0, -2, -2, 0], g=[1.0] * 4,
            expect=[[0, -0.5, -0.5, 0], [0, 0, 0, -0.5]]),
         at([3e200], [4e200], g=[1.0], expect=[[0.16e-200], [-0.12e-200]]),), curvatures=(
-        bent([0.0], [0.0], hessian=nan), bent([0.0], -2, hessian=0),
+        bent([0.0], [0.0], hessian=nan), bent([0.0], [0.0], f=squared, hessian=nan),
+        bent([0.0], -2, hessian=0),
         bent([0.0], [-2.0], hessian=[[0, -1 / 4], [-1 / 4, 0]]))),
     "deg2rad": OpCase(anything, np.deg2rad),
     "rad2deg": OpCase(anything, np.rad2deg),

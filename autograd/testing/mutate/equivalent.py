@@ -31,6 +31,31 @@ _because(
      "like(a, g * sigmoid(_difference(a, b) * _LN2))"),
     ("logaddexp2[b]", "like(g, g * sigmoid(_difference(b, a) * _LN2))",
      "like(b, g * sigmoid(_difference(b, a) * _LN2))"),
+    ("xlogy", "da = like(g, g * log(where(at, 1.0, b))) if wanted[0] else None",
+     "da = like(a, g * log(where(at, 1.0, b))) if wanted[0] else None"),
+    ("power[a]", "return bend(like(g, g * slope), g, place, b, at=at, slope=nan)",
+     "return bend(like(a, g * slope), g, place, b, at=at, slope=nan)"),
+    ("_log_power", "da = bend(like(g, times(g, slope)), g, None, b, at=at)",
+     "da = bend(like(a, times(g, slope)), g, None, b, at=at)"),
+)
+_because(
+    "the branch only saves time: numbers go through the general rule too",
+    *(("power[a]", "isinstance(b, (int, float))", f"isinstance({other}, (int, float))")
+      for other in ("a", "g", "place")),
+    *(("power[b]", "isinstance(a, (int, float)) and a", f"isinstance({other}, (int, float)) and a")
+      for other in ("b", "g", "y")),
+)
+_because(
+    "the branch only saves time: without a pass to record nothing is added",
+    *(("absolute", "isinstance(part, Tensor)", f"isinstance({other}, Tensor)")
+      for other in ("g", "x", "place")),
+)
+_because(
+    "what is 0 is added, and in any order",
+    ("power[b]", "return bend(g * slope, g, y, a, b, at=at, slope=nan)",
+     "return bend(g * slope, g, y, b, a, at=at, slope=nan)"),
+    ("arctan2", "bend(part, g, place, a, b, at=at, slope=math.nan)",
+     "bend(part, g, place, b, a, at=at, slope=math.nan)"),
 )
 _because(
     "the engine itself fits a gradient of shape (1,) to an argument of shape ()",
@@ -63,6 +88,13 @@ _because(
      "total = where(equal(total, 0), 2.0, total)"),
     ("logsumexp", "total = where(equal(total, 0), 1.0, total)",
      "total = where(equal(terms, 0), 1.0, total)"),
+)
+_because(
+    "what it is a factor of there is 0, so any other base than 0 will do",
+    ("power[a]", "slope = b * _log_power(where(at, 1.0, a), b - 1.0, 0)",
+     "slope = b * _log_power(where(at, 2.0, a), b - 1.0, 0)"),
+    ("_log_power", "slope = b * _log_power(where(at, 1.0, a), b - 1.0, n)",
+     "slope = b * _log_power(where(at, 2.0, a), b - 1.0, n)"),
 )
 _because(
     "the quotient is a whole number already, but for rounding",

@@ -223,7 +223,7 @@ def _of_result(node: ast.expr) -> Found:
             swapped = [*node.elts[:i], node.elts[i + 1], node.elts[i], *node.elts[i + 2 :]]
             yield "residual", type(node)(swapped, node.ctx)
         return
-    shaped = name_of(node) in {"tuple", "list", "range", "len", "set"} | PREDICATES
+    shaped = name_of(node) in {"bool", "tuple", "list", "range", "len", "set"} | PREDICATES
     if shaped or isinstance(node, (ast.IfExp, ast.Constant, ast.ListComp, ast.GeneratorExp,
                                    ast.BoolOp, ast.Compare, ast.Starred)):
         return
