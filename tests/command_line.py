@@ -31,7 +31,13 @@ def error_of(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     return message
 
 
+STARTED: list[subprocess.Popen[str]] = []
+"""The processes of the test that is running, which conftest ends after it, however it went."""
+
+
 def command(*args: str, **options: object) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", "tinygrad_llm", *args], text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            env={**os.environ, "PYTHONPATH": str(ROOT)}, **options)  # type: ignore[call-overload]
+    process = subprocess.Popen([sys.executable, "-m", "tinygrad_llm", *args], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env={**os.environ, "PYTHONPATH": str(ROOT)}, **options)  # type: ignore[call-overload]
+    STARTED.append(process)
+    return process
