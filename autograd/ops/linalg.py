@@ -388,8 +388,7 @@ def _onto_triangle(s: Any, upper: bool) -> Any:
 
     An element off the diagonal stands for its mirror image too, and receives both.
     """
-    half = _lower(s)
-    return (s + _t(s)) * (half.T if upper else half)
+    return triu(s) + triu(_t(s), 1) if upper else tril(s) + tril(_t(s), -1)
 
 
 @primitive
@@ -459,7 +458,7 @@ def _(g: Any, a: Any, y: Any, UPLO: str) -> Any:
     dw, dv = g[..., 0, :], g[..., 1:, :]
     f = _reciprocal(w[..., None, :] - w[..., None])
     s = v @ (_diag(dw) + f * (_t(v) @ dv)) @ _t(v)
-    return _onto_triangle(_bend_of_equals(s, dw, y, a, v, v, UPLO, 0), UPLO in "Uu")
+    return _onto_triangle(_bend_of_equals(s, dw, y, a, v, v, UPLO, (0,)), UPLO in "Uu")
 
 
 @primitive
@@ -602,7 +601,7 @@ def _(g: Any, a: Any, y: Any, shape: Shape) -> Any:
         da = da + (du - u @ ru) * _reciprocal(row) @ _t(v)
     if m < n:
         da = da + u @ _t((dv - v @ rv) * _reciprocal(row))
-    return _bend_of_zeros(_bend_of_equals(da, ds, y, a, u, v, row=m), ds, y, a, u, v, m)
+    return _bend_of_zeros(_bend_of_equals(da, ds, y, a, u, v, row=(m,)), ds, y, a, u, v, (m,))
 
 
 @primitive
@@ -631,43 +630,44 @@ _TINY = 1e-12
 
 
 def _bend_of_equals(part: Any, g: Any, y: Any, a: Any, u: Any, v: Any, triangle: str = "",
-                    row: int | None = None) -> Any:
+                    row: tuple[int, ...] = ()) -> Any:
     r"""Return part, $X = U \operatorname{diag}(g)\,V^\top$, with its true derivative by A.
 
     With $M = U^\top dA\,V$, symmetric or made so, dX has the part
     $U (C \odot M) V^\top$, $C_{ij} = (g_i - g_j) / (y_i - y_j)$, which was left out where
-    $y_i = y_j$. There it is infinite unless $g_i = g_j$; then, with $J = dg / dy$, it is
-    $(J_{ii} - J_{ij} - J_{ji} + J_{jj}) / 2$. The values are y, or its row of this number.
+    $y_i = y_j$. Let Q subtract from each value the mean of those that equal it, and $J = dg / dy$.
+    L is smooth if it does not change when equals are exchanged: $Qg = 0$ and $QJ = cQ$, with one c
+    for equals. Then $C_{ij} = c_i$; if not, dX is NaN. The values are y, or its row of this number.
     """
-    w = values(y) if row is None else values(y)[..., row, :]
-    xp = namespace(w)
     if not isinstance(part, Tensor):
         return part
-    same = (w[..., None] == w[..., None, :]) & ~xp.eye(w.shape[-1], dtype=bool)
+    w = values(y)[(..., *row, slice(None))]
+    xp = namespace(w)
+    eye = xp.eye(w.shape[-1], dtype=bool)
+    same = (w[..., None] == w[..., None, :]) & ~eye
     same = same if triangle else same & (w != 0)[..., None]  # of zeros: see below
     if not somewhere(same):
         return part
     u, v = values(u), values(v)
 
     def by_a(s: Any) -> Any:
-        j, h = _rates(g, y, row), values(g)
-        c = 0 if j is None else 0.5 * (_diagonal(j)[..., None] + _diagonal(j)[..., None, :]
-                                       - j - _t(j))
-        kinked = same & (h[..., None] != h[..., None, :]) if j is not None else same
-        kinked = kinked | _diag(kinked.any(-1))  # which basis of the u_i it is, is arbitrary
+        h = values(g)[..., None]
+        q = eye - (same | eye) / (1 + same.sum(-1))[..., None]
+        j = _rates(g, y, row)
+        c = (diagonal(q @ j) / xp.maximum(diagonal(q), 0.5))[..., None]
+        error = xp.abs(q @ j - c * q).max((-2, -1))
+        smooth = (error <= 1e-6 * xp.abs(j).max((-2, -1))) & ~(same & (h != _t(h))).any((-2, -1))
+        c = xp.where(smooth[..., None, None], c * same, nan)
         m = _t(u) @ s @ v
-        m = 0.5 * (m + _t(m))
-        da = u @ (m * xp.where(same & ~kinked, c, 0)) @ _t(v)
-        none = xp.abs(u) @ (kinked & (xp.abs(values(m)) > _TINY)) @ xp.abs(_t(v)) > _TINY
-        if triangle:
-            da, none = (_onto_triangle(x, triangle in "Uu") for x in (da, none.astype(w.dtype)))
-        return da + xp.where(none, nan, 0)
+        c = xp.where(values(s).any((-2, -1))[..., None, None], c, 0)
+        da = u @ (0.5 * (m + _t(m)) * c) @ _t(v)
+        return _onto_triangle(da, triangle in "Uu") if triangle else da
 
-    return part + bend_by(a, part.shape, _once(a, by_a))
+    return _bent(part, a, by_a)
 
 
 def _bend_of_zeros(part: Any, g: Any, y: Any, a: Any, u: Any, v: Any,
-                   row: int | None = None) -> Any:
+                   row: tuple[int, ...] = ()) -> Any:
     r"""Return part, $X = U \operatorname{diag}(g)\,V^\top$, with its true derivative where y is 0.
 
     Let P and Q project onto what the $u_i$ and $v_i$ with $y_i > 0$ leave. If there g is 0 and
@@ -676,7 +676,7 @@ def _bend_of_zeros(part: Any, g: Any, y: Any, a: Any, u: Any, v: Any,
     """
     if not isinstance(part, Tensor):
         return part
-    zero = (values(y) if row is None else values(y)[..., row, :]) == 0
+    zero = values(y)[(..., *row, slice(None))] == 0
     xp = namespace(zero)
     if not somewhere(zero):
         return part
@@ -691,56 +691,44 @@ def _bend_of_zeros(part: Any, g: Any, y: Any, a: Any, u: Any, v: Any,
     def by_a(s: Any) -> Any:
         c = _common_rate(g, _rates(g, y, row), zero)
         m = p @ s @ q
-        if row is not None:  # of `_svd`, which moves the zeros themselves
+        if row:  # of `_svd`, which moves the zeros themselves
             m = m - u @ (_t(u) @ s @ v * _diag(zero.astype(u.dtype))) @ _t(v)
         return m * xp.where(values(m) == 0, 0, c)
 
-    return part + bend_by(a, part.shape, _once(a, by_a))
+    return _bent(part, a, by_a)
 
 
-def _common_rate(g: Any, j: Array | None, zero: Array) -> Array:
+def _common_rate(g: Any, j: Array, zero: Array) -> Array:
     """Return c with J = c I and g = 0 where y is 0, as matrices; NaN where there is none."""
     xp = namespace(zero)
-    if j is None:
-        return xp.where(zero.any(-1), nan, 0)[..., None, None]
-    j = xp.where(zero[..., None] & zero[..., None, :], j, 0)
-    c = _diagonal(j).sum(-1) / xp.maximum(zero.sum(-1), 1)
+    j = xp.where(zero[..., None], j, 0)
+    c = diagonal(j).sum(-1) / xp.maximum(zero.sum(-1), 1)
     error = xp.abs(j - c[..., None, None] * _diag(zero.astype(j.dtype))).max((-2, -1))
     smooth = (error <= 1e-6 * xp.abs(c)) & ~(zero & (values(g) != 0)).any(-1)
     return xp.where(smooth, c, nan)[..., None, None]
 
 
-def _diagonal(x: Array) -> Array:
-    return namespace(x).diagonal(x, axis1=-2, axis2=-1)
+def _bent(part: Any, a: Any, by_a: Any) -> Any:
+    """Return part with the derivative `by_a`, whose own is not known and so NaN."""
+    def once(s: Any) -> Any:
+        da = by_a(s)
+        return da + bend_by(a, a.shape, lambda t: nan * t) if isinstance(s, Tensor) else da
+
+    return part + bend_by(a, a.shape, once)
 
 
-def _once(a: Any, by_a: Any) -> Any:
-    """Return `by_a`, whose own derivative by a is not known and so NaN."""
-    def recorded(s: Any) -> Any:
-        part = by_a(s)
-        if not isinstance(part, Tensor):
-            return part
-        return part + bend_by(a, part.shape, lambda t: t * namespace(values(t)).where(
-            values(t) == 0, 0, nan))
-
-    return recorded
-
-
-def _rates(g: Any, y: Any, row: int | None) -> Array | None:
+def _rates(g: Any, y: Any, row: tuple[int, ...]) -> Array:
     """Return $dg_i / dy_j$ of each vector of a stack, one backward pass for each i.
 
-    None on a GPU, which would have to wait to know whether they are needed: there it is NaN.
+    NaN on a GPU, which would have to wait to know whether they are needed.
     """
-    h, slopes = values(g), []
-    xp = namespace(h)
+    xp, n = namespace(values(g)), g.shape[-1]
     if xp is not np:
-        return None
-    for i in range(h.shape[-1]):
-        unit = xp.zeros_like(h)
-        unit[..., i] = 1
-        slope = pull_back([g], [unit], [y], retain=True)[0] if isinstance(g, Tensor) else None
-        slope = slope if slope is None or row is None else slope[..., row, :]
-        slopes.append(xp.zeros_like(h) if slope is None else slope)
+        return nan * xp.eye(n)
+    slopes = []
+    for unit in xp.eye(n):
+        slope = pull_back([g], [xp.broadcast_to(unit, g.shape)], [y], retain=True)[0]
+        slopes.append(xp.zeros(g.shape) if slope is None else slope[(..., *row, slice(None))])
     return xp.stack(slopes, axis=-2)
 
 

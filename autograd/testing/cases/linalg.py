@@ -14,6 +14,8 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
+from ...backward import pull_back
+from ...tensor import recorded, values
 from ..opcase import Inputs, OpCase
 from ..strategies import pair, reals
 from .arithmetic import either_sign
@@ -292,6 +294,128 @@ even, inverse = np.array([[1.0, 2, 0], [2, 0, 1], [0, 1, 2]]), np.array([
     [1.0, 4, -2], [4, -2, 1], [-2, 1, 4]]) / 9
 cofactors = np.array([[-21.0, 11, 8], [-1, 2, -7], [4, -8, -3]])  # of the last
 
+
+
+def second(x: Any, form: Callable[..., Any], triangle: str = "") -> np.ndarray:
+    """Return the Hessian of which `form(x, e, f)` is the part by the directions e and f."""
+    x = np.array(x, dtype=float)
+    units = np.eye(x.size).reshape(-1, *x.shape)
+    if triangle:
+        t = np.tril(units) if triangle == "L" else np.triu(units)
+        units = t + np.swapaxes(t, -1, -2) * (1 - np.eye(x.shape[-1]))
+    return np.array([[form(x, e, f) for f in units] for e in units])
+
+
+def inner(*xs: np.ndarray) -> Any:
+    """Return the trace of the product of matrices, summed over a stack."""
+    return np.trace(np.linalg.multi_dot(xs) if xs[0].ndim == 2 else xs[0] @ xs[1] @ xs[2],
+                    axis1=-2, axis2=-1).sum()
+
+
+def of_triangle(x: Any) -> Any:
+    """Return 1 for pairs of elements of a square matrix that are both read, NaN by NaN."""
+    read = np.tril(np.ones(np.shape(x))).ravel()
+    return np.where(np.outer(read, read) > 0, nan, 0)
+
+
+def cubes(w: Any) -> Any:
+    return (w**3).sum()
+
+
+def fourths(s: Any) -> Any:
+    return (s**4).sum()
+
+
+def by_slope(y: Any) -> Any:
+    """Return the sum of the gradient of the squares: its Hessian is of third derivatives."""
+    (leaf,) = y.node.parents
+    return pull_back([squared(y)], [None], [recorded(y.data, leaf)], record=True)[0].sum()
+
+
+def by_bend(y: Any) -> Any:
+    """Return the sum of squares times a number: a sum of second derivatives of it, recorded."""
+    leaf = recorded(y.data, *y.node.parents)
+    slope = pull_back([squared(y)], [None], [leaf], record=True)[0]
+    bend = pull_back([3 * slope], [np.ones(slope.shape)], [leaf], record=True)[0]
+    return float(values(bend).sum()) * squared(y)
+
+
+def third(a: Any, e: Any, f: Any) -> Any:  # of the trace of A^3
+    return 6 * inner(a, e, f)
+
+
+def mixed(a: Any, e: Any, f: Any) -> Any:  # of the trace of A, times that of A^2
+    return 2 * (np.trace(a) * np.trace(e @ f) + np.trace(a @ e) * np.trace(f)
+                + np.trace(a @ f) * np.trace(e))
+
+
+def whole(a: Any, e: Any, f: Any) -> Any:  # of the squared trace of A
+    return 2 * np.trace(e) * np.trace(f)
+
+
+def of_three(a: Any, e: Any, f: Any) -> Any:  # of (w_1 + w_2 + w_3)^2 at diag(1, 1, 1, 5)
+    three = [np.trace(x[:3, :3]) for x in (e, f)]
+    return 2 * three[0] * three[1] + 6 * (-2 * (e[3, :3] * f[3, :3]).sum() / (5 - 1))
+
+
+def fourth(a: Any, e: Any, f: Any) -> Any:  # of the sum of the singular values to the 4th
+    at, ft = np.swapaxes(a, -1, -2), np.swapaxes(f, -1, -2)
+    return 4 * (e * (f @ at @ a + a @ ft @ a + a @ at @ f)).sum()
+
+
+TURNED = [[3.0, 4, 0], [4, -3, 0], [0, 0, 5]]  # eigenvalues -5, 5, 5
+STACK = [[TURNED, np.eye(3)], [np.diag([4.0, 4, 1]), [[2, 1, 0], [1, 4, 1], [0, 1, 8]]]]
+CYCLE = [[0.0, 2, 0], [0, 0, 2], [3, 0, 0]]  # singular values 3, 2, 2
+
+
+def of_equal_eigenvalues(values_of: Callable[[Any], Any] = lambda y: y) -> tuple[Any, ...]:
+    """Stated second derivatives where eigenvalues are equal, of a result and its eigenvalues."""
+    def case(x: Any, f: Any, hessian: Any, UPLO: str = "L") -> Any:
+        return bent(np.array(x, dtype=float), UPLO=UPLO, f=lambda y: f(values_of(y)),
+                    hessian=hessian)
+
+    far = np.diag([0.0, 0.0, 1.0])
+    return (
+        case(ONE, total, 0), case(ONE, squared, np.diag([2, 0, 4, 2])),
+        case(ONE, lambda w: w[0] * w[1],  # the determinant
+             [[0, 0, 0, 1], [0, -2, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]], "U"),
+        *(case(x, cubes, second(x, third, side), side) for x in (TURNED, STACK) for side in "LU"),
+        case(TURNED, lambda w: w.sum() * squared(w), second(TURNED, mixed, "L")),
+        case(np.eye(3), lambda w: w.sum() * squared(w), second(np.eye(3), mixed, "L")),
+        case(0 * far, lambda w: w.sum()**2, second(0 * far, whole, "L")),
+        case(np.diag([1.0, 1, 1, 5]), lambda w: w[:3].sum()**2,
+             second(np.diag([1.0, 1, 1, 5]), of_three, "L")),
+        case(ONE, lambda w: w[0], of_triangle(ONE)),
+        *(case(NOTHING, lambda w, k=k: k * (w[0]**2 + 2 * w[1]**2), of_triangle(ONE))
+          for k in (1, 1e-9)),
+        case(far, lambda w: w[0] * (w[2] - 1), of_triangle(far)),
+        case(0 * far, lambda w: w[0] * w[1], of_triangle(far)),
+        case([ONE, [[1, 0], [0, 3]]], lambda w: w[0, 0] + squared(w[1]),
+             np.block([[of_triangle(ONE), np.zeros((4, 4))],
+                       [np.zeros((4, 4)), np.diag([2, 0, 4, 2])]])))
+
+
+def of_equal_singular_values(values_of: Callable[..., Any] = lambda y, m: y) -> tuple[Any, ...]:
+    """Stated second derivatives where singular values are equal, of a result and its values."""
+    def case(x: Any, f: Any, hessian: Any) -> Any:
+        x = np.array(x, dtype=float)
+        return bent(x, f=lambda y: f(values_of(y, x.shape[-2])), hessian=hessian)
+
+    wide = np.array(CYCLE[:2])
+    return (
+        case(ONE, total, ROTATION / 2), case(ONE, squared, 2 * np.eye(4)),
+        case(NOTHING, squared, 2 * np.eye(4)),
+        *(case(x, squared, 2 * np.eye(np.size(x)))
+          for x in ([[3, 4], [0, 0]], [[3, 0], [4, 0]], [[0, 2, 0], [0, 0, 0], [0, 0, 3]],
+                    [[[3, 4], [0, 0]], [[1, 2], [3, 4]]], [[0, 2, 0], [0, 0, 0]])),
+        case(NOTHING, lambda s: -squared(s), -2 * np.eye(4)),
+        case(np.zeros((3, 3)), lambda s: 0.1 * squared(s), 0.2 * np.eye(9)),
+        case([NOTHING, ONE], lambda s: 0 * s.sum(), 0),
+        *(case(x, fourths, second(x, fourth))
+          for x in (CYCLE, wide, wide.T, [CYCLE, 2 * np.eye(3)], np.diag([1.0, 0, 0]))),
+        case(ONE, lambda s: s[0], nan))
+
+
 CASES: dict[str, OpCase] = {
     "inv": OpCase(one_regular(), np.linalg.inv, order=3),
     "solve": OpCase(solving(), np.linalg.solve, order=3),
@@ -313,29 +437,25 @@ CASES: dict[str, OpCase] = {
     "tensorsolve": OpCase(tensor_solving(), np.linalg.tensorsolve),
     "cholesky": OpCase(symmetric(positive=True, upper=st.booleans()), np.linalg.cholesky, order=3),
     "eigh": OpCase(symmetric(UPLO=UPLO), np.linalg.eigh),
-    "_eigh": OpCase(symmetric(UPLO=UPLO), packed_eigh, curvatures=(
-        bent(ONE, UPLO="L", f=lambda y: squared(y[0]), hessian=np.diag([2, 0, 4, 2])),)),
+    "_eigh": OpCase(symmetric(UPLO=UPLO), packed_eigh,
+                    curvatures=of_equal_eigenvalues(lambda y: y[..., 0, :])),
     "eigvalsh": OpCase(symmetric(UPLO=UPLO), np.linalg.eigvalsh, curvatures=(
-        bent(ONE), bent(ONE, f=squared, hessian=np.diag([2, 0, 4, 2])),
-        bent(ONE, UPLO="U", f=lambda w: w[0] * w[1],  # the determinant
-             hessian=[[0, 0, 0, 1], [0, -2, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]),
-        bent(ONE, f=lambda w: w[0], hessian=np.where(np.diag([1, 0, 1, 1]), nan, 0)))),
+        *of_equal_eigenvalues(), bent(ONE, f=by_slope, hessian=nan),
+        bent(ONE, f=by_bend, hessian=24 * np.diag([2, 0, 4, 2])))),
     "qr": OpCase(tall_or_not("reduced", "complete", "r"), np.linalg.qr),
     "_qr": OpCase(tall_or_not("reduced", "complete"), packed_qr),
     "svd": OpCase(full_svd(), np.linalg.svd),
-    "_svd": OpCase(rectangular(thin_svd), packed_svd, curvatures=(
-        bent(ONE, f=lambda y: squared(y[2]), hessian=2 * np.eye(4)),
-        bent(NOTHING, f=lambda y: squared(y[2]), hessian=2 * np.eye(4)))),
+    "_svd": OpCase(rectangular(thin_svd), packed_svd,
+                   curvatures=of_equal_singular_values(lambda y, m: y[..., m, :])),
     "svdvals": OpCase(rectangular(), np.linalg.svdvals, edges=(
         ((np.array([[1.0, 0.0], [0.0, 0.0]]),), {}, np.ones(2),
          [np.array([[1.0, 0.0], [0.0, 0.0]])]),), curvatures=(
-        bent(ONE, hessian=ROTATION / 2), bent(ONE, f=squared, hessian=2 * np.eye(4)),
-        bent(NOTHING, f=squared, hessian=2 * np.eye(4)),
-        bent(NOTHING, hessian=np.where(np.eye(4), nan, 0)),
+        *of_equal_singular_values(), bent(ONE, f=by_slope, hessian=nan),
+        *(bent(NOTHING, f=f, hessian=np.where(np.eye(4), nan, 0)) for f in (
+            total, lambda s: -s[0] * s[1], lambda s: 1e-9 * (s[0]**2 + 2 * s[1]**2),
+            lambda s: squared(s) + s[0] * s[1])),
         bent([[1.0, 0.0], [0.0, 0.0]], hessian=np.diag([0, 1, 1, nan])),
-        bent([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], f=squared, hessian=2 * np.eye(6)),
-        bent(ONE, f=lambda s: (s**4).sum(),
-             hessian=[[12, 0, 0, 0], [0, 8, 4, 0], [0, 4, 8, 0], [0, 0, 0, 12]]))),
+        bent([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], f=squared, hessian=2 * np.eye(6)))),
     "norm": OpCase(norming(), np.linalg.norm, curvatures=(
         bent([0.0, 0.0], hessian=[[nan, 0], [0, nan]]),
         bent([0.0, 0.0], f=squared, hessian=2 * np.eye(2)),

@@ -179,11 +179,6 @@ _because(
      "dq, du, dv = (_t(g[..., :m]), g[..., m:m + k], g[..., m + m:])"),
 )
 _because(
-    "of a square matrix U and V are square too, and the term I - U U^T is 0 but for rounding",
-    ("_svd", "m > n", "m >= n"),
-    ("_svd", "m < n", "m <= n"),
-)
-_because(
     "of this argument the helper takes the last axis of a square matrix only, or the library",
     ("cholesky", "s = solve(lt, lt @ g * _lower(g))", "s = solve(lt, lt @ g * _lower(y))"),
     ("cholesky", "s = solve(lt, lt @ g * _lower(g))", "s = solve(lt, lt @ g * _lower(lt))"),
@@ -263,4 +258,64 @@ _because(
     "powers of one matrix commute, and k - 1 and k + 1 are odd together",
     ("linalg._det_and_adjugate", "product = w @ m", "product = m @ w"),
     ("linalg._det_and_adjugate", "sign = (-1) ** (k - 1)", "sign = (-1) ** (k + 1)"),
+)
+_because(
+    "of a square matrix U and V are square too, and the term I - U U^T is 0 but for rounding",
+    ("_svd", "m > n", "m >= n"),
+    ("_svd", "m < n", "m <= n"),
+)
+_because(
+    "in a recorded pass all of these are Tensors, else none",
+    *((f"linalg.{unit}", "not isinstance(part, Tensor)", f"not isinstance({other}, Tensor)")
+      for unit in ("_bend_of_equals", "_bend_of_zeros") for other in "gya"),
+)
+_because(
+    "the two have the same shape, or sides of the same length",
+    ("linalg._bend_of_equals", "eye = xp.eye(w.shape[-1], dtype=bool)",
+     "eye = xp.eye(v.shape[-1], dtype=bool)"),
+    ("linalg._bent", "return part + bend_by(a, a.shape, once)",
+     "return part + bend_by(a, part.shape, once)"),
+    *(("linalg._bent", "da + bend_by(a, a.shape, lambda t: nan * t)",
+       f"da + bend_by(a, {other}.shape, lambda t: nan * t)") for other in ("part", "da")),
+)
+_because(
+    "arrays of zeros of either shape broadcast alike",
+    ("linalg._rates",
+     "xp.zeros(g.shape) if slope is None else slope[..., *row, slice(None)]",
+     "xp.zeros(unit.shape) if slope is None else slope[..., *row, slice(None)]"),
+)
+_because(
+    "the sum is NaN whatever is added",
+    ("linalg._bent", "da + bend_by(a, a.shape, lambda t: nan * t)",
+     "da - bend_by(a, a.shape, lambda t: nan * t)"),
+    ("linalg._bent", "da + bend_by(a, a.shape, lambda t: nan * t)",
+     "da + bend_by(a, a.shape, lambda t: nan / t)"),
+)
+_because(
+    "the branch only saves time: without equals nothing is added",
+    ("linalg._bend_of_equals", "not somewhere(same)", "not somewhere(eye)"),
+)
+_because(
+    "the matrix is symmetric",
+    ("linalg._bend_of_equals", "q = eye - (same | eye) / (1 + same.sum(-1))[..., None]",
+     "q = eye - (same | eye) / (1 + same.sum(-2))[..., None]"),
+)
+_because(
+    "any small number will do",
+    ("linalg._bend_of_equals", "error <= 1e-06 * xp.abs(j).max((-2, -1))",
+     "error <= 2e-06 * xp.abs(j).max((-2, -1))"),
+    ("linalg._common_rate", "(error <= 1e-06 * xp.abs(c)) & ~(zero & (values(g) != 0)).any(-1)",
+     "(error <= 2e-06 * xp.abs(c)) & ~(zero & (values(g) != 0)).any(-1)"),
+)
+_because(
+    "it is multiplied by a matrix of zeros",
+    ("linalg._bend_of_equals", "c = xp.where(values(s).any((-2, -1))[..., None, None], c, 0)",
+     "c = xp.where(values(s).any((-2, -1))[..., None, None], c, 1)"),
+    ("linalg._bend_of_zeros", "return m * xp.where(values(m) == 0, 0, c)",
+     "return m * xp.where(values(m) == 0, 1, c)"),
+)
+_because(
+    "it is a factor twice, and its sign cancels",
+    ("linalg._bend_of_zeros", "return xp.eye(u.shape[-2], dtype=u.dtype) - u @ _t(u)",
+     "return -(xp.eye(u.shape[-2], dtype=u.dtype) - u @ _t(u))"),
 )
