@@ -818,7 +818,7 @@ def _ratio_power(a: Array, b: Array, /, p: float, odd: bool) -> Array:
 @_ratio_power.vjp
 def _(g: Any, a: Any, b: Any, y: Any, p: float, odd: bool) -> tuple[Any, Any]:
     if p == 0:
-        return g * 0, g * 0
+        return None, None
     return times(g, _ratio_power(a, b, p - 1, not odd)) * p / b, -g * p * y / b
 
 

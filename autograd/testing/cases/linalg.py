@@ -19,7 +19,7 @@ from ...tensor import recorded, values
 from ..opcase import Inputs, OpCase
 from ..strategies import pair, reals
 from .arithmetic import either_sign
-from .piecewise import at, bent, inf, nan, squared, total
+from .piecewise import at, bent, inf, nan, nothing, squared, total
 from .reduce import reduction
 
 STACKS = st.sampled_from([(), (), (2,), (1, 2), (0,), (2, 1)])
@@ -477,8 +477,11 @@ CASES: dict[str, OpCase] = {
             ([0.0, 0.0], 3, total, np.diag([nan, nan])),
             ([0.0, 0.0], 3, squared, np.diag([nan, nan])),
             ([0.0, 2.0], 3, total, 0), ([0.0, 2.0], 4, squared, np.diag([0, 2])),
-            ([0.0, 2.0], 1.5, total, np.diag([nan, 0]))])),
-    "_ratio_power": OpCase(ratios(), numpy_ratio_power, order=3, curvatures=(
+            ([0.0, 2.0], 1.5, total, np.diag([nan, 0])), ([0.0, 0.0], 3, nothing, 0)]) + (
+            bent([[0.0, 0.0], [0.0, 2.0]], p=3, axis=1, keepdims=False,
+                 hessian=np.diag([nan, nan, 0, 0])),)),
+    "_ratio_power": OpCase(ratios(), numpy_ratio_power, order=3, edges=(
+        at([0.0], [2.0], p=0.5, odd=True, g=[0.0], expect=[[0.0], [0.0]]),), curvatures=(
         bent([0.0], [2.0], p=3, odd=True), bent([0.0], [2.0], p=2, odd=False,
                                                 hessian=np.diag([0.5, 0])),
         bent([0.0], [2.0], p=1.5, odd=False, hessian=np.diag([nan, 0])))),
