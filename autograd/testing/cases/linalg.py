@@ -382,6 +382,7 @@ def of_equal_eigenvalues(values_of: Callable[[Any], Any] = lambda y: y) -> tuple
         *(case(x, cubes, second(x, third, side), side) for x in (TURNED, STACK) for side in "LU"),
         case(TURNED, lambda w: w.sum() * squared(w), second(TURNED, mixed, "L")),
         case(np.eye(3), lambda w: w.sum() * squared(w), second(np.eye(3), mixed, "L")),
+        case(np.eye(3), lambda w: -w.sum() * squared(w), -second(np.eye(3), mixed, "L")),
         case(0 * far, lambda w: w.sum()**2, second(0 * far, whole, "L")),
         case(np.diag([1.0, 1, 1, 5]), lambda w: w[:3].sum()**2,
              second(np.diag([1.0, 1, 1, 5]), of_three, "L")),
@@ -472,14 +473,14 @@ CASES: dict[str, OpCase] = {
                      [np.array(dx)]) for x, p, dx in [
             ([1.0, 0.0, -4.0], 0.5, [3.0, 0.0, -1.5]), ([0.0, 0.0], 3, [0.0, 0.0]),
             ([0.0, 0.0], 2, [0.0, 0.0])]),
-        curvatures=tuple(bent(x, p=p, axis=None, keepdims=False, f=f, hessian=h)
-                         for x, p, f, h in [
+        curvatures=(*(bent(x, p=p, axis=None, keepdims=False, f=f, hessian=h)
+                      for x, p, f, h in [
             ([0.0, 0.0], 3, total, np.diag([nan, nan])),
             ([0.0, 0.0], 3, squared, np.diag([nan, nan])),
             ([0.0, 2.0], 3, total, 0), ([0.0, 2.0], 4, squared, np.diag([0, 2])),
-            ([0.0, 2.0], 1.5, total, np.diag([nan, 0])), ([0.0, 0.0], 3, nothing, 0)]) + (
+            ([0.0, 2.0], 1.5, total, np.diag([nan, 0])), ([0.0, 0.0], 3, nothing, 0)]),
             bent([[0.0, 0.0], [0.0, 2.0]], p=3, axis=1, keepdims=False,
-                 hessian=np.diag([nan, nan, 0, 0])),)),
+                 hessian=np.diag([nan, nan, 0, 0])))),
     "_ratio_power": OpCase(ratios(), numpy_ratio_power, order=3, edges=(
         at([0.0], [2.0], p=0.5, odd=True, g=[0.0], expect=[[0.0], [0.0]]),), curvatures=(
         bent([0.0], [2.0], p=3, odd=True), bent([0.0], [2.0], p=2, odd=False,
