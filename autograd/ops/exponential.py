@@ -182,7 +182,8 @@ def _(g: Any, a: Any, b: Any, place: Any, wanted: tuple[bool, bool]) -> tuple[An
     at = equal(a, 0) & equal(b, 0)
     da = like(g, g * log(where(at, 1.0, b))) if wanted[0] else None
     db = g * (a / where(at, math.inf, b)) if wanted[1] else None
-    da = bend(da, g, place, a, at=at & equal(g, 0), slope=math.nan)  # g'(y) dy/da would be 0
+    if getattr(g, "node", None):  # known as a function of y, and g'(y) dy/da would be 0
+        da = bend(da, g, place, a, at=at & equal(g, 0), slope=math.nan)
     return (bend(da, g, place, b, at=at, slope=math.nan),
             bend(db, g, place, a, at=at, slope=math.nan))
 

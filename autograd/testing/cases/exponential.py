@@ -46,6 +46,8 @@ CASES: dict[str, OpCase] = {
         bent([0.0], [0.0], hessian=[[0, nan], [nan, 0]]), bent(0, [0.0]),
         bent([0.0], [0.0], f=squared, hessian=[[nan, nan], [nan, 0]]),
         bent([2.0], [1.0], f=squared, hessian=[[0, 0], [0, 8]]),
+        bent([0.0, 2.0], [0.0, 1.0], f=lambda y: y[0] + y[1] * y[1],
+             hessian=[[0, 0, nan, 0], [0, 0, 0, 0], [nan, 0, 0, 0], [0, 0, 0, 8]]),
         bent([0.0, 2.0], [0.0, 4.0], f=lambda y: y[0] * y[0] * y[1],
              hessian=[[nan, 0, nan, 0], [0, 0, 0, 0], [nan, 0, 0, 0], [0, 0, 0, 0]]),
         bent([0.0, 0.0], [0.0, 0.0], f=lambda y: where([True, False], 0.0, y).sum(),

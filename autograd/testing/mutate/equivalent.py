@@ -47,6 +47,8 @@ _because(
 )
 _because(
     "the branch only saves time: without a pass to record nothing is added",
+    *(("xlogy", "getattr(g, 'node', None)", f"getattr({other}, 'node', None)")
+      for other in ("a", "b", "place")),
     *(("absolute", "isinstance(part, Tensor)", f"isinstance({other}, Tensor)")
       for other in ("g", "x", "place")),
 )
