@@ -129,8 +129,9 @@ def _by_base(g: Any, a: Any, b: Any, place: Any) -> Any:
     if isinstance(b, (int, float)):
         return g * b * a ** (b - 1) if b else g * 0
     at = equal(a, 0) & equal(b, 0)  # there b a^(b - 1) would be 0 times infinity
-    slope = b * _log_power(where(at, 1.0, a), b - 1.0, 0)  # of unsigned integers 0 - 1 is not -1
-    return bend(like(g, g * slope), g, place, b, at=at, slope=nan)
+    less = like(g, b - 1.0)  # of unsigned integers 0 - 1 would not be -1
+    slope = b * _log_power(where(at, 1.0, a), less, 0)
+    return bend(g * slope, g, place, b, at=at, slope=nan)
 
 
 def _by_exponent(g: Any, a: Any, b: Any, y: Any) -> Any:

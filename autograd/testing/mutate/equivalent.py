@@ -33,15 +33,12 @@ _because(
      "like(b, g * sigmoid(_difference(b, a) * _LN2))"),
     ("xlogy", "da = like(g, g * log(where(at, 1.0, b))) if wanted[0] else None",
      "da = like(a, g * log(where(at, 1.0, b))) if wanted[0] else None"),
-    ("power[a]", "return bend(like(g, g * slope), g, place, b, at=at, slope=nan)",
-     "return bend(like(a, g * slope), g, place, b, at=at, slope=nan)"),
+    ("power[a]", "less = like(g, b - 1.0)", "less = like(a, b - 1.0)"),
     ("_log_power", "da = bend(like(g, times(g, slope)), g, None, b, at=at)",
      "da = bend(like(a, times(g, slope)), g, None, b, at=at)"),
 )
 _because(
     "the branch only saves time: numbers go through the general rule too",
-    *(("power[a]", "isinstance(b, (int, float))", f"isinstance({other}, (int, float))")
-      for other in ("a", "g", "place")),
     *(("power[b]", "isinstance(a, (int, float)) and a", f"isinstance({other}, (int, float)) and a")
       for other in ("b", "g", "y")),
 )
@@ -93,8 +90,8 @@ _because(
 )
 _because(
     "what it is a factor of there is 0, so any other base than 0 will do",
-    ("power[a]", "slope = b * _log_power(where(at, 1.0, a), b - 1.0, 0)",
-     "slope = b * _log_power(where(at, 2.0, a), b - 1.0, 0)"),
+    ("power[a]", "slope = b * _log_power(where(at, 1.0, a), less, 0)",
+     "slope = b * _log_power(where(at, 2.0, a), less, 0)"),
     ("_log_power", "slope = b * _log_power(where(at, 1.0, a), b - 1.0, n)",
      "slope = b * _log_power(where(at, 2.0, a), b - 1.0, n)"),
 )
