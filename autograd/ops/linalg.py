@@ -655,7 +655,7 @@ def _bend_of_equals(part: Any, g: Any, y: Any, a: Any, u: Any, v: Any, triangle:
         q = eye - (same | eye) / (1 + same.sum(-1))[..., None]
         j = _rates(g, y, row)
         c = (diagonal(q @ j) / xp.maximum(diagonal(q), 0.5))[..., None]
-        error = xp.abs(q @ j - c * q).max((-2, -1))
+        error = (q @ j - c * q).max((-2, -1))  # of the elements, whose sum is 0
         smooth = (error <= 1e-6 * xp.abs(j).max((-2, -1))) & ~(same & (h != _t(h))).any((-2, -1))
         c = xp.where(smooth[..., None, None], c * same, nan)
         m = _t(u) @ s @ v

@@ -364,7 +364,7 @@ def fourth(a: Any, e: Any, f: Any) -> Any:  # of the sum of the singular values 
 
 
 TURNED = [[3.0, 4, 0], [4, -3, 0], [0, 0, 5]]  # eigenvalues -5, 5, 5
-STACK = [[TURNED, np.eye(3)], [np.diag([4.0, 4, 1]), [[2, 1, 0], [1, 4, 1], [0, 1, 8]]]]
+STACK = [[TURNED, [[2, 1, 0], [1, 4, 1], [0, 1, 8]]]]
 CYCLE = [[0.0, 2, 0], [0, 0, 2], [3, 0, 0]]  # singular values 3, 2, 2
 
 

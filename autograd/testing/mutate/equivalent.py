@@ -295,7 +295,9 @@ _because(
     ("linalg._bend_of_equals", "not somewhere(same)", "not somewhere(eye)"),
 )
 _because(
-    "the matrix is symmetric",
+    "the matrices are symmetric",
+    ("linalg._bend_of_equals", "c = (diagonal(q @ j) / xp.maximum(diagonal(q), 0.5))[..., None]",
+     "c = (diagonal(j @ q) / xp.maximum(diagonal(q), 0.5))[..., None]"),
     ("linalg._bend_of_equals", "q = eye - (same | eye) / (1 + same.sum(-1))[..., None]",
      "q = eye - (same | eye) / (1 + same.sum(-2))[..., None]"),
 )
