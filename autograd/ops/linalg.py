@@ -12,7 +12,7 @@ is computed once, and kept for the rule.
 
 Where a matrix is singular, NumPy raises `LinAlgError`; CuPy, which would have to wait for the
 answer, returns numbers without meaning. Where eigenvalues or singular values are equal, or singular
-values 0, a second derivative is right where it exists, else NaN; on CuPy it is NaN there.
+values 0, a second derivative is right where it exists, else NaN; on CuPy that part is left out.
 
 Sources: Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
 differentiation", 2008; Seeger et al., "Auto-differentiating linear algebra", arXiv:1710.08717.
@@ -37,7 +37,7 @@ from ..mistakes import no_name
 from ..primitive import composite, nondifferentiable, primitive
 from ..tensor import STATE, Tensor, constant, values
 from . import reduce
-from .kinks import bend, bend_by, somewhere
+from .kinks import bend, bend_by
 from .piecewise import absolute, equal, sign, times, where
 from .products import cross as cross_of_axes
 from .products import matmul as matmul  # re-exported, as array libraries have them in linalg too
@@ -646,7 +646,9 @@ def _bend_of_equals(part: Any, g: Any, y: Any, a: Any, u: Any, v: Any, triangle:
     eye = xp.eye(w.shape[-1], dtype=bool)
     same = (w[..., None] == w[..., None, :]) & ~eye
     same = same if triangle else same & (w != 0)[..., None]  # of zeros: see below
-    if not somewhere(same):
+    if xp is not np:
+        return part  # a GPU would have to wait for the answer
+    if not same.any():
         return part
     u, v = values(u), values(v)
 
@@ -678,7 +680,9 @@ def _bend_of_zeros(part: Any, g: Any, y: Any, a: Any, u: Any, v: Any,
         return part
     zero = values(y)[(..., *row, slice(None))] == 0
     xp = namespace(zero)
-    if not somewhere(zero):
+    if xp is not np:
+        return part
+    if not zero.any():
         return part
 
     def rest(u: Any) -> Array:
@@ -718,15 +722,9 @@ def _bent(part: Any, a: Any, by_a: Any) -> Any:
 
 
 def _rates(g: Any, y: Any, row: tuple[int, ...]) -> Array:
-    """Return $dg_i / dy_j$ of each vector of a stack, one backward pass for each i.
-
-    NaN on a GPU, which would have to wait to know whether they are needed.
-    """
-    xp, n = namespace(values(g)), g.shape[-1]
-    if xp is not np:
-        return nan * xp.eye(n)
-    slopes = []
-    for unit in xp.eye(n):
+    """Return $dg_i / dy_j$ of each vector of a stack, one backward pass for each i."""
+    xp, slopes = namespace(values(g)), []
+    for unit in xp.eye(g.shape[-1]):
         slope = pull_back([g], [xp.broadcast_to(unit, g.shape)], [y], retain=True)[0]
         slopes.append(xp.zeros(g.shape) if slope is None else slope[(..., *row, slice(None))])
     return xp.stack(slopes, axis=-2)
