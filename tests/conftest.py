@@ -7,6 +7,7 @@ small.
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -20,7 +21,7 @@ load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 if "HYPOTHESIS_PROFILE" not in os.environ:
     from hypothesis import settings
 
-    settings.register_profile("quick", settings.get_profile("dev"), max_examples=6)
+    settings.register_profile("quick", settings.get_profile("dev"), max_examples=4)
     settings.load_profile("quick")
 
 
@@ -37,6 +38,33 @@ def pytest_configure(config: pytest.Config) -> None:
         if number is not None and signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     config.addinivalue_line("filterwarnings", "ignore:BLAS cannot be held:RuntimeWarning")
+
+
+FIRST = {
+    "test_pages_that_would_stall_the_parser_are_refused": 3,
+    "test_hostile_pages_take_little_time": 5,
+    "test_large_pages_of_people_are_read": 4,
+    "test_no_text_takes_quadratic_time": 1,
+    "test_no_text_takes_more_than_linear_time": 1,
+    "test_a_giant_word_is_learnt_from_and_encoded": 4,
+    "test_a_giant_word_is_encoded": 3,
+    "test_a_giant_word_is_decoded": 2,
+    "test_a_wrong_pair_is_refuted": 3,
+    "test_a_rule_that_is_wrong_for_some_inputs_alone_is_caught": 6,
+    "test_signals_save_and_say_how_to_go_on": 3,
+}
+"""Of tests whose cases take long one by one: how many of them are not marked `long`."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the other cases of these tests."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        seen[test] += 1
+        if seen[test] > FIRST.get(test.rpartition("::")[2], seen[test]):
+            item.add_marker("long")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -118,21 +118,21 @@ def check_same(compute: Callable[..., list[Any]], name: str, data: st.DataObject
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
-@draws(25, dev=4)
+@draws(25, dev=2)
 @given(data=st.data())
 def test_values(name: str, data: st.DataObject) -> None:
     check_same(forward, name, data)
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
-@draws(25, dev=4)
+@draws(25, dev=2)
 @given(data=st.data())
 def test_gradients(name: str, data: st.DataObject) -> None:
     check_same(first_order, name, data)
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
-@draws(25, dev=4)
+@draws(25, dev=2)
 @given(data=st.data())
 def test_gradients_of_gradients(name: str, data: st.DataObject) -> None:
     check_same(second_order, name, data)

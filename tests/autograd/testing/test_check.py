@@ -166,6 +166,7 @@ def test_containers_go_in_and_out() -> None:
                     {"a": POINTS, "b": 0.4}, order=1)
 
 
+@pytest.mark.long
 def test_large_inputs_cost_a_few_calls_and_still_name_the_element() -> None:
     calls = []
 

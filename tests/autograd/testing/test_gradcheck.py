@@ -116,6 +116,7 @@ def test_ops_are_proved_in_one_line() -> None:
                                               st.just({"scale": 2.0})))
 
 
+@pytest.mark.long
 def test_arrays_by_name_are_differentiated_by(bad: Op) -> None:
     for f in (lambda x, n: bad(x) * n, lambda n, x: bad(x) * n):
         with pytest.raises(GradientError, match=r"element .* of x:"):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from autograd.testing.mutate.equivalent import EQUIVALENT
 from autograd.testing.mutate.plant import find_units, mutate
 
 
+@pytest.mark.long
 def test_every_entry_is_a_mutant_and_has_a_reason() -> None:
     units = {unit.name: unit for unit in find_units()}
     named = {name for name, _ in EQUIVALENT}
