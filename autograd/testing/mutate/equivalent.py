@@ -291,8 +291,10 @@ _because(
      "da + bend_by(a, a.shape, lambda t: nan / t)"),
 )
 _because(
-    "the branch only saves time: without equals nothing is added",
+    "the branch only saves time: without equals, or zeros, nothing is added",
     ("linalg._bend_of_equals", "not same.any()", "not eye.any()"),
+    ("linalg._bend_of_zeros", "not zero.any()", "not u.any()"),
+    ("linalg._bend_of_zeros", "not zero.any()", "not v.any()"),
 )
 _because(
     "the matrices are symmetric",
