@@ -624,10 +624,11 @@ TORCH: dict[str, Callable[..., Any]] = {
 }
 
 ONLY_OURS = {
-    "_concatenate", "_recurrence", "_sinc_derivative", "array", "block", "choose", "corrcoef",
-    "cov", "delete", "ediff1d", "geomspace", "gradient", "insert", "interp", "linspace",
-    "logspace", "lstsq", "nancumprod", "nancumsum", "nanmax", "nanmin", "nanprod", "nanstd",
-    "nanvar", "partition", "polyval", "select", "unique", "unwrap", "vander",
+    "_concatenate", "_huber", "_log_power", "_ratio_power", "_recurrence", "_sinc_derivative",
+    "array", "bend_by", "block", "choose", "corrcoef", "cov", "delete", "ediff1d", "geomspace",
+    "gradient", "insert", "interp", "length", "linspace", "logspace", "lstsq", "nancumprod",
+    "nancumsum", "nanmax", "nanmin", "nanprod", "nanstd", "nanvar", "partition", "polyval",
+    "root_mean_square", "select", "times", "unique", "unwrap", "vander",
 }
 """Ops that PyTorch has not, or only in a form from which it would have to be built again."""
 
