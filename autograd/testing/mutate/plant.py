@@ -109,8 +109,16 @@ def find_units() -> list[Unit]:
 
 
 def _package(function: FunctionType) -> str:
-    """Return the package of a function's module, or its module where that stands alone."""
-    return function.__module__.rpartition(".")[0] or function.__module__
+    """Return the package of a function's module, or its module where that stands alone.
+
+    The engine's own modules stand alone, too: its functions are no part of the rule that calls
+    them, and a fault in the sweep would spoil the records that other mutants are tried on.
+    """
+    package = function.__module__.rpartition(".")[0]
+    return function.__module__ if package in ("", _ENGINE) else package
+
+
+_ENGINE = __name__.partition(".")[0]
 
 
 def _forwards(op: Op) -> list[FunctionType]:

@@ -226,6 +226,20 @@ class Trial:
             elif len(self.problems) < 3:
                 self.problems.append(f"the check {check!r} fails as it is: {complaint}")
 
+    def is_spoilt(self, check: str) -> bool:
+        """Whether a prepared check now fails with the rules as they stand, a problem to report.
+
+        It would seem to kill every mutant, where an earlier one has spoilt what they are tried on.
+        """
+        try:
+            with _patience():
+                complaint = self.verdict(check)
+        except Exception as error:
+            complaint = f"{type(error).__name__}: {error}"
+        if complaint and len(self.problems) < 3:
+            self.problems.append(f"an earlier mutant has spoilt the check {check!r}: {complaint}")
+        return bool(complaint)
+
     def _expect(self, example: Example, check: str) -> None:
         if check in _ORDER:
             example.expected[check] = example.differences(_ORDER[check])
@@ -375,6 +389,8 @@ def judge(unit: Unit, excused: dict[tuple[str, str], str],
             for check in CHECKS[1:]:
                 for trial in trials(effort) if left else ():
                     trial.prepare(check)
+                    if trial.is_spoilt(check):
+                        continue
                     left = [m for m in left if not _killed(unit, m, trial, check, outcomes[m])]
         for mutant, outcome in outcomes.items():
             reason = excused.get((unit.name, mutant.diff), "")

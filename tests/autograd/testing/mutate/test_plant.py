@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,3 +121,11 @@ def test_a_rule_that_is_an_op_has_nothing_of_its_own() -> None:
 def test_ids_do_not_depend_on_the_line() -> None:
     a, b = (Mutant("f", "sign", "g  ->  -g", place, (lambda: 0).__code__) for place in "ab")
     assert a.id == b.id
+
+
+def test_the_engine_is_no_part_of_the_rules_that_call_it() -> None:
+    places = {unit.place.partition(":")[0] for unit in find_units() if not unit.why_not}
+    engine = {"backward", "graph", "tensor", "deferred", "mistakes", "primitive", "tree"}
+    assert not {place for place in places if Path(place).stem in engine
+                and Path(place).parent.name == "autograd"}
+    assert any(place.endswith("ops/kinks.py") for place in places)

@@ -12,7 +12,7 @@ import autograd as ag
 from autograd import fused, primitive
 from autograd.deferred import Deferred
 from autograd.testing.mutate import mutation_score
-from autograd.testing.mutate.score import drawn_inputs
+from autograd.testing.mutate.score import Trial, drawn_inputs
 from autograd.testing.opcase import OpCase
 from autograd.testing.strategies import one, reals, shapes
 
@@ -121,3 +121,17 @@ def test_a_rule_that_is_wrong_to_begin_with_is_a_problem() -> None:
     square(lambda g, x: 3 * g * x)
     report = mutation_score("_square", cases={"_square": POSITIVE}, examples=20)
     assert any("fails as it is" in p for p in report.problems)
+
+
+def test_a_check_that_an_earlier_mutant_has_spoilt_is_a_problem_and_kills_nothing() -> None:
+    @primitive
+    def _twice(x: Any, /) -> Any:
+        return x * 2
+
+    _twice.vjp(lambda g: g * 2)
+    trial = Trial("_twice", _twice, OpCase(one(reals(shapes(least=1))), lambda x: x * 2), 5, 0)
+    trial.prepare("first")
+    assert not trial.is_spoilt("first") and not trial.problems
+    trial.examples[0].ys[0].backward(trial.examples[0].weights[0][0])  # its record is used up
+    assert trial.is_spoilt("first")
+    assert "an earlier mutant has spoilt the check 'first': RuntimeError" in trial.problems[0]
