@@ -275,7 +275,7 @@ def _traced_call(f: Function, args: tuple[Any, ...], argnums: int | Sequence[int
             inputs += leaves
             traced[i] = rebuild(leaves)
         with at_depth(STATE.depth + 1):
-            y = _call(f, traced, kwargs)
+            y = _result_of(f, traced, kwargs)
     if has_aux and (not isinstance(y, tuple) or len(y) != 2):
         raise TypeError(f"{name}: with has_aux the function must return a pair (y, aux), "
                         f"got {type(y).__name__}")
@@ -287,7 +287,7 @@ def _traced_call(f: Function, args: tuple[Any, ...], argnums: int | Sequence[int
     return _Call(ys, rebuild_y, inputs, flatten(picked)[1], nested, aux, name)
 
 
-def _call(f: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+def _result_of(f: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Call f. Where NumPy hides a Tensor's refusal behind an error of its own, say the reason."""
     try:
         return f(*args, **kwargs)

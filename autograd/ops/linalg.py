@@ -623,9 +623,6 @@ def _(g: Any, a: Any, y: Any) -> Any:
     return _bend_of_zeros(_bend_of_equals(da, g, y, a, u, _t(vh)), g, y, a, u, _t(vh))
 
 
-_TINY = 1e-12
-
-
 # second derivatives where eigenvalues or singular values are equal, or 0: see `kinks`
 
 

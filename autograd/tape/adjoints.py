@@ -127,12 +127,12 @@ def _adjoints(tape: Tape, row: Row, met: set[int]) -> list[Block]:
     adjoints = {p: stated[z.lower()].latex for p, z in passed.letters.items()
                 if p in signs and z.lower() in stated}
     if not op.variadic and adjoints.keys() == signs.keys():
-        told = meaning(passed.text, adjoints.values(), passed.known)
-        formulas = [*adjoints.values(), *(e.latex for e in told.equations)]
+        meant = meaning(passed.text, adjoints.values(), passed.known)
+        formulas = [*adjoints.values(), *(e.latex for e in meant.equations)]
         if (new := passed.substituted(formulas)) is not None:
             signed = [latex.replace("=", signs.get(p, "="), 1) if p else latex for p, latex in
                       zip_longest(adjoints, new)]
-            said = dict.fromkeys([*told.clauses, *conditions(passed.text, adjoints.values())])
+            said = dict.fromkeys([*meant.clauses, *conditions(passed.text, adjoints.values())])
             words = [passed.clause(clause) for clause in said]
             return [*(("maths", latex) for latex in signed), *passed.constants(formulas, words),
                     *(("note", clause) for clause in words)]
@@ -217,9 +217,9 @@ def _listed(passed: _Passed, signs: dict[str, str], formulas: list[str]) -> list
         code = rules(op) if isinstance(op, Primitive) else f"see explain({op.name!r})"
         blocks: list[Block] = [("code", code)]
     else:
-        told = meaning(passed.text, formulas, passed.known)
-        shown = dict.fromkeys([*formulas, *(e.latex for e in told.equations)])
-        blocks = [*(("maths", latex) for latex in shown), *(("note", c) for c in told.clauses)]
+        meant = meaning(passed.text, formulas, passed.known)
+        shown = dict.fromkeys([*formulas, *(e.latex for e in meant.equations)])
+        blocks = [*(("maths", latex) for latex in shown), *(("note", c) for c in meant.clauses)]
     words = [f"${maths.symbol(z)}$ = {passed.passed[p]}" for p, z in passed.letters.items()
              if passed.passed[p] not in ("None", z)]
     words += [f"${z}$ = {tape.called(value)}" for z, value in passed.options.items()]

@@ -57,7 +57,7 @@ def detect_anomaly(folder: str | Path | None = None, *, inf: bool = True) -> Ite
     that fail are written to `folder` (the current one by default) as a pytest file. With
     `inf=False` only NaN counts. NumPy's own warnings are silent meanwhile. Values are looked at
     one by one and arguments are kept until the backward pass: for finding a fault, not for speed.
-    An overflow that became 0 counts as an infinity, where NumPy computes and tells of it.
+    An overflow that became 0 counts as an infinity, where NumPy computes and reports it.
     May also be written above a function, as `@detect_anomaly()`. Counts for this thread only.
     """
     before, watch = STATE.watch, _AnomalyWatch(Path(folder or "."), inf)

@@ -26,9 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def evaluate(args: argparse.Namespace) -> int:
     """Measure and print the loss."""
     from ..host.threads import workers
-    from ..train.evaluation import perplexity, validation_losses
+    from ..train.evaluation import perplexity, validation_loss
     from ..train.run import open_run
-    from ..train.slices import mean_loss
 
     if args.batches is not None and args.batches < 1:
         raise UserError(f"--batches must be at least 1, got {args.batches}")
@@ -37,7 +36,7 @@ def evaluate(args: argparse.Namespace) -> int:
         raise UserError(f"the data of the run in {args.run} has no part that was kept back")
     count = args.batches or run.config.run.final_eval_batches or run.config.run.eval_batches
     with workers():
-        loss = mean_loss(validation_losses(run, count))
+        loss = validation_loss(run, count)
     print(f"step {run.step}: validation loss {loss:.4f} nats a token over {count} batches of "
           f"{run.config.data.batch} x {run.config.context} tokens (perplexity "
           f"{perplexity(loss):.2f})")

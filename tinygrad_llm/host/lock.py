@@ -1,7 +1,7 @@
 """A lock on a folder: one process at a time works in it.
 
 The system's own lock on the file decides (`flock`, on Windows `msvcrt.locking`): it ends with its
-process, however that ends, so a file that a killed process has left keeps nobody out. The file
+process, however that ends, so a file that a killed process has left keeps no other out. The file
 holds the process and the machine, for the message. On file systems without such locks (some
 clusters' are) they decide: a process of this machine that no longer lives has left a stale file.
 """

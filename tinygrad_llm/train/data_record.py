@@ -1,4 +1,6 @@
-"""What a run was trained on, in `data.json` of its folder: tokens and tokenizer by their content.
+"""The record of what a run was trained on, in `data.json` of its folder: tokens and tokenizer.
+
+They are described by their content.
 
 Batches are a function of the seed and the step alone, and of the tokens. A run that went on with
 other tokens, after its data was built again, would see the same ids with other meanings, without
@@ -47,9 +49,12 @@ def _content(tokens: ShardedTokens) -> str:
     return digest.hexdigest()
 
 
-def write_record(folder: Path, data: Prepared) -> None:
-    """Write down what the run in `folder` is trained on. Raises OSError where it cannot."""
-    record = {"folder": str(data.folder.absolute()), **describe(data)}
+def write_record(folder: Path, data: Prepared, content: dict[str, Any]) -> None:
+    """Write down what the run in `folder` is trained on, `content` being `describe(data)`.
+
+    Raises OSError where it cannot.
+    """
+    record = {"folder": str(data.folder.absolute()), **content}
     write_in_one_step(folder / NAME, [json.dumps(record, indent=2).encode()])
 
 
@@ -72,8 +77,11 @@ def read_record(folder: Path) -> dict[str, Any] | None:
                     f"the data is what the run was trained on")
 
 
-def check_record(folder: Path, data: Prepared) -> None:
-    """Raise UserError, with the difference, where `data` is not what the run was trained on."""
+def check_record(folder: Path, data: Prepared) -> dict[str, Any]:
+    """Return `describe(data)`, for which every token is read.
+
+    Raises UserError, with the difference, where `data` is not what the run was trained on.
+    """
     now, record = describe(data), read_record(folder)
     if record is None:  # the run's copy of the tokenizer is all there is
         copy = folder / "tokenizer.json"
@@ -85,6 +93,7 @@ def check_record(folder: Path, data: Prepared) -> None:
         raise UserError(f"the data in {data.folder} is not what the run in {folder} was trained "
                         f"on; changed are {'; '.join(different)}. Name its place with --data, "
                         f"make it again as it was, or start another run with --out")
+    return now
 
 
 def check_tokenizer(folder: Path) -> None:

@@ -33,7 +33,7 @@ from ..optim import AdamW, Arena, cosine_with_warmup
 from ..text.tokenizer import Tokenizer
 from .checkpoint import load_checkpoint, read_state, stray_weights
 from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
-from .data_record import check_record, check_tokenizer, write_record
+from .data_record import check_record, check_tokenizer, describe, write_record
 from .objective import Objective
 from .slices import default_slices
 from .step import next_token
@@ -146,7 +146,7 @@ def _start(config: TrainConfig, folder: Path, init: WarmStart | None) -> Run:
             _remove(folder / "data")
         raise
     data.copy_tokenizer(folder / "tokenizer.json")
-    write_record(folder, data)
+    write_record(folder, data, describe(data))
     write_in_one_step(folder / "config.toml", [to_toml(config).encode()])  # now it holds a run
     return replace(run, notes=tuple(_notes(run)))
 
@@ -221,7 +221,7 @@ def resume_run(folder: Path, given: Mapping[str, Any], checkpoint: str = "last")
         saved = make_config(read_settings(folder / "config.toml"))
         config = _with_slices(_changed(saved, without_tables(given), folder))
         data = _open_data(config, folder, _own_tokenizer(folder), resumed=True)
-        check_record(folder, data)
+        content = check_record(folder, data)
         run = _new_run(config, folder, data)
         if stray_weights(folder / "checkpoint") or (folder / "checkpoint/state.json").exists():
             run.newest = read_state(folder / "checkpoint")["step"]
@@ -232,7 +232,7 @@ def resume_run(folder: Path, given: Mapping[str, Any], checkpoint: str = "last")
         if run.step > config.run.steps and config.run.steps != saved.run.steps:
             raise UserError(f"the run in {folder} is at step {run.step}, past --steps "
                             f"{config.run.steps}; give more")
-        write_record(folder, data)
+        write_record(folder, data, content)
         write_in_one_step(folder / "config.toml", [to_toml(config).encode()])
         run.notes = tuple(_notes(run, saved))
         return run

@@ -1,4 +1,4 @@
-r"""What a docstring states: its equations, and what the letters in them stand for.
+r"""The statements of a docstring: its equations, and what the letters in them stand for.
 
 A gradient is stated as one complete equation, `$\bar x = [x > 0]\,\bar y$`: a condition is a
 factor in brackets, never a word behind the formula. A letter in it is explained by an equation that
@@ -171,7 +171,7 @@ def adjoint_equations(text: str) -> dict[str, Equation]:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What letters stand for: equations, clauses in words, and the letters that have neither."""
+    """The meaning of letters: equations, clauses in words, and the letters that have neither."""
 
     equations: list[Equation]
     clauses: list[str]
