@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import autograd.testing.cases
 import tinygrad_llm.functional  # noqa: F401, enters the fused ops into the registry
 from autograd.testing.opcase import Inputs, OpCase, floating
-from autograd.testing.strategies import one, reals, shapes
+from autograd.testing.strategies import one, reals, shapes, spaced
 from tinygrad_llm.functional.dropout import keep_mask
 
 __all__ = ["CASES", "floating"]
@@ -65,6 +65,42 @@ def many_rows_to_normalise() -> Any:
 def numpy_layer_norm(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, eps: float) -> np.ndarray:
     n = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps)
     return n * w + (0 if b is None else b)
+
+
+@st.composite
+def scaling(draw: Any) -> Inputs:
+    lead, c = draw(shapes(dims=3)), draw(st.integers(1, 5))
+    w = draw(st.one_of(st.none(), reals((c,))))
+    return (draw(reals((*lead, c), -3, 3)), w), {"eps": draw(st.sampled_from([0.01, 0.5]))}
+
+
+def many_rows_to_scale() -> Any:
+    """An edge that takes several blocks of rows."""
+    x = np.cos(np.arange(1500 * 100.0)).reshape(1500, 100)
+    g, w = np.sin(x * x + np.arange(100)), np.linspace(-1, 1, 100)
+    r = ((x * x).mean(-1, keepdims=True) + 0.5) ** -0.5
+    n, h = x * r, g * w
+    return (x, w), {"eps": 0.5}, g, [r * (h - n * (h * n).mean(-1, keepdims=True)), (g * n).sum(0)]
+
+
+def numpy_rms_norm(x: np.ndarray, w: np.ndarray | None, eps: float) -> np.ndarray:
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * (1 if w is None else w)
+
+
+@st.composite
+def gated(draw: Any, **options: Any) -> Inputs:
+    lead, f = draw(shapes(dims=2)), draw(st.integers(0, 3))
+    return draw(one(reals((*lead, 2 * f), -3, 3), **options))
+
+
+def numpy_swiglu(x: np.ndarray) -> np.ndarray:
+    z, u = x[..., : x.shape[-1] // 2], x[..., x.shape[-1] // 2 :]
+    return z / (1 + np.exp(-z)) * u
+
+
+def numpy_geglu(x: np.ndarray, approximate: str) -> np.ndarray:
+    f = x.shape[-1] // 2
+    return numpy_gelu(x[..., :f], approximate) * x[..., f:]
 
 
 def numpy_gelu(x: np.ndarray, approximate: str) -> np.ndarray:
@@ -121,6 +157,14 @@ CASES: dict[str, OpCase] = {
     "tinygrad_llm.functional.gelu.gelu": OpCase(
         one(reals(shapes(), -3, 3), approximate=st.sampled_from(["tanh", "none"])),
         numpy_gelu, order=3),
+    "geglu": OpCase(gated(approximate=st.sampled_from(["tanh", "none"])), numpy_geglu),
+    "swiglu": OpCase(gated(), numpy_swiglu, order=3),
+    "relu_squared": OpCase(
+        one(spaced(shapes())), lambda x: x * x * (x > 0),
+        edges=(((np.array([-2.0, 0.0, 3.0]),), {}, np.ones(3), [np.array([0.0, 0.0, 6.0])]),),
+        curvatures=(((np.array([-2.0, 0.0, 3.0]),), {}, autograd.sum, np.diag([0.0, 0.0, 2.0])),)),
+    "tinygrad_llm.functional.rms_norm.rms_norm": OpCase(
+        scaling(), numpy_rms_norm, edges=(many_rows_to_scale(),)),
     "dropout": OpCase(one(reals(shapes()), p=st.sampled_from([0.0, 0.3]), key=st.integers(0, 9)),
                       dropped),
     "attention": OpCase(attention_cases.attending(), attention_cases.in_loops,
