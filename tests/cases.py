@@ -144,6 +144,57 @@ def numpy_split_heads(x: np.ndarray, first: int, count: int, depth: int) -> np.n
     return np.stack(heads, -2)
 
 
+@st.composite
+def choosing(draw: Any) -> Inputs:
+    n, k, e, f, c = (draw(st.integers(low, high)) for low, high in (
+        (0, 4), (1, 3), (1, 4), (1, 3), (1, 3)))
+    chosen = draw(hnp.arrays(np.int64, (n, k), elements=st.integers(0, e - 1)))
+    args = tuple(draw(reals(shape)) for shape in ((n, c), (n, k), (e, 2 * f, c), (e, c, f)))
+    return args, {"chosen": chosen,
+                  "activation": draw(st.sampled_from(["silu", "gelu_tanh", "gelu"]))}
+
+
+def numpy_experts(x: np.ndarray, p: np.ndarray, gate_up: np.ndarray, down: np.ndarray,
+                  chosen: np.ndarray, activation: str) -> np.ndarray:
+    y, inner = np.zeros_like(x), down.shape[2]
+    for n, k in np.ndindex(chosen.shape):
+        z = gate_up[chosen[n, k]] @ x[n]
+        gate = (z[:inner] / (1 + np.exp(-z[:inner])) if activation == "silu" else
+                numpy_gelu(z[:inner], "none" if activation == "gelu" else "tanh"))
+        y[n] += p[n, k] * down[chosen[n, k]] @ (gate * z[inner:])
+    return y
+
+
+def one_expert_for_all() -> Any:
+    """An edge where each row chooses expert 1 twice, which is linear far out, and no row another.
+
+    There $y = (p_0 + p_1)\\,w\\,z\\,u$ with the gate $z = a x$ and $u = b x$.
+    """
+    x, p = np.array([[50.0], [20.0], [80.0]]), np.array([[0.5, 2.0], [1.0, -3.0], [0.25, 0.0]])
+    a, b, w, g = 2.0, -3.0, 0.5, np.array([[1.0], [-1.0], [2.0]])
+    gate_up = np.array([[[7.0], [7.0]], [[a], [b]], [[7.0], [7.0]]])
+    down, total = np.array([[[7.0]], [[w]], [[7.0]]]), p.sum(1, keepdims=True)
+    du, dw = np.zeros_like(gate_up), np.zeros_like(down)
+    squares = (g * total * x * x).sum()
+    du[1], dw[1] = [[w * b * squares], [w * a * squares]], a * b * squares
+    return ((x, p, gate_up, down), {"chosen": np.ones((3, 2), int)}, g,
+            [2 * g * total * w * a * b * x, g * w * a * b * x * x * np.ones(2), du, dw])
+
+
+@st.composite
+def balancing(draw: Any) -> Inputs:
+    n, k, e = draw(st.integers(0, 4)), draw(st.integers(0, 3)), draw(st.integers(1, 4))
+    chosen = draw(hnp.arrays(np.int64, (n, k), elements=st.integers(0, e - 1)))
+    return (draw(reals((n, e))),), {"chosen": chosen}
+
+
+def numpy_load_balance(p: np.ndarray, chosen: np.ndarray) -> float:
+    if not len(p):
+        return 0.0
+    f = np.bincount(chosen.ravel(), minlength=p.shape[1]) / len(p)
+    return float(p.shape[1] * (f @ p.mean(0)))
+
+
 def dropped(x: np.ndarray, p: float, key: int) -> np.ndarray:
     return x * keep_mask(x.shape, p, key, x)
 
@@ -170,6 +221,8 @@ CASES: dict[str, OpCase] = {
     "attention": OpCase(attention_cases.attending(), attention_cases.in_loops,
                         edges=attention_cases.EDGES, curvatures=attention_cases.CURVATURES),
     "split_heads": OpCase(splitting(), numpy_split_heads),
+    "experts": OpCase(choosing(), numpy_experts, edges=(one_expert_for_all(),)),
+    "load_balance": OpCase(balancing(), numpy_load_balance),
     "softmax_cross_entropy": OpCase(
         classifying(), numpy_cross_entropy, order=3,
         edges=(((np.array([[1e3, 0.0], [0.0, 1e3]]), np.array([0, 0])), {}, np.array(1.0),
@@ -205,6 +258,7 @@ _SIZES = "(batch, groups, _, time, depth), keys = (q.shape, k.shape[3])"
 _HEADS = "(_, _, heads, depth), groups = (q.shape, k.shape[2])"
 _FLAT = "x.reshape(*x.shape[:2], 1, prod(x.shape[2:4]), x.shape[4])"
 _SPLIT = "return autograd.reshape(picked, (*x.shape[:-1], count, depth))"
+_IS_E = "values(chosen)[..., None] == namespace(values(x)).arange(len(gate_up))"
 _WRITE = "dx[..., :start], dx[..., stop:], part[...] = (0, 0, g)"
 
 _MUTANTS: list[Any] = [
@@ -218,6 +272,7 @@ _MUTANTS: list[Any] = [
             ("attention_blocks.add_product", _FLAT, ("*x.", "*total."), ("*x.", "*b."),
              ("prod(x.", "prod(b.")),
             ("split_heads reference", _SPLIT, ("x.", "picked.")),
+            ("experts reference", _IS_E, ("(gate_up)", "(down)")),
             (_CE, _ROWS, *[("(t)", f"({x})") for x in ("s", "used", "m")]),
             (_CE, _ONE_HOT, *[("(t)", f"({x})") for x in ("s", "used", "m")]),
             (_NORM, _SHARE, *[("len(x)", f"len({x})") for x in ("mu", "r")]),

@@ -91,8 +91,8 @@ def second_order(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> l
 
 
 def waiting_allowed(name: str, args: tuple[Any, ...]) -> AbstractContextManager[Any]:
-    """Return no_sync(), except where the result's shape depends on values, as with a mask."""
-    if name in ("nonzero", "flatnonzero", "argwhere", "unique", "lstsq"):
+    """Return no_sync(), except where a shape depends on values, as with a mask."""
+    if name in ("nonzero", "flatnonzero", "argwhere", "unique", "lstsq", "experts"):
         return nullcontext()
     index = args[1] if name in ("getitem", "scatter_add") else ()
     parts = index if isinstance(index, tuple) else (index,)
