@@ -195,6 +195,27 @@ def numpy_load_balance(p: np.ndarray, chosen: np.ndarray) -> float:
     return float(p.shape[1] * (f @ p.mean(0)))
 
 
+@st.composite
+def turning(draw: Any) -> Inputs:
+    """Draw heads, and cos and sin for a part of their numbers, for all sequences or for each."""
+    batch, time, heads, half = (draw(st.integers(0, 3)) for _ in range(4))
+    x = draw(reals((batch, time, heads, 2 * half + draw(st.integers(0, 3)))))
+    shape = (time, half) if draw(st.booleans()) else (batch, time, half)
+    dtype = draw(st.sampled_from([np.float64, np.float32]))
+    cos, sin = (draw(reals(shape)).astype(dtype) for _ in range(2))
+    return (x,), {"cos": cos, "sin": sin, "interleaved": draw(st.booleans())}
+
+
+def numpy_rotary(x: np.ndarray, cos: np.ndarray, sin: np.ndarray, interleaved: bool
+                 ) -> np.ndarray:
+    y, half = x.copy(), cos.shape[-1]
+    for d in range(half):
+        i, j = (2 * d, 2 * d + 1) if interleaved else (d, d + half)
+        z = (x[..., i] + 1j * x[..., j]) * (cos + 1j * sin)[..., d, None]
+        y[..., i], y[..., j] = z.real, z.imag
+    return y
+
+
 def dropped(x: np.ndarray, p: float, key: int) -> np.ndarray:
     return x * keep_mask(x.shape, p, key, x)
 
@@ -223,6 +244,7 @@ CASES: dict[str, OpCase] = {
     "split_heads": OpCase(splitting(), numpy_split_heads),
     "experts": OpCase(choosing(), numpy_experts, edges=(one_expert_for_all(),)),
     "load_balance": OpCase(balancing(), numpy_load_balance),
+    "rotary": OpCase(turning(), numpy_rotary),
     "softmax_cross_entropy": OpCase(
         classifying(), numpy_cross_entropy, order=3,
         edges=(((np.array([[1e3, 0.0], [0.0, 1e3]]), np.array([0, 0])), {}, np.array(1.0),

@@ -15,10 +15,11 @@ from .loss.softmax_cross_entropy import softmax_cross_entropy
 from .packed import causal_attention, flash_attention
 from .relu_squared import relu_squared
 from .rms_norm import rms_norm
+from .rotary import rotary
 from .split import split_heads
 from .swiglu import swiglu
 
 __all__ = ["attention", "causal_attention", "cpu", "dropout", "embedding", "experts",
            "flash_attention", "geglu", "gelu", "layer_norm", "linear", "linear_cross_entropy",
-           "load_balance", "relu_squared", "rms_norm", "softmax_cross_entropy", "split_heads",
-           "swiglu"]
+           "load_balance", "relu_squared", "rms_norm", "rotary", "softmax_cross_entropy",
+           "split_heads", "swiglu"]

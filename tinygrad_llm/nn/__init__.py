@@ -4,7 +4,9 @@ from .attention import CausalSelfAttention
 from .cache import Cache, LayerCache
 from .layers import MLP, Embedding, LayerNorm, Linear, drop, subkey
 from .parameters import load_parameters, parameters, with_parameters
+from .positions import Rotary, positions_of, sinusoidal
 from .replace import replace
 
 __all__ = ["MLP", "Cache", "CausalSelfAttention", "Embedding", "LayerCache", "LayerNorm", "Linear",
-           "drop", "load_parameters", "parameters", "replace", "subkey", "with_parameters"]
+           "Rotary", "drop", "load_parameters", "parameters", "positions_of", "replace",
+           "sinusoidal", "subkey", "with_parameters"]

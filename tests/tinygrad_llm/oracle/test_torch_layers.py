@@ -18,6 +18,7 @@ from tinygrad_llm.functional import (
     layer_norm,
     linear,
     linear_cross_entropy,
+    rotary,
     softmax_cross_entropy,
 )
 
@@ -100,6 +101,29 @@ def test_layer_norm(shape: tuple[int, ...], eps: float, bias: bool, dtype: str) 
 def test_gelu(scale: float, approximate: str, dtype: str) -> None:
     compare(lambda x: gelu(x, approximate=approximate),
             lambda x: F.gelu(x, approximate=approximate), [scale * normal(3, 7, 31)], dtype)
+
+
+@both_dtypes
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize(("shape", "turned", "each"), [
+    ((1, 1, 1, 2), 2, False), ((2, 5, 3, 8), 8, True), ((3, 40, 2, 7), 4, False),
+    ((2, 200, 4, 64), 64, False), ((2, 200, 4, 64), 16, True)])
+def test_rotary(shape: tuple[int, ...], turned: int, each: bool, interleaved: bool,
+                dtype: str) -> None:
+    """PyTorch has none: as products of complex numbers."""
+    angles = 9 * normal(*(shape if each else shape[1:])[:-2], turned // 2)
+    cos, sin = np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
+    by = torch.complex(torch.from_numpy(cos), torch.from_numpy(sin))[..., None, :]
+
+    def theirs(x: Any) -> Any:
+        pairs = x[..., :turned].reshape(*x.shape[:-1], *((-1, 2) if interleaved else (2, -1)))
+        pairs = pairs if interleaved else pairs.transpose(-1, -2)
+        y = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * by)
+        y = y if interleaved else y.transpose(-1, -2)
+        return torch.cat([y.flatten(-2), x[..., turned:]], -1)
+
+    compare(lambda x: rotary(x, cos=cos, sin=sin, interleaved=interleaved), theirs,
+            [normal(*shape)], dtype)
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
