@@ -41,7 +41,7 @@ ORDER = {
     "tinygrad_llm.functional.loss": ["softmax_cross_entropy", "linear_cross_entropy",
                                      "load_balance"],
     "tinygrad_llm.nn": ["parameters", "replace", "init", "positions", "cache", "layers",
-                        "attention"],
+                        "experts", "attention"],
     "tinygrad_llm.models": ["gpt", "registry"],
     "tinygrad_llm.optim": ["arena", "adamw", "clip", "schedule"],
     "tinygrad_llm.text": ["characters", "cut", "normalize", "algorithms", "special", "template",

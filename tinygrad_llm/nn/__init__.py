@@ -2,11 +2,13 @@
 
 from .attention import CausalSelfAttention
 from .cache import Cache, LayerCache
-from .layers import MLP, Embedding, LayerNorm, Linear, drop, subkey
+from .experts import MixtureOfExperts
+from .layers import MLP, Embedding, GatedMLP, LayerNorm, Linear, RMSNorm, drop, gated_inner, subkey
 from .parameters import load_parameters, parameters, with_parameters
 from .positions import Rotary, positions_of, sinusoidal
 from .replace import replace
 
-__all__ = ["MLP", "Cache", "CausalSelfAttention", "Embedding", "LayerCache", "LayerNorm", "Linear",
-           "Rotary", "drop", "load_parameters", "parameters", "positions_of", "replace",
-           "sinusoidal", "subkey", "with_parameters"]
+__all__ = ["MLP", "Cache", "CausalSelfAttention", "Embedding", "GatedMLP", "LayerCache",
+           "LayerNorm", "Linear", "MixtureOfExperts", "RMSNorm", "Rotary", "drop", "gated_inner",
+           "load_parameters", "parameters", "positions_of", "replace", "sinusoidal", "subkey",
+           "with_parameters"]

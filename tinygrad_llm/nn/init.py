@@ -1,4 +1,8 @@
-"""Fresh parameters. Randomness comes from the generator that is passed in, and only from there."""
+"""Fresh parameters. Randomness comes from the generator that is passed in, and only from there.
+
+Without a generator nothing is drawn: parameters are zeros, which take neither time nor memory until
+weights are read into them.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ import numpy as np
 from autograd import Tensor
 
 
-def normal(rng: np.random.Generator, shape: tuple[int, ...], std: float) -> Tensor:
-    """Return a float32 parameter drawn from N(0, std^2)."""
+def normal(rng: np.random.Generator | None, shape: tuple[int, ...], std: float) -> Tensor:
+    """Return a float32 parameter drawn from N(0, std^2); of zeros without a generator."""
+    if rng is None:
+        return zeros(shape)
     data = rng.standard_normal(shape, dtype=np.float32)
     data *= std
     return Tensor(data, requires_grad=True)
