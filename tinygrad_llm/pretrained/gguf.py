@@ -17,13 +17,13 @@ Source: docs/gguf.md of ggml.
 
 from __future__ import annotations
 
+import math
 import mmap
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class StoredTensor:
         may be cut otherwise than the tensor's, and lie in memory in any way.
         """
         out = out[None] if out.ndim == 1 else out
-        rows = max(1, CHUNK // prod(out.shape[1:]))
+        rows = max(1, CHUNK // math.prod(out.shape[1:]))
         step = len(self.data) // len(out)  # bytes
         for i in range(0, len(out), rows):
             part = out[i : i + rows]
@@ -221,7 +221,8 @@ def _read_entry(reader: _Reader) -> Entry:
     if 0 in lengths or lengths[0] % block.numbers:
         raise ValueError(f"{where} has axes of {lengths}; expected none of 0, and the first of "
                          f"whole blocks of {block.numbers}")
-    return name, kind, tuple(lengths[::-1]), offset, prod(lengths) // block.numbers * block.bytes
+    size = math.prod(lengths) // block.numbers * block.bytes
+    return name, kind, tuple(lengths[::-1]), offset, size
 
 
 def _data(reader: _Reader, alignment: Any) -> tuple[NDArray[np.uint8], int]:
@@ -253,3 +254,30 @@ def _placed(entries: Iterable[Entry], where: tuple[NDArray[np.uint8], int]
         if begin < end:
             raise ValueError(f"the tensors {one!r} and {other!r} overlap; the file is damaged")
     return tensors
+
+
+KIND_NAMES = {int: "a whole number from 0 to 2147483647", float: "a finite number",
+              bool: "a truth value", str: "a string", list: "an array of strings",
+              np.ndarray: "an array of numbers"}
+REQUIRED: Any = object()
+
+
+def entry(metadata: Mapping[str, Any], key: str, kind: type, default: Any = REQUIRED) -> Any:
+    """Return the metadata's value for `key`, of a type in KIND_NAMES, or the default.
+
+    A float32 is given as the shortest decimal that rounds to it: 1e-05, as it was meant, not
+    9.999999747378752e-06. Raises UserError where the value is missing or of another kind.
+    """
+    value = metadata.get(key, default)
+    if value is REQUIRED:
+        raise UserError(f"the metadata lack {key!r}")
+    if key not in metadata:
+        return value
+    if kind is float and type(value) in (int, float):
+        value = float(str(np.float32(value)))
+    fits: bool = type(value) is kind
+    if fits and not (kind is int and not 0 <= value < 2**31) and not (
+            kind is float and not math.isfinite(value)):
+        return value
+    raise UserError(f"the metadata entry {key!r} must be {KIND_NAMES[kind]}, got "
+                    f"{shortened(metadata[key])}")
