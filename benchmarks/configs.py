@@ -2,7 +2,8 @@
 
 `tiny` is nanoGPT's published configuration for a CPU, `baby` its character-level one for a GPU with
 a smaller batch, `gpt2` the smallest GPT-2 with a quarter of its context, `gpt2-1024` the same with
-all of it, one sequence at a time.
+all of it, one sequence at a time. `tiny-llama` and `baby-llama` are Llamas with the parameters of
+`tiny` and `baby`, `llama-135m` has the shape of SmolLM2-135M.
 """
 
 from __future__ import annotations
@@ -24,6 +25,23 @@ class Sizes:
     layers: int
     heads: int
     width: int
+
+    def layer_numbers(self) -> int:
+        """The numbers in the matrices of a layer."""
+        return 12 * self.width**2
+
+
+@dataclass(frozen=True)
+class LlamaSizes(Sizes):
+    """Those of a Llama, under the names that `LlamaConfig` has for them."""
+
+    key_heads: int
+    inner: int
+
+    def layer_numbers(self) -> int:
+        """The numbers in the matrices of a layer."""
+        keys = self.width * self.key_heads // self.heads
+        return self.width * (2 * self.width + 2 * keys + 3 * self.inner)
 
 
 @dataclass(frozen=True)
@@ -55,7 +73,7 @@ class Config:
     def linear_flops(self) -> int:
         r"""The operations of the linear layers' and the head's products: $6 N P$."""
         s = self.sizes
-        return 6 * self.tokens() * (12 * s.layers * s.width**2 + s.vocab_size * s.width)
+        return 6 * self.tokens() * (s.layers * s.layer_numbers() + s.vocab_size * s.width)
 
     def product_flops(self) -> int:
         r"""The operations of all matrix products of a step.
@@ -83,4 +101,8 @@ CONFIGS = {
     "baby": Config(Sizes(65, 256, 6, 6, 384), batch=16),
     "gpt2": Config(Sizes(50304, 256, 12, 12, 768), batch=2),
     "gpt2-1024": Config(Sizes(50304, 1024, 12, 12, 768), batch=1),
+    "tiny-llama": Config(LlamaSizes(65, 64, 4, 4, 128, 4, 344), batch=12, rounds=10, warmup=1,
+                         lead=4, run=5),
+    "baby-llama": Config(LlamaSizes(65, 256, 6, 6, 384, 6, 1024), batch=16),
+    "llama-135m": Config(LlamaSizes(49152, 256, 30, 9, 576, 3, 1536), batch=2),
 }

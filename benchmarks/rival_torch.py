@@ -96,8 +96,8 @@ class TorchGPT(nn.Module):
         return F.cross_entropy(self(ids).flatten(0, 1), targets.flatten())
 
 
-def copy_weights(our_gpt: Any, torch_gpt: TorchGPT) -> None:
-    """Write the weights of a `tinygrad_llm.models.GPT` into a TorchGPT of the same sizes.
+def copy_weights(our_gpt: Any, torch_gpt: nn.Module) -> None:
+    """Write the weights of one of our models into the rival of the same sizes.
 
     Raises ValueError where their parameters have different names or shapes.
     """
@@ -106,7 +106,7 @@ def copy_weights(our_gpt: Any, torch_gpt: TorchGPT) -> None:
     write_weights({name: p.data for name, p in parameters(our_gpt).items()}, torch_gpt)
 
 
-def write_weights(ours: Mapping[str, Any], torch_gpt: TorchGPT) -> None:
+def write_weights(ours: Mapping[str, Any], torch_gpt: nn.Module) -> None:
     """Write arrays into the parameters of those names; raises as `copy_weights` does."""
     theirs = dict(torch_gpt.named_parameters())
     our_shapes = {name: tuple(ours[name].shape) for name in ours}
@@ -128,7 +128,7 @@ def adamw(model: nn.Module, *, lr: float, beta1: float, beta2: float, eps: float
     return torch.optim.AdamW(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
 
 
-def train_step(model: TorchGPT, optimizer: torch.optim.Optimizer, ids: Tensor, targets: Tensor, *,
+def train_step(model: Any, optimizer: torch.optim.Optimizer, ids: Tensor, targets: Tensor, *,
                clip: float, loss: Callable[[Tensor, Tensor], Tensor] | None = None,
                ) -> tuple[float, float]:
     """Do one update; return the loss and the gradient's norm before clipping.
@@ -143,17 +143,15 @@ def train_step(model: TorchGPT, optimizer: torch.optim.Optimizer, ids: Tensor, t
     return value.item(), norm.item()
 
 
-def make_step(sizes: dict[str, int], ids: Any, targets: Any, *, settings: dict[str, float],
+def make_step(model: Any, ids: Any, targets: Any, *, settings: dict[str, float],
               clip: float, threads: int, weights: Mapping[str, Any] | None = None,
               compiled: bool = False) -> Callable[[], float]:
     """Return a function that does one update with that batch (NumPy arrays), and gives the loss.
 
     `settings` are the keyword arguments of `adamw`. The model starts from `weights`, arrays by
-    name, or draws its own.
+    name, or keeps its own.
     """
     torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    model = TorchGPT(**sizes)
     if weights is not None:
         write_weights(weights, model)
     optimizer = adamw(model, **settings)

@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from benchmarks.configs import CLIP, CONFIGS, SETTINGS, Config
+from benchmarks.configs import CLIP, CONFIGS, SETTINGS, Config, LlamaSizes
 
 Step = Callable[[], float]
 """Do one update and return the loss."""
@@ -60,12 +60,14 @@ def installed(rival: str) -> bool:
 
 def our_update(config: Config) -> tuple[Step, Mapping[str, np.ndarray]]:
     """Return our update, and the weights by name; to be called inside `host.threads.workers`."""
-    from tinygrad_llm.models import GPT, GPTConfig
+    from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
     from tinygrad_llm.nn import parameters
     from tinygrad_llm.optim import AdamW, Arena
     from tinygrad_llm.train import next_token, train_step
 
-    model = GPT(GPTConfig(**asdict(config.sizes)))
+    sizes = asdict(config.sizes)
+    model = (Llama(LlamaConfig(**sizes)) if isinstance(config.sizes, LlamaSizes)
+             else GPT(GPTConfig(**sizes)))
     settings = dict(SETTINGS)
     lr = settings.pop("lr")
     optimizer = AdamW(Arena(parameters(model)), **settings)
@@ -93,10 +95,12 @@ def torch_eager(config: Config, threads: int, weights: Path, stack: ExitStack,
     import torch
 
     from benchmarks import rival_torch
+    from benchmarks.rival_torch_llama import TorchLlama
 
+    kind = TorchLlama if isinstance(config.sizes, LlamaSizes) else rival_torch.TorchGPT
     with np.load(weights) as arrays:
         step = rival_torch.make_step(
-            asdict(config.sizes), *config.data(), settings=SETTINGS, clip=CLIP, threads=threads,
+            kind(**asdict(config.sizes)), *config.data(), settings=SETTINGS, clip=CLIP, threads=threads,
             weights=arrays, compiled=compiled)
     return step, {"torch": torch.__version__,
                   "torch_capability": torch.backends.cpu.get_cpu_capability()}
@@ -110,6 +114,8 @@ def torch_compiled(config: Config, threads: int, weights: Path,
 def jax_jit(config: Config, threads: int, weights: Path, stack: ExitStack) -> tuple[Step, Facts]:
     from benchmarks import rival_jax
 
+    if isinstance(config.sizes, LlamaSizes):
+        raise SystemExit("the rival in JAX is a GPT; compare a Llama with --vs torch,compile")
     with np.load(weights) as arrays:
         step = rival_jax.make_step(asdict(config.sizes), *config.data(), settings=SETTINGS,
                                    clip=CLIP, threads=threads, weights=arrays)

@@ -42,7 +42,7 @@ ORDER = {
                                      "load_balance"],
     "tinygrad_llm.nn": ["parameters", "replace", "init", "positions", "cache", "layers",
                         "experts", "attention"],
-    "tinygrad_llm.models": ["gpt", "registry"],
+    "tinygrad_llm.models": ["checks", "gpt", "llama", "registry"],
     "tinygrad_llm.optim": ["arena", "adamw", "clip", "schedule"],
     "tinygrad_llm.text": ["characters", "cut", "normalize", "algorithms", "special", "template",
                           "stream", "decoders", "tokenizer", "batch", "char_tokenizer", "formats",

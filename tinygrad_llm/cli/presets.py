@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def presets(args: argparse.Namespace) -> int:
-    """Print a table with a column for each preset."""
+    """Print a table with a column for each preset; - stands for what its model does not have."""
     from ..train.config import PRESETS, make_config
     from ..train.settings import settings
 
@@ -25,8 +25,9 @@ def presets(args: argparse.Namespace) -> int:
         raise UserError(f"unknown preset {unknown!r}{did_you_mean(unknown, PRESETS)}")
     names = args.names or list(PRESETS)
     values = {name: make_config({"preset": name}).flat() for name in names}
-    known = settings()
-    rows = [["", *names]] + [[setting, *(_shown(values[name][setting], setting in PRESETS[name])
+    known = {setting: None for name in names for setting in settings(values[name]["arch"])}
+    rows = [["", *names]] + [[setting, *(_shown(values[name].get(setting, "-"),
+                                                setting in PRESETS[name])
                                          for name in names)] for setting in known]
     widths = [max(len(row[i]) for row in rows) for i in range(len(names) + 1)]
     for row in rows:
@@ -36,5 +37,5 @@ def presets(args: argparse.Namespace) -> int:
 
 
 def _shown(value: object, differs: bool) -> str:
-    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value) or '""'
     return f"{text}{'*' if differs else ''}"

@@ -1,6 +1,7 @@
 """Models, one family a file, and the registry in which they are found by name."""
 
 from .gpt import GPT, GPTConfig
+from .llama import Llama, LlamaConfig
 from .registry import (
     ARCHITECTURES,
     DEFAULT,
@@ -11,4 +12,4 @@ from .registry import (
 )
 
 __all__ = ["ARCHITECTURES", "DEFAULT", "GPT", "Architecture", "GPTConfig", "LanguageModel",
-           "architecture", "architecture_of"]
+           "Llama", "LlamaConfig", "architecture", "architecture_of"]

@@ -16,6 +16,7 @@ from autograd import Tensor
 from ..host.errors import UserError, did_you_mean
 from ..nn import Cache, parameters
 from .gpt import GPT, GPTConfig
+from .llama import Llama, LlamaConfig
 
 
 class LanguageModel(Protocol):
@@ -40,8 +41,14 @@ class LanguageModel(Protocol):
     def loss(self, ids: Any, targets: Any, key: int | None = None) -> Tensor:
         """Return the mean cross-entropy of `targets` (B, T), in nats a token."""
 
+    def training_loss(self, ids: Any, targets: Any, key: int | None = None) -> Tensor:
+        """Return what training minimises: `loss`, or it and what the model adds to it."""
+
     def next_logits(self, ids: Any, cache: Cache | None = None) -> Any:
         """Return the logits (B, V) of the token that follows the last position."""
+
+    def lens(self, x: Any) -> Any:
+        """Return the logits (..., V) of a residual stream (..., C), as if no layer followed."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +56,17 @@ class Architecture:
     """The classes of a model, and the names of its weights.
 
     `config` is a dataclass with a field `vocab_size`, which the tokenizer decides; a field that is
-    annotated with a help text is a setting of a run. `model(config, seed)` makes the model.
+    annotated with a help text is a setting of a run. `model(config, seed)` makes the model, and
+    without a seed one of zeros, into which weights are read.
     `weights(model)` returns its parameters under the names that they have in checkpoints.
     """
 
     config: type[Any]
-    model: Callable[[Any, int], LanguageModel]
+    model: Callable[[Any, int | None], LanguageModel]
     weights: Callable[[Any], dict[str, Tensor]] = parameters
 
 
-ARCHITECTURES = {"gpt": Architecture(GPTConfig, GPT)}
+ARCHITECTURES = {"gpt": Architecture(GPTConfig, GPT), "llama": Architecture(LlamaConfig, Llama)}
 DEFAULT = "gpt"
 """The architecture of a run that names none, as those of version 0.1 do."""
 

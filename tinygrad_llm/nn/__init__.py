@@ -1,14 +1,25 @@
 """Layers: plain classes with `__call__`; their parameters are found by walking them."""
 
-from .attention import CausalSelfAttention
+from .attention import CausalSelfAttention, Rotate
 from .cache import Cache, LayerCache
 from .experts import MixtureOfExperts
-from .layers import MLP, Embedding, GatedMLP, LayerNorm, Linear, RMSNorm, drop, gated_inner, subkey
+from .init import normal
+from .layers import (
+    MLP,
+    Embedding,
+    GatedMLP,
+    LayerNorm,
+    Linear,
+    RMSNorm,
+    drop,
+    gated_inner,
+    subkey,
+)
 from .parameters import load_parameters, parameters, with_parameters
 from .positions import Rotary, positions_of, sinusoidal
 from .replace import replace
 
 __all__ = ["MLP", "Cache", "CausalSelfAttention", "Embedding", "GatedMLP", "LayerCache",
-           "LayerNorm", "Linear", "MixtureOfExperts", "RMSNorm", "Rotary", "drop", "gated_inner",
-           "load_parameters", "parameters", "positions_of", "replace", "sinusoidal", "subkey",
-           "with_parameters"]
+           "LayerNorm", "Linear", "MixtureOfExperts", "RMSNorm", "Rotary", "Rotate", "drop",
+           "gated_inner", "load_parameters", "normal", "parameters", "positions_of", "replace",
+           "sinusoidal", "subkey", "with_parameters"]

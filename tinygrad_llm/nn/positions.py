@@ -32,14 +32,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from autograd import cummax, namespace
 from autograd.backend import Array
+from autograd.tensor import values
 
+from ..functional import rotary
 from ..host.errors import UserError, did_you_mean
 
 RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # what each must and may be given
@@ -110,6 +113,15 @@ class Rotary:
         xp, (frequencies, m) = namespace(positions), self.frequencies(length)
         angles = positions[..., None] * xp.asarray(frequencies)
         return (m * xp.cos(angles)).astype(dtype), (m * xp.sin(angles)).astype(dtype)
+
+    def rotation(self, positions: Array, length: int, x: Any) -> Callable[[Any], Any]:
+        """Return the function that turns queries or keys (B, T, H, D), of the kind of x.
+
+        `positions` and `length` are those of `at`.
+        """
+        xp = namespace(values(x))
+        cos, sin = self.at(xp.asarray(positions), length, x.dtype)
+        return partial(rotary, cos=cos, sin=sin, interleaved=self.interleaved)
 
     def frequencies(self, length: int) -> tuple[np.ndarray, float]:
         """Return each pair's angle from one position to the next, and the factor of cos and sin."""

@@ -46,10 +46,11 @@ def writer(model: Any) -> GPTWriter | None:
 
 def usual(part: Any, kind: type[Part], dtype: Any) -> Part:
     """Return the part. Raises OtherModel for another class, and for other arrays than NumPy's."""
-    arrays = [t.data for t in vars(part).values() if isinstance(t, Tensor)]
-    if type(part) is not kind or any(type(a) is not np.ndarray or a.dtype != dtype for a in arrays):
-        raise OtherModel(f"{type(part).__name__} is not a {kind.__name__} of {dtype}")
-    return part
+    if type(part) is kind:
+        arrays = [t.data for t in vars(part).values() if isinstance(t, Tensor)]
+        if all(type(a) is np.ndarray and a.dtype == dtype for a in arrays):
+            return part
+    raise OtherModel(f"{type(part).__name__} is not a {kind.__name__} of {dtype}")
 
 
 class GPTWriter:
@@ -169,6 +170,9 @@ class _Layer:
     def __init__(self, block: Block, context: int, dtype: Any) -> None:
         ln_1, ln_2 = (usual(norm, LayerNorm, dtype) for norm in (block.ln_1, block.ln_2))
         attn, mlp = usual(block.attn, CausalSelfAttention, dtype), usual(block.mlp, MLP, dtype)
+        options = attn.window, attn.scale, attn.soft_cap, attn.q_norm
+        if mlp.activation != "gelu" or attn.key_heads != attn.heads or options != (None,) * 4:
+            raise OtherModel("its attention or MLP has options")
         qkv, out, up, down = (usual(map, Linear, dtype)
                               for map in (attn.qkv, attn.out, mlp.up, mlp.down))
         self.norm_1, self.norm_2 = _Norm(ln_1), _Norm(ln_2)

@@ -167,7 +167,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     path = folder / "state.json"
     try:
         state = {"arch": DEFAULT, **json.loads(path.read_bytes())}
-        architecture(state["arch"]).config(**state["model"])
+        state["model"] = asdict(architecture(state["arch"]).config(**state["model"]))
         newest = {name: state[name] for name in ("step", "weights", "optimizer")}
         kept = [Saved(**one) for one in state.get("checkpoints", [newest])]  # 0.1 kept one only
         if not kept or newest.items() - asdict(kept[0]).items():

@@ -82,10 +82,11 @@ PRESETS: dict[str, dict[str, Any]] = {
              "steps": 100_000, "learning_rate": 6e-4, "min_learning_rate": 6e-5, "warmup": 2000,
              "beta2": 0.95},
 }
+PRESETS |= {f"{name}-llama": {"arch": "llama", **PRESETS[name]} for name in ("tiny", "baby")}
 """Where presets differ from the defaults. `tiny` and `baby` are nanoGPT's published settings for a
 CPU and for one GPU (its README, "quick start", and config/train_shakespeare_char.py), `gpt2` is the
 shape and the learning rates of its GPT-2 124M reproduction (config/train_gpt2.py) at a smaller
-batch."""
+batch. `tiny-llama` and `baby-llama` have the sizes of `tiny` and `baby`, and as many parameters."""
 
 OLD_NAMES = {"shards": "slices"}
 """The names that version 0.1 gave to settings, which config files and flags may still use."""
@@ -98,13 +99,13 @@ def make_config(given: Mapping[str, Any]) -> TrainConfig:
     preset or architecture, naming the nearest, and for impossible values.
     """
     given = without_tables(given)
-    known = settings(str(given.get("arch", DEFAULT)))
-    for name in given:
-        if name not in known:
-            raise UserError(f"unknown setting {name!r}{did_you_mean(name, known)}")
     preset = str(given.get("preset", "tiny"))
     if preset not in PRESETS:
         raise UserError(f"unknown preset {preset!r}{did_you_mean(preset, PRESETS)}")
+    known = settings(str(given.get("arch", PRESETS[preset].get("arch", DEFAULT))))
+    for name in given:
+        if name not in known:
+            raise UserError(f"unknown setting {name!r}{did_you_mean(name, known)}")
     chosen = {name: setting.default for name, setting in known.items()} | PRESETS[preset] | given
     tables: dict[str, dict[str, Any]] = {"model": {}, **{table: {} for table in TABLES}}
     for name, value in chosen.items():

@@ -21,8 +21,10 @@ class Objective:
     `loss(model, batch, key)` returns the mean of the batch's terms; a key turns dropout on.
     `count(batch)` returns how many terms that are, or their total weight, from the arrays alone:
     before the forward pass. A slice that counts 0 is left out, so `loss` need not be finite there
-    (only on a GPU, where batches are not counted, it must be).
+    (only on a GPU, where batches are not counted, it must be). `measure` is what an evaluation
+    reports: the loss itself, unless training adds something to it.
     """
 
     loss: Callable[[Any, Any, int | None], Tensor]
     count: Callable[[Any], float]
+    measure: Callable[[Any, Any, int | None], Tensor] | None = None

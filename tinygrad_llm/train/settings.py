@@ -71,7 +71,7 @@ class OptimizerSettings:
 class RunSettings:
     """How long, from which seed, and what is looked at on the way."""
 
-    preset: Annotated[str, "the settings to start from: tiny, baby or gpt2"] = "tiny"
+    preset: Annotated[str, "the settings to start from; see tinygrad-llm presets"] = "tiny"
     seed: Annotated[int, "determines the weights, the batches, dropout and the samples"] = 1337
     steps: Annotated[int, "updates of the weights"] = 2000
     slices: Annotated[int, "parts a batch is cut into for threads; 0 for what suits its size"] = 0

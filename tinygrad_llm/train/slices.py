@@ -128,9 +128,11 @@ def batch_losses(model: Any, objective: Objective, batch_at: Callable[[int], Any
 
     Each is a list of its slices' shares, whose sum it is; `mean_loss` is that of batches.
     """
+    measure = objective.measure or objective.loss
+
     def losses(i: int) -> list[float]:
         with no_grad():
-            return [part.share * float(objective.loss(model, part.batch, None))
+            return [part.share * float(measure(model, part.batch, None))
                     for part in cut(batch_at(i), objective.count, slices)]
 
     return each(batches, losses)

@@ -17,7 +17,17 @@ IGNORED = -100  # the target that counts for nothing, as in `linear_cross_entrop
 
 
 def next_token_loss(model: Any, batch: Any, key: int | None = None) -> Tensor:
-    """Return the mean cross-entropy, in nats a token, of a batch of ids and targets (B, T)."""
+    """Return the mean cross-entropy, in nats a token, of a batch of ids and targets (B, T).
+
+    A model may add something to it, as one of experts does for their balance.
+    """
+    ids, targets = batch
+    loss: Tensor = model.training_loss(ids, targets, key)
+    return loss
+
+
+def cross_entropy(model: Any, batch: Any, key: int | None = None) -> Tensor:
+    """Return the mean cross-entropy alone."""
     ids, targets = batch
     loss: Tensor = model.loss(ids, targets, key)
     return loss
@@ -29,7 +39,7 @@ def targets_that_count(batch: Any) -> int:
     return int((targets != IGNORED).sum())
 
 
-next_token = Objective(next_token_loss, targets_that_count)
+next_token = Objective(next_token_loss, targets_that_count, cross_entropy)
 """Pretraining: each token is predicted from those before it."""
 
 

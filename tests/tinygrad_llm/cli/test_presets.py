@@ -12,11 +12,14 @@ from tinygrad_llm.train.config import make_config
 def test_every_setting_of_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["presets"]) == 0
     head, *rows = capsys.readouterr().out.splitlines()
-    assert head.split() == ["tiny", "baby", "gpt2"]
+    assert head.split() == ["tiny", "baby", "gpt2", "tiny-llama", "baby-llama"]
     table = {row.split()[0]: row.split()[1:] for row in rows}
-    assert set(table) == set(make_config({}).flat())
-    assert table["layers"] == ["4", "6*", "12*"] and table["steps"] == ["2000", "5000*", "100000*"]
-    assert table["bias"][0] in ("true", "false")
+    assert set(table) == {*make_config({}).flat(), *make_config({"arch": "llama"}).flat()}
+    assert table["layers"] == ["4", "6*", "12*", "4", "6*"]
+    assert table["steps"][:3] == ["2000", "5000*", "100000*"]
+    assert table["bias"] == ["true", "true", "true", "-", "-"]
+    assert table["arch"] == ["gpt", "gpt", "gpt", "llama*", "llama*"]
+    assert table["rope_scaling"] == ["-", "-", "-", '""', '""']
 
 
 def test_chosen_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from whole_models import IDS, TARGETS, difference, loss_of, natural_scale, rng, with_weights
 
 from autograd import Tensor, grad, pull_back, vjp
 from tinygrad_llm.models import GPT, GPTConfig
@@ -15,39 +16,14 @@ from tinygrad_llm.optim import AdamW
 from tinygrad_llm.train import next_token, train_step
 
 CONFIG = GPTConfig(vocab_size=7, context=5, layers=2, heads=2, width=8)
-rng = np.random.default_rng(0)
-IDS = rng.integers(0, 7, (2, 5))
-TARGETS = rng.integers(0, 7, (2, 5))
-
-
-def natural_scale(config: GPTConfig = CONFIG) -> tuple[GPT, list[str], list[np.ndarray]]:
-    """A GPT, and float64 weights for it near 0.5, not 0.02: none of its terms is negligible."""
-    model = GPT(config, seed=1)
-    own = parameters(model)
-    draw = np.random.default_rng(2)
-    return model, list(own), [0.5 * draw.standard_normal(p.shape) for p in own.values()]
-
-
-def loss_of(model: GPT, names: list[str], key: int | None = None) -> Any:
-    def loss(*weights: Any) -> Any:
-        tensors = {n: w if isinstance(w, Tensor) else Tensor(w)
-                   for n, w in zip(names, weights, strict=True)}
-        return with_parameters(model, tensors).loss(IDS, TARGETS, key)
-
-    return loss
-
-
-def difference(f: Any, xs: list[np.ndarray], vs: list[np.ndarray], h: float = 2e-4) -> Any:
-    """The derivative of f at xs along vs, by the five-point quotient."""
-    def at(k: int) -> Any:
-        return f(*[x + k * h * v for x, v in zip(xs, vs, strict=True)])
-
-    return (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * h)
 
 
 @pytest.mark.parametrize("config, key", [
     (CONFIG, None), (GPTConfig(7, 5, 1, 1, 4, bias=False), None),
     (GPTConfig(7, 5, 2, 2, 8, dropout=0.3), 11),
+    (GPTConfig(7, 5, 1, 2, 8, norm="rms", positions="rotary", mlp="swiglu"), None),
+    (GPTConfig(7, 5, 1, 2, 8, positions="sinusoidal", mlp="relu_squared"), None),
+    (GPTConfig(7, 5, 1, 2, 8, mlp="geglu", bias=False), None),
 ])
 def test_adjoint_dot_product(config: GPTConfig, key: int | None) -> None:
     """<g, J v> = <J^T g, v> for the map from all weights to the logits."""
@@ -55,9 +31,7 @@ def test_adjoint_dot_product(config: GPTConfig, key: int | None) -> None:
     vs = [rng.standard_normal(w.shape) for w in weights]
 
     def logits(*ws: Any) -> Any:
-        tensors = {n: w if isinstance(w, Tensor) else Tensor(w)
-                   for n, w in zip(names, ws, strict=True)}
-        return with_parameters(model, tensors)(IDS, key)
+        return with_weights(model, names, ws)(IDS, key)
 
     y, pull = vjp(logits, *weights)
     g = rng.standard_normal(y.shape)
@@ -67,7 +41,7 @@ def test_adjoint_dot_product(config: GPTConfig, key: int | None) -> None:
 
 
 def test_every_parameter_has_the_right_gradient() -> None:
-    model, names, weights = natural_scale()
+    model, names, weights = natural_scale(CONFIG)
     loss = loss_of(model, names)
     gradients = grad(loss, tuple(range(len(weights))))(*weights)
     for i, (name, w) in enumerate(zip(names, weights, strict=True)):
@@ -78,7 +52,7 @@ def test_every_parameter_has_the_right_gradient() -> None:
 
 
 def test_hessian_vector_product_through_the_whole_model() -> None:
-    model, names, weights = natural_scale()
+    model, names, weights = natural_scale(CONFIG)
     loss, every = loss_of(model, names), tuple(range(len(weights)))
     vs = [rng.standard_normal(w.shape) for w in weights]
 
@@ -101,7 +75,7 @@ def difference_of_gradients(loss: Any, weights: list[np.ndarray], vs: list[np.nd
 
 
 def test_the_tied_table_sums_the_gradients_of_both_uses() -> None:
-    model, names, weights = natural_scale()
+    model, names, weights = natural_scale(CONFIG)
     assert names[0] == "wte.weight" and not any("head" in name for name in names)
     table = Tensor(weights[0], requires_grad=True)
     others = {n: Tensor(w) for n, w in zip(names[1:], weights[1:], strict=True)}
@@ -117,8 +91,8 @@ def test_the_tied_table_sums_the_gradients_of_both_uses() -> None:
 
 
 def test_no_position_depends_on_a_later_token() -> None:
-    model, names, weights = natural_scale()
-    model = with_parameters(model, {n: Tensor(w) for n, w in zip(names, weights, strict=True)})
+    model, names, weights = natural_scale(CONFIG)
+    model = with_weights(model, names, weights)
     embedded = Tensor(rng.standard_normal((1, 5, 8)), requires_grad=True)
     model.wte = lambda ids: embedded
     logits = model(IDS[:1])
@@ -129,8 +103,8 @@ def test_no_position_depends_on_a_later_token() -> None:
 
 
 def test_permuting_the_batch_permutes_the_result() -> None:
-    model, names, weights = natural_scale()
-    model = with_parameters(model, {n: Tensor(w) for n, w in zip(names, weights, strict=True)})
+    model, names, weights = natural_scale(CONFIG)
+    model = with_weights(model, names, weights)
     np.testing.assert_allclose(model(IDS[::-1]).data, model(IDS).data[::-1], rtol=1e-12)
     np.testing.assert_allclose(model.next_logits(IDS).data, model(IDS).data[:, -1], rtol=1e-12)
 
@@ -194,6 +168,10 @@ def test_dropout_acts_only_with_a_key() -> None:
 @pytest.mark.parametrize("sizes, words", [
     ({"width": 10, "heads": 4}, "multiple of heads.*8 and 12"), ({"layers": 0}, "at least 1"),
     ({"dropout": 1.0}, r"\[0, 1\)"),
+    ({"norm": "batch"}, "norm must be layer, rms, got 'batch'"),
+    ({"positions": "alibi"}, "positions must be learnt, sinusoidal, rotary, got 'alibi'"),
+    ({"mlp": "relu"}, "mlp must be gelu, relu_squared, swiglu, geglu, got 'relu'"),
+    ({"positions": "rotary", "width": 12}, "width / heads must be even, got 12 / 4"),
 ])
 def test_impossible_sizes(sizes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):

@@ -67,6 +67,9 @@ def test_an_architecture_keeps_what_training_and_sampling_ask_of_it(name: str) -
         np.testing.assert_allclose(model.next_logits(ids[:, 2:], cache=cache).data, logits[:, -1],
                                    rtol=1e-4, atol=1e-6)
     assert model.head.shape[0] == 7
+    blank = known.model(known.config(vocab_size=7), None)
+    assert not any(p.data.any() for n, p in parameters(blank).items() if "norm" not in n
+                   and "ln" not in n)
     assert (known.model(known.config(vocab_size=7), 2).head.data != model.head.data).any()
 
 
@@ -75,13 +78,18 @@ WEIGHTS = {
             "h.0.attn.qkv.bias", "h.0.attn.out.weight", "h.0.attn.out.bias", "h.0.ln_2.weight",
             "h.0.ln_2.bias", "h.0.mlp.up.weight", "h.0.mlp.up.bias", "h.0.mlp.down.weight",
             "h.0.mlp.down.bias", "ln_f.weight", "ln_f.bias"],
+    "llama": ["wte.weight", "h.0.norm_1.weight", "h.0.attn.qkv.weight", "h.0.attn.out.weight",
+              "h.0.norm_2.weight", "h.0.mlp.gate_up.weight", "h.0.mlp.down.weight",
+              "norm_f.weight"],
 }
 
 
 def test_weights_keep_the_names_that_they_have_in_checkpoints() -> None:
     """A renamed attribute would leave all earlier checkpoints unreadable."""
-    model = GPT(GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4))
-    named = architecture("gpt").weights(model)
-    assert list(named) == WEIGHTS["gpt"]
-    assert all(named[name] is p for name, p in parameters(model).items())
     assert set(WEIGHTS) == set(ARCHITECTURES)
+    for name, expected in WEIGHTS.items():
+        known = architecture(name)
+        model = known.model(known.config(vocab_size=5, context=4, layers=1, heads=1, width=4), 0)
+        named = known.weights(model)
+        assert list(named) == expected
+        assert all(named[name] is p for name, p in parameters(model).items())

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.models import GPT
+from tinygrad_llm.models import GPT, Llama
 from tinygrad_llm.train import PRESETS, make_config
 from tinygrad_llm.train.config import read_settings, to_toml, without_tables
 
@@ -29,7 +29,18 @@ def test_the_published_settings() -> None:
     c = make_config({"preset": "gpt2", "batch": 2}).flat()
     assert [c[n] for n in ("layers", "heads", "width", "context", "batch")] == [
         12, 12, 768, 1024, 2]
-    assert set(PRESETS) == {"tiny", "baby", "gpt2"}
+    assert set(PRESETS) == {"tiny", "baby", "gpt2", "tiny-llama", "baby-llama"}
+
+
+@pytest.mark.parametrize("name", ["tiny", "baby"])
+def test_a_llama_of_the_same_sizes(name: str) -> None:
+    gpt, llama = (make_config({"preset": preset}) for preset in (name, f"{name}-llama"))
+    assert llama.arch == "llama" and isinstance(llama.new_model(11, None), Llama)
+    same = {key: value for key, value in gpt.flat().items() if key in llama.model}
+    assert {key: llama.model[key] for key in same} == {**same, "arch": "llama"}
+    assert (llama.data, llama.optimizer) == (gpt.data, gpt.optimizer)
+    assert make_config({"preset": name, "arch": "llama"}).model == llama.model
+    assert make_config({"preset": f"{name}-llama", "arch": "gpt"}).model == gpt.model
 
 
 def test_settings_stand_in_tables() -> None:
@@ -76,7 +87,7 @@ def test_the_file_has_four_tables_with_every_setting() -> None:
     assert list(tables) == ["model", "data", "optimizer", "run"]
     assert without_tables(tables) == config.flat()
     assert tables["model"]["arch"] == "gpt"
-    assert '\n\n[run]\npreset = "tiny"  # the settings to start from: tiny, baby or gpt2\n' in text
+    assert '\n\n[run]\npreset = "tiny"  # the settings to start from; see tinygrad-llm presets\n' in text
 
 
 def test_a_file_of_version_0_1(tmp_path: Path) -> None:

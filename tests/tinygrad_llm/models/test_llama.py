@@ -1,0 +1,174 @@
+"""The whole model: derivatives of the composition, and what a Llama must satisfy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from whole_models import IDS, TARGETS, difference, loss_of, natural_scale, rng, with_weights
+
+from autograd import Tensor, grad, no_grad, pull_back
+from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
+from tinygrad_llm.nn import parameters
+from tinygrad_llm.optim import AdamW
+from tinygrad_llm.train import make_config, next_token, train_step
+from tinygrad_llm.train.slices import batch_losses
+
+SIZES: dict[str, Any] = {"vocab_size": 7, "context": 5, "layers": 2, "heads": 2, "width": 8}
+CONFIGS = {
+    "llama 2": LlamaConfig(**SIZES, tied=False),
+    "grouped": LlamaConfig(**{**SIZES, "heads": 4, "width": 16, "layers": 1}, key_heads=2),
+    "qwen 2": LlamaConfig(**SIZES, qkv_bias=True, window=2, layer_pattern="GL"),
+    "qwen 3": LlamaConfig(**SIZES, qk_norm=True, head_width=6, key_heads=1),
+    "every bias": LlamaConfig(**SIZES, qkv_bias=True, out_bias=True, mlp_bias=True, inner=5,
+                              rotary_interleaved=True),
+    "gemma 2": LlamaConfig(**SIZES, norm_offset=1.0, activation="gelu_tanh", window=3,
+                           layer_pattern="LG", scale=0.7, soft_cap=2.0, logit_cap=1.5,
+                           post_norms=True, embed_scale=math.sqrt(8)),
+    "scaled": LlamaConfig(**SIZES, theta=500.0, rope_scaling="linear factor=4"),
+    "experts": LlamaConfig(**SIZES, experts=3, experts_per_token=2, expert_inner=4,
+                           shared_inner=2, balance=0.3),
+}
+every = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+
+
+@every
+def test_every_parameter_has_the_right_gradient(config: LlamaConfig) -> None:
+    model, names, weights = natural_scale(config)
+    loss = loss_of(model, names, None, "training_loss")
+    gradients = grad(loss, tuple(range(len(weights))))(*weights)
+    for i, (name, w) in enumerate(zip(names, weights, strict=True)):
+        v = rng.standard_normal(w.shape)
+        vs = [v if k == i else np.zeros_like(u) for k, u in enumerate(weights)]
+        expected = float(difference(lambda *ws: loss(*ws).data, weights, vs, 2e-5))
+        assert float((gradients[i] * v).sum()) == pytest.approx(expected, rel=1e-5, abs=1e-8), name
+
+
+@every
+def test_a_cache_changes_nothing(config: LlamaConfig) -> None:
+    model, names, weights = natural_scale(config)
+    model = with_weights(model, names, weights)
+    with no_grad():
+        cache = model.cache()
+        parts = [model(IDS[:, a:b], cache=cache).data for a, b in ((0, 2), (2, 3), (3, 5))]
+        np.testing.assert_allclose(np.concatenate(parts, 1), model(IDS).data, rtol=1e-9)
+
+
+@every
+def test_no_position_depends_on_a_later_token(config: LlamaConfig) -> None:
+    model, names, weights = natural_scale(config)
+    model = with_weights(model, names, weights)
+    embedded = Tensor(rng.standard_normal((1, 5, config.width)), requires_grad=True)
+    model.wte = lambda ids: embedded
+    logits = model(IDS[:1])
+    for t in range(5):
+        (dx,) = pull_back([logits[:, t]], [np.ones((1, 7))], [embedded], retain=True)
+        assert (dx[:, t + 1 :] == 0).all(), "a gradient reaches a later token"
+
+
+@every
+def test_documents_in_one_row_are_as_if_alone(config: LlamaConfig) -> None:
+    model, names, weights = natural_scale(config)
+    model = with_weights(model, names, weights)
+    documents = np.array([[4, 4, 9, 9, 9]])
+    packed = model.hidden(IDS[:1], documents=documents).data
+    alone = [model.hidden(IDS[:1, a:b]).data for a, b in ((0, 2), (2, 5))]
+    np.testing.assert_allclose(packed, np.concatenate(alone, 1), rtol=1e-9, atol=1e-12)
+
+
+@every
+def test_the_lens_of_the_last_layer_is_the_model(config: LlamaConfig) -> None:
+    model, names, weights = natural_scale(config)
+    model = with_weights(model, names, weights)
+    final, stream = model.norm_f, []
+    model.norm_f = lambda x: stream.append(x) or final(x)
+    logits = model(IDS)
+    np.testing.assert_array_equal(model.lens(stream[0]).data, logits.data)
+
+
+def test_only_shared_distances_matter() -> None:
+    """Rotary positions: moving all of a text by some places changes no logit."""
+    model, names, weights = natural_scale(CONFIGS["llama 2"])
+    model = with_weights(model, names, weights)
+    here = model(IDS).data
+    rotary = model.rotary.at
+    model.rotary.at = lambda places, *rest: rotary(places + 3, *rest)
+    np.testing.assert_allclose(model(IDS).data, here, rtol=1e-9)
+
+
+def test_the_load_balancing_loss_is_of_training_alone() -> None:
+    model = Llama(CONFIGS["experts"], 3)
+    loss, trained = float(model.loss(IDS, TARGETS)), float(model.training_loss(IDS, TARGETS))
+    assert loss < trained < loss + 0.3 * 3 * 2
+    measured = batch_losses(model, next_token, lambda i: (IDS, TARGETS), 1, slices=1)
+    assert sum(measured[0]) == pytest.approx(loss, rel=1e-6)
+    dense = Llama(CONFIGS["llama 2"], 3)
+    assert float(dense.loss(IDS, TARGETS)) == float(dense.training_loss(IDS, TARGETS))
+
+
+def test_the_loss_at_initialisation_is_that_of_a_uniform_guess() -> None:
+    config = LlamaConfig(vocab_size=512, context=32, layers=4, heads=4, width=64)
+    ids = rng.integers(0, 512, (8, 33))
+    losses = [float(Llama(config, seed).loss(ids[:, :-1], ids[:, 1:])) for seed in range(3)]
+    assert np.mean(losses) == pytest.approx(math.log(512), rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["llama 2", "experts"])
+def test_one_batch_is_learnt_by_heart(name: str) -> None:
+    options = {"experts": 4, "expert_inner": 32} if name == "experts" else {}
+    model = Llama(LlamaConfig(vocab_size=11, context=8, layers=2, heads=2, width=32,
+                              balance=0.0, **options), seed=3)
+    ids = np.random.default_rng(5).integers(0, 11, (4, 9))
+    optimizer = AdamW(parameters(model), weight_decay=0.0)
+    loss = math.inf
+    for _ in range(200):
+        loss, _ = train_step(model, optimizer, next_token, (ids[:, :-1], ids[:, 1:]), lr=3e-3,
+                             clip=1.0, key=None)
+    assert loss < 0.01
+
+
+@pytest.mark.parametrize("preset", ["tiny", "baby"])
+def test_presets_have_as_many_parameters_as_those_of_gpt(preset: str) -> None:
+    sizes = [sum(p.size for p in parameters(make_config({"preset": name}).new_model(65, None))
+                 .values()) for name in (preset, f"{preset}-llama")]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
+
+
+def test_dropout_acts_only_with_a_key() -> None:
+    model = Llama(LlamaConfig(**SIZES, dropout=0.5))
+    plain = model(IDS).data
+    assert np.array_equal(plain, model(IDS).data)
+    assert not np.array_equal(plain, model(IDS, 1).data)
+    assert np.array_equal(model(IDS, 1).data, model(IDS, 1).data)
+
+
+@pytest.mark.parametrize("sizes, words", [
+    ({"width": 10, "heads": 4}, "multiple of heads.*8 and 12"), ({"layers": 0}, "at least 1"),
+    ({"dropout": 1.0}, r"\[0, 1\)"), ({"key_heads": 3}, "key_heads must divide heads, got 3 and 4"),
+    ({"key_heads": 8}, "key_heads must divide heads, got 8 and 4"),
+    ({"width": 12}, "the width of a head must be even, got 3"),
+    ({"head_width": 5}, "must be even, got 5"), ({"window": -1}, "window must be at least 0"),
+    ({"window": 3, "layer_pattern": "LX"}, r"letters L \(local\) and G \(global\), got 'LX'"),
+    ({"layer_pattern": ""}, "layer_pattern must be letters"),
+    ({"activation": "relu"}, "activation must be silu, gelu_tanh, gelu, got 'relu'"),
+    ({"experts": 2, "experts_per_token": 3}, r"experts_per_token must lie in \[1, 2\]"),
+    ({"rope_scaling": "linar factor=2"}, "linar"),
+])
+def test_impossible_sizes(sizes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        LlamaConfig(vocab_size=5, **sizes)
+
+
+@pytest.mark.parametrize("model", [Llama(CONFIGS["llama 2"]), GPT(GPTConfig(**SIZES))])
+def test_wrong_inputs(model: Any) -> None:
+    with pytest.raises(ValueError, match=r"T at most the context of 5, got \(1, 6\)"):
+        model(np.zeros((1, 6), int))
+    with pytest.raises(ValueError, match=r"expected the document of each id, \(1, 3\)"):
+        model.hidden(np.zeros((1, 3), int), documents=np.zeros((1, 2), int))
+    cache = model.cache()
+    with no_grad():
+        model(np.zeros((1, 2), int), cache=cache)
+        with pytest.raises(ValueError, match="no cached ids, got .* and 2 cached"):
+            model.hidden(np.zeros((1, 2), int), cache=cache, documents=np.zeros((1, 2), int))
