@@ -3,8 +3,8 @@
     python -m benchmarks.architectures --data tinyshakespeare.txt --out records.jsonl
     python -m benchmarks.architectures --table records.jsonl --picture docs/architectures.svg
 
-Each variant is trained as `tinygrad-llm train` trains it: 2,000 steps of 768 tokens with the preset's
-rates, from several seeds. What is recorded is the validation loss over 400 batches at the end, the
+Each variant is trained as `tinygrad-llm train` trains it: 2,000 steps of 768 tokens with the rates
+of the preset, from several seeds. Recorded are the validation loss over 400 batches at the end, the
 losses on the way, the parameters, and the time of a step (of a machine that may do other things
 meanwhile: only `benchmarks.train_cpu` measures speed). Variants take turns, seed by seed.
 """

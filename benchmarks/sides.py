@@ -100,8 +100,8 @@ def torch_eager(config: Config, threads: int, weights: Path, stack: ExitStack,
     kind = TorchLlama if isinstance(config.sizes, LlamaSizes) else rival_torch.TorchGPT
     with np.load(weights) as arrays:
         step = rival_torch.make_step(
-            kind(**asdict(config.sizes)), *config.data(), settings=SETTINGS, clip=CLIP, threads=threads,
-            weights=arrays, compiled=compiled)
+            kind(**asdict(config.sizes)), *config.data(), settings=SETTINGS, clip=CLIP,
+            threads=threads, weights=arrays, compiled=compiled)
     return step, {"torch": torch.__version__,
                   "torch_capability": torch.backends.cpu.get_cpu_capability()}
 

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           "--resume goes on.")
     parser.epilog = "presets:\n" + "\n".join(
         fill(", ".join(f"{key} {value}" for key, value in preset.items()) or "the defaults",
-             initial_indent=f"  {name:6}", subsequent_indent=8 * " ", width=80)
+             initial_indent=f"  {name:11}", subsequent_indent=13 * " ", width=80)
         for name, preset in PRESETS.items()
     ) + ("\n\nexamples:\n  tinygrad-llm train\n"
          "  tinygrad-llm train --data my_text.txt --out runs/mine --steps 500\n"

@@ -253,7 +253,8 @@ class Llama:
         loss = self.loss(ids, targets, key, documents, routes)
         if not (routes and self.config.balance):
             return loss
-        return loss + self.config.balance * balance_of(routes)
+        total: Tensor = loss + self.config.balance * balance_of(routes)
+        return total
 
     def next_logits(self, ids: Any, cache: Cache | None = None) -> Any:
         """Return the logits (B, V) of the token that follows the last position."""

@@ -158,7 +158,7 @@ class Replaced:
     def __init__(self, columns: int) -> None:
         self.columns = columns
 
-    def __call__(self, x: Any, key: int | None = None, cache: Any = None) -> Any:
+    def __call__(self, x: Any, *options: Any) -> Any:
         x = values(x)
         first = x[..., None] if x.ndim == 2 else x[..., :1]
         return Tensor(np.cos(first + np.arange(self.columns)))
@@ -201,6 +201,23 @@ def test_other_kinds_of_numbers_and_models_go_without() -> None:
     for model in (half, mixed, other):
         assert writer(model) is None
         assert len(list(generate(model, [1], 6, GREEDY, np.random.default_rng(0)))) == 6
+
+
+@pytest.mark.parametrize("options", [{"norm": "rms"}, {"positions": "rotary"}, {"mlp": "swiglu"},
+                                     {"positions": "sinusoidal"}, {"mlp": "relu_squared"}])
+def test_a_gpt_with_later_parts_goes_without(options: dict[str, str]) -> None:
+    model = made(GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4, **options))
+    assert writer(model) is None
+    got = list(generate(model, [1, 2], 7, GREEDY, np.random.default_rng(0)))
+    assert got == list(written_out(model, [1, 2], 7, GREEDY, seed=0))
+
+
+@pytest.mark.parametrize("option", [{"window": 1}, {"scale": 2.0}, {"soft_cap": 0.5}])
+def test_an_attention_with_options_goes_without(option: dict[str, float]) -> None:
+    model = made(GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4))
+    assert writer(model) is not None
+    vars(model.h[0].attn).update(option)
+    assert writer(model) is None
 
 
 def test_frozen_weights_are_weights_too() -> None:

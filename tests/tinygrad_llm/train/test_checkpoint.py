@@ -125,7 +125,7 @@ def test_the_state_names_the_architecture(tmp_path: Path) -> None:
     state = json.loads((tmp_path / "state.json").read_bytes())
     assert state["arch"] == "gpt" and state["model"] == {
         "vocab_size": 5, "context": 4, "layers": 1, "heads": 1, "width": 4, "dropout": 0.0,
-        "bias": True}
+        "bias": True, "norm": "layer", "positions": "learnt", "mlp": "gelu"}
 
 
 def test_a_checkpoint_of_version_0_1_names_none(tmp_path: Path) -> None:
@@ -134,6 +134,18 @@ def test_a_checkpoint_of_version_0_1_names_none(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     state = json.loads(path.read_bytes())
     del state["arch"]
+    path.write_text(json.dumps(state))
+    other = trained(5)
+    assert load_checkpoint(tmp_path, *other) == 7 and bits(*other) == bits(*saved)
+
+
+def test_a_checkpoint_of_before_a_setting_was_added(tmp_path: Path) -> None:
+    saved = trained()
+    save_checkpoint(tmp_path, *saved, 7)
+    path = tmp_path / "state.json"
+    state = json.loads(path.read_bytes())
+    for name in ("norm", "positions", "mlp"):
+        del state["model"][name]
     path.write_text(json.dumps(state))
     other = trained(5)
     assert load_checkpoint(tmp_path, *other) == 7 and bits(*other) == bits(*saved)

@@ -87,7 +87,7 @@ def test_the_file_has_four_tables_with_every_setting() -> None:
     assert list(tables) == ["model", "data", "optimizer", "run"]
     assert without_tables(tables) == config.flat()
     assert tables["model"]["arch"] == "gpt"
-    assert '\n\n[run]\npreset = "tiny"  # the settings to start from; see tinygrad-llm presets\n' in text
+    assert '\n\n[run]\npreset = "tiny"  # the settings to start from; see tinygrad-llm' in text
 
 
 def test_a_file_of_version_0_1(tmp_path: Path) -> None:
