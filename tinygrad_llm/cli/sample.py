@@ -18,10 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the run's folder (runs/tiny)")
     parser.add_argument("--checkpoint", metavar="WHICH", default="last",
                         help="last, best (by validation loss) or a step that was kept (last)")
-    parser.add_argument("--prompt", metavar="TEXT",
-                        help="what the text goes on from (a new line)")
-    parser.add_argument("--prompt-file", type=Path, metavar="FILE",
-                        help="read the prompt from a UTF-8 file, or with - from standard input")
+    add_prompt(parser, "what the text goes on from (a new line)")
     parser.add_argument("-n", "--tokens", type=int, default=500, metavar="N",
                         help="tokens to write (500)")
     parser.add_argument("--temperature", type=float, default=0.8, metavar="T",
@@ -31,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="choose among the likeliest that have a share P of the probability")
     parser.add_argument("--seed", type=int, metavar="N", help="repeat a sample (default: fresh)")
     parser.set_defaults(verb=sample)
+
+
+def add_prompt(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add the two ways to give a prompt."""
+    parser.add_argument("--prompt", metavar="TEXT", help=help)
+    parser.add_argument("--prompt-file", type=Path, metavar="FILE",
+                        help="read the prompt from a UTF-8 file, or with - from standard input")
 
 
 def sample(args: argparse.Namespace) -> int:
@@ -49,7 +53,7 @@ def sample(args: argparse.Namespace) -> int:
         sampling = Sampling(args.temperature, args.top_k, args.top_p)
     except ValueError as error:
         raise UserError(str(error)) from error
-    given = _prompt(args)
+    given = given_prompt(args)
     model, tokenizer, _ = load_model(args.run, args.checkpoint)
     prompt = prompt_ids(tokenizer, given)
     rng = np.random.Generator(np.random.Philox(args.seed))
@@ -62,8 +66,11 @@ def sample(args: argparse.Namespace) -> int:
     return 0
 
 
-def _prompt(args: argparse.Namespace) -> str | None:
-    """Return the prompt that was given, as an argument or in a file."""
+def given_prompt(args: argparse.Namespace) -> str | None:
+    """Return the prompt that was given, as an argument or in a file.
+
+    Raises UserError for both, a file that cannot be read, and an empty prompt.
+    """
     if args.prompt is not None and args.prompt_file is not None:
         raise UserError("--prompt and --prompt-file exclude each other; give one of them")
     prompt, name = args.prompt, "--prompt"

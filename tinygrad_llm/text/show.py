@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from .tokenizer import Tokenizer
 # Backgrounds of neighbouring tokens: of the terminal's 256 colours, and of the page.
 TERMINAL_COLOURS = (153, 194, 229, 223, 189)
 PAGE_COLOURS = ("#bcd7f5", "#c5e8b7", "#f6d5a8", "#f3c1c6", "#d9c8f0")
+SIGNS = {"\n": "⏎", "\t": "⇥", "\x7f": "␡", **{chr(code): chr(0x2400 + code) for code in range(32)
+                                               if chr(code) not in "\t\n"}}
 
 
 def divided(text: str, ids: Sequence[int], offsets: NDArray[np.int64]) -> str:
@@ -63,7 +66,7 @@ def tokens_page(
              f"{tokenizer.vocab_size:,} kinds: {size / max(len(ids), 1):.2f} bytes a token")
     replay, data = "", "null"
     if isinstance(tokenizer.model, BPE):
-        replay, data = REPLAY_HTML, _script_safe(json.dumps(_merge_table(tokenizer.model)))
+        replay, data = REPLAY_HTML, script_safe(json.dumps(_merge_table(tokenizer.model)))
     parts = {"FACTS": html.escape(facts), "TOKENS": tokens, "REPLAY": replay, "DATA": data}
     # One pass: the text that is put in may hold such a name itself.
     return re.sub("@([A-Z]+)@", lambda match: parts[match[1]], PAGE_HTML)
@@ -77,6 +80,23 @@ def _token_html(tokenizer: Tokenizer, shown: str, ids: Sequence[int], i: int) ->
             f'title="{html.escape(title)}">{shown}{count}</span>')
 
 
+def spelling(tokenizer: Tokenizer, id: int) -> str:
+    """Return a token as a label shows it: its text, with signs for what cannot be seen.
+
+    It is that of a token behind another one, whose space no decoder takes away. Part of a character
+    is shown as files spell it, an id that is no token as its number.
+    """
+    try:
+        text = tokenizer.token(id)
+    except ValueError:
+        return f"[{id}]"
+    if tokenizer.decoder is not None:
+        one, two = (tokenizer.decode_bytes([id] * count) for count in (1, 2))
+        with suppress(UnicodeDecodeError):
+            text = two[len(one):].decode()
+    return "".join(SIGNS.get(c) or (c if c.isprintable() else f"\\u{ord(c):04x}") for c in text)
+
+
 def _merge_table(model: BPE) -> dict[str, object]:
     """Return the data of the page's script: token spellings, and (left, right, rank, joined)."""
     return {"tokens": {id: token for token, id in model.vocab.items()},
@@ -85,7 +105,7 @@ def _merge_table(model: BPE) -> dict[str, object]:
                        for (left, right), rank in model.ranks.items()]}
 
 
-def _script_safe(text: str) -> str:
+def script_safe(text: str) -> str:
     """Return JSON, of any strings, that may stand in a script element."""
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 

@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
 from typing import Any
 
+from html_pages import Reader
 from hypothesis import given
 from hypothesis import strategies as st
 from mixed_corpus import HOSTILE
 
 from tinygrad_llm.data.build.report_page import render_page
-
-VOID = {"meta", "rect"}
-
-
-class Reader(HTMLParser):
-    """Checks that elements close in order, and keeps what is shown."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-        self.shown = ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
-            self.shown += data
 
 
 @given(st.text(), st.text(st.sampled_from("<>&\"'/ =sciptonx")))

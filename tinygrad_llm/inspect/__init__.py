@@ -1,0 +1,6 @@
+"""Look inside a model: what each part of it does with one text, as arrays and as a page."""
+
+from .observe import Look, observe
+from .page import page, write
+
+__all__ = ["Look", "observe", "page", "write"]
