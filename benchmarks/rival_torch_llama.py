@@ -71,14 +71,15 @@ class TorchLlama(nn.Module):
         pairs = torch.arange(width // heads // 2, dtype=torch.float64)
         angles = torch.outer(torch.arange(context, dtype=torch.float64),
                              10000.0 ** (-2 * pairs / (width // heads)))
-        self.register_buffer("cos", angles.cos().float())
-        self.register_buffer("sin", angles.sin().float())
+        self.register_buffer("cos", angles.cos())
+        self.register_buffer("sin", angles.sin())
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the logits (B, T, V)."""
         x, time = self.wte(ids), ids.shape[1]
+        cos, sin = self.cos[:time].to(x.dtype), self.sin[:time].to(x.dtype)
         for block in self.h:
-            x = block(x, self.cos[:time], self.sin[:time])
+            x = block(x, cos, sin)
         return self.head(self.norm_f(x))
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""The whole model, and whole training steps, against the same model in PyTorch, in float64."""
+"""Whole models, and whole training steps, against the same models in PyTorch, in float64."""
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import asdict
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from autograd import Tensor
-from tinygrad_llm.models import GPT, GPTConfig
+from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.optim import AdamW
 from tinygrad_llm.train import next_token, train_step
@@ -23,12 +24,20 @@ CONFIGS = {
     "one head, one layer": GPTConfig(vocab_size=5, context=11, layers=1, heads=1, width=7),
     "large vocabulary": GPTConfig(vocab_size=1031, context=11, layers=1, heads=2, width=6),
 }
+LLAMAS = {
+    "llama": LlamaConfig(vocab_size=37, context=13, layers=3, heads=3, width=24, inner=17),
+    "grouped heads": LlamaConfig(vocab_size=29, context=11, layers=2, heads=6, width=24,
+                                 key_heads=2, inner=9),
+    "one head of keys": LlamaConfig(vocab_size=5, context=11, layers=1, heads=4, width=8,
+                                    key_heads=1, inner=1),
+}
+CONFIGS |= LLAMAS
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 
 BATCH, TIME = 3, 11
 
 
-def to_float64_at_natural_scale(model: GPT, seed: int = 5) -> None:
+def to_float64_at_natural_scale(model: Any, seed: int = 5) -> None:
     """Redraw the parameters so that every part of the model matters to the result.
 
     Products keep the size of their input, tables, shifts and scales vary by about a half: with
@@ -53,20 +62,24 @@ def set_data(p: Tensor, data: np.ndarray) -> None:
     p.node.dtype = data.dtype
 
 
-def both_models(config: GPTConfig) -> tuple[GPT, Any]:
-    """Return our GPT and PyTorch's with the same float64 weights."""
+def both_models(config: Any) -> tuple[Any, Any]:
+    """Return our model and PyTorch's with the same float64 weights."""
     from benchmarks.rival_torch import TorchGPT, copy_weights
+    from benchmarks.rival_torch_llama import TorchLlama
 
-    ours = GPT(config)
+    ours, kind = (Llama(config), TorchLlama) if config in LLAMAS.values() else (
+        GPT(config), TorchGPT)
     to_float64_at_natural_scale(ours)
-    sizes = asdict(config)
-    del sizes["dropout"]
-    theirs = TorchGPT(**sizes).double()
+    sizes = {name: size for name, size in asdict(config).items()
+             if name in inspect.signature(kind).parameters}
+    if kind is TorchLlama:
+        sizes["key_heads"] = config.groups
+    theirs = kind(**sizes).double()
     copy_weights(ours, theirs)
     return ours, theirs
 
 
-def batch_of(config: GPTConfig, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
+def batch_of(config: Any, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
     ids, targets = np.random.default_rng(seed).integers(config.vocab_size, size=(2, BATCH, TIME))
     return ids, targets
 
@@ -80,7 +93,7 @@ def relative_error(ours: np.ndarray, theirs: Any) -> float:
 
 
 @every_config
-def test_logits(config: GPTConfig) -> None:
+def test_logits(config: Any) -> None:
     ours, theirs = both_models(config)
     ids, _ = batch_of(config)
     expected = theirs(torch.from_numpy(ids))
@@ -90,7 +103,7 @@ def test_logits(config: GPTConfig) -> None:
 
 @every_config
 @pytest.mark.parametrize("ignored", [0, 13])
-def test_loss_and_every_gradient(config: GPTConfig, ignored: int) -> None:
+def test_loss_and_every_gradient(config: Any, ignored: int) -> None:
     ours, theirs = both_models(config)
     ids, targets = batch_of(config)
     targets.reshape(-1)[:ignored] = -100
@@ -143,7 +156,7 @@ def test_float32_agrees_as_far_as_float32_goes() -> None:
 
 
 @pytest.mark.parametrize("fused", [True, False])
-@pytest.mark.parametrize("name", ["odd", "no bias"])
+@pytest.mark.parametrize("name", ["odd", "no bias", "grouped heads"])
 def test_ten_training_steps_stay_together(name: str, fused: bool) -> None:
     from benchmarks import rival_torch
 
