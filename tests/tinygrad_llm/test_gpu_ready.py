@@ -15,7 +15,7 @@ import strict_cupy
 from strict_cupy import no_sync, sync_log
 
 from autograd import plain_ops, to_host
-from tinygrad_llm.models import GPT, GPTConfig
+from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.nn import load_parameters, parameters
 from tinygrad_llm.optim import AdamW, Arena, clip_by_global_norm
 from tinygrad_llm.sample import Sampling
@@ -25,25 +25,35 @@ from tinygrad_llm.train import next_token, train_step
 CONFIGS = {
     "small table": GPTConfig(vocab_size=11, context=6, layers=2, heads=2, width=8, dropout=0.1),
     "large table": GPTConfig(vocab_size=1030, context=6, layers=1, heads=1, width=4, bias=False),
+    "later parts": GPTConfig(vocab_size=11, context=6, layers=1, heads=2, width=8, norm="rms",
+                             positions="sinusoidal", mlp="relu_squared"),
+    "llama": LlamaConfig(vocab_size=11, context=6, layers=2, heads=4, key_heads=2, width=16,
+                         qk_norm=True, qkv_bias=True, dropout=0.1),
+    "gemma 2": LlamaConfig(vocab_size=11, context=6, layers=2, heads=2, width=8, tied=False,
+                           norm_offset=1.0, activation="gelu_tanh", window=3, layer_pattern="LG",
+                           soft_cap=2.0, logit_cap=3.0, post_norms=True, embed_scale=2.0),
 }
+EXPERTS = LlamaConfig(vocab_size=11, context=6, layers=2, heads=2, width=8, experts=3,
+                      expert_inner=4, shared_inner=2)
 Move = Callable[[np.ndarray], Any]
 
 
-def made(config: GPTConfig, move: Move) -> tuple[GPT, AdamW]:
+def made(config: Any, move: Move) -> tuple[Any, AdamW]:
     """Return a model whose parameters were moved, and its optimizer."""
-    model = GPT(config, seed=3)
+    kind: Any = GPT if isinstance(config, GPTConfig) else Llama
+    model = kind(config, seed=3)
     for p in parameters(model).values():
         p.data = move(p.data)
     return model, AdamW(Arena(parameters(model)))
 
 
-def batch(config: GPTConfig, move: Move, seed: int = 0) -> tuple[Any, Any]:
+def batch(config: Any, move: Move, seed: int = 0) -> tuple[Any, Any]:
     """Return token ids and targets in which some tokens occur more than once."""
     ids = np.random.default_rng(seed).integers(0, 11, (2, config.context + 1))
     return move(ids[:, :-1]), move(ids[:, 1:])
 
 
-def trained(config: GPTConfig, move: Move) -> dict[str, Any]:
+def trained(config: Any, move: Move) -> dict[str, Any]:
     """Return everything that three steps leave behind."""
     model, optimizer = made(config, move)
     results = [train_step(model, optimizer, next_token, batch(config, move, seed), lr=0.01,
@@ -54,8 +64,8 @@ def trained(config: GPTConfig, move: Move) -> dict[str, Any]:
     return {"loss and norm": np.array(results)} | left
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
-def test_training_is_the_same(config: GPTConfig) -> None:
+@pytest.mark.parametrize("config", [*CONFIGS.values(), EXPERTS], ids=[*CONFIGS, "experts"])
+def test_training_is_the_same(config: Any) -> None:
     with plain_ops():  # which compute there, as there is no kernel yet
         expected = trained(config, np.array)
     got = trained(config, strict_cupy.asarray)
@@ -66,7 +76,7 @@ def test_training_is_the_same(config: GPTConfig) -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
-def test_loss_backward_and_update_never_wait(config: GPTConfig) -> None:
+def test_loss_backward_and_update_never_wait(config: Any) -> None:
     model, optimizer = made(config, strict_cupy.asarray)
     with no_sync():
         loss = model.loss(*batch(config, strict_cupy.asarray), 1)
@@ -139,7 +149,7 @@ sys.meta_path.insert(0, Refuse())
 import numpy as np
 import autograd, tinygrad_llm
 from tinygrad_llm.cli import main
-from tinygrad_llm.models import GPT, GPTConfig
+from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.optim import AdamW
 from tinygrad_llm.train import next_token, train_step

@@ -152,12 +152,13 @@ class GPT:
         x, stop = self.wte(ids), start + ids.shape[1]
         if self.wpe is not None and documents is None:
             return x + self.wpe.weight[start:stop], None
-        places = np.arange(start, stop) if documents is None else positions_of(documents)
+        xp = namespace(values(x))
+        places = xp.arange(start, stop) if documents is None else positions_of(documents)
         if self.wpe is not None:
             return x + self.wpe(places), None
         if self.rotary is not None:
             return x, self.rotary.rotation(places, stop, x)
-        table = namespace(values(x)).asarray(sinusoidal(stop, self.config.width, x.dtype))
+        table = xp.asarray(sinusoidal(stop, self.config.width, x.dtype))
         return x * sqrt(self.config.width) + table[places], None
 
     def __call__(self, ids: Any, key: int | None = None, cache: Cache | None = None) -> Any:

@@ -68,8 +68,9 @@ def test_no_position_depends_on_a_later_token(config: LlamaConfig) -> None:
         assert (dx[:, t + 1 :] == 0).all(), "a gradient reaches a later token"
 
 
-@every
-def test_documents_in_one_row_are_as_if_alone(config: LlamaConfig) -> None:
+@pytest.mark.parametrize("config", [*CONFIGS.values(), *[
+    GPTConfig(**SIZES, positions=positions) for positions in ("learnt", "sinusoidal", "rotary")]])
+def test_documents_in_one_row_are_as_if_alone(config: Any) -> None:
     model, names, weights = natural_scale(config)
     model = with_weights(model, names, weights)
     documents = np.array([[4, 4, 9, 9, 9]])
