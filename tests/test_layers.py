@@ -35,7 +35,7 @@ ORDER = {
     "tinygrad_llm.functional": ["linear", "embedding", "gelu", "geglu", "swiglu",
                                 "relu_squared", "layer_norm", "rms_norm", "dropout", "split",
                                 "rotary", "attention", "packed", "experts", "loss", "cpu"],
-    "tinygrad_llm.functional.cpu": ["linear", "embedding", "gelu", "layer_norm", "split",
+    "tinygrad_llm.functional.cpu": ["linear", "embedding", "gelu", "layer_norm", "split", "rotary",
                                     "attention_blocks", "attention", "linear_cross_entropy"],
     "tinygrad_llm.functional.loss": ["softmax_cross_entropy", "linear_cross_entropy",
                                      "load_balance"],
