@@ -84,24 +84,26 @@ def waves(*shape: int) -> np.ndarray:
 
 
 def several_blocks(time: int, keys: int, heads: int, groups: int, depth: int,
-                   window: int = 999, length: int = 999, **options: Any) -> Any:
+                   window: int = 999, length: int = 999, offset: int | None = None,
+                   **options: Any) -> Any:
     """Return an edge: a call that takes several pieces and blocks of the twin, and its gradients.
 
-    `length` is that of the documents, which come with a window.
+    `length` is that of the documents, which come with a window and an offset.
     """
     q, g = waves(3, time, heads, depth), np.cos(waves(3, time, heads, depth) * 9)
     k, v = waves(3, keys + 1, groups, depth)[:, 1:], waves(3, keys + 2, groups, depth)[:, 2:]
-    i, j = np.arange(time)[:, None] + keys - time, np.arange(keys)
+    i, j = np.arange(time)[:, None] + (keys - time if offset is None else offset), np.arange(keys)
     seen = (j <= i) & (i - j < window) & (i // length == j // length)
     gradients = gradients_in_matrices(q, k, v, g, seen, **options)
     if length < keys:
-        options |= {"window": window, "documents": np.tile(j // length, (3, 1))}
+        documents = np.tile(j // length, (3, 1))
+        options |= {"window": window, "documents": documents, "offset": offset}
     return (q, k, v), options, g, gradients
 
 
 EDGES = (several_blocks(70, 90, 8, 4, 1, dropout=0.25, key=7),
          several_blocks(70, 70, 4, 4, 18, dropout=0.25, key=7),  # few keys: p is kept
-         several_blocks(130, 150, 8, 4, 2, window=20, length=48, soft_cap=1.5))
+         several_blocks(130, 150, 8, 4, 2, window=20, length=48, soft_cap=1.5, offset=7))
 
 # Two queries 0 and keys 0, of which the first query sees one: by q_1 and k_j it is p_j (v_j - o_1).
 _BY_KEYS = np.zeros((6, 6))

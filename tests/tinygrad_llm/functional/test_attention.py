@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attention_cases
 import numpy as np
 import pytest
 
@@ -156,6 +157,30 @@ def test_an_offset_for_each_sequence() -> None:
             assert_close([x[own] for x in both], one)
     q, k, v, g = arrays(batch=0)
     assert run(q, k, v, g, offset=np.zeros(0, int))[0].shape == q.shape
+
+
+ALL = {"window": 4, "documents": DOCUMENTS, "soft_cap": 1.5, "scale": 0.8}
+
+
+@pytest.mark.parametrize("offset", [None, 0, 2, 4, np.array([4, 1])])
+@pytest.mark.parametrize("left_out", [(), ("window",), ("documents",), ("soft_cap", "scale")])
+@pytest.mark.parametrize("heads, groups", [(4, 2), (6, 1), (3, 3)])
+def test_all_options_together(offset: Any, left_out: tuple[str, ...], heads: int,
+                              groups: int) -> None:
+    """Against loops over what each query sees, and differences of their results."""
+    q, k, v, g = arrays(time=5, heads=heads, groups=groups)
+    options = {name: value for name, value in ALL.items() if name not in left_out}
+    options |= {"offset": offset, "dropout": 0.2, "key": 3}
+    o, *gradients = run(q, k, v, g, **options)
+    assert_close([o], [attention_cases.in_loops(q, k, v, **options)])
+    for i, (x, dx) in enumerate(zip((q, k, v), gradients, strict=True)):
+        direction = normal(*x.shape)
+        ends = []
+        for step in (1e-5, -1e-5):
+            moved = [a + step * direction if a is x else a for a in (q, k, v)]
+            ends.append((attention_cases.in_loops(*moved, **options) * g).sum())
+        found = (dx * direction).sum()
+        assert found == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-7, abs=1e-8), "qkv"[i]
 
 
 # heads

@@ -106,6 +106,24 @@ def test_the_number_of_workers_changes_no_bit(shape: tuple[int, ...],
             np.testing.assert_array_equal(a, e)
 
 
+@pytest.mark.parametrize("offset", [None, 0, 3, np.int64(9)])
+@pytest.mark.parametrize("rows", [1, 4, 7])
+@pytest.mark.parametrize("few", [0, 99])
+def test_blocks_with_a_window_documents_and_an_offset(few: int, rows: int, offset: Any) -> None:
+    """Blocks begin inside of windows and documents, and end before the last keys."""
+    q, (k, v) = normal(2, 11, 4, 3), normal(2, 2, 20, 2, 3)
+    documents = np.array([[0] * 6 + [1] * 9 + [2] * 5, [3] * 11 + [1] * 2 + [4] * 7])
+    options = {"window": 5, "documents": documents, "offset": offset, "soft_cap": 2.0}
+    expected = attention_cases.in_loops(q, k, v, **options)
+    with plain_ops():
+        gradients = run(q, k, v, **options)[1:]
+    with cut(rows, 300, few):
+        assert twin.forward(q, k, v, **options) is not NotImplemented
+        got = run(q, k, v, **options)
+    for a, e in zip(got, [expected, *gradients], strict=True):
+        np.testing.assert_allclose(a, e, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("edge", attention_cases.EDGES)
 def test_blocks_and_pieces_of_their_real_size(edge: Any) -> None:
     (q, k, v), options, g, expected = edge
