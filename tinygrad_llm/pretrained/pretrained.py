@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,9 @@ class Pretrained:
 
     tokenizer: None where the files have none. generation: the settings of generation_config.json,
     such as "eos_token_id". chat_template: the Jinja text, not run here. storage: the type that the
-    weights had in the files, "float32", "bfloat16" or "float16", and are written in again.
+    weights had in the files, "float32", "bfloat16" or "float16", and are written in again; `other`
+    has the types of tensors that had another one. config: config.json, where there was one. files:
+    the content of the small files beside it, which are written again as they were.
     """
 
     model: LanguageModel
@@ -23,3 +26,6 @@ class Pretrained:
     generation: dict[str, Any] = field(default_factory=dict)
     chat_template: str | None = None
     storage: str = "float32"
+    other: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)

@@ -19,10 +19,12 @@ from ...host.errors import UserError
 from ...host.files import write_in_one_step
 from ..algorithms.bpe import BPE, cuts
 from ..algorithms.char_bpe import CharBPE
+from ..algorithms.characters import Characters
 from ..algorithms.spelled import Spelled
 from ..algorithms.unigram import Unigram
 from ..algorithms.wordpiece import WordPiece
 from ..characters.alphabet import printable
+from ..characters.surrogates import refuse_lone_surrogates
 from ..cut import pretokenizers
 from ..special import AddedToken
 from ..tokenizer import Tokenizer
@@ -93,6 +95,9 @@ def _write_model(tokenizer: Tokenizer) -> dict[str, Any]:
                      for name in ("continuing_subword_prefix", "end_of_word_suffix")}
         ranked = sorted(zip(model.ranks, model.merges, strict=True), key=lambda pair: pair[0])
         merges = [list(merge) for _, merge in ranked]
+    elif isinstance(model, Characters):
+        refuse_lone_surrogates("".join(model.characters))
+        settings, merges = {}, []  # BPE whose characters never merge
     else:
         raise UserError(f"tokenizer.json has no name for the model {type(model).__name__}")
     return {**_BPE_DEFAULTS, **settings, "vocab": vocab, "merges": merges}

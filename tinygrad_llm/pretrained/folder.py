@@ -1,0 +1,351 @@
+"""Hugging Face's folders: config.json, weights, tokenizer, and what says how to use the model.
+
+    pretrained = from_pretrained("SmolLM2-135M")
+    pretrained.model, pretrained.tokenizer
+    save_pretrained(pretrained, "copy")        # the same bytes
+
+Weights are memory-mapped and read a tensor at a time into the model's own arrays, and written so:
+there is never a second copy of all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autograd import Tensor, to_host
+from autograd.backend import Array
+
+from ..host.errors import UserError, shortened
+from ..host.files import write_in_one_step
+from ..models import ARCHITECTURES, LanguageModel, architecture, architecture_of
+from ..text.formats.json_files import read_json_object
+from ..text.formats.kinds import load_tokenizer, save_tokenizer
+from ..text.tokenizer import Tokenizer
+from .configs import read_config, write_config
+from .fields import MODEL_TYPES
+from .places import Place, places
+from .pretrained import Pretrained
+from .tensors import DTYPES, INDEX, NAMES, SINGLE, TensorFiles, split, write_tensors
+
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_FILES = (TOKENIZER, "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt",
+                   "tekken.json", "added_tokens.json", "special_tokens_map.json",
+                   "tokenizer_config.json")
+TEMPLATES = ("chat_template.jinja", "chat_template.json")
+GENERATION = "generation_config.json"
+KEPT = (*TOKENIZER_FILES, *TEMPLATES, GENERATION)
+"""The small files that are kept as they are, and written again."""
+BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
+"""Ends of the names of what old files have beside the weights, and what follows from the sizes."""
+PREFIXES = ("model.", "transformer.")
+KINDS = ("float32", "float64")
+
+
+def from_pretrained(folder: str | Path, dtype: str = "float32") -> Pretrained:
+    """Return the model in a folder of Hugging Face's, with its tokenizer and settings.
+
+    dtype: that of the parameters, float32 or float64. Raises UserError where a file is missing or
+    damaged, where config.json asks for what is not supported, and where the weights, the tokenizer
+    and config.json do not fit each other.
+    """
+    folder = Path(folder)
+    if dtype not in KINDS:
+        raise UserError(f"dtype: expected {' or '.join(KINDS)}, which this computes with, got "
+                        f"{shortened(dtype)}")
+    given, config = open_config(folder)
+    files = TensorFiles(folder)
+    model = _new_model(config, folder, files)
+    types = _read_weights(model, given, files, dtype)
+    kept = read_kept(folder)
+    storage = Counter(types.values()).most_common(1)[0][0]
+    found = Pretrained(model, storage=storage, config=given, files=kept,
+                       other={name: kind for name, kind in types.items() if kind != storage})
+    return with_kept(found, folder)
+
+
+def open_config(folder: Path) -> tuple[dict[str, Any], Any]:
+    """Return a folder's config.json and the configuration that it describes.
+
+    Raises UserError, with the file's name, as `configs.read_config` does.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise UserError(f"{folder} has no {CONFIG}: expected a folder as transformers writes it; "
+                        f"check the path")
+    given = read_json_object(path)
+    try:
+        return given, read_config(given)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def read_kept(folder: Path) -> dict[str, bytes]:
+    """Return the content of the small files that a folder has beside config.json."""
+    return {name: (folder / name).read_bytes() for name in KEPT if (folder / name).is_file()}
+
+
+def with_kept(found: Pretrained, folder: Path) -> Pretrained:
+    """Return the model with what the small files say: tokenizer, generation, chat template.
+
+    Raises UserError where one is damaged, and where the tokenizer has ids that the model has not.
+    """
+    tokenizer = None
+    if any(name in found.files for name in TOKENIZER_FILES[:-3]):
+        tokenizer = load_tokenizer(folder)
+        check_ids(tokenizer, found.model, folder)
+    generation = read_json_object(folder / GENERATION) if GENERATION in found.files else {}
+    return replace(found, tokenizer=tokenizer, generation=generation,
+                   chat_template=_chat_template(folder, found.files))
+
+
+def check_ids(tokenizer: Tokenizer, model: LanguageModel, source: Path) -> None:
+    """Raise UserError where a tokenizer has ids that have no row in the model's token table."""
+    rows = model.config.vocab_size
+    if tokenizer.vocab_size > rows:
+        raise UserError(f"the tokenizer of {source} has ids up to {tokenizer.vocab_size - 1}, and "
+                        f"the token table of its weights {rows} rows: they do not belong together; "
+                        f"fetch the tokenizer of this model")
+
+
+def _chat_template(folder: Path, files: Mapping[str, bytes]) -> str | None:
+    """Return the chat template, from its own file or the tokenizer's; of several, the default."""
+    if TEMPLATES[0] in files:
+        try:
+            return files[TEMPLATES[0]].decode()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{folder / TEMPLATES[0]} is not UTF-8 at byte {error.start}; fetch "
+                            f"it anew") from error
+    for name in (TEMPLATES[1], "tokenizer_config.json"):
+        template = read_json_object(folder / name).get("chat_template") if name in files else None
+        if isinstance(template, list):
+            template = next((one.get("template") for one in template if isinstance(one, dict)
+                             and one.get("name") == "default"), None)
+        if template is None or isinstance(template, str):
+            if template is not None:
+                return template
+        else:
+            raise UserError(f"{folder / name}: chat_template: expected a text, got "
+                            f"{shortened(template)}; fetch it anew")
+    return None
+
+
+def _new_model(config: Any, folder: Path, files: TensorFiles) -> LanguageModel:
+    """Return a model without weights, once its size is known to be that of the files."""
+    table = ("wte.weight", "embed_tokens.weight")
+    for name, stored in files.stored.items():
+        if _plain(name) in table and stored.shape != (config.vocab_size, config.width):
+            raise UserError(f"{stored.path}: the token table {name} has the shape {stored.shape}; "
+                            f"config.json asks for {(config.vocab_size, config.width)}, the "
+                            f"vocabulary and the width")
+    if config.layers > len(files.stored):
+        raise UserError(f"{folder / CONFIG} asks for {config.layers} layers, more than there are "
+                        f"tensors; fetch it anew")
+    try:
+        name = next(name for name, one in ARCHITECTURES.items() if type(config) is one.config)
+        return architecture(name).model(config, None)
+    except (MemoryError, ValueError, OverflowError) as error:
+        raise UserError(f"the model of {folder / CONFIG} does not fit in memory ({error})"
+                        ) from error
+
+
+def _plain(name: str) -> str:
+    """Return a tensor's name without the prefix of the class that wrote it."""
+    prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")
+    return name.removeprefix(prefix)
+
+
+def _read_weights(model: LanguageModel, given: Mapping[str, Any], files: TensorFiles,
+                  dtype: str) -> dict[str, str]:
+    """Read the files' tensors into the model; return the type that each had.
+
+    Raises UserError where one is missing, unknown or of another shape; the first few are named.
+    """
+    own = _parameters(model)
+    wanted = {_plain(name): place for name, place in _places(model, given).items()}
+    known: dict[str, str] = {}
+    for name in files.stored:
+        if (plain := _plain(name)) not in wanted and plain.endswith(BUFFERS):
+            continue
+        if known.setdefault(plain, name) != name:
+            raise UserError(f"{files.stored[name].path}: {shortened(name)} and "
+                            f"{shortened(known[plain])} are the same tensor; fetch the files anew")
+    head = known.pop("lm_head.weight", None) if "lm_head.weight" not in wanted else None
+    views = {plain: place.view(own[place.parameter].data) for plain, place in wanted.items()}
+    _check_fit(known, {plain: view.shape for plain, view in views.items()}, files)
+    for p in own.values():
+        if dtype != p.dtype.name:
+            _retype(p, dtype)
+    for plain, place in wanted.items():
+        place.view(own[place.parameter].data)[...] = files.read(known[plain])
+    if head is not None:
+        _check_head(files, head, own["wte.weight"].data)
+    return {name: files.stored[name].dtype for name in known.values()}
+
+
+def _parameters(model: LanguageModel) -> dict[str, Tensor]:
+    return architecture(architecture_of(model)).weights(model)
+
+
+def _places(model: LanguageModel, given: Mapping[str, Any]) -> dict[str, Place]:
+    mixtral = given["model_type"] == "mixtral"
+    return places(model.config, _parameters(model), "block_sparse_moe" if mixtral else "mlp")
+
+
+def _retype(p: Tensor, dtype: str) -> None:
+    """Give a parameter without a value numbers of another type."""
+    p.data = np.zeros(p.shape, dtype)
+    assert p.node is not None
+    p.node.dtype = p.data.dtype
+
+
+def _check_fit(known: Mapping[str, str], wanted: Mapping[str, tuple[int, ...]],
+               files: TensorFiles) -> None:
+    """Raise UserError unless the files have the tensors that are wanted, in their shapes."""
+    stored = {plain: files.stored[name] for plain, name in known.items()}
+    paths = ", ".join(sorted({one.path.name for one in files.stored.values()})[:3])
+    lists = {
+        f"missing in {paths}": [plain for plain in wanted if plain not in stored],
+        "not in such a model": [f"{known[plain]} of {stored[plain].path.name}" for plain in stored
+                                if plain not in wanted],
+        "of another shape": [
+            f"{known[plain]} of {one.path.name}, {one.shape} instead of {wanted[plain]}"
+            for plain, one in stored.items() if one.shape != wanted.get(plain, one.shape)]}
+    faults = [f"{what}: {', '.join(map(_brief, names[:3]))}"
+              + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+              for what, names in lists.items() if names]
+    if faults:
+        folder = next(iter(files.files)).parent
+        raise UserError(f"the tensors in {folder} are not those of the model that its {CONFIG} "
+                        f"describes; {'; '.join(faults)}; fetch config.json and weights from the "
+                        f"same place")
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def _check_head(files: TensorFiles, name: str, table: Array) -> None:
+    """Raise UserError unless the head that tied weights came with is the token table."""
+    stored = files.stored[name]
+    if stored.shape != table.shape or not np.array_equal(files.read(name).astype(table.dtype),
+                                                         table, equal_nan=True):
+        raise UserError(f"{stored.path}: {name} is not the token table, though tie_word_embeddings "
+                        f"says that it is; set that to false in {CONFIG}, or fetch the files anew")
+
+
+def save_pretrained(what: Pretrained | LanguageModel, folder: str | Path,
+                    dtype: str | None = None, shard_size: int = 50 * 10**9) -> None:
+    """Write a model as a folder that transformers loads, with what came beside its weights.
+
+    dtype: of the weights in the files, float32, bfloat16, float16 or float64; without it the one
+    that they came with. shard_size: bytes in a file, beyond which there are several. Raises
+    UserError where the folder holds a model already, transformers has no such model, a weight is
+    beyond the type's range, or the folder cannot be written.
+    """
+    found = what if isinstance(what, Pretrained) else Pretrained(what)
+    folder = Path(folder)
+    if (folder / CONFIG).exists():
+        raise UserError(f"{folder} holds a model already; name another folder")
+    if dtype is not None and dtype not in NAMES:
+        raise UserError(f"dtype: expected {', '.join(NAMES)}, got {shortened(dtype)}")
+    if shard_size < 1:
+        raise UserError(f"shard_size must be at least 1, got {shard_size}")
+    config = _config_to_write(found, dtype)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_weights(found, config, folder, dtype, shard_size)
+        for name, content in small_files(found).items():
+            write_in_one_step(folder / name, [content])
+        if found.tokenizer is not None and not any(name in found.files for name in TOKENIZER_FILES):
+            save_tokenizer(found.tokenizer, folder / TOKENIZER, "huggingface")
+        write_in_one_step(folder / CONFIG, [_json(config)])  # last: now it holds a model
+    except OSError as error:
+        raise UserError(f"cannot write {error.filename or folder}: {error.strerror}; make room "
+                        f"there, or name another folder") from error
+
+
+def _config_to_write(found: Pretrained, dtype: str | None) -> dict[str, Any]:
+    config = write_config(found.model.config, found.config)
+    if not found.config:
+        ends = {name: found.generation.get(name)  # or transformers takes the defaults of a type
+                for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        config |= {"torch_dtype": dtype or found.storage, **ends}
+    if dtype not in (None, found.storage):
+        config["dtype" if "dtype" in config else "torch_dtype"] = dtype
+    return {"architectures": [MODEL_TYPES[config["model_type"]].causal]} | config
+
+
+def _write_weights(found: Pretrained, config: Mapping[str, Any], folder: Path, dtype: str | None,
+                   shard_size: int) -> None:
+    own = {name: p.data for name, p in _parameters(found.model).items()}
+    where = _places(found.model, config)
+    if not _is_causal(config):
+        where = {_plain(name): place for name, place in where.items()}
+    other = {_plain(name): kind for name, kind in found.other.items()}
+    tensors = {name: (dtype or other.get(_plain(name), found.storage), _view(own, place).shape)
+               for name, place in where.items()}
+    sizes = {name: prod(shape) * np.dtype(DTYPES[NAMES[kind]]).itemsize
+             for name, (kind, shape) in tensors.items()}
+    groups = split(sizes, shard_size)
+    files = [SINGLE] if len(groups) == 1 else [
+        f"model-{n:05d}-of-{len(groups):05d}.safetensors" for n in range(1, len(groups) + 1)]
+    for file, names in zip(files, groups, strict=True):
+        write_tensors(folder / file, {name: tensors[name] for name in names},
+                      lambda name: _cast(name, _view(own, where[name]), tensors[name][0]))
+    if len(groups) > 1:
+        index = {"metadata": {"total_parameters": sum(array.size for array in own.values()),
+                              "total_size": sum(sizes.values())},
+                 "weight_map": {name: file for file, names in zip(files, groups, strict=True)
+                                for name in names}}
+        write_in_one_step(folder / INDEX, [_json(index)])
+
+
+def _is_causal(config: Mapping[str, Any]) -> bool:
+    """Whether the file is of a class with a head, whose tensors' names have a prefix."""
+    kinds = config["architectures"]
+    kind = str(kinds[0]) if isinstance(kinds, list) and kinds else ""
+    return not kind.endswith("Model") or kind.endswith("LMHeadModel")
+
+
+def _view(own: Mapping[str, Array], place: Place) -> Array:
+    """Return a tensor as it is to be written; a bias that the model does not have is zeros."""
+    if place.parameter not in own:
+        return np.zeros(own[place.parameter.replace(".bias", ".weight")].shape[0], np.float32)
+    return place.view(own[place.parameter])
+
+
+def _cast(name: str, array: Array, dtype: str) -> Array:
+    try:
+        with np.errstate(over="raise"):
+            return np.asarray(to_host(array)).astype(DTYPES[NAMES[dtype]], copy=False)
+    except FloatingPointError:
+        raise UserError(f"{name} has weights beyond the range of {dtype}; choose another dtype"
+                        ) from None
+
+
+def small_files(found: Pretrained) -> dict[str, bytes]:
+    """Return the files beside weights and config.json by name, but for a tokenizer's own."""
+    files = dict(found.files)
+    if found.tokenizer is not None and "tokenizer_config.json" not in files:
+        files["tokenizer_config.json"] = _json({"tokenizer_class": "PreTrainedTokenizerFast"})
+    if found.chat_template is not None and not (
+            any(name in files for name in TEMPLATES)
+            or b'"chat_template"' in files.get("tokenizer_config.json", b"")):
+        files[TEMPLATES[0]] = found.chat_template.encode()
+    if found.generation and GENERATION not in files:
+        files[GENERATION] = _json(found.generation)
+    return files
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    """Return JSON as transformers writes it."""
+    return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
