@@ -13,7 +13,7 @@ its numbers, where f is `factor`:
   goes from 0 at the pair that turns beta_fast times in L positions to 1 at the one that turns
   beta_slow times. The pair $d = R \ln(L / 2\pi t) / (2 \ln b)$ turns t times; if truncate, both
   ends are rounded outwards. cos and sin are multiplied by attention_factor; without it by m(1), or,
-  given both, by m(mscale) / m(mscale_all_dim), where $m(u) = 1 + 0.1\,u \ln f$.
+  given both, by m(mscale) / m(mscale_all_dim), where $m(u) = 1 + 0.1\,u \ln \max(f, 1)$.
 - `llama3 factor= low= high= [original=]`: $\theta'_d = (1 - w_d)\,\theta_d / f + w_d\,\theta_d$
   with $w_d = (L / \lambda_d - low) / (high - low)$ clipped to [0, 1], where
   $\lambda_d = 2\pi / \theta_d$ is the wavelength: long ones are divided, short ones stay.
@@ -22,7 +22,7 @@ Without `original`, L is the model's context; without `factor`, yarn's f is cont
 
 Sources: Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, section 3.5 (sinusoidal);
 Su et al., "RoFormer", arXiv:2104.09864, section 3.2.2; Chen et al., "Position Interpolation",
-arXiv:2306.15595, section 2.3 (linear); Peng et al., "YaRN", arXiv:2309.00071, sections 3.1 to 3.4
+arXiv:2306.15595, section 2.3 (linear); Peng et al., "YaRN", arXiv:2309.00071, section 3
 (dynamic, yarn; the ramp over d as in the code of its authors); DeepSeek-AI, "DeepSeek-V2",
 arXiv:2405.04434, section 3.1.4 (mscale); llama3 from the code that came with Llama 3.1. Where they
 leave a choice, it is that of Hugging Face's transformers, whose weights are to give the same text.
@@ -99,8 +99,9 @@ class Rotary:
         self.width, self.theta, self.interleaved = width, theta, interleaved
         self.rule, self.options = read_scaling(scaling)
         if self.rule not in ("", "linear"):
+            some = self.options.keys() & {"factor", "original"}
             original = self.options.setdefault("original", context)
-            if not original or not self.options.setdefault("factor", context / original):
+            if not (some and original and self.options.setdefault("factor", context / original)):
                 raise UserError(f"rope_scaling: {self.rule} needs original= and factor=, or the "
                                 f"model's context in place of one of them; got {scaling!r}")
 

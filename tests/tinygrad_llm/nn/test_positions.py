@@ -84,6 +84,11 @@ def test_yarn_divides_long_wavelengths_alone() -> None:
     assert (np.diff(1 / got[20:47]) < 0).all()
     np.testing.assert_array_equal(got, ratio("yarn original=4096", 128, context=8 * 4096))
     np.testing.assert_array_equal(got, ratio("yarn factor=8", 128, context=4096))
+    low, high = (128 * math.log(4096 / (2 * math.pi * turns)) / (2 * math.log(1e4))
+                 for turns in (40, 2))
+    ramp = np.clip((np.arange(64) - low) / (high - low), 0, 1)
+    words = "yarn factor=8 original=4096 beta_fast=40 beta_slow=2 truncate=false"
+    np.testing.assert_allclose(1 / ratio(words, 128), 1 - ramp + ramp / 8, rtol=1e-13)
     factors = {"": 1 + 0.1 * math.log(8), "attention_factor=0.7": 0.7,
                "mscale=0.5": 1 + 0.1 * math.log(8),
                "mscale=0.5 mscale_all_dim=0": 1 + 0.1 * math.log(8),
@@ -172,6 +177,11 @@ def test_settings_that_no_rule_reads(scaling: str, words: str) -> None:
 def test_a_rule_without_the_original_length(scaling: str) -> None:
     with pytest.raises(UserError, match="needs original= and factor="):
         Rotary(8, scaling=scaling)
+
+
+def test_yarn_without_numbers() -> None:
+    with pytest.raises(UserError, match="yarn needs original= and factor=, or the model's context"):
+        Rotary(8, scaling="yarn", context=4096)
 
 
 @pytest.mark.parametrize("parameters, words", [
