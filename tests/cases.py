@@ -6,6 +6,7 @@ Weights are drawn at natural scale, so that no factor hides.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import attention_cases
@@ -83,6 +84,15 @@ def many_rows_to_scale() -> Any:
     return (x, w), {"eps": 0.5}, g, [r * (h - n * (h * n).mean(-1, keepdims=True)), (g * n).sum(0)]
 
 
+def rows_out_of_range() -> Any:
+    """An edge of rows whose squares overflow, beside one whose squares vanish."""
+    x = np.array([[1e200, 7e200], [1e-170, 7e-170], [-1e306, 1e306]])
+    g, w = np.array([[1.0, 2.0]] * 3), np.array([3.0, 5.0])
+    r = np.array([[0.2e-200], [0.2e170], [1e-306]])
+    n, h = x * r, g * w
+    return (x, w), {"eps": 0.0}, g, [r * (h - n * (h * n).mean(-1, keepdims=True)), (g * n).sum(0)]
+
+
 def numpy_rms_norm(x: np.ndarray, w: np.ndarray | None, eps: float) -> np.ndarray:
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * (1 if w is None else w)
 
@@ -91,6 +101,24 @@ def numpy_rms_norm(x: np.ndarray, w: np.ndarray | None, eps: float) -> np.ndarra
 def gated(draw: Any, **options: Any) -> Inputs:
     lead, f = draw(shapes(dims=2)), draw(st.integers(0, 3))
     return draw(one(reals((*lead, 2 * f), -3, 3), **options))
+
+
+def many_rows_to_gate(gate: Callable[[np.ndarray], Any]) -> Any:
+    """An edge that takes several blocks of rows; `gate` gives the gate's value and slope."""
+    x = 3 * np.cos(np.arange(1500 * 100.0)).reshape(1500, 100)
+    g, (a, f) = np.sin(x[:, ::2]), gate(x[:, :50])
+    return (x,), {}, g, [np.concatenate([g * x[:, 50:] * f, g * a], -1)]
+
+
+def silu_and_slope(z: np.ndarray) -> Any:
+    s = 1 / (1 + np.exp(-z))
+    return z * s, s * (1 + z * (1 - s))
+
+
+def gelu_and_slope(z: np.ndarray) -> Any:
+    t = np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3))
+    du = math.sqrt(2 / math.pi) * (1 + 0.134145 * z * z)
+    return z * (1 + t) / 2, (1 + t + z * (1 - t * t) * du) / 2
 
 
 def numpy_swiglu(x: np.ndarray) -> np.ndarray:
@@ -229,14 +257,19 @@ CASES: dict[str, OpCase] = {
     "tinygrad_llm.functional.gelu.gelu": OpCase(
         one(reals(shapes(), -3, 3), approximate=st.sampled_from(["tanh", "none"])),
         numpy_gelu, order=3),
-    "geglu": OpCase(gated(approximate=st.sampled_from(["tanh", "none"])), numpy_geglu),
-    "swiglu": OpCase(gated(), numpy_swiglu, order=3),
+    "geglu": OpCase(gated(approximate=st.sampled_from(["tanh", "none"])), numpy_geglu,
+                    edges=(many_rows_to_gate(gelu_and_slope),)),
+    "swiglu": OpCase(gated(), numpy_swiglu, order=3,
+                     edges=(many_rows_to_gate(silu_and_slope),)),
     "relu_squared": OpCase(
         one(spaced(shapes())), lambda x: x * x * (x > 0),
         edges=(((np.array([-2.0, 0.0, 3.0]),), {}, np.ones(3), [np.array([0.0, 0.0, 6.0])]),),
         curvatures=(((np.array([-2.0, 0.0, 3.0]),), {}, autograd.sum, np.diag([0.0, 0.0, 2.0])),)),
     "tinygrad_llm.functional.rms_norm.rms_norm": OpCase(
-        scaling(), numpy_rms_norm, edges=(many_rows_to_scale(),)),
+        scaling(), numpy_rms_norm, edges=(
+            many_rows_to_scale(), rows_out_of_range(),
+            ((np.full((1, 2), 2, np.float32), np.array([3.0, 1])), {"eps": 0.0},
+             np.array([[1 / 3, 3]]), [np.array([[-0.5, 0.5]]), np.array([1 / 3, 3])]))),
     "dropout": OpCase(one(reals(shapes()), p=st.sampled_from([0.0, 0.3]), key=st.integers(0, 9)),
                       dropped),
     "attention": OpCase(attention_cases.attending(), attention_cases.in_loops,
@@ -269,6 +302,9 @@ CASES: dict[str, OpCase] = {
 # `python -m autograd.testing.mutate --help`.
 
 _NORM = "tinygrad_llm.functional.layer_norm.layer_norm numpy"
+_RMS = "tinygrad_llm.functional.rms_norm.rms_norm numpy"
+_RMS_SHAPE = "shape, columns = (g.shape, g.shape[-1])"
+_RMS_SHARE = "share, ones = (w / columns, np.ones(len(r), g.dtype))"
 _SHARE = "share, ones = (w / x.shape[1], np.ones(len(x), g.dtype))"
 _CE, _MASK = "softmax_cross_entropy", "p = p * keep_mask(p.shape, dropout, key, values(p))"
 _ROWS = "z = xp.where(used, logits.reshape(len(t), logits.shape[-1]), 0)"
@@ -298,6 +334,8 @@ _MUTANTS: list[Any] = [
             (_CE, _ROWS, *[("(t)", f"({x})") for x in ("s", "used", "m")]),
             (_CE, _ONE_HOT, *[("(t)", f"({x})") for x in ("s", "used", "m")]),
             (_NORM, _SHARE, *[("len(x)", f"len({x})") for x in ("mu", "r")]),
+            (_RMS, _RMS_SHAPE, ("(g.", "(x."), ("g.shape[", "x.shape[")),
+            (_RMS, _RMS_SHARE, ("(r)", "(x)")),
             (f"{_CE} reference", _RIGHT, *[("(targets)", f"({x})") for x in ("z", "used")]),
         ) for change in changes]),
     ("they have the same shape and dtype, and nothing else of them is used",
@@ -306,8 +344,11 @@ _MUTANTS: list[Any] = [
      ("attention reference", _MASK, _MASK.replace("values(p)", "values(s)")),
      (_NORM, "dx = np.empty_like(g)", "dx = np.empty_like(x)")),
     ("it has as many rows, and how they are cut into blocks changes nothing", *[
-        (_NORM, "sums = over_rows(pull, x)", f"sums = over_rows(pull, {other})")
-        for other in ("mu", "r")]),
+        (unit, f"{over}{x})", f"{over}{other})") for unit, over, x, *others in (
+            (_NORM, "sums = over_rows(pull, ", "x", "mu", "r"),
+            (_RMS, "sums = over_rows(pull, ", "x", "r", "dx"),
+            ("swiglu numpy", "over_rows(pull, ", "x", "dx", "s"),
+            ("geglu numpy", "over_rows(pull, ", "dx", "g")) for other in others]),
     ("a mask of dropout 0 keeps everything and scales by 1",
      ("attention reference", "dropout and key is not None", "key is not None")),
     ("the limit chooses between two ways to compute the same sum", *[

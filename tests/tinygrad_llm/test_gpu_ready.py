@@ -15,8 +15,9 @@ import strict_cupy
 from strict_cupy import no_sync, sync_log
 
 from autograd import plain_ops, to_host
+from tinygrad_llm.functional import rotary
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
-from tinygrad_llm.nn import load_parameters, parameters
+from tinygrad_llm.nn import Rotary, load_parameters, parameters, positions_of
 from tinygrad_llm.optim import AdamW, Arena, clip_by_global_norm
 from tinygrad_llm.sample import Sampling
 from tinygrad_llm.sample.logits import keep_top_k, keep_top_p, scale_by_temperature, softmax
@@ -105,6 +106,27 @@ def test_saved_parameters_are_loaded_onto_the_device() -> None:
     for name, p in parameters(model).items():
         assert isinstance(p.data, strict_cupy.ndarray)
         np.testing.assert_array_equal(to_host(p.data), arrays[name])
+
+
+@pytest.mark.parametrize("scaling", [
+    "", "dynamic factor=4", "yarn factor=4", "llama3 factor=8 low=1 high=4"])
+def test_positions_and_their_angles_are_the_same_and_never_wait(scaling: str) -> None:
+    documents, made = np.array([[0, 0, 3, 3, 3, 0], [5, 5, 5, 5, 5, 5]]), Rotary(
+        8, scaling=scaling, context=4)
+    x = np.random.default_rng(0).normal(size=(2, 6, 3, 8)).astype(np.float32)
+
+    def turned(move: Move) -> Any:
+        positions = positions_of(move(documents))
+        cos, sin = made.at(positions, 6)
+        return rotary(move(x), cos=cos, sin=sin)
+
+    with plain_ops():
+        expected = turned(np.array)
+    moved = {id(a): strict_cupy.asarray(a) for a in (documents, x)}
+    with no_sync():
+        got = turned(lambda a: moved[id(a)])
+    assert isinstance(got, strict_cupy.ndarray)
+    np.testing.assert_array_equal(to_host(got), expected)
 
 
 LOGITS = np.random.default_rng(0).normal(size=(3, 17)) * 3

@@ -56,12 +56,12 @@ def rms_norm(x: Array, w: Array | None = None, /, *, eps: float = 1e-5) -> Any:
 
 @rms_norm.vjp
 def backward(g: Array, saved: Any) -> tuple[Any, ...]:
-    """Return the gradients of x and w."""
+    """Return the gradients of x and w; that of a w which is not there, nothing asks for."""
     x, r, w = saved
     n = x * r
     h = g if w is None else g * w
     dx = r * (h - n * (h * n).mean(-1, keepdims=True))
-    return dx, None if w is None else g * n
+    return dx, g * n
 
 
 @rms_norm.check

@@ -42,7 +42,7 @@ def reference(x: Any, /, *, cos: Array, sin: Array, interleaved: bool = False) -
     (c, s), turned = by_head(x, cos, sin), 2 * cos.shape[-1]
     a, b = (x[..., part] for part in pairs(cos, interleaved))
     y = autograd.stack([c * a - s * b, s * a + c * b], -1 if interleaved else -2)
-    y = autograd.reshape(y, (*x.shape[:-1], turned))
+    y = autograd.reshape(y, (*y.shape[:-2], turned))
     return autograd.concatenate([y, x[..., turned:]], -1)
 
 

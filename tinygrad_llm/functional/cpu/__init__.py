@@ -4,7 +4,19 @@ Each computes what the plain pair in the op's own file does, by blocks that fit 
 several threads, in place. `docs/speed.md` says what each brings.
 """
 
-from . import attention, embedding, gelu, layer_norm, linear, linear_cross_entropy, split
+from . import (
+    attention,
+    embedding,
+    geglu,
+    gelu,
+    layer_norm,
+    linear,
+    linear_cross_entropy,
+    rms_norm,
+    rotary,
+    split,
+    swiglu,
+)
 
-__all__ = ["attention", "embedding", "gelu", "layer_norm", "linear", "linear_cross_entropy",
-           "split"]
+__all__ = ["attention", "embedding", "geglu", "gelu", "layer_norm", "linear",
+           "linear_cross_entropy", "rms_norm", "rotary", "split", "swiglu"]
