@@ -329,6 +329,7 @@ _MUTANTS: list[Any] = [
             ("attention reference", _MASK, ("p.shape", "s.shape")),
             ("attention_blocks.add_product", _FLAT, ("*x.", "*total."), ("*x.", "*b."),
              ("prod(x.", "prod(b.")),
+            ("experts._write", "each(len(parts), write)", ("parts", "total")),
             ("split_heads reference", _SPLIT, ("x.", "picked.")),
             ("experts reference", _IS_E, ("(gate_up)", "(down)")),
             (_CE, _ROWS, *[("(t)", f"({x})") for x in ("s", "used", "m")]),

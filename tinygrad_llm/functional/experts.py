@@ -34,6 +34,7 @@ with gates: Jiang et al., "Mixtral of Experts", arXiv:2401.04088, section 2.1.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -80,31 +81,28 @@ def experts(x: Array, p: Array, gate_up: Array, down: Array, /, *, chosen: Array
     for experts that are not there (on the CPU).
     """
     xp, (act, _, options) = namespace(x), ACTIVATIONS[activation]
-    parts, kept = by_expert(chosen, len(gate_up)), []
-    o = xp.empty((*chosen.shape, x.shape[1]), xp.result_type(x, gate_up, down))  # N, K, C
-    for e, (n, k) in enumerate(parts):
-        h, s = act.forward(x[n] @ gate_up[e].T, **options)
-        o[n, k] = h @ down[e].T
-        kept.append((h, s))
+    order, parts = by_expert(chosen, len(gate_up))
+    rows = order // chosen.shape[1]  # n of each place
+    z = products(x[rows], gate_up.swapaxes(1, 2), parts)  # NK, 2F
+    h, s = act.forward(z, **options)
+    o = in_places(order, products(h, down.swapaxes(1, 2), parts), chosen.shape)  # N, K, C
     y = (p[..., None] * o).sum(1)
-    return y, (x, p, gate_up, down, parts, kept, activation)
+    return y, (x, p, gate_up, down, order, rows, parts, h, s, activation)
 
 
 @experts.vjp
 def backward(g: Array, saved: Any) -> tuple[Any, ...]:
     """Return the gradients of x, p, gate_up and down."""
-    x, p, gate_up, down, parts, kept, activation = saved
+    x, p, gate_up, down, order, rows, parts, h, s, activation = saved
     xp, (_, act_backward, _) = namespace(g), ACTIVATIONS[activation]
-    dp, du, dw = (xp.empty_like(a) for a in (p, gate_up, down))
-    dxs = xp.empty((*p.shape, x.shape[1]), x.dtype)  # N, K, C
-    for e, ((n, k), (h, s)) in enumerate(zip(parts, kept, strict=True)):
-        weights, q = p[n, k, None], g[n] @ down[e]
-        dp[n, k] = (q * h).sum(1)
-        dw[e] = (weights * g[n]).T @ h
-        dz = act_backward(weights * q, s)
-        du[e] = dz.T @ x[n]
-        dxs[n, k] = dz @ gate_up[e]
-    return dxs.sum(1), dp, du, dw
+    xs, gs, weights = x[rows], g[rows], p.reshape(-1)[order, None]
+    q = products(gs, down, parts)
+    dp = in_places(order, (q * h).sum(1), p.shape)
+    dz = act_backward(weights * q, s)
+    dx = in_places(order, products(dz, gate_up, parts), p.shape).sum(1)
+    du = xp.stack([dz[part].T @ xs[part] for part in parts])
+    dw = xp.stack([(weights * gs)[part].T @ h[part] for part in parts])
+    return dx, dp, du, dw
 
 
 @experts.check
@@ -134,10 +132,21 @@ def check_chosen(op: str, chosen: Array, count: int) -> None:
             raise IndexError(f"{op}: chosen experts must lie in [0, {count}), got {low} to {high}")
 
 
-def by_expert(chosen: Array, count: int) -> list[tuple[Array, Array]]:
-    """Return for each expert the places (n, k) at which it was chosen, in rising order."""
+def by_expert(chosen: Array, count: int) -> tuple[Array, list[slice]]:
+    """Return the places n K + k in the order of their experts, and where each expert's lie."""
     xp, flat = namespace(chosen), chosen.reshape(-1)
     order = xp.argsort(flat, kind="stable")
-    ends = to_host(xp.searchsorted(flat[order], xp.arange(1, count))).tolist()
-    n, k = order // chosen.shape[1], order % chosen.shape[1]
-    return list(zip(xp.split(n, ends), xp.split(k, ends), strict=True))
+    ends = to_host(xp.searchsorted(flat[order], xp.arange(count + 1))).tolist()
+    return order, [slice(*pair) for pair in pairwise(ends)]
+
+
+def products(a: Array, matrices: Array, parts: list[slice]) -> Array:
+    """Return the rows of a, each times the matrix of its expert."""
+    return namespace(a).concatenate([a[part] @ m for part, m in zip(parts, matrices, strict=True)])
+
+
+def in_places(order: Array, a: Array, shape: tuple[int, ...]) -> Array:
+    """Return (N, K, ...) of the rows of a, which are in the order of the experts."""
+    y = namespace(a).empty_like(a)
+    y[order] = a
+    return y.reshape(*shape, *a.shape[1:])

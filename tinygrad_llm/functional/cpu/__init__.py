@@ -7,6 +7,7 @@ several threads, in place. `docs/speed.md` says what each brings.
 from . import (
     attention,
     embedding,
+    experts,
     geglu,
     gelu,
     layer_norm,
@@ -18,5 +19,5 @@ from . import (
     swiglu,
 )
 
-__all__ = ["attention", "embedding", "geglu", "gelu", "layer_norm", "linear",
+__all__ = ["attention", "embedding", "experts", "geglu", "gelu", "layer_norm", "linear",
            "linear_cross_entropy", "rms_norm", "rotary", "split", "swiglu"]
