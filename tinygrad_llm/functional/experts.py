@@ -20,8 +20,8 @@ $$\bar z_{nk} = J^\top \bar h_{nk}, \qquad
 \bar U_e = \sum_{n,k:\,i_{nk} = e} \bar z_{nk}\,x_n^\top, \qquad
 \bar x_n = \sum_k U_e^\top \bar z_{nk}$$
 
-with $e = i_{nk}$ as above. Kept: x, p, U, W, the choices in the order of the experts, h and what
-the activation keeps; not $W_e h_{nk}$, since $\bar p$ is had from h: $g_n \cdot W_e h_{nk} = q_{nk}
+with $e = i_{nk}$ as above. Kept: x, p, U, W, the places n K + k in the order of their experts, h and
+what the activation keeps; not $W_e h_{nk}$, since $\bar p$ is had from h: $g_n \cdot W_e h_{nk} = q_{nk}
 \cdot h_{nk}$. An expert that no row chose has an empty sum: its gradient is exactly 0.
 
 Trap: how many rows an expert has decides the shapes of its arrays, so a GPU's host waits for it,
@@ -80,7 +80,7 @@ def experts(x: Array, p: Array, gate_up: Array, down: Array, /, *, chosen: Array
     fit or the activation is not known, TypeError for choices that are not integers, IndexError
     for experts that are not there (on the CPU).
     """
-    xp, (act, _, options) = namespace(x), ACTIVATIONS[activation]
+    act, _, options = ACTIVATIONS[activation]
     order, parts = by_expert(chosen, len(gate_up))
     rows = order // chosen.shape[1]  # n of each place
     z = products(x[rows], gate_up.swapaxes(1, 2), parts)  # NK, 2F
