@@ -20,9 +20,9 @@ $$\bar z_{nk} = J^\top \bar h_{nk}, \qquad
 \bar U_e = \sum_{n,k:\,i_{nk} = e} \bar z_{nk}\,x_n^\top, \qquad
 \bar x_n = \sum_k U_e^\top \bar z_{nk}$$
 
-with $e = i_{nk}$ as above. Kept: x, p, U, W, the places n K + k in the order of their experts, h and
-what the activation keeps; not $W_e h_{nk}$, since $\bar p$ is had from h: $g_n \cdot W_e h_{nk} = q_{nk}
-\cdot h_{nk}$. An expert that no row chose has an empty sum: its gradient is exactly 0.
+with $e = i_{nk}$ as above. Kept: x, p, U, W, the places n K + k in the order of their experts, h
+and what the activation keeps; not $W_e h_{nk}$, since $\bar p$ is had from h: $g_n \cdot W_e h_{nk}
+= q_{nk} \cdot h_{nk}$. An expert that no row chose has an empty sum: its gradient is exactly 0.
 
 Trap: how many rows an expert has decides the shapes of its arrays, so a GPU's host waits for it,
 once a call. And a row adds up what its K experts give in the order of its choices, never in that of
@@ -36,8 +36,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 from typing import Any
-
-import numpy as np
 
 import autograd
 from autograd import fused, namespace, to_host
@@ -78,7 +76,7 @@ def experts(x: Array, p: Array, gate_up: Array, down: Array, /, *, chosen: Array
     (E, C, F). `activation` is that of the gate: "silu", "gelu_tanh" or "gelu" (exact). No row is
     dropped, and one may choose the same expert twice. Raises ValueError where the shapes do not
     fit or the activation is not known, TypeError for choices that are not integers, IndexError
-    for experts that are not there (on the CPU).
+    for experts that are not there.
     """
     act, _, options = ACTIVATIONS[activation]
     order, parts = by_expert(chosen, len(gate_up))
@@ -96,19 +94,19 @@ def backward(g: Array, saved: Any) -> tuple[Any, ...]:
     x, p, gate_up, down, order, rows, parts, h, s, activation = saved
     xp, (_, act_backward, _) = namespace(g), ACTIVATIONS[activation]
     xs, gs, weights = x[rows], g[rows], p.reshape(-1)[order, None]
-    q = products(gs, down, parts)
+    pg, q = weights * gs, products(gs, down, parts)
     dp = in_places(order, (q * h).sum(1), p.shape)
     dz = act_backward(weights * q, s)
     dx = in_places(order, products(dz, gate_up, parts), p.shape).sum(1)
     du = xp.stack([dz[part].T @ xs[part] for part in parts])
-    dw = xp.stack([(weights * gs)[part].T @ h[part] for part in parts])
+    dw = xp.stack([pg[part].T @ h[part] for part in parts])
     return dx, dp, du, dw
 
 
 @experts.check
 def check(x: Array, p: Array, gate_up: Array, down: Array, /, *, chosen: Array,
           activation: str = "silu") -> None:
-    """Raise unless the shapes fit, the activation is known and each choice is an expert."""
+    """Raise unless the shapes fit, the activation is known and choices are integers."""
     count, columns, inner = down.shape if down.ndim == 3 else (0, -1, -1)
     if (x.ndim != 2 or p.ndim != 2 or chosen.shape != p.shape or len(p) != len(x) or count == 0
             or x.shape[1] != columns or gate_up.shape != (count, 2 * inner, columns)):
@@ -119,24 +117,32 @@ def check(x: Array, p: Array, gate_up: Array, down: Array, /, *, chosen: Array,
     if activation not in ACTIVATIONS:
         raise ValueError(f"experts: activation must be one of {', '.join(map(repr, ACTIVATIONS))}, "
                          f"got {activation!r}")
-    check_chosen("experts", chosen, count)
+    check_integers("experts", chosen)
 
 
-def check_chosen(op: str, chosen: Array, count: int) -> None:
-    """Raise TypeError unless choices are integers, and on the host IndexError for no expert."""
+def check_integers(op: str, chosen: Array) -> None:
+    """Raise TypeError unless choices are integers."""
     if chosen.dtype.kind not in "iu":
         raise TypeError(f"{op}: expected integer choices, got {chosen.dtype}{list(chosen.shape)}")
-    if namespace(chosen) is np and chosen.size:
-        low, high = int(chosen.min()), int(chosen.max())
-        if low < 0 or high >= count:
-            raise IndexError(f"{op}: chosen experts must lie in [0, {count}), got {low} to {high}")
+
+
+def check_range(op: str, chosen: Array, count: int) -> None:
+    """Raise IndexError unless each choice is one of `count` experts; waits for a device."""
+    low, high = int(chosen.min()), int(chosen.max())
+    if low < 0 or high >= count:
+        raise IndexError(f"{op}: chosen experts must lie in [0, {count}), got {low} to {high}")
 
 
 def by_expert(chosen: Array, count: int) -> tuple[Array, list[slice]]:
-    """Return the places n K + k in the order of their experts, and where each expert's lie."""
+    """Return the places n K + k in the order of their experts, and where each expert's lie.
+
+    Raises IndexError for a choice that is no expert.
+    """
     xp, flat = namespace(chosen), chosen.reshape(-1)
     order = xp.argsort(flat, kind="stable")
     ends = to_host(xp.searchsorted(flat[order], xp.arange(count + 1))).tolist()
+    if ends[0] != 0 or ends[-1] != len(flat):
+        check_range("experts", chosen, count)
     return order, [slice(*pair) for pair in pairwise(ends)]
 
 

@@ -134,6 +134,13 @@ def test_a_device_is_waited_for_once() -> None:
     assert waits == ["get() in to_host"]
 
 
+def test_an_expert_that_is_not_there_is_noticed_on_a_device_too() -> None:
+    on_device = [strict_cupy.asarray(a) for a in (X, P, UP, DOWN)]
+    for wrong in (CHOSEN - 1, CHOSEN + 2):
+        with pytest.raises(IndexError, match=r"experts: chosen experts must lie in \[0, 4\)"):
+            experts(*on_device, chosen=strict_cupy.asarray(wrong))
+
+
 GOOD: dict[str, Any] = {"x": X, "p": P, "gate_up": UP, "down": DOWN, "chosen": CHOSEN}
 
 

@@ -24,12 +24,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import autograd
 from autograd import fused, namespace
 from autograd.backend import Array
 from autograd.tensor import values
 
-from ..experts import check_chosen
+from ..experts import check_integers, check_range
 
 
 def reference(p: Any, /, *, chosen: Any) -> Any:
@@ -61,7 +63,9 @@ def check(p: Array, /, *, chosen: Array) -> None:
     if p.ndim != 2 or chosen.ndim != 2 or len(chosen) != len(p):
         raise ValueError(f"load_balance: expected p (N, E) and chosen (N, K), got {p.shape} and "
                          f"{chosen.shape}")
-    check_chosen("load_balance", chosen, p.shape[1])
+    check_integers("load_balance", chosen)
+    if namespace(chosen) is np and chosen.size:
+        check_range("load_balance", chosen, p.shape[1])
 
 
 def slopes(chosen: Array, p: Array) -> Array:
