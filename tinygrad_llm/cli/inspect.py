@@ -53,7 +53,7 @@ def inspect(args: argparse.Namespace) -> int:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write(args.out, look, partial(spelling, tokenizer), args.run.resolve().name,
           _facts(config.arch, model, args.checkpoint))
-    print(f"wrote {args.out}; open it in a browser")
+    print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.2f} MB); open it in a browser")
     return 0
 
 

@@ -9,7 +9,8 @@ let arrays;  // what is unpacked
 
 const TYPES = {s1: Uint8Array, s2: Uint16Array, u4: Uint32Array, f4: Float32Array};
 async function unpack({kind, data}) {
-  const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+  const text = atob(data), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);  // far faster than a map
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new TYPES[kind](await new Response(stream).arrayBuffer());
 }
@@ -22,7 +23,8 @@ const number = x => !Number.isFinite(x) ? String(x) : x === 0 ? "0"
   : x.toExponential(1).replace("e-", "e\u2212").replace("e+", "e");
 const spelled = place => data.labels[place];  // of a place in the list of labels
 const shown = place => spelled(place).replaceAll(" ", "␣") || "∅";
-const token = t => t < T ? shown(data.text[t]) : "…";
+const brief = text => [...text].length > 32 ? `${[...text].slice(0, 31).join("")}…` : text;
+const token = t => t < T ? brief(shown(data.text[t])) : "…";
 const weight = (query, key, layer = at.layer, head = at.head) => key > query ? 0
   : (arrays.attention[layer][head * T * (T + 1) / 2 + query * (query + 1) / 2 + key] / 255) ** 2;
 const surprise = (t, l = L) => -arrays.log_p[l * (T - 1) + t - 1];  // of token t behind layer l
@@ -176,11 +178,12 @@ function drawText() {
     made.tabIndex = chosen ? 0 : -1;
     made.style.background = t > 0 && t < T ? colour("warm", surprise(t) / blind) : "";
   }
+  scrollTo($("text"), $("text").querySelector("[aria-selected=true]"));
   drawCard();
 }
 function drawCard() {
   const t = at.query, card = $("card");
-  card.replaceChildren(element("h3", token(t)));
+  card.replaceChildren(element("h3", t < T ? shown(data.text[t]) : "…"));
   if (t === 0) {
     card.append(element("p", `token 0 of ${T}, which nothing was read before`));
     return;
@@ -195,16 +198,26 @@ function drawCard() {
   } else card.append(element("p", "behind the text"), bars(list));
 }
 const query = () => Math.min(at.query, T - 1);
-function choose(t, focus) {
+function strongest(t) {
+  let best = 0;
+  for (let key = 1; key <= t; key++) if (weight(t, key) > weight(t, best)) best = key;
+  return best;
+}
+function choose(t, {key, focus} = {}) {
   at.query = within(t, 0, T);
-  at.key = Math.min(at.key, query());
+  at.key = key ?? strongest(query());
   drawText();
   drawMap();
   drawLooked();
   reveal(query());
   drawLens();
   drawField();
-  if (focus) $("text").querySelector("[aria-selected=true]").focus({preventScroll: false});
+  if (focus) $("text").querySelector("[aria-selected=true]").focus({preventScroll: true});
+}
+function scrollTo(box, made) {  // the box alone, not the page
+  const top = made.offsetTop - box.offsetTop, line = 40;
+  if (top < box.scrollTop + line) box.scrollTop = top - line;
+  else if (top > box.scrollTop + box.clientHeight - 2 * line) box.scrollTop = top - box.clientHeight + 2 * line;
 }
 
 // Attention
@@ -216,7 +229,8 @@ function drawHeads() {
   const cell = within(Math.floor(Math.min((most - gutter) / H, 720 / L)), 9, L * H === 1 ? 120 : 96);
   const gap = cell > 30 ? 6 : cell > 15 ? 3 : 1, side = cell - gap, ratio = window.devicePixelRatio || 1;
   grid = {cell, gutter};
-  const pen = sized(canvas, gutter + H * cell, gutter + L * cell), dots = Math.max(2, Math.min(T, Math.round(side * ratio)));
+  const pen = sized(canvas, gutter + H * cell, gutter + L * cell), dots = Math.min(T, Math.round(side * ratio));
+  pen.imageSmoothingEnabled = false;
   pen.font = "11px system-ui, sans-serif";
   pen.fillStyle = ramps.soft;
   pen.textAlign = "center";
@@ -255,6 +269,7 @@ function thumbnail(layer, head, dots) {  // the largest weight under each dot, s
 function chooseHead(layer, head) {
   at.layer = within(layer, 0, L - 1);
   at.head = within(head, 0, H - 1);
+  at.key = strongest(query());
   drawHeads();
   drawMap();
   drawLooked();
@@ -375,7 +390,7 @@ function drawLens() {
   if (query() + 1 < T) parts.push("; what follows, ", bold(token(query() + 1)), ", has ",
     bold(probability(Math.exp(-surprise(query() + 1, at.depth)))));
   $("guess").replaceChildren(at.depth === 0 ? "From the embedding" : `Behind layer ${at.depth - 1}`,
-    ", after ", bold(token(query())), ", the likeliest is ", bold(shown(place)), " with p = ",
+    ", after ", bold(token(query())), ", the likeliest is ", bold(brief(shown(place))), " with p = ",
     bold(probability(p)), ...parts);
 }
 function reveal(t) {
@@ -431,9 +446,10 @@ function chart(box, series) {
   for (let l = 0; l <= L; l += every)
     svg.append(drawn("text", {x: x(l), y: bottom + 22, "text-anchor": "middle"}, l ? l - 1 : "emb."));
   for (const {name, values, fill, start} of series) {
-    const points = values.map((v, l) => `${x(l + start)},${y(v)}`);
-    svg.append(drawn("polyline", {points: points.join(" "), fill: "none", stroke: fill, "stroke-width": 2}));
-    values.forEach((v, l) => {
+    const finite = values.map((v, l) => [v, l]).filter(([v]) => Number.isFinite(v));
+    svg.append(drawn("polyline", {points: finite.map(([v, l]) => `${x(l + start)},${y(v)}`).join(" "),
+      fill: "none", stroke: fill, "stroke-width": 2}));
+    finite.forEach(([v, l]) => {
       const dot = drawn("circle", {cx: x(l + start), cy: y(v), r: L > 16 ? 3 : 4.5, fill});
       dot.append(drawn("title", {}, `${name}, ${l + start ? `layer ${l + start - 1}` : "embedding"}: ${number(v)}`));
       svg.append(dot);
@@ -479,7 +495,7 @@ function drawField(row = field ? field.row : 0) {
   pen.strokeRect(gutter + t * width, field.row * height + 1, Math.max(2, width), height);
   $("place").replaceChildren(`${rowName(name, field.row)}, at `, bold(token(t)), ` (${t}): `,
     bold(number(all[field.row * columns + t])),
-    `. On a logarithmic scale from ${number(Math.exp(low))} to ${number(Math.exp(high))}.`);
+    real.length ? `. On a logarithmic scale from ${number(Math.exp(low))} to ${number(Math.exp(high))}.` : "");
 }
 function drawGradients() {
   const box = $("gradients"), sizes = [...arrays.gradients].filter(x => x > 0 && Number.isFinite(x));
@@ -493,7 +509,7 @@ function drawGradients() {
   };
   const norms = new Map(data.groups.map((group, i) => [group.join(" "), arrays.gradients[i]]));
   const table = (names, layers) => {
-    const made = element("table");
+    const made = element("table", "", layers.length > 12 ? "dense" : "");
     made.append(row([head("", "col"), ...names.map(name => head(name, "col"))]), ...layers.map(l => row(
       [head(l < 0 ? "elsewhere" : `layer ${l}`, "row"), ...names.map(name => cell(norms.get(`${l} ${name}`)))])));
     return made;
@@ -509,7 +525,7 @@ function drawGradients() {
 function listen() {
   const where = event => { const made = event.target.closest("[data-t]"); return made ? +made.dataset.t : null; };
   $("text").addEventListener("click", event => where(event) !== null && choose(where(event)));
-  moves($("text"), (down, right) => choose(right < -1 ? 0 : right > 1 ? T : at.query + down + right, true));
+  moves($("text"), (down, right) => choose(right < -1 ? 0 : right > 1 ? T : at.query + down + right, {focus: true}));
   const head = event => {
     const box = $("heads").getBoundingClientRect();
     const [l, h] = [event.clientY - box.top, event.clientX - box.left].map(x => Math.floor((x - grid.gutter) / grid.cell));
@@ -540,12 +556,11 @@ function listen() {
   $("map").addEventListener("pointerleave", () => { hideTip(); drawMap(); drawLooked(); });
   $("map").addEventListener("click", event => {
     const found = pair(event);
-    if (found) { at.key = found[1]; choose(found[0]); }
+    if (found) choose(found[0], {key: found[1]});
   });
   moves($("map"), (down, right) => {
     const t = within(query() + down, 0, T - 1);
-    at.key = within(at.key + right, 0, t);
-    choose(t);
+    choose(t, {key: within(at.key + right, 0, t)});
   });
   for (const input of document.querySelectorAll("[name=way]")) input.addEventListener("change", () => drawLooked());
   $("scroller").addEventListener("scroll", drawLens);
@@ -608,16 +623,19 @@ function drawAll() {
 }
 
 async function begin() {
-  const {fields, ...rest} = data, packed = {...fields};
-  for (const name of ["lens", "lens_p", "log_p", "gradients"]) packed[name] = rest[name];
+  const packed = {...data.fields};
+  for (const name of ["lens", "lens_p", "log_p", "gradients"]) packed[name] = data[name];
   const unpacked = await Promise.all(Object.values(packed).map(unpack));
   arrays = Object.fromEntries(Object.keys(packed).map((name, i) => [name, unpacked[i]]));
-  arrays.attention = await Promise.all(data.attention.map(unpack));
-  at.query = T > 1 ? Math.floor(T / 2) : 0;
+  at.query = Math.min(Math.floor(T / 2), 20);
   at.layer = L - 1;
   spans($("text"), T + 1, true);
   spans($("looked"), T, false);
+  readColours();
   drawFigures();
+  drawText();
+  arrays.attention = await Promise.all(data.attention.map(unpack));
+  at.key = strongest(query());
   listen();
   drawAll();
   addEventListener("resize", () => requestAnimationFrame(drawAll));

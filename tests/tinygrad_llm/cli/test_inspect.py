@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ def test_it_writes_a_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert train() == 0
     capsys.readouterr()
     assert main(["inspect", "runs/tiny", "--prompt", "A sheep"]) == 0
-    assert "wrote inspect.html; open it in a browser" in capsys.readouterr().out
+    assert re.fullmatch(r"wrote inspect.html \(0.0\d MB\); open it in a browser\n",
+                        capsys.readouterr().out)
     text = Path("inspect.html").read_text(encoding="utf-8")
     assert "<h1>tiny</h1>" in text
     assert "gpt: 1 layers, 2 heads, width 8, " in text and "; checkpoint last" in text

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import strict_cupy
 
-from autograd import Tensor, detect_anomaly, no_grad
+from autograd import Tensor, detect_anomaly, no_grad, plain_ops
 from autograd.tensor import STATE
 from tinygrad_llm.functional import attention, split_heads
 from tinygrad_llm.inspect.observe import Look, observe, probabilities
@@ -206,6 +207,21 @@ def test_frozen_weights_have_no_gradient() -> None:
     look = observe(model, IDS)
     assert look.gradients.keys() == parameters(model).keys()
     assert (look.stream_gradients[0] == 0).all() and (look.stream_gradients[2] > 0).all()
+
+
+@pytest.mark.parametrize("name", ["gpt", "gemma 2"])
+def test_on_a_device(name: str) -> None:
+    with plain_ops():
+        expected = observe(natural_scale(name), IDS)
+    model = natural_scale(name)
+    for p in parameters(model).values():
+        p.data = strict_cupy.asarray(p.data)
+    got = observe(model, IDS)
+    for part, e in vars(expected).items():
+        if part == "gradients":
+            assert getattr(got, part) == pytest.approx(e, rel=1e-12)
+        else:
+            np.testing.assert_allclose(getattr(got, part), e, rtol=1e-6, err_msg=part)
 
 
 @pytest.mark.parametrize("ids, words", [

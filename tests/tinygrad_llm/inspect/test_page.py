@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import zlib
 from base64 import b64decode
 from pathlib import Path
@@ -124,6 +126,18 @@ def test_unusual_looks(look: Look) -> None:
     text = page(look, label, "t")
     Reader(text)
     json.loads(json.dumps(data_of(text)), parse_constant=refuse)
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="there is no Chromium")
+def test_a_browser_draws_it(tmp_path: Path) -> None:
+    write(tmp_path / "page.html", LOOK, lambda id: HOSTILE[id % 4], "</title>")
+    done = subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=9000",
+         f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--dump-dom",
+         (tmp_path / "page.html").as_uri()],
+        capture_output=True, text=True, timeout=60, check=True)
+    assert 'data-ready="yes"' in done.stdout
+    assert "CONSOLE" not in done.stderr, "an error of the script"
 
 
 def test_it_is_written_in_one_step(tmp_path: Path) -> None:
