@@ -29,7 +29,7 @@ ORDER = {
                                "linalg", "convolution", "activations", "losses"],
     "autograd.testing.mutate": ["equivalent", "faults", "plant", "score", "run", "__main__"],
     "tinygrad_llm": ["host", "functional", "nn", "models", "optim", "text", "pretrained",
-                     "data", "sample", "train", "inspect", "cli", "__main__"],
+                     "data", "sample", "train", "plan", "inspect", "cli", "__main__"],
     "tinygrad_llm.host": ["errors", "files", "lock", "output", "stop_signals", "machine",
                           "own_engine", "processes", "blas", "threads", "installed", "time_limit"],
     "tinygrad_llm.functional": ["linear", "embedding", "gelu", "geglu", "swiglu",
@@ -77,9 +77,10 @@ ORDER = {
     "tinygrad_llm.sample": ["logits", "generate", "gpt_writer", "prompt"],
     "tinygrad_llm.train": ["settings", "config", "checkpoint", "data_record", "log", "objective",
                            "ordered_sum", "slices", "step", "run", "evaluation", "loop"],
+    "tinygrad_llm.plan": ["fold", "flops", "measure", "predict", "page"],
     "tinygrad_llm.inspect": ["observe", "page"],
-    "tinygrad_llm.cli": ["eval", "presets", "train", "sample", "inspect", "data", "tokenizer",
-                         "doctor"],
+    "tinygrad_llm.cli": ["eval", "presets", "train", "plan", "sample", "inspect", "data",
+                         "tokenizer", "doctor"],
 }
 
 IMPORTERS_BY_NAME = {  # the modules that may call an import function, and why

@@ -11,12 +11,13 @@ from typing import Any, NoReturn
 from .. import __version__
 from ..host.errors import UserError
 from ..host.output import steady_output
-from . import data, doctor, eval, inspect, presets, sample, tokenizer, train
+from . import data, doctor, eval, inspect, plan, presets, sample, tokenizer, train
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
 
 VERBS: dict[str, tuple[AddArguments, str]] = {  # and its line in the help
     "train": (train.add_arguments, "train a model"),
+    "plan": (plan.add_arguments, "predict the memory and the time that training takes"),
     "presets": (presets.add_arguments, "list the settings of each preset"),
     "sample": (sample.add_arguments, "let a trained model write"),
     "eval": (eval.add_arguments, "measure a trained model on text it has not seen"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
+from statistics import median
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -39,20 +41,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="WHICH",
                         help="with --resume or --init, go on from last, best (by validation) or a "
                              "step; when resuming, what came after that step goes (last)")
-    parser.add_argument("--config", type=Path, metavar="FILE.toml",
-                        help="settings to start from; flags override them")
-    parser.add_argument("--threads", type=int, metavar="N",
-                        help=f"cores to use; the result is the same (all: {usable_cores()})")
-    _add_settings(parser)
+    add_settings(parser)
     parser.set_defaults(verb=train)
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add a flag for each setting, of any architecture, in a group for each table."""
     from ..models import ARCHITECTURES
     from ..train.config import OLD_NAMES
     from ..train.settings import settings
 
+    parser.add_argument("--config", type=Path, metavar="FILE.toml",
+                        help="settings to start from; flags override them")
+    parser.add_argument("--threads", type=int, metavar="N",
+                        help=f"cores to use; the result is the same (all: {usable_cores()})")
     parsers: dict[type, Any] = {int: int, float: float, str: str, bool: _boolean}
     metavars = {int: "N", float: "X", str: "TEXT", bool: "true|false"}
     known = {name: setting for arch in reversed(ARCHITECTURES)
@@ -80,15 +82,13 @@ def _boolean(text: str) -> bool:
 
 def train(args: argparse.Namespace) -> int:
     """Start a run or go on with one."""
-    from ..train.config import make_config, read_settings
+    from ..train.config import make_config
     from ..train.loop import left_to_do
     from ..train.loop import train as run_to_the_end
     from ..train.run import WarmStart
 
-    threads = _threads(args.threads)
-    given = read_settings(args.config) if args.config else {}
-    given |= {name.removeprefix("set_"): value for name, value in vars(args).items()
-              if name.startswith("set_") and value is not None}
+    threads = threads_of(args.threads)
+    given = given_settings(args)
     which = args.checkpoint or "last"
     init = WarmStart(args.init, which) if args.init else None
     if init:
@@ -105,11 +105,33 @@ def train(args: argparse.Namespace) -> int:
         print("nothing is left to do; give more --steps to go on")
         return 0
     if run_to_the_end(run, threads=threads):
+        with suppress(MemoryError):  # a run that is done stays done
+            _compare(run, threads)
         print(f"done; let it write: tinygrad-llm sample --run {folder}")
         return 0
     print(f"stopped after step {run.step} and saved; go on with: "
           f"tinygrad-llm train --resume --out {folder}")
     return 128 + run.stopped_by
+
+
+def given_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that the command line gives: its file's, and over these its flags."""
+    from ..train.config import read_settings
+
+    return (read_settings(args.config) if args.config else {}) | {
+        name.removeprefix("set_"): value for name, value in vars(args).items()
+        if name.startswith("set_") and value is not None}
+
+
+def _compare(run: Run, threads: int) -> None:
+    """Print a prediction beside what the run took; it takes a twentieth of the steps' time."""
+    from ..plan import SECONDS, compared, predict
+
+    if not (run.seconds and run.before):
+        return
+    plan = predict(run.config, run.data.tokenizer.vocab_size, before=run.before, threads=threads,
+                   seconds=min(SECONDS, 0.05 * sum(run.seconds)), objective=run.objective)
+    print(compared(plan, median(run.seconds), run.most))
 
 
 def _resumed(folder: Path, given: dict[str, Any], checkpoint: str) -> Run:
@@ -130,7 +152,8 @@ def _started(folder: Path, config: TrainConfig, overwrite: bool, init: WarmStart
     return run
 
 
-def _threads(given: int | None) -> int:
+def threads_of(given: int | None) -> int:
+    """Return the number of threads that is meant. Raises UserError for one below 1."""
     from ..host.threads import check_threads
 
     try:

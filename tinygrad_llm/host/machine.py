@@ -1,13 +1,16 @@
-"""The machine: its cores, and a C library that can be made to keep freed memory."""
+"""The machine: its cores, its memory, and a C library that can be made to keep freed memory."""
 
 from __future__ import annotations
 
 import ctypes
 import math
 import os
+import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 THREADS_VARIABLE = "TINYGRAD_LLM_THREADS"
 
@@ -53,3 +56,45 @@ def keep_freed_memory() -> bool:
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # the names' values in malloc.h
     return bool(mallopt(mmap_threshold, 32 << 20) and mallopt(trim_threshold, 2**31 - 1)
                 and mallopt(top_pad, 64 << 20))
+
+
+def memory_of_machine() -> int:
+    """Return the bytes of memory that this process may use: the machine's, or its container's."""
+    if sys.platform == "win32":
+        status = (ctypes.c_ulonglong * 8)(64)  # MEMORYSTATUSEX, which begins with its size
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return int(status[1])
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # versions 2 and 1
+        with suppress(OSError, ValueError):  # no such file, or "max" for no limit
+            limits.append(int((_CGROUPS / name).read_text()))
+    return min(limits)
+
+
+class Memory(NamedTuple):
+    """Bytes of memory that a process takes, as the system counts them: now, and the most so far."""
+
+    now: int
+    most: int
+
+
+def memory_of_process() -> Memory:
+    """Return the resident memory of this process, once glibc has given back what it has freed."""
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):  # of musl
+            ctypes.CDLL(None).malloc_trim(0)
+    if sys.platform == "win32":
+        counters = (ctypes.c_size_t * 9)(72)  # PROCESS_MEMORY_COUNTERS, which begins with its size
+        ctypes.windll.psapi.GetProcessMemoryInfo(ctypes.c_void_p(-1), ctypes.byref(counters), 72)
+        return Memory(counters[2], counters[1])
+    with suppress(OSError, IndexError):
+        # Not ru_maxrss: on Linux it begins at the size of the process that started this one.
+        status = Path("/proc/self/status").read_text()
+        now, most = (int(status.partition(name)[2].split()[0]) for name in ("VmRSS:", "VmHWM:"))
+        return Memory(1024 * now, 1024 * most)
+    import resource
+
+    command = ["ps", "-o", "rss=", "-p", str(os.getpid())]
+    now = 1024 * int(subprocess.run(command, capture_output=True, check=True).stdout)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    return Memory(now, max(now, most if sys.platform == "darwin" else 1024 * most))

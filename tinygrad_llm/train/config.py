@@ -50,8 +50,8 @@ class TrainConfig:
         """The tokens of a window: as many as a prediction can look back on."""
         return int(self.model["context"])
 
-    def new_model(self, vocab_size: int, seed: int = 0) -> LanguageModel:
-        """Return the model for a tokenizer of that size, its weights drawn from the seed.
+    def new_model(self, vocab_size: int, seed: int | None = 0) -> LanguageModel:
+        """Return the model for a tokenizer of that size, its weights drawn from the seed, if any.
 
         Raises MemoryError where it does not fit.
         """

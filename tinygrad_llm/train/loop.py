@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf, isfinite
+from time import perf_counter
 from typing import Any
 
 from tqdm import tqdm
@@ -15,6 +16,7 @@ from autograd import fold_in
 
 from ..data.tokens.shards import ShardedTokens
 from ..host.errors import UserError
+from ..host.machine import memory_of_process
 from ..host.output import steady_output
 from ..host.stop_signals import Stop, stop_signals
 from ..host.threads import workers
@@ -55,6 +57,7 @@ def train(run: Run, say: Say = tqdm.write, threads: int | None = None) -> bool:
                 _do_all(run, log, say, bar, stop)
         finally:
             log.close()
+        run.most = memory_of_process().most
         _plot(run, say)
         run.stopped_by = stop.signal
         return not left_to_do(run)
@@ -112,7 +115,7 @@ def _do_steps(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any], stop: Stop) -
 
 def _step(run: Run, batches: Any, lr: float) -> tuple[float, float]:
     """Do the next step; return its loss and the gradient's norm."""
-    config = run.config
+    config, began = run.config, perf_counter()
     key = fold_in(run.key(DROPOUT), run.step) if config.model.get("dropout") else None
     try:
         result = train_step(run.model, run.optimizer, run.objective, batches.at(run.step),
@@ -130,6 +133,7 @@ def _step(run: Run, batches: Any, lr: float) -> tuple[float, float]:
             f"step {run.step + 1}: memory ran out ({error}); try a smaller --batch or --context"
         ) from error
     run.step += 1
+    run.seconds.append(perf_counter() - began)
     return result
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isclose
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from autograd import fold_in
@@ -28,6 +29,7 @@ from ..data.tokens.shards import ShardedTokens
 from ..host.errors import UserError
 from ..host.files import sha256_of, write_in_one_step
 from ..host.lock import locked
+from ..host.machine import Memory, memory_of_process
 from ..models import LanguageModel, architecture
 from ..optim import AdamW, Arena, cosine_with_warmup
 from ..text.tokenizer import Tokenizer
@@ -49,6 +51,8 @@ class Run:
     `saved` is the step of the checkpoint that holds the run as it is or last was, `newest` that of
     the newest in the folder, as far as the run knows. `notes` are sentences about its settings that
     its user should read, `stopped_by` is the number of the signal that ended it, if one did.
+    `before` is the memory of the process before it had the model, `most` at the end of the steps;
+    `seconds` are those of the steps.
     """
 
     folder: Path
@@ -62,6 +66,9 @@ class Run:
     newest: int | None = None
     notes: tuple[str, ...] = ()
     stopped_by: int = 0
+    before: Memory | None = None
+    most: int = 0
+    seconds: list[float] = field(default_factory=list)
 
     def key(self, use: int) -> int:
         """Return the key of one use of the seed."""
@@ -109,24 +116,42 @@ def start_run(config: TrainConfig, folder: Path, overwrite: bool = False,
     the weights cannot be used, or the learning rate lies below its minimum; the folder then is as
     it was.
     """
-    config = _with_slices(config)
+    config = with_slices(config)
     if folder.is_file():
         raise UserError(f"--out {folder} is a file; name a folder")
     own, place = (folder / "data").resolve(), Path(_place(config.data.data)).resolve()
     if is_prepared(folder) or own in (place, *place.parents):
         raise UserError(f"{folder} holds data, which a run in it would write over; name another "
                         f"folder with --out")
-    rates = config.optimizer
-    if rates.learning_rate < rates.min_learning_rate:
-        raise UserError(f"the learning rate {rates.learning_rate:g} lies below min_learning_rate "
-                        f"{rates.min_learning_rate:g}, so it would rise to the end; give a smaller "
-                        f"--min-learning-rate, a tenth of it for instance")
+    _check_rates(config)
     try:
         with _held(folder), _set_aside(folder) if overwrite else nullcontext():
             return _start(config, folder, init)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}; name another folder with "
                         f"--out") from error
+
+
+def _check_rates(config: TrainConfig) -> None:
+    rates = config.optimizer
+    if rates.learning_rate < rates.min_learning_rate:
+        raise UserError(f"the learning rate {rates.learning_rate:g} lies below min_learning_rate "
+                        f"{rates.min_learning_rate:g}, so it would rise to the end; give a smaller "
+                        f"--min-learning-rate, a tenth of it for instance")
+
+
+def rehearse(config: TrainConfig) -> tuple[TrainConfig, int, Memory]:
+    """Read the data of a run as `start_run` does, and leave nothing.
+
+    Returns the settings with the number of slices, the size of the vocabulary, and the memory of
+    the process while the data is open. Raises UserError where a run could not be started.
+    """
+    _check_rates(config)
+    with TemporaryDirectory() as folder:
+        data = _open_data(config, Path(folder))
+        found = with_slices(config), data.tokenizer.vocab_size, memory_of_process()
+        del data  # Windows deletes no file that is mapped
+        return found
 
 
 def _start(config: TrainConfig, folder: Path, init: WarmStart | None) -> Run:
@@ -219,7 +244,7 @@ def resume_run(folder: Path, given: Mapping[str, Any], checkpoint: str = "last")
         raise UserError(f"there is no run to resume in {folder}; start one without --resume")
     with lock(folder):
         saved = make_config(read_settings(folder / "config.toml"))
-        config = _with_slices(_changed(saved, without_tables(given), folder))
+        config = with_slices(_changed(saved, without_tables(given), folder))
         data = _open_data(config, folder, _own_tokenizer(folder), resumed=True)
         content = check_record(folder, data)
         run = _new_run(config, folder, data)
@@ -320,7 +345,7 @@ def holds_run(folder: Path) -> bool:
     return (folder / "config.toml").exists() or (folder / "checkpoint").exists()
 
 
-def _with_slices(config: TrainConfig) -> TrainConfig:
+def with_slices(config: TrainConfig) -> TrainConfig:
     """Settle the number of slices, so that it is written down with the other settings."""
     slices = config.run.slices or default_slices(config.data.batch, config.context)
     return replace(config, run=replace(config.run, slices=slices))
@@ -367,6 +392,7 @@ def _without_short_validation(data: Prepared, context: int) -> Prepared:
 
 def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
     """Return a run before its first step. Raises UserError where the model does not fit."""
+    before = memory_of_process()
     try:
         model = config.new_model(data.tokenizer.vocab_size, fold_in(config.run.seed, WEIGHTS))
         arena, chosen = Arena(architecture(config.arch).weights(model)), config.optimizer
@@ -375,4 +401,4 @@ def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
     except MemoryError as error:
         raise UserError(f"a model of these sizes does not fit in memory ({error}); choose a "
                         f"smaller one") from error
-    return Run(folder, config, data, model, optimizer)
+    return Run(folder, config, data, model, optimizer, before=before)

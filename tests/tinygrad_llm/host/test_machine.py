@@ -8,10 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tinygrad_llm.host import machine
-from tinygrad_llm.host.machine import keep_freed_memory, usable_cores
+from tinygrad_llm.host.machine import (
+    keep_freed_memory,
+    memory_of_machine,
+    memory_of_process,
+    usable_cores,
+)
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 
@@ -83,3 +89,26 @@ for first, *others in faults:
 """
     env = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0"}
     subprocess.run([sys.executable, "-c", script], check=True, env=env, timeout=60)
+
+
+def test_a_container_limits_memory(groups: Path) -> None:
+    of_machine = memory_of_machine()
+    assert of_machine > 1 << 28
+    (groups / "memory.max").write_text("max\n")
+    assert memory_of_machine() == of_machine
+    (groups / "memory.max").write_text("12345\n")
+    assert memory_of_machine() == 12345
+    (groups / "memory").mkdir()
+    (groups / "memory" / "memory.limit_in_bytes").write_text("9999")
+    assert memory_of_machine() == 9999
+
+
+def test_memory_of_this_process_and_the_most_so_far() -> None:
+    before = memory_of_process()
+    block = np.ones(1 << 24)  # 128 MiB
+    during = memory_of_process()
+    del block
+    after = memory_of_process()
+    assert 0.99 * 2**27 < during.now - before.now < 1.1 * 2**27
+    assert after.now < during.now - 0.9 * 2**27
+    assert during.most >= during.now and after.most >= during.now

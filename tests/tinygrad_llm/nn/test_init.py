@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_llm.host.machine import keep_freed_memory, memory_of_process
 from tinygrad_llm.nn.init import normal, ones, zeros
 
 
@@ -18,3 +19,14 @@ def test_normal_has_its_deviation_and_its_generator() -> None:
     assert abs(p.data.std() / 0.02 - 1) < 0.02 and abs(p.data.mean()) < 1e-3
     same, other = (normal(np.random.default_rng(seed), (400, 100), 0.02) for seed in (0, 1))
     assert np.array_equal(p.data, same.data) and not np.array_equal(p.data, other.data)
+
+
+def test_without_a_generator_nothing_is_drawn_and_no_memory_is_taken() -> None:
+    keep_freed_memory()
+    before = memory_of_process().now
+    many = [normal(None, (1000, 1000), 0.02) for _ in range(100)]  # 400 MB
+    assert memory_of_process().now - before < 20e6
+    assert not many[0].data.any() and many[0].shape == (1000, 1000)
+    many[0].data[3] = 1.0
+    assert many[0].data.sum() == 1000 and not many[1].data.any()
+    assert normal(None, (0, 3), 0.02).shape == (0, 3)

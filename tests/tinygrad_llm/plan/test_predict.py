@@ -1,0 +1,86 @@
+"""Predictions, against what is counted and what is measured."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import ROOT
+from small_runs import TEXT
+
+from tinygrad_llm.host.machine import Memory, keep_freed_memory
+from tinygrad_llm.nn import parameters
+from tinygrad_llm.plan import predict
+from tinygrad_llm.plan.predict import at_once, by_group, longest
+from tinygrad_llm.train import PRESETS, TrainConfig, make_config
+from tinygrad_llm.train.run import with_slices
+
+
+def test_all_parameters_are_in_a_group(config: TrainConfig) -> None:
+    model = config.new_model(11)
+    assert sum(by_group(model).values()) == sum(p.size for p in parameters(model).values())
+    assert set(by_group(model)) <= {"embeddings", "norms", "attention", "feed-forward", "other"}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_parameters_of_each_preset(preset: str) -> None:
+    config = make_config({"preset": preset})
+    layers, width, context, vocab = (config.model["layers"], config.model["width"],
+                                     config.context, 75)
+    found = by_group(config.new_model(vocab, seed=None))
+    if config.arch == "gpt":
+        assert found == {"embeddings": (vocab + context) * width,
+                         "norms": (4 * layers + 2) * width,
+                         "attention": layers * (4 * width**2 + 4 * width),
+                         "feed-forward": layers * (8 * width**2 + 5 * width)}
+    else:
+        inner = -(-8 * width // 24) * 8
+        assert found == {"embeddings": vocab * width, "norms": (2 * layers + 1) * width,
+                         "attention": layers * 4 * width**2,
+                         "feed-forward": layers * 3 * width * inner}
+
+
+def test_memory_adds_up() -> None:
+    config = with_slices(make_config({"batch": 6, "slices": 3, "layers": 3, "context": 16,
+                                      "steps": 10, "eval_every": 0, "final_eval_batches": 0}))
+    plan = predict(config, 11, before=Memory(1000, 2000), threads=2, seconds=0.1)
+    size = 4 * sum(plan.parameters.values())
+    assert [plan.memory[name] for name in ("program and data", "weights", "gradients",
+                                           "averages of AdamW")] == [1000, size, size, 2 * size]
+    kept = sum(op.count * op.kept for op in plan.measured.ops)
+    assert plan.memory["activations"] == kept * 4 // plan.measured.rows
+    assert plan.peak == sum(plan.memory.values()) and plan.evaluation_seconds == 0
+    large = predict(config, 11, before=Memory(1000, 2**40), threads=2, seconds=0)
+    assert large.peak == 2**40, "reading the text took more than training will"
+    assert predict(config, 11, before=Memory(1000, 0), threads=1, seconds=0).peak < plan.peak
+
+
+def test_threads_take_slices_in_turns() -> None:
+    assert longest([1, 2, 1, 2, 1, 2, 1, 2], threads=2) == 7
+    assert longest([3, 1, 1, 1], threads=2) == 3 and longest([2, 2, 2], threads=1) == 6
+    assert at_once([1, 2, 1, 2], threads=2) == 4 and at_once([1, 2], threads=8) == 3
+
+
+def test_a_model_that_no_machine_holds_is_planned() -> None:
+    """Its layers are not made but for two, and weights are counted from their shapes."""
+    config = with_slices(make_config({"layers": 1000, "width": 512, "context": 16, "batch": 2}))
+    plan = predict(config, 11, before=Memory(0, 0), threads=1, seconds=0)
+    assert plan.memory["weights"] > 12e9 and plan.peak > 48e9
+
+
+@pytest.mark.skipif(not keep_freed_memory(), reason="other C libraries give freed memory back")
+@pytest.mark.parametrize("arch", ["gpt", pytest.param("llama", marks=pytest.mark.long)])
+def test_memory_is_within_a_tenth_of_what_a_run_takes(tmp_path: Path, arch: str) -> None:
+    (tmp_path / "text.txt").write_text(TEXT * 20)
+    found = subprocess.run(
+        [sys.executable, "-m", "tinygrad_llm", "train", "--data", "text.txt", "--arch", arch,
+         "--batch", "64", "--layers", "2", "--context", "64", "--steps", "2", "--eval-every", "0",
+         "--final-eval-batches", "0", "--threads", "2", "--warmup", "1"],
+        cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True)
+    line = next(line for line in found.stdout.splitlines() if line.startswith("predicted"))
+    ratio = float(re.findall(r"\((\d\.\d\d)\)", line)[1])
+    assert 0.9 <= ratio <= 1.1, line
+    assert float(re.findall(r"/ ([\d.]+) MiB", line)[0]) > 120, "activations are the most of it"
