@@ -111,4 +111,4 @@ def test_memory_of_this_process_and_the_most_so_far() -> None:
     after = memory_of_process()
     assert 0.99 * 2**27 < during.now - before.now < 1.1 * 2**27
     assert after.now < during.now - 0.9 * 2**27
-    assert during.most >= during.now and after.most >= during.now
+    assert min(during.most, after.most) > 0.99 * during.now  # Linux counts by and by
