@@ -83,4 +83,4 @@ def test_memory_is_within_a_tenth_of_what_a_run_takes(tmp_path: Path, arch: str)
     line = next(line for line in found.stdout.splitlines() if line.startswith("predicted"))
     ratio = float(re.findall(r"\((\d\.\d\d)\)", line)[1])
     assert 0.9 <= ratio <= 1.1, line
-    assert float(re.findall(r"/ ([\d.]+) MiB", line)[0]) > 120, "activations are the most of it"
+    assert float(re.findall(r"/ ([\d.]+) MiB", line)[0]) > 100, "activations are the most of it"
