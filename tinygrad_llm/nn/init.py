@@ -27,8 +27,13 @@ def _untouched(shape: tuple[int, ...]) -> np.ndarray:
     """Return zeros that the system hands out as they are touched; NumPy's may be written at once.
 
     A C library that keeps freed memory (see `host.machine`) clears what `np.zeros` asks it for.
+    Raises MemoryError where there is not as much.
     """
-    return np.ndarray(shape, np.float32, mmap(-1, max(1, 4 * prod(shape))))
+    try:
+        memory = mmap(-1, max(1, 4 * prod(shape)))
+    except (OSError, OverflowError) as error:
+        raise MemoryError(f"no memory for {shape} numbers: {error}") from error
+    return np.ndarray(shape, np.float32, memory)
 
 
 def zeros(shape: tuple[int, ...]) -> Tensor:

@@ -20,19 +20,19 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Tensor, to_host
+from autograd import to_host
 from autograd.backend import Array
 
 from ..host.errors import UserError, shortened
 from ..host.files import write_in_one_step
-from ..models import ARCHITECTURES, LanguageModel, architecture, architecture_of
+from ..models import LanguageModel
 from ..text.formats.json_files import read_json_object
 from ..text.formats.kinds import load_tokenizer, save_tokenizer
-from ..text.tokenizer import Tokenizer
 from .configs import read_config, write_config
 from .fields import MODEL_TYPES
+from .gguf_models import read_gguf
 from .places import Place, places
-from .pretrained import Pretrained
+from .pretrained import Pretrained, check_ids, check_kind, empty_model, parameters_of
 from .tensors import DTYPES, INDEX, NAMES, SINGLE, TensorFiles, split, write_tensors
 
 CONFIG = "config.json"
@@ -47,29 +47,40 @@ KEPT = (*TOKENIZER_FILES, *TEMPLATES, GENERATION)
 BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 """Ends of the names of what old files have beside the weights, and what follows from the sizes."""
 PREFIXES = ("model.", "transformer.")
-KINDS = ("float32", "float64")
 
 
 def from_pretrained(folder: str | Path, dtype: str = "float32") -> Pretrained:
     """Return the model in a folder of Hugging Face's, with its tokenizer and settings.
 
+    The folder may also be a GGUF file, or hold one in the place of all others; see `read_gguf`.
     dtype: that of the parameters, float32 or float64. Raises UserError where a file is missing or
     damaged, where config.json asks for what is not supported, and where the weights, the tokenizer
     and config.json do not fit each other.
     """
     folder = Path(folder)
-    if dtype not in KINDS:
-        raise UserError(f"dtype: expected {' or '.join(KINDS)}, which this computes with, got "
-                        f"{shortened(dtype)}")
+    check_kind(dtype)
+    if (file := gguf_file(folder)) is not None:
+        return read_gguf(file, dtype)
     given, config = open_config(folder)
     files = TensorFiles(folder)
-    model = _new_model(config, folder, files)
-    types = _read_weights(model, given, files, dtype)
+    model = _new_model(config, folder, files, dtype)
+    types = _read_weights(model, given, files)
     kept = read_kept(folder)
     storage = Counter(types.values()).most_common(1)[0][0]
     found = Pretrained(model, storage=storage, config=given, files=kept,
                        other={name: kind for name, kind in types.items() if kind != storage})
     return with_kept(found, folder)
+
+
+def gguf_file(path: Path) -> Path | None:
+    """Return the GGUF file that a path is, or that a folder has without a config.json, if any."""
+    if path.is_file():
+        return path
+    files = sorted(path.glob("*.gguf")) if not (path / CONFIG).exists() else []
+    if len(files) > 1:
+        raise UserError(f"{path} has {len(files)} GGUF files; give the path of one of them, such "
+                        f"as {files[0]}")
+    return files[0] if files else None
 
 
 def open_config(folder: Path) -> tuple[dict[str, Any], Any]:
@@ -107,15 +118,6 @@ def with_kept(found: Pretrained, folder: Path) -> Pretrained:
                    chat_template=_chat_template(folder, found.files))
 
 
-def check_ids(tokenizer: Tokenizer, model: LanguageModel, source: Path) -> None:
-    """Raise UserError where a tokenizer has ids that have no row in the model's token table."""
-    rows = model.config.vocab_size
-    if tokenizer.vocab_size > rows:
-        raise UserError(f"the tokenizer of {source} has ids up to {tokenizer.vocab_size - 1}, and "
-                        f"the token table of its weights {rows} rows: they do not belong together; "
-                        f"fetch the tokenizer of this model")
-
-
 def _chat_template(folder: Path, files: Mapping[str, bytes]) -> str | None:
     """Return the chat template, from its own file or the tokenizer's; of several, the default."""
     if TEMPLATES[0] in files:
@@ -138,7 +140,7 @@ def _chat_template(folder: Path, files: Mapping[str, bytes]) -> str | None:
     return None
 
 
-def _new_model(config: Any, folder: Path, files: TensorFiles) -> LanguageModel:
+def _new_model(config: Any, folder: Path, files: TensorFiles, dtype: str) -> LanguageModel:
     """Return a model without weights, once its size is known to be that of the files."""
     table = ("wte.weight", "embed_tokens.weight")
     for name, stored in files.stored.items():
@@ -150,8 +152,7 @@ def _new_model(config: Any, folder: Path, files: TensorFiles) -> LanguageModel:
         raise UserError(f"{folder / CONFIG} asks for {config.layers} layers, more than there are "
                         f"tensors; fetch it anew")
     try:
-        name = next(name for name, one in ARCHITECTURES.items() if type(config) is one.config)
-        return architecture(name).model(config, None)
+        return empty_model(config, dtype)
     except (MemoryError, ValueError, OverflowError) as error:
         raise UserError(f"the model of {folder / CONFIG} does not fit in memory ({error})"
                         ) from error
@@ -163,13 +164,13 @@ def _plain(name: str) -> str:
     return name.removeprefix(prefix)
 
 
-def _read_weights(model: LanguageModel, given: Mapping[str, Any], files: TensorFiles,
-                  dtype: str) -> dict[str, str]:
+def _read_weights(model: LanguageModel, given: Mapping[str, Any], files: TensorFiles
+                  ) -> dict[str, str]:
     """Read the files' tensors into the model; return the type that each had.
 
     Raises UserError where one is missing, unknown or of another shape; the first few are named.
     """
-    own = _parameters(model)
+    own = parameters_of(model)
     wanted = {_plain(name): place for name, place in _places(model, given).items()}
     known: dict[str, str] = {}
     for name in files.stored:
@@ -181,9 +182,6 @@ def _read_weights(model: LanguageModel, given: Mapping[str, Any], files: TensorF
     head = known.pop("lm_head.weight", None) if "lm_head.weight" not in wanted else None
     views = {plain: place.view(own[place.parameter].data) for plain, place in wanted.items()}
     _check_fit(known, {plain: view.shape for plain, view in views.items()}, files)
-    for p in own.values():
-        if dtype != p.dtype.name:
-            _retype(p, dtype)
     for plain, place in wanted.items():
         place.view(own[place.parameter].data)[...] = files.read(known[plain])
     if head is not None:
@@ -191,20 +189,9 @@ def _read_weights(model: LanguageModel, given: Mapping[str, Any], files: TensorF
     return {name: files.stored[name].dtype for name in known.values()}
 
 
-def _parameters(model: LanguageModel) -> dict[str, Tensor]:
-    return architecture(architecture_of(model)).weights(model)
-
-
 def _places(model: LanguageModel, given: Mapping[str, Any]) -> dict[str, Place]:
     mixtral = given["model_type"] == "mixtral"
-    return places(model.config, _parameters(model), "block_sparse_moe" if mixtral else "mlp")
-
-
-def _retype(p: Tensor, dtype: str) -> None:
-    """Give a parameter without a value numbers of another type."""
-    p.data = np.zeros(p.shape, dtype)
-    assert p.node is not None
-    p.node.dtype = p.data.dtype
+    return places(model.config, parameters_of(model), "block_sparse_moe" if mixtral else "mlp")
 
 
 def _check_fit(known: Mapping[str, str], wanted: Mapping[str, tuple[int, ...]],
@@ -286,7 +273,7 @@ def _config_to_write(found: Pretrained, dtype: str | None) -> dict[str, Any]:
 
 def _write_weights(found: Pretrained, config: Mapping[str, Any], folder: Path, dtype: str | None,
                    shard_size: int) -> None:
-    own = {name: p.data for name, p in _parameters(found.model).items()}
+    own = {name: p.data for name, p in parameters_of(found.model).items()}
     where = _places(found.model, config)
     if not _is_causal(config):
         where = {_plain(name): place for name, place in where.items()}

@@ -55,16 +55,17 @@ class StoredTensor:
     def read_into(self, out: NDArray[Any]) -> None:
         """Write the numbers into `out`, some rows at a time.
 
-        out: has as many numbers in the same order, and its last axis whole blocks; its other axes
-        may be cut otherwise than the tensor's, and lie in memory in any way.
+        out: has as many numbers in the same order; its axes may be cut otherwise than the tensor's,
+        and lie in memory in any way.
         """
         out = out[None] if out.ndim == 1 else out
         rows = max(1, CHUNK // math.prod(out.shape[1:]))
-        step = len(self.data) // len(out)  # bytes
+        if len(self.data) % (len(out) * BLOCKS[self.kind].bytes):  # a row ends inside a block
+            rows = len(out)
         for i in range(0, len(out), rows):
             part = out[i : i + rows]
-            floats = dequantize(self.kind, self.data[i * step : (i + len(part)) * step])
-            part[...] = floats.reshape(part.shape)
+            begin, end = (len(self.data) * k // len(out) for k in (i, i + len(part)))
+            part[...] = dequantize(self.kind, self.data[begin:end]).reshape(part.shape)
 
     def floats(self) -> NDArray[np.float32]:
         """Return the numbers, float32."""
@@ -116,9 +117,11 @@ class _Reader:
 
     def take(self, size: int, name: str) -> bytes:
         """Return the next `size` bytes."""
-        self.reserve(size, 1, name)
-        self.at += size
-        return self.data[self.at - size : self.at]
+        begin, end = self.at, self.at + size
+        if end > len(self.data):
+            self.reserve(size, 1, name)
+        self.at = end
+        return self.data[begin:end]
 
     def number(self, format: str, name: str) -> Any:
         """Return the next number, of a format of `struct`'s."""
@@ -126,7 +129,7 @@ class _Reader:
 
     def string(self, name: str) -> str:
         """Return the next string."""
-        content = self.take(self.number("Q", name), name)
+        content = self.take(int.from_bytes(self.take(8, name), "little"), name)
         try:
             return content.decode()
         except UnicodeDecodeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tinygrad_llm.host.machine import keep_freed_memory, memory_of_process
 from tinygrad_llm.nn.init import normal, ones, zeros
@@ -30,3 +31,9 @@ def test_without_a_generator_nothing_is_drawn_and_no_memory_is_taken() -> None:
     many[0].data[3] = 1.0
     assert many[0].data.sum() == 1000 and not many[1].data.any()
     assert normal(None, (0, 3), 0.02).shape == (0, 3)
+
+
+@pytest.mark.parametrize("rows", [2**47, 2**62])
+def test_more_than_any_memory_is_a_memory_error(rows: int) -> None:
+    with pytest.raises(MemoryError, match="no memory for"):
+        normal(None, (rows, 3), 0.02)

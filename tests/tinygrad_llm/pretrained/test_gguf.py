@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.pretrained.gguf import CHUNK, open_gguf
+from tinygrad_llm.pretrained.gguf_blocks import BLOCKS
 
 METADATA = {"general.architecture": "llama", "general.alignment": 32, "a.flag": True,
             "a.number": 0.5, "a.words": ["", "two", "drei"], "a.numbers": [1, 2, 3],
@@ -179,6 +180,10 @@ def test_a_file_that_gguf_wrote(path: Path) -> None:
     for kind, array in arrays.items():
         type = gguf.GGMLQuantizationType[kind]
         writer.add_tensor(kind, gguf.quantize(array, type), raw_dtype=type)
+    blocks = {kind: rng.integers(0, 60, (3, 2 * BLOCKS[kind].bytes), np.uint8)
+              for kind in ("Q4_K", "Q6_K")}  # which gguf cannot quantize
+    for kind, data in blocks.items():
+        writer.add_tensor(kind, data, raw_dtype=gguf.GGMLQuantizationType[kind])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -190,5 +195,9 @@ def test_a_file_that_gguf_wrote(path: Path) -> None:
     for kind, array in arrays.items():
         type = gguf.GGMLQuantizationType[kind]
         expected = gguf.dequantize(gguf.quantize(array, type), type)
+        assert np.array_equal(file.tensors[kind].floats(), expected)
+    for kind, data in blocks.items():
+        expected = gguf.dequantize(data, gguf.GGMLQuantizationType[kind])
+        assert file.tensors[kind].shape == expected.shape == (3, 512)
         assert np.array_equal(file.tensors[kind].floats(), expected)
 

@@ -33,7 +33,7 @@ def metadata(**changes: Any) -> dict[str, Any]:
 def pieces(**changes: Any) -> dict[str, Any]:
     """Return a SentencePiece tokenizer's metadata."""
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)),
-              "\u2581", "a", "n", "b", "an", "ban", "\u2581an", "<|x|>", "[PAD]"]
+              "\u2581", "a", "n", "b", "an", "ban", "\u2581an", "<|x|>", "bn"]
     scores = [0.0] * 259 + [-9, -8, -7, -6, -1, -3, -2, 0, 0]
     types = [2, 3, 3] + [6] * 256 + [1] * 7 + [4, 5]
     entries = {"model": "llama", "tokens": tokens, "scores": np.array(scores, "<f4"),
@@ -115,7 +115,8 @@ def test_sentencepiece() -> None:
     assert spelled(tokenizer, " an") == ["\u2581", "\u2581an"]
     assert spelled(tokenizer, "\u00e9") == ["\u2581", "<0xC3>", "<0xA9>"]
     assert spelled(tokenizer, "an<|x|>an") == ["\u2581an", "<|x|>", "\u2581an"]
-    assert 267 not in tokenizer.encode("[PAD]") and 1 not in tokenizer.encode("<s>", special="text")
+    assert spelled(tokenizer, "bn") == ["\u2581", "b", "n"], "an unused token comes from no text"
+    assert 1 not in tokenizer.encode("<s>", special="text")
     for text in TEXTS:
         assert tokenizer.decode(tokenizer.encode(text, special="text")) == text
 
