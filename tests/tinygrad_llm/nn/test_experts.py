@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import strict_cupy
 
-from autograd import Tensor, no_grad, plain_ops, to_host
+from autograd import Tensor, check_grads, grad, no_grad, plain_ops, to_host
 from tinygrad_llm.functional import experts, load_balance
-from tinygrad_llm.nn import MixtureOfExperts, parameters
+from tinygrad_llm.nn import MixtureOfExperts, parameters, with_parameters
 
 X = np.random.default_rng(1).standard_normal((2, 3, 4)).astype("f")
 
@@ -46,6 +46,8 @@ def test_of_equal_probabilities_the_first_experts_are_chosen() -> None:
     layer = made(300, 7)
     layer.router.weight.data[:] = 0
     assert (layer.route(X.reshape(6, 4))[1] == np.arange(7)).all()
+    layer.router.weight.data[:] = (np.arange(300) % 3)[:, None]
+    assert (layer.route(np.ones((1, 4), "f"))[1] == 2 + 3 * np.arange(7)).all()
 
 
 def test_the_shared_expert_takes_every_position_through_its_gate() -> None:
@@ -83,6 +85,30 @@ def test_every_parameter_receives_a_gradient() -> None:
     layer = made(shared_inner=6)
     (layer(X) ** 2).sum().backward()
     assert all(p.grad.any() for p in parameters(layer).values())
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_derivatives_of_first_and_second_order_go_through_the_router(normalize: bool) -> None:
+    layer, rng = made(shared_inner=2, normalize=normalize), np.random.default_rng(2)
+    own = parameters(layer)
+    arrays = [rng.normal(size=(3, 4)), *(rng.normal(size=p.shape) for p in own.values())]
+
+    def loss(x: Any, *weights: Any) -> Any:
+        routes: list[Any] = []
+        y = with_parameters(layer, dict(zip(own, weights, strict=True)))(x, routes)
+        return (y * y).sum() + load_balance(routes[0][0], chosen=routes[0][1])
+
+    check_grads(loss, *arrays)
+    slopes = grad(loss, tuple(range(len(arrays))))
+    check_grads(lambda *xs: sum((g * g).sum() for g in slopes(*xs)), *arrays)
+
+
+def test_a_position_that_is_nan_stays_alone() -> None:
+    x = X.reshape(6, 4).copy()
+    x[1] = np.nan
+    y = made(shared_inner=6)(x).data
+    assert np.isnan(y).all(1).tolist() == [False, True, False, False, False, False]
+    assert np.isfinite(y[[0, 2, 3, 4, 5]]).all()
 
 
 def test_no_positions_and_one_expert() -> None:

@@ -1,12 +1,12 @@
 """The mixture of experts and its load-balancing loss against the blocks of transformers' models.
 
 These compute the router's softmax in float32 whatever the model's dtype, so in float64 they are
-right to seven digits. Where the softmax is given float64, they and ours are equal to twelve.
-Mixtral's block rounds the logits themselves to float32, and stays at seven.
+right to seven digits. Where they are made to keep to float64, they and ours are equal to twelve.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from tinygrad_llm.nn import MixtureOfExperts, parameters
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytestmark = pytest.mark.oracle
+
+from transformers_models import all_in_float64  # noqa: E402
 
 WIDTH, INNER, SHARED, EXPERTS, BATCH, TIME = 10, 6, 14, 5, 3, 13
 TOLERANCE = {"float64": 1e-12, "rounded": 2e-6, "float32": 2e-5}
@@ -87,16 +89,6 @@ def assert_close(ours: Any, theirs: Any, tolerance: float, name: str) -> None:
     assert abs(ours - theirs).max() <= tolerance * max(1, abs(theirs).max()), name
 
 
-@pytest.fixture(params=TOLERANCE)
-def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Have the softmax computed in the dtype of its argument, unless it is to be rounded."""
-    if request.param == "float64":
-        softmax = torch.nn.functional.softmax
-        monkeypatch.setattr(torch.nn.functional, "softmax",
-                            lambda x, dim=None, dtype=None: softmax(x, dim=dim))
-    return str(request.param)
-
-
 @pytest.mark.parametrize(("kind", "options", "layer"), [
     ("Mixtral", {}, {"normalize": True}),
     ("Qwen 3", {"norm_topk_prob": True}, {"normalize": True}),
@@ -106,6 +98,7 @@ def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     ("Qwen 2", {"norm_topk_prob": True, "hidden_act": "gelu_pytorch_tanh"},
      {"normalize": True, "shared_inner": SHARED, "activation": "gelu_tanh"})])
 @pytest.mark.parametrize("per_token", [1, 2, EXPERTS])
+@pytest.mark.parametrize("precision", TOLERANCE)
 def test_values_and_every_gradient(kind: str, options: dict[str, Any], layer: dict[str, Any],
                                    per_token: int, precision: str) -> None:
     dtype = "float32" if precision == "float32" else "float64"
@@ -115,8 +108,9 @@ def test_values_and_every_gradient(kind: str, options: dict[str, Any], layer: di
     rng = np.random.default_rng(per_token)
     x, g = rng.normal(size=(2, BATCH, TIME, WIDTH)).astype(dtype)
     leaf, tensor = Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
-    y, z = ours(leaf), theirs(tensor)
-    tolerance = TOLERANCE["rounded" if kind == "Mixtral" and dtype == "float64" else precision]
+    with all_in_float64() if precision == "float64" else nullcontext():
+        y, z = ours(leaf), theirs(tensor)
+    tolerance = TOLERANCE[precision]
     assert_close(y.data, z.detach().numpy(), tolerance, "result")
     y.backward(g)
     z.backward(torch.tensor(g, dtype=z.dtype))

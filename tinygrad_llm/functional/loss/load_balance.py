@@ -43,8 +43,9 @@ def reference(p: Any, /, *, chosen: Any) -> Any:
 def load_balance(p: Array, /, *, chosen: Array) -> Any:
     """Return $E \\sum_e f_e P_e$ as a scalar: p (N, E) probabilities, chosen (N, K) experts.
 
-    Raises ValueError where the shapes do not fit, TypeError for choices that are not integers,
-    IndexError for experts that are not there (on the CPU; a GPU would have to wait for the answer).
+    Raises ValueError where the shapes do not fit, TypeError for choices that are not integers or
+    probabilities that are, IndexError for experts that are not there (on the CPU; a GPU would have
+    to wait for the answer).
     """
     slope = slopes(chosen, p)
     return (slope * p.sum(0)).sum(), (slope, len(p))
@@ -59,10 +60,12 @@ def backward(g: Array, saved: Any) -> Any:
 
 @load_balance.check
 def check(p: Array, /, *, chosen: Array) -> None:
-    """Raise unless the shapes fit and each choice is an expert."""
+    """Raise unless the shapes fit, p is floating and, on the host, each choice is an expert."""
     if p.ndim != 2 or chosen.ndim != 2 or len(chosen) != len(p):
         raise ValueError(f"load_balance: expected p (N, E) and chosen (N, K), got {p.shape} and "
                          f"{chosen.shape}")
+    if p.dtype.kind in "biuc":
+        raise TypeError(f"load_balance: expected floating probabilities, got {p.dtype}")
     check_integers("load_balance", chosen)
     if namespace(chosen) is np and chosen.size:
         check_range("load_balance", chosen, p.shape[1])

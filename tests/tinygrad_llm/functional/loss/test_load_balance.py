@@ -50,6 +50,8 @@ def test_many_rows_of_half_precision_are_counted() -> None:
     (lambda: load_balance(EVEN[0], chosen=np.zeros((4, 1), int)), ValueError, r"got \(4,\) and"),
     (lambda: load_balance(EVEN, chosen=np.full((4, 1), 4)), IndexError, r"in \[0, 4\), got 4 to 4"),
     (lambda: load_balance(EVEN, chosen=np.zeros((4, 1))), TypeError, "integer choices, got float"),
+    (lambda: load_balance(np.eye(4, dtype=int), chosen=np.zeros((4, 1), int)), TypeError,
+     "expected floating probabilities, got int64"),
 ])
 def test_wrong_arguments(call: Callable[[], Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=f"^load_balance: .*{words}"):
