@@ -35,6 +35,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama, yarn": ("llama", {**SIZES, "rope_parameters": YARN}),
     "llama, linear": ("llama", {**SIZES, "rope_parameters": {
         "rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}}),
+    "llama, dynamic": ("llama", {**SIZES, "max_position_embeddings": 9, "rope_parameters": {
+        "rope_type": "dynamic", "factor": 3.0, "rope_theta": 500.0}}),
     "mistral, window": ("mistral", {**SIZES, "sliding_window": 5}),
     "mistral, no window": ("mistral", {**SIZES, "sliding_window": None}),
     "mixtral": ("mixtral", {**SIZES, "num_local_experts": 5}),

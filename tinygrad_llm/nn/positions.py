@@ -18,7 +18,8 @@ its numbers, where f is `factor`:
   with $w_d = (L / \lambda_d - low) / (high - low)$ clipped to [0, 1], where
   $\lambda_d = 2\pi / \theta_d$ is the wavelength: long ones are divided, short ones stay.
 
-Without `original`, L is the model's context; without `factor`, yarn's f is context / L.
+Without `original`, L is the model's context, of which a dynamic rule has learnt the part 1 / f;
+without `factor`, yarn's f is context / L.
 
 Sources: Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, section 3.5 (sinusoidal);
 Su et al., "RoFormer", arXiv:2104.09864, section 3.2.2; Chen et al., "Position Interpolation",
@@ -99,11 +100,16 @@ class Rotary:
         self.width, self.theta, self.interleaved = width, theta, interleaved
         self.rule, self.options = read_scaling(scaling)
         if self.rule not in ("", "linear"):
-            some = self.options.keys() & {"factor", "original"}
-            original = self.options.setdefault("original", context)
-            if not (some and original and self.options.setdefault("factor", context / original)):
-                raise UserError(f"rope_scaling: {self.rule} needs original= and factor=, or the "
-                                f"model's context in place of one of them; got {scaling!r}")
+            self._complete(context, scaling)
+
+    def _complete(self, context: int, scaling: str) -> None:
+        """Fill in what the model's context says. Raises UserError where it takes more."""
+        options, some = self.options, self.options.keys() & {"factor", "original"}
+        learnt = context / options["factor"] if self.rule == "dynamic" else context
+        original = options.setdefault("original", learnt)
+        if not (some and original and options.setdefault("factor", context / original)):
+            raise UserError(f"rope_scaling: {self.rule} needs original= and factor=, or the "
+                            f"model's context in place of one of them; got {scaling!r}")
 
     def at(self, positions: Array, length: int, dtype: Any = np.float32) -> tuple[Array, Array]:
         """Return cos and sin (..., T, width / 2) of the angles at positions (..., T), integers.
@@ -206,9 +212,9 @@ def _value(name: str, text: str) -> Any:
 def scaling_from_dict(parameters: Mapping[str, Any] | None) -> str:
     """Return the setting that says what Hugging Face's `rope_scaling` or `rope_parameters` does.
 
-    The rule may be under "rope_type" or "type". "rope_theta" is passed over: theta is a setting of
-    its own. So is the original length of a dynamic rule, in whose place transformers has the
-    model's context. Raises UserError for what is not known, by its name.
+    The rule may be under "rope_type" or "type". Passed over are "rope_theta", as theta is a setting
+    of its own, and the original length of a dynamic rule, in whose place transformers has
+    `max_position_embeddings`. Raises UserError for what is not known, by its name.
     """
     given = {name: value for name, value in (parameters or {}).items()
              if value is not None and name != "rope_theta"}
@@ -236,12 +242,10 @@ def scaling_from_dict(parameters: Mapping[str, Any] | None) -> str:
 def scaling_to_dict(scaling: str) -> dict[str, Any]:
     """Return Hugging Face's `rope_scaling` for a setting, without theta.
 
-    Raises UserError for a dynamic rule with an original length of its own: transformers has the
-    model's context in its place.
+    Of a dynamic rule the original length is left out: there it is `max_position_embeddings`.
     """
     rule, options = read_scaling(scaling)
-    if rule == "dynamic" and "original" in options:
-        raise UserError(f"rope_scaling: Hugging Face's dynamic rule has the model's context for "
-                        f"original=, so {scaling!r} cannot be written; leave it out")
+    if rule == "dynamic":
+        options.pop("original", None)
     return {"rope_type": rule or "default",
             **{LONG.get(name, name): value for name, value in options.items()}}

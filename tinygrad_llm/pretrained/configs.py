@@ -152,14 +152,22 @@ def _of_llama(known: _Known, given: Fields, kind: ModelType, ours: Fields) -> di
 
 
 def _rotary(known: _Known, given: Fields) -> dict[str, Any]:
-    """Return theta and its scaling, in the spelling of transformers 5 or of those before."""
+    """Return theta and its scaling, in the spelling of transformers 5 or of those before.
+
+    A dynamic rule is for texts of more than `max_position_embeddings`, up to `factor` times as
+    long, and these are then the context.
+    """
     old = known.one("rope_scaling", dict, optional=True)
     rope = dict(old or known.one("rope_parameters", dict, optional=True) or {})
     theta = _Known(rope if rope.get("rope_theta") is not None else known).one("rope_theta", float)
     rope.pop("rope_theta", None)
     if rope.get("rope_type", rope.get("type")) in ("llama3", "yarn"):
         rope.setdefault("original_max_position_embeddings", known["max_position_embeddings"])
-    return {"theta": theta, "rope_scaling": scaling_from_dict(rope)}
+    scaling, length = scaling_from_dict(rope), known["max_position_embeddings"]
+    if not scaling.startswith("dynamic"):
+        return {"theta": theta, "rope_scaling": scaling}
+    return {"theta": theta, "rope_scaling": f"{scaling} original={length}",
+            "context": max(length, int(length * rope["factor"]))}
 
 
 def _window(known: _Known, name: str, layers: int) -> dict[str, Any]:
@@ -269,7 +277,10 @@ def _fields(config: Any, kind: ModelType) -> dict[str, Any]:
              for theirs in kind.fields if theirs in DIRECT}
     if isinstance(config, GPTConfig):
         return found | dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), config.dropout)
+    rule, options = plain["rope_scaling"]
     own: dict[str, Any] = {
+        "max_position_embeddings": round(options["original"]) if rule == "dynamic" else (
+            config.context),
         "intermediate_size": plain["expert_inner"] if kind.causal.startswith("Mixtral")
         else config.columns,
         "attention_bias": config.qkv_bias, "hidden_act": _activation(config),

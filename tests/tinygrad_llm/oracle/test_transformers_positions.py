@@ -78,7 +78,8 @@ def both(parameters: dict[str, Any], width: int, theta: float) -> tuple[Rotary, 
         hidden_size=3 * width, num_attention_heads=3, max_position_embeddings=CONTEXT,
         rope_parameters={**parameters, "rope_theta": theta})
     scaling = scaling_from_dict(parameters)
-    return Rotary(width, theta, scaling, CONTEXT), llama.LlamaRotaryEmbedding(config)
+    context = CONTEXT * (parameters["factor"] if scaling.startswith("dynamic") else 1)
+    return Rotary(width, theta, scaling, context), llama.LlamaRotaryEmbedding(config)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -97,6 +97,21 @@ def test_both_spellings_of_rotary_settings(spelling: dict[str, Any]) -> None:
     assert config.rope_scaling == "llama3 factor=8.0 low=1.0 high=4.0 original=64"
 
 
+def test_a_dynamic_rule_is_for_texts_beyond_max_position_embeddings() -> None:
+    rope = {"rope_type": "dynamic", "factor": 2.5, "rope_theta": 500.0}
+    config = read("llama", max_position_embeddings=65, rope_parameters=rope)
+    assert config.rope_scaling == "dynamic factor=2.5 original=65" and config.context == 162
+    for made in (config, replace(config, rope_scaling="dynamic factor=2.5", context=200)):
+        written = write_config(made)
+        assert written["max_position_embeddings"] == made.rotary().options["original"]
+        assert written["rope_scaling"] == {"rope_type": "dynamic", "factor": 2.5}
+        again = read_config(written)
+        assert again.context == made.context
+        assert again.rotary().options == made.rotary().options
+    with pytest.raises(UserError, match="together with the others: context 64"):
+        write_config(replace(config, context=64))
+
+
 @pytest.mark.parametrize(("kind", "given", "window", "pattern"), [
     ("mistral", {"sliding_window": 7}, 7, "L"),
     ("mistral", {"sliding_window": None}, 0, "L"),
