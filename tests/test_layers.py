@@ -80,8 +80,8 @@ ORDER = {
                            "ordered_sum", "slices", "step", "run", "evaluation", "loop"],
     "tinygrad_llm.plan": ["fold", "flops", "measure", "predict", "page"],
     "tinygrad_llm.inspect": ["observe", "page"],
-    "tinygrad_llm.cli": ["eval", "presets", "train", "plan", "sample", "inspect", "data",
-                         "tokenizer", "doctor"],
+    "tinygrad_llm.cli": ["eval", "import_model", "export", "presets", "train", "plan", "sample",
+                         "inspect", "data", "tokenizer", "doctor"],
 }
 
 IMPORTERS_BY_NAME = {  # the modules that may call an import function, and why

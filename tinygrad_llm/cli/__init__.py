@@ -11,7 +11,19 @@ from typing import Any, NoReturn
 from .. import __version__
 from ..host.errors import UserError
 from ..host.output import steady_output
-from . import data, doctor, eval, inspect, plan, presets, sample, tokenizer, train
+from . import (
+    data,
+    doctor,
+    eval,
+    export,
+    import_model,
+    inspect,
+    plan,
+    presets,
+    sample,
+    tokenizer,
+    train,
+)
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
 
@@ -22,6 +34,8 @@ VERBS: dict[str, tuple[AddArguments, str]] = {  # and its line in the help
     "sample": (sample.add_arguments, "let a trained model write"),
     "eval": (eval.add_arguments, "measure a trained model on text it has not seen"),
     "inspect": (inspect.add_arguments, "make a page of what a model does with a text"),
+    "import": (import_model.add_arguments, "make a run of a model from elsewhere"),
+    "export": (export.add_arguments, "write a model as a folder that transformers loads"),
     "data": (data.add_arguments, "look at text, or make clean tokens of it"),
     "tokenizer": (tokenizer.add_arguments, "train, use, look at and convert tokenizers"),
     "doctor": (doctor.add_arguments, "say what is installed and what is missing"),

@@ -58,15 +58,18 @@ class Architecture:
     `config` is a dataclass with a field `vocab_size`, which the tokenizer decides; a field that is
     annotated with a help text is a setting of a run. `model(config, seed)` makes the model, and
     without a seed one of zeros, into which weights are read.
-    `weights(model)` returns its parameters under the names that they have in checkpoints.
+    `weights(model)` returns its parameters under the names that they have in checkpoints;
+    `by_position` names those that have a row for each position of the context.
     """
 
     config: type[Any]
     model: Callable[[Any, int | None], LanguageModel]
     weights: Callable[[Any], dict[str, Tensor]] = parameters
+    by_position: tuple[str, ...] = ()
 
 
-ARCHITECTURES = {"gpt": Architecture(GPTConfig, GPT), "llama": Architecture(LlamaConfig, Llama)}
+ARCHITECTURES = {"gpt": Architecture(GPTConfig, GPT, by_position=("wpe.weight",)),
+                 "llama": Architecture(LlamaConfig, Llama)}
 DEFAULT = "gpt"
 """The architecture of a run that names none, as those of version 0.1 do."""
 

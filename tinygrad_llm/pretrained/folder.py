@@ -28,6 +28,7 @@ from ..host.files import write_in_one_step
 from ..models import LanguageModel
 from ..text.formats.json_files import read_json_object
 from ..text.formats.kinds import load_tokenizer, save_tokenizer
+from ..text.tokenizer import Tokenizer
 from .configs import read_config, write_config
 from .fields import MODEL_TYPES
 from .gguf_models import read_gguf
@@ -37,13 +38,14 @@ from .tensors import DTYPES, INDEX, NAMES, SINGLE, TensorFiles, split, write_ten
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
-TOKENIZER_FILES = (TOKENIZER, "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt",
-                   "tekken.json", "added_tokens.json", "special_tokens_map.json",
-                   "tokenizer_config.json")
+TOKENIZERS = (TOKENIZER, "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt", "tekken.json")
+ABOUT = "tokenizer_config.json"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
 GENERATION = "generation_config.json"
-KEPT = (*TOKENIZER_FILES, *TEMPLATES, GENERATION)
+KEPT = (*TOKENIZERS, ABOUT, "added_tokens.json", "special_tokens_map.json", *TEMPLATES, GENERATION)
 """The small files that are kept as they are, and written again."""
+ENDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+STORAGE = "storage.json"
 BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 """Ends of the names of what old files have beside the weights, and what follows from the sizes."""
 PREFIXES = ("model.", "transformer.")
@@ -110,7 +112,7 @@ def with_kept(found: Pretrained, folder: Path) -> Pretrained:
     Raises UserError where one is damaged, and where the tokenizer has ids that the model has not.
     """
     tokenizer = None
-    if any(name in found.files for name in TOKENIZER_FILES[:-3]):
+    if any(name in found.files for name in TOKENIZERS):
         tokenizer = load_tokenizer(folder)
         check_ids(tokenizer, found.model, folder)
     generation = read_json_object(folder / GENERATION) if GENERATION in found.files else {}
@@ -126,7 +128,7 @@ def _chat_template(folder: Path, files: Mapping[str, bytes]) -> str | None:
         except UnicodeDecodeError as error:
             raise UserError(f"{folder / TEMPLATES[0]} is not UTF-8 at byte {error.start}; fetch "
                             f"it anew") from error
-    for name in (TEMPLATES[1], "tokenizer_config.json"):
+    for name in (TEMPLATES[1], ABOUT):
         template = read_json_object(folder / name).get("chat_template") if name in files else None
         if isinstance(template, list):
             template = next((one.get("template") for one in template if isinstance(one, dict)
@@ -252,7 +254,7 @@ def save_pretrained(what: Pretrained | LanguageModel, folder: str | Path,
         _write_weights(found, config, folder, dtype, shard_size)
         for name, content in small_files(found).items():
             write_in_one_step(folder / name, [content])
-        if found.tokenizer is not None and not any(name in found.files for name in TOKENIZER_FILES):
+        if found.tokenizer is not None and not any(name in found.files for name in TOKENIZERS):
             save_tokenizer(found.tokenizer, folder / TOKENIZER, "huggingface")
         write_in_one_step(folder / CONFIG, [_json(config)])  # last: now it holds a model
     except OSError as error:
@@ -263,8 +265,7 @@ def save_pretrained(what: Pretrained | LanguageModel, folder: str | Path,
 def _config_to_write(found: Pretrained, dtype: str | None) -> dict[str, Any]:
     config = write_config(found.model.config, found.config)
     if not found.config:
-        ends = {name: found.generation.get(name)  # or transformers takes the defaults of a type
-                for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        ends = {name: found.generation.get(name) for name in ENDS}  # or defaults are taken
         config |= {"torch_dtype": dtype or found.storage, **ends}
     if dtype not in (None, found.storage):
         config["dtype" if "dtype" in config else "torch_dtype"] = dtype
@@ -322,15 +323,43 @@ def _cast(name: str, array: Array, dtype: str) -> Array:
 def small_files(found: Pretrained) -> dict[str, bytes]:
     """Return the files beside weights and config.json by name, but for a tokenizer's own."""
     files = dict(found.files)
-    if found.tokenizer is not None and "tokenizer_config.json" not in files:
-        files["tokenizer_config.json"] = _json({"tokenizer_class": "PreTrainedTokenizerFast"})
+    if found.tokenizer is not None and ABOUT not in files:
+        files[ABOUT] = _json({"tokenizer_class": "PreTrainedTokenizerFast", **{
+            name.removesuffix("_id"): found.tokenizer.token(id)
+            for name, id in found.generation.items() if name in ENDS and type(id) is int}})
     if found.chat_template is not None and not (
             any(name in files for name in TEMPLATES)
-            or b'"chat_template"' in files.get("tokenizer_config.json", b"")):
+            or b'"chat_template"' in files.get(ABOUT, b"")):
         files[TEMPLATES[0]] = found.chat_template.encode()
     if found.generation and GENERATION not in files:
         files[GENERATION] = _json(found.generation)
     return files
+
+
+def beside(found: Pretrained) -> dict[str, bytes]:
+    """Return what a run keeps of a model from elsewhere, by file: all but weights and tokenizer."""
+    files = small_files(found)
+    files[STORAGE] = _json({"storage": found.storage, "other": dict(found.other)})
+    return files | ({CONFIG: _json(found.config)} if found.config else {})
+
+
+def with_beside(model: LanguageModel, tokenizer: Tokenizer, folder: Path) -> Pretrained:
+    """Return a run's model with what `beside` has kept in `folder`, if anything.
+
+    Raises UserError where that is damaged.
+    """
+    if not (folder / STORAGE).is_file():
+        return Pretrained(model, tokenizer)
+    kept = read_json_object(folder / STORAGE)
+    storage, other = kept.get("storage"), kept.get("other")
+    if not isinstance(other, dict) or not all(
+            isinstance(kind, str) and kind in NAMES for kind in (storage, *other.values())):
+        raise UserError(f"{folder / STORAGE} is damaged; restore it, or import the model again")
+    given = open_config(folder)[0] if (folder / CONFIG).is_file() else {}
+    files = read_kept(folder)
+    generation = read_json_object(folder / GENERATION) if GENERATION in files else {}
+    return Pretrained(model, tokenizer, generation, _chat_template(folder, files), str(storage),
+                      other, given, files)
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

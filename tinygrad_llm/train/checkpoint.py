@@ -1,6 +1,7 @@
 """Checkpoints that survive whatever interrupts their writing.
 
-A checkpoint is two files, the weights and the optimizer's averages (safetensors). `state.json`
+A checkpoint is two files, the weights and the optimizer's averages (safetensors); that of a model
+from elsewhere, which was not trained here, has the weights alone. `state.json`
 names those of the newest, its step, and the model's architecture and sizes; and under
 `checkpoints`, newest first, all that are kept: the newest few, and the one of the lowest
 validation loss. The two are written under new names first; then `state.json` is replaced in one
@@ -40,45 +41,54 @@ MOST_STEPS = 2**63
 class Saved:
     """A checkpoint that is kept: its step, its files, and its validation loss where one is known.
 
-    `measured` names the batches that the loss is the mean of: losses of others are not compared.
+    `optimizer` is None where there are weights alone. `measured` names the batches that the loss is
+    the mean of: losses of others are not compared.
     """
 
     step: int
     weights: str
-    optimizer: str
+    optimizer: str | None
     val_loss: float | None = None
     measured: str = ""
 
     def __post_init__(self) -> None:
         if type(self.step) is not int or not 0 <= self.step < MOST_STEPS:
             raise ValueError(f"the step {shortened(self.step)}")
-        if not all(NAME.fullmatch(name) for name in (self.weights, self.optimizer)):
+        if not all(NAME.fullmatch(name) for name in self.files):
             raise ValueError(f"the file names {shortened((self.weights, self.optimizer))}")
         if self.val_loss is not None and not (isinstance(self.val_loss, float)
                                               and isfinite(self.val_loss)):
             raise ValueError(f"the validation loss {shortened(self.val_loss)}")
 
+    @property
+    def files(self) -> list[str]:
+        """The names of its files."""
+        return [self.weights] if self.optimizer is None else [self.weights, self.optimizer]
 
-def save_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW, step: int,
+
+def save_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None, step: int,
                     keep: int = 1) -> None:
     """Write the state after `step` updates; keep the newest `keep` checkpoints and the best.
 
+    Without an optimizer, it is the weights alone: other runs can begin with them.
     Checkpoints of later steps, of a future that was given up, go. Raises UserError where it cannot
     be written; the former checkpoints are then still there and whole.
     """
     if stray_weights(folder):
         raise UserError(_without_state(folder))
     former = read_state(folder)["checkpoints"] if (folder / "state.json").exists() else []
-    new = _new_names(step, former)
+    new = _new_names(step, former, optimizer is None)
     named = architecture(architecture_of(model)).weights(model)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_arrays(folder, {new.weights: {n: p.data for n, p in named.items()},
-                               new.optimizer: optimizer.state()})
+        content: list[Mapping[str, Any]] = [{n: p.data for n, p in named.items()}]
+        if optimizer is not None:
+            content.append(optimizer.state())
+        _write_arrays(folder, dict(zip(new.files, content, strict=True)))
         _commit(folder, model, [new, *(one for one in former if one.step < step)], keep)
     except (OSError, SafetensorError, MemoryError) as error:
         if folder.is_dir():
-            _sweep_up(folder, {name for one in former for name in (one.weights, one.optimizer)})
+            _sweep_up(folder, {name for one in former for name in one.files})
         raise UserError(
             f"cannot save the checkpoint of step {step} in {folder}: "
             f"{error or 'memory ran out'}; {_former(folder)}make room there, or check its "
@@ -117,9 +127,9 @@ def load_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None 
     """Read a checkpoint into the model, and the optimizer if given; return its step.
 
     `which` is "last", "best" or a step; `may_differ` names settings of the model that need not be
-    the checkpoint's. Raises UserError where a file is missing, damaged, or
-    belongs to another configuration, and for a step that is not there; the model is then as it
-    was.
+    the checkpoint's: of learnt positions, a shorter context takes the first. Raises UserError where
+    a file is missing, damaged, or belongs to another configuration, and for a step that is not
+    there; the model is then as it was.
     """
     state = read_state(folder)
     arch = architecture_of(model)
@@ -130,8 +140,14 @@ def load_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None 
         raise UserError(f"the checkpoint in {folder} is from another configuration: "
                         f"{_differences(saved, wanted)}")
     chosen = _choose(folder, state["checkpoints"], which)
+    if optimizer is not None and chosen.optimizer is None:
+        raise UserError(f"{folder} holds the weights of a model that was not trained here, without "
+                        f"an optimizer's averages; begin with them: train --init")
     try:
         weights = _read_arrays(folder / chosen.weights)
+        if "context" in may_differ:
+            weights |= {name: weights[name][:model.config.context]
+                        for name in architecture(arch).by_position if name in weights}
         averages = {} if optimizer is None else _read_averages(folder, chosen, optimizer)
         load_parameters(architecture(arch).weights(model), weights)
     except ValueError as error:
@@ -196,12 +212,15 @@ def stray_weights(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.safetensors"))
 
 
-def _new_names(step: int, former: Sequence[Saved]) -> Saved:
-    """Return names of files that no kept checkpoint has: the same step may be saved twice."""
+def _new_names(step: int, former: Sequence[Saved], alone: bool = False) -> Saved:
+    """Return names of files that no kept checkpoint has: the same step may be saved twice.
+
+    If `alone`, there is none for the optimizer.
+    """
     taken = {one.weights for one in former}
     ends = (f"{step:07d}{f'-{n}' if n else ''}.safetensors" for n in count())
     end = next(end for end in ends if f"weights-{end}" not in taken)
-    return Saved(step, f"weights-{end}", f"optimizer-{end}")
+    return Saved(step, f"weights-{end}", None if alone else f"optimizer-{end}")
 
 
 def _commit(folder: Path, model: LanguageModel, checkpoints: Sequence[Saved], keep: int) -> None:
@@ -212,8 +231,7 @@ def _commit(folder: Path, model: LanguageModel, checkpoints: Sequence[Saved], ke
              "arch": architecture_of(model), "model": asdict(model.config),
              "checkpoints": [asdict(one) for one in kept]}
     write_in_one_step(folder / "state.json", [json.dumps(state, indent=2).encode()])
-    named = {name for one in kept for name in (one.weights, one.optimizer)}
-    _sweep_up(folder, named)
+    _sweep_up(folder, {name for one in kept for name in one.files})
 
 
 def _sweep_up(folder: Path, named: Collection[str]) -> None:
@@ -252,6 +270,7 @@ def _read_arrays(path: Path) -> dict[str, Any]:
 
 
 def _read_averages(folder: Path, saved: Saved, optimizer: AdamW) -> dict[str, Any]:
+    assert saved.optimizer is not None
     path = folder / saved.optimizer
     arrays, own = _read_arrays(path), optimizer.state()
     kinds = [{name: (array.shape, array.dtype) for name, array in found.items()}

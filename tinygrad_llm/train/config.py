@@ -53,9 +53,14 @@ class TrainConfig:
     def new_model(self, vocab_size: int, seed: int | None = 0) -> LanguageModel:
         """Return the model for a tokenizer of that size, its weights drawn from the seed, if any.
 
-        Raises MemoryError where it does not fit.
+        Without a seed they are zeros, into which others are read. Raises MemoryError where it does
+        not fit, UserError where the token table has fewer rows than the tokenizer has ids.
         """
-        sizes = self._sizes(vocab_size)
+        rows = self.data.token_rows or vocab_size
+        if rows < vocab_size:
+            raise UserError(f"token_rows is {rows}, fewer than the {vocab_size} ids of the "
+                            f"tokenizer; leave it out")
+        sizes = self._sizes(rows)
         try:
             return architecture(self.arch).model(sizes, seed)
         except ValueError as error:  # NumPy's word for an array that no address reaches

@@ -8,12 +8,15 @@ from math import exp
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from autograd import fold_in
+from autograd import fold_in, no_grad
 
 from ..host.output import Lines
 from ..host.stop_signals import Stop
+from ..host.threads import each
+from ..models import LanguageModel
 from ..sample import Sampling, generate
 from ..sample.prompt import prompt_ids, stream_text
 from .run import SAMPLES, VALIDATION_BATCHES, Run
@@ -44,6 +47,24 @@ def validation_losses(run: Run, count: int, stop: Stop | None = None) -> list[li
 def validation_loss(run: Run, count: int) -> float:
     """Return the mean loss, in nats a token, over the first `count` validation batches."""
     return mean_loss(validation_losses(run, count))
+
+
+def loss_of_text(model: LanguageModel, ids: NDArray[Any], context: int) -> float:
+    """Return the mean loss, in nats a token, of a text of ids (N,), cut into windows of `context`.
+
+    Each token but the first is predicted once, from those before it in its window.
+    """
+    windows = [ids[start : start + context + 1] for start in range(0, len(ids) - 1, context)]
+
+    with progress_bar(len(windows), "text", unit="window", leave=False, delay=1) as bar:
+        def loss(i: int) -> float:
+            window = windows[i][None]
+            with no_grad():
+                mean = float(model.loss(window[:, :-1], window[:, 1:]))
+            bar.update()
+            return mean * (len(windows[i]) - 1)
+
+        return sum(each(len(windows), loss)) / (len(ids) - 1)
 
 
 def perplexity(loss: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import isclose
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,13 +30,14 @@ from ..host.errors import UserError
 from ..host.files import sha256_of, write_in_one_step
 from ..host.lock import locked
 from ..host.machine import Memory, memory_of_process
-from ..models import LanguageModel, architecture
+from ..models import LanguageModel, architecture, architecture_of
 from ..optim import AdamW, Arena, cosine_with_warmup
 from ..text.tokenizer import Tokenizer
-from .checkpoint import load_checkpoint, read_state, stray_weights
+from .checkpoint import load_checkpoint, read_state, save_checkpoint, stray_weights
 from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
 from .data_record import check_record, check_tokenizer, describe, write_record
 from .objective import Objective
+from .settings import settings
 from .slices import default_slices
 from .step import next_token
 
@@ -90,10 +91,14 @@ class WarmStart:
     checkpoint: str = "last"
 
     def model_settings(self) -> dict[str, Any]:
-        """Return the settings of its model by name. Raises UserError where there is no run."""
+        """Return the settings of its model by name. Raises UserError where there is no run.
+
+        The rows of its token table are among them.
+        """
         if not holds_run(self.folder):
             raise UserError(f"there is no run in {self.folder} to begin with; check --init")
-        return dict(make_config(read_settings(self.folder / "config.toml")).model)
+        config = make_config(read_settings(self.folder / "config.toml"))
+        return {**config.model, "token_rows": config.data.token_rows}
 
     def load(self, run: Run) -> None:
         """Put its weights into the new run's model. Raises UserError where they do not fit."""
@@ -104,7 +109,7 @@ class WarmStart:
                             f"the run in {self.folder}; build it with 'tinygrad-llm data build "
                             f"... --tokenizer {self.folder / 'tokenizer.json'}'")
         load_checkpoint(self.folder / "checkpoint", run.model, which=self.checkpoint,
-                        may_differ=("dropout",))
+                        may_differ=("dropout", "balance", "context"))
 
 
 def start_run(config: TrainConfig, folder: Path, overwrite: bool = False,
@@ -170,14 +175,18 @@ def _start(config: TrainConfig, folder: Path, init: WarmStart | None) -> Run:
         if not had_data:
             _remove(folder / "data")
         raise
+    if init and (init.folder / PRETRAINED).is_dir():
+        shutil.copytree(init.folder / PRETRAINED, folder / PRETRAINED)
     data.copy_tokenizer(folder / "tokenizer.json")
     write_record(folder, data, describe(data))
     write_in_one_step(folder / "config.toml", [to_toml(config).encode()])  # now it holds a run
     return replace(run, notes=tuple(_notes(run)))
 
 
+PRETRAINED = "pretrained"
+"""What came beside the weights of a model from elsewhere, for its export."""
 OWN = ("config.toml", "data.json", "tokenizer.json", "metrics.jsonl", "loss.png", "checkpoint",
-       "data")
+       "data", PRETRAINED)
 """What a run has in its folder; anything else there is its user's."""
 
 
@@ -244,6 +253,7 @@ def resume_run(folder: Path, given: Mapping[str, Any], checkpoint: str = "last")
         raise UserError(f"there is no run to resume in {folder}; start one without --resume")
     with lock(folder):
         saved = make_config(read_settings(folder / "config.toml"))
+        _require_data(saved, folder)
         config = with_slices(_changed(saved, without_tables(given), folder))
         data = _open_data(config, folder, _own_tokenizer(folder), resumed=True)
         content = check_record(folder, data)
@@ -291,7 +301,7 @@ def _changed(saved: TrainConfig, given: Mapping[str, Any], folder: Path) -> Trai
     """Return the saved configuration with other settings, if they can be changed in a run."""
     values = saved.flat()
     values["data"] = _place(values["data"])
-    fixed = {*saved.model, "preset", "seed", "tokenizer", "vocab_size"}
+    fixed = {*saved.model, "preset", "seed", "tokenizer", "vocab_size", "token_rows"}
     if isinstance(given.get("data"), str):
         given = {**given, "data": _place(given["data"])}
         if not is_prepared(given["data"]):  # whose tokens are compared by their content
@@ -322,10 +332,55 @@ def open_run(folder: Path, checkpoint: str = "last") -> Run:
     Raises UserError as `load_model` does, and where the data is not what it was trained on.
     """
     model, _, config, step = _loaded(folder, checkpoint)
+    _require_data(config, folder)
     data = _open_data(config, folder, _own_tokenizer(folder), resumed=True)
     check_record(folder, data)
     weights = architecture(config.arch).weights(model)
     return Run(folder, config, data, model, AdamW(weights), step)
+
+
+def write_run(folder: Path, model: LanguageModel, tokenizer: Tokenizer,
+              beside: Mapping[str, bytes]) -> None:
+    """Make a run of a model from elsewhere: to sample, to evaluate, to begin other runs with.
+
+    `beside` are the files that came with it, which are kept for its export. Raises UserError where
+    the folder holds a run or cannot be written.
+    """
+    sizes = {name: value for name, value in asdict(model.config).items()
+             if name in settings(architecture_of(model)) and name != "vocab_size"}
+    rows = model.config.vocab_size
+    config = make_config({"arch": architecture_of(model), **sizes, "data": "",
+                          "token_rows": rows if rows > tokenizer.vocab_size else 0})
+    try:
+        with _held(folder):
+            refuse_former(folder)
+            (folder / PRETRAINED).mkdir(exist_ok=True)
+            for name, content in beside.items():
+                write_in_one_step(folder / PRETRAINED / name, [content])
+            tokenizer.save(folder / "tokenizer.json")
+            save_checkpoint(folder / "checkpoint", model, None, 0)
+            write_in_one_step(folder / "config.toml", [to_toml(config).encode()])
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}; name another folder with "
+                        f"--out") from error
+
+
+def refuse_former(folder: Path) -> None:
+    """Raise UserError where a folder holds what a new run would write over."""
+    if folder.is_file():
+        raise UserError(f"--out {folder} is a file; name a folder")
+    if holds_run(folder):
+        raise UserError(f"{folder} already holds a run; name another folder with --out")
+    if is_prepared(folder):
+        raise UserError(f"{folder} holds data; name another folder with --out")
+
+
+def _require_data(config: TrainConfig, folder: Path) -> None:
+    """Raise UserError for a run that was made of a model from elsewhere."""
+    if not config.data.data:
+        raise UserError(f"the run in {folder} is a model that was imported, without data of its "
+                        f"own: give --data to eval, and begin a training with it by 'tinygrad-llm "
+                        f"train --init {folder} --data TEXT --out NEW'")
 
 
 def _loaded(folder: Path, checkpoint: str) -> tuple[LanguageModel, Tokenizer, TrainConfig, int]:
@@ -335,7 +390,7 @@ def _loaded(folder: Path, checkpoint: str) -> tuple[LanguageModel, Tokenizer, Tr
     config = make_config(read_settings(folder / "config.toml"))
     tokenizer = open_tokenizer(folder / "tokenizer.json")
     check_tokenizer(folder)
-    model = config.new_model(tokenizer.vocab_size)
+    model = config.new_model(tokenizer.vocab_size, seed=None)
     step = load_checkpoint(folder / "checkpoint", model, which=checkpoint)
     return model, tokenizer, config, step
 

@@ -37,9 +37,11 @@ class DataSettings:
     batch: Annotated[int, "sequences in a batch"] = 12
     tokenizer: Annotated[str, "of a text: char (its characters) or bpe (trained on it)"] = "char"
     vocab_size: Annotated[int, "ids of the BPE tokenizer; 0 for 4096"] = 0
+    token_rows: Annotated[int, "rows of the token table; 0 for as many as there are ids"] = 0
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "batch")
+        require_at_least(0, self, "token_rows")
         require(self, "char or bpe; other tokenizers come with a folder that 'tinygrad-llm data "
                 "build TEXT --tokenizer PATH' makes", {"char", "bpe"}.__contains__, "tokenizer")
         require(self, "in [257, 2**20]: the 256 bytes are always in it",

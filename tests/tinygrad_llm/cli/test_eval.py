@@ -37,3 +37,24 @@ def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--batches must be at least 1" in error_of(capsys, "eval", "--batches", "0")
     assert "has no part that was kept back" in error_of(capsys, "eval")
     assert "no checkpoint '3'" in error_of(capsys, "eval", "--checkpoint", "3")
+
+
+def test_a_text_of_ones_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train() == 0
+    (folder / "other.txt").write_text("The dog says no!\n")
+    capsys.readouterr()
+    losses = []
+    for context in ([], ["--context", "8"], ["--context", "1"]):
+        assert main(["eval", "runs/tiny", "--data", "other.txt", *context]) == 0
+        out = capsys.readouterr().out
+        assert "over the 16 tokens of other.txt" in out
+        losses.append(out.split()[1])
+    assert losses[0] == losses[1] != losses[2]
+    for context in ("0", "9"):
+        assert "--context must lie in [1, 8]" in error_of(
+            capsys, "eval", "--data", "other.txt", "--context", context)
+    assert "give it with --data" in error_of(capsys, "eval", "--context", "4")
+    assert "--data is measured whole" in error_of(capsys, "eval", "--data", "other.txt",
+                                                  "--batches", "3")
+    (folder / "other.txt").write_text("T")
+    assert "has 1 tokens" in error_of(capsys, "eval", "--data", "other.txt")

@@ -231,5 +231,9 @@ def test_the_tokenizer_of_a_run_of_characters(tmp_path: Path,
     assert "'é' (U+00E9), is at position 4" in capsys.readouterr().err
     convert = ["tokenizer", "convert", "--tokenizer", str(path), "--out", str(tmp_path / "copy")]
     assert main(convert) == 0 and (tmp_path / "copy").read_bytes() == path.read_bytes()
-    assert main([*convert, "--force", "--format", "huggingface"]) == 2
+    assert main([*convert, "--force", "--format", "huggingface"]) == 0  # BPE without merges
+    capsys.readouterr()
+    copy = str(tmp_path / "copy")
+    assert encoded(capsys, "--tokenizer", copy, "--text", "be to") == [2, 3, 1, 5, 4]
+    assert main([*convert, "--force", "--format", "tiktoken"]) == 2
     assert "Characters" in capsys.readouterr().err

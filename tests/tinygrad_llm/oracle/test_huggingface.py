@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vocabularies import vocabulary
 
+from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.text import CharTokenizer
 from tinygrad_llm.text.characters.aligned import Aligned
 from tinygrad_llm.text.characters.alphabet import BYTE_TO_CHAR, printable
 from tinygrad_llm.text.formats import huggingface, huggingface_write
@@ -291,3 +293,14 @@ def test_ties_between_pieces_are_broken_alike(tmp_path_factory: Any, drawn: list
     for size in range(1, 40):
         assert ours.encode("=" * size) == theirs.encode("=" * size).ids
         assert saved.encode("=" * size).ids == ours.encode("=" * size)
+
+
+def test_a_tokenizer_of_characters_is_written_for_the_library(tmp_path: Path) -> None:
+    ours = CharTokenizer.from_text("to bé\n中 ")
+    ours.save(tmp_path / "tokenizer.json", "huggingface")
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    text = "bé  to\n中b"
+    ids = theirs.encode(text).ids
+    assert ids == ours.encode(text) and theirs.decode(ids) == text
+    with pytest.raises(UserError, match=r"lone surrogate, U\+D800"):
+        CharTokenizer(["a", "\ud800"]).save(tmp_path / "a.json", "huggingface")

@@ -355,3 +355,34 @@ def test_files_of_the_users_stay(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir() if path.read_bytes() == b"mine") == [
         "notes.txt", "optimizer-good.safetensors", "weights-good.safetensors"]
     assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_weights_alone_are_no_state_to_go_on_from(tmp_path: Path) -> None:
+    model, optimizer = trained()
+    save_checkpoint(tmp_path, model, None, 0)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state.json",
+                                                          "weights-0000000.safetensors"]
+    assert read_state(tmp_path)["checkpoints"][0].optimizer is None
+    other, others = trained(1)
+    before = bits(other, others)
+    with pytest.raises(UserError, match=r"without an optimizer's averages; .*train --init"):
+        load_checkpoint(tmp_path, other, others)
+    assert bits(other, others) == before
+    assert load_checkpoint(tmp_path, other) == 0
+    assert [p.data.tobytes() for p in parameters(other).values()] == [
+        p.data.tobytes() for p in parameters(model).values()]
+    save_checkpoint(tmp_path, model, optimizer, 1, keep=2)
+    save_checkpoint(tmp_path, model, optimizer, 2, keep=2)
+    assert len(list(tmp_path.iterdir())) == 5  # two of two files, and no more of the first
+
+
+def test_a_shorter_context_takes_the_first_positions(tmp_path: Path) -> None:
+    model, optimizer = trained()
+    save_checkpoint(tmp_path, model, optimizer, 1)
+    short, long = (GPT(replace(CONFIG, context=context)) for context in (3, 5))
+    load_checkpoint(tmp_path, short, may_differ=("context",))
+    assert (short.wpe.weight.data == model.wpe.weight.data[:3]).all()
+    with pytest.raises(UserError, match=r"other shape: wpe\.weight"):
+        load_checkpoint(tmp_path, long, may_differ=("context",))
+    with pytest.raises(UserError, match="context 4 there and 3 here"):
+        load_checkpoint(tmp_path, short)

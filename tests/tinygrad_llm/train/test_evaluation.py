@@ -12,10 +12,12 @@ from small_runs import small, write_text
 from autograd import Tensor, fold_in
 from tinygrad_llm.data import Batches
 from tinygrad_llm.host.stop_signals import Stop
+from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.train import start_run
 from tinygrad_llm.train.evaluation import (
     Stopped,
+    loss_of_text,
     perplexity,
     sample_text,
     validation_loss,
@@ -71,3 +73,15 @@ def test_a_signal_ends_an_evaluation_before_the_next_batch(text: Path, tmp_path:
 def test_a_perplexity_has_no_bounds(loss: float, expected: float) -> None:
     assert perplexity(loss) == expected or math.isclose(perplexity(loss), expected)
     assert math.isnan(perplexity(math.nan))
+
+
+def test_the_loss_of_a_text_is_the_mean_over_its_tokens() -> None:
+    model = GPT(GPTConfig(vocab_size=7, context=5, layers=1, heads=1, width=8))
+    ids = np.random.default_rng(3).integers(7, size=14)
+    total = 0.0
+    for start in range(0, 13, 5):  # 5, 5 and 3 tokens
+        window = ids[start : start + 6][None]
+        total += float(model.loss(window[:, :-1], window[:, 1:])) * (window.shape[1] - 1)
+    assert loss_of_text(model, ids, 5) == pytest.approx(total / 13, rel=1e-6)
+    exact = loss_of_text(model, ids[:6], 5)
+    assert exact == pytest.approx(float(model.loss(ids[None, :5], ids[None, 1:6])), rel=1e-6)
