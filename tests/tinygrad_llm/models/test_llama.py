@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from draws import draws
+from hypothesis import given
+from hypothesis import strategies as st
 from whole_models import IDS, TARGETS, difference, loss_of, natural_scale, rng, with_weights
 
 from autograd import Tensor, grad, no_grad, pull_back
@@ -70,13 +73,30 @@ def test_no_position_depends_on_a_later_token(config: LlamaConfig) -> None:
 
 @pytest.mark.parametrize("config", [*CONFIGS.values(), *[
     GPTConfig(**SIZES, positions=positions) for positions in ("learnt", "sinusoidal", "rotary")]])
-def test_documents_in_one_row_are_as_if_alone(config: Any) -> None:
+@draws(25, dev=3)
+@given(rows=st.lists(st.lists(st.integers(0, 2), min_size=5, max_size=5), min_size=2, max_size=2))
+def test_documents_in_one_row_are_as_if_alone(config: Any, rows: list[list[int]]) -> None:
+    """Each document's rows, and the sum of all gradients; also where documents take turns."""
+    documents = np.array(rows)
+    if getattr(config, "window", 0):
+        documents.sort(axis=1)  # a window is one of places
     model, names, weights = natural_scale(config)
-    model = with_weights(model, names, weights)
-    documents = np.array([[4, 4, 9, 9, 9]])
-    packed = model.hidden(IDS[:1], documents=documents).data
-    alone = [model.hidden(IDS[:1, a:b]).data for a, b in ((0, 2), (2, 5))]
-    np.testing.assert_allclose(packed, np.concatenate(alone, 1), rtol=1e-9, atol=1e-12)
+    leaves = [Tensor(w, requires_grad=True) for w in weights]
+    model, g = with_weights(model, names, leaves), np.cos(np.arange(80.0)).reshape(2, 5, 8)
+
+    def run(ids: np.ndarray, g: np.ndarray, **options: Any) -> tuple[Any, list[Any]]:
+        x = model.hidden(ids, **options)
+        return x.data, [0 if d is None else d for d in pull_back([x], [g], leaves)]
+
+    g = np.repeat(g, config.width // 8, axis=2)
+    packed, gradients = run(IDS, g, documents=documents)
+    for b, row in enumerate(documents):
+        for n in set(row.tolist()):
+            alone, parts = run(IDS[b : b + 1, row == n], g[b : b + 1, row == n])
+            np.testing.assert_allclose(packed[b, row == n], alone[0], rtol=1e-9, atol=1e-12)
+            gradients = [d - part for d, part in zip(gradients, parts, strict=True)]
+    for name, rest in zip(names, gradients, strict=True):
+        np.testing.assert_allclose(rest, 0, atol=1e-9, err_msg=name)
 
 
 @every
