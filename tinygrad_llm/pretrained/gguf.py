@@ -60,8 +60,6 @@ class StoredTensor:
         """
         out = out[None] if out.ndim == 1 else out
         rows = max(1, CHUNK // math.prod(out.shape[1:]))
-        if len(self.data) % (len(out) * BLOCKS[self.kind].bytes):  # a row ends inside a block
-            rows = len(out)
         for i in range(0, len(out), rows):
             part = out[i : i + rows]
             begin, end = (len(self.data) * k // len(out) for k in (i, i + len(part)))

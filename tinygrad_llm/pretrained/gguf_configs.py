@@ -38,7 +38,7 @@ _EXPERTS = ("expert_count", "expert_used_count", "expert_feed_forward_length",
             "expert_weights_norm", "expert_gating_func")
 ENTRIES = {
     "gpt2": (*_SIZES, "attention.layer_norm_epsilon"),
-    "llama": (*_LLAMA, *_EXPERTS, "attention.sliding_window"),
+    "llama": (*_LLAMA, *_EXPERTS, "attention.sliding_window", "tensor_data_layout"),
     "qwen2": _LLAMA, "qwen3": _LLAMA,
     "qwen2moe": (*_LLAMA, *_EXPERTS, "expert_shared_feed_forward_length"),
     "qwen3moe": (*_LLAMA, *_EXPERTS),
@@ -48,6 +48,7 @@ ENTRIES = {
 """The architectures that are read, and their entries. Mistral's and SmolLM2's are llama."""
 
 LAYERS_OF_GEMMA2_27B = 46
+OLD_LAYOUT = "Meta AI original pth"  # as old files call the order of rows that all have
 SOFTMAX = 1  # of expert_gating_func
 LOW, HIGH, ORIGINAL = 1.0, 4.0, 8192  # of Llama 3's rotary scaling, which has no entries
 
@@ -65,6 +66,7 @@ def read_config(file: GGUFFile) -> GPTConfig | LlamaConfig:
     _refuse_unknown(file, name)
     given = _Entries(file, name)
     given.only("attention.causal", bool, True)
+    given.only("tensor_data_layout", str, OLD_LAYOUT)
     rows, width = given.shape("token_embd")[-2:]
     given.only("vocab_size", int, rows)
     given.only("embedding_length", int, width)

@@ -51,7 +51,8 @@ Json = dict[str, Any]
 
 PREFIX = "tokenizer.ggml."
 KNOWN = ("model", "pre", "tokens", "token_type", "scores", "merges", "add_bos_token",
-         "add_eos_token", "add_space_prefix", "remove_extra_whitespaces", "token_type_count")
+         "add_eos_token", "add_sep_token", "add_space_prefix", "remove_extra_whitespaces",
+         "token_type_count")
 NO_TOKENIZER = ("none", "no_vocab")
 
 
@@ -196,6 +197,11 @@ def _around(metadata: Metadata, tokens: list[str], add_bos: bool, default: Mappi
     return {"type": "TemplateProcessing", "single": a, "pair": a + b, "special_tokens": special}
 
 
+def _refuse_true(metadata: Metadata, name: str, kind: str) -> None:
+    if entry(metadata, f"{PREFIX}{name}", bool, False):
+        raise UserError(f"its {name} is true, which is not known of the kind {kind}")
+
+
 def _byte_level_bpe(metadata: Metadata) -> Tokenizer:
     """Return the tokenizer of the kind gpt2, read as the tokenizer.json of its parts."""
     tokens, types = _tokens(metadata)
@@ -203,8 +209,8 @@ def _byte_level_bpe(metadata: Metadata) -> Tokenizer:
     if name not in PRE:
         raise UserError(f"its pre-tokenizer {shortened(name)} (tokenizer.ggml.pre) is not known "
                         f"here{did_you_mean(name, PRE)}")
-    if entry(metadata, f"{PREFIX}add_space_prefix", bool, False):
-        raise UserError("its add_space_prefix is true, which is not known of the kind gpt2")
+    for off in ("add_space_prefix", "add_sep_token"):
+        _refuse_true(metadata, off, "gpt2")
     pre = PRE[name]
     added = [{"id": t.id, "content": t.content, "special": t.special, "single_word": False,
               "lstrip": False, "rstrip": False, "normalized": False} for t in _added(tokens, types)]
@@ -225,9 +231,8 @@ def _sentencepiece(metadata: Metadata) -> Tokenizer:
     if len(scores) != len(tokens) or not np.isfinite(scores).all():
         raise UserError(f"it has {len(tokens)} tokens and {len(scores)} scores; expected as many, "
                         "all of them finite")
-    if entry(metadata, f"{PREFIX}remove_extra_whitespaces", bool, False):
-        raise UserError("its remove_extra_whitespaces is true, which is not known of the kind "
-                        "llama")
+    for off in ("remove_extra_whitespaces", "add_sep_token"):
+        _refuse_true(metadata, off, "llama")
     unknown = _id(metadata, "unknown") or 0
     in_bytes = {token for token, type in zip(tokens, types, strict=True) if type == BYTE}
     if unknown >= len(tokens) or (in_bytes and in_bytes != BYTE_PIECES):

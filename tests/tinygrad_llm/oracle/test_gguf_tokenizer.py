@@ -15,6 +15,7 @@ from vocabularies import vocabulary
 
 from tinygrad_llm.pretrained.gguf import open_gguf
 from tinygrad_llm.pretrained.gguf_tokenizer import PRE, read_tokenizer
+from tinygrad_llm.text.formats import huggingface_write
 from tinygrad_llm.text.formats import sentencepiece as ours
 from tinygrad_llm.text.tokenizer import Tokenizer
 
@@ -93,6 +94,12 @@ def test_sentencepiece_models(name: str) -> None:
     for text in TEXTS:
         ids = tokenizer.encode(text, special="text")
         assert ids == processor.encode(text) and tokenizer.decode(ids) == processor.decode(ids)
+    exported = tokenizers.Tokenizer.from_str(json.dumps(huggingface_write.to_json(tokenizer)))
+    exported.encode_special_tokens = True
+    for text in TEXTS:
+        ids = tokenizer.encode(text, special="text", template=True)
+        assert exported.encode(text).ids == ids and ids[0] == 1
+        assert exported.decode(ids) == tokenizer.decode(ids, skip_special=True)
 
 
 def test_the_cuts_of_tekken() -> None:

@@ -104,6 +104,7 @@ FAULTS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("llama", {"llama.logit_scale": 0.5}, {}, "'llama.logit_scale', 0.5: no such entry"),
     ("qwen2", {"qwen2.attention.sliding_window": 5}, {}, "'qwen2.attention.sliding_window', 5"),
     ("llama", {"llama.attention.causal": False}, {}, "llama.attention.causal is False; only True"),
+    ("llama", {"llama.tensor_data_layout": "reference"}, {}, "'reference'; only 'Meta AI"),
     ("llama", {"llama.block_count": 2**31 - 1}, {}, "are not those of 2147483647 layers"),
     ("llama", {"llama.block_count": 0}, {}, "are not those of 0 layers"),
     ("llama", {"llama.block_count": "2"}, {}, "'llama.block_count' must be a whole number"),

@@ -98,15 +98,16 @@ def test_what_is_set_around_a_text() -> None:
     a = 2 + ord("a")
     for entries, expected in [
             (metadata(), [a]), (metadata(add_bos_token=True), [0, a]),
-            (metadata(add_eos_token=True), [a, 1]), (metadata(pre="llama-bpe"), [0, a]),
+            (metadata(add_eos_token=True, add_sep_token=False), [a, 1]),
+            (metadata(pre="llama-bpe"), [0, a]),
             (metadata(pre="llama-bpe", add_bos_token=False), [a]),
             (metadata(pre="llama-bpe", bos_token_id=None), [a]),
             (pieces(add_space_prefix=False), [1, 260]),
             (pieces(add_space_prefix=False, bos_token_id=None), [1, 260]),
             (pieces(add_space_prefix=False, add_bos_token=False, add_eos_token=True), [260, 2])]:
         assert made(entries).encode("a", template=True) == expected
-    pair = made(metadata(add_bos_token=True, add_eos_token=True)).encode_pair("a", "a")
-    assert pair == [0, a, 1, 0, a, 1]
+    pair = made(metadata(add_bos_token=True, add_eos_token=True)).encode_pair("a", "b")
+    assert pair == [0, a, 1, 0, a + 1, 1]
 
 
 def test_sentencepiece() -> None:
@@ -175,6 +176,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     (metadata(add_bos_token=True, bos_token_id=264), "whose id is 264; the tokenizer has 264"),
     (metadata(add_bos_token=True, bos_token_id=None), "whose id is None"),
     (metadata(add_space_prefix=True), "add_space_prefix is true"),
+    (metadata(add_sep_token=True), "add_sep_token is true"),
     (metadata(precompiled_charsmap=TYPES), "'tokenizer.ggml.precompiled_charsmap', which is not"),
     (pieces(scores=None), "lack 'tokenizer.ggml.scores'"),
     (pieces(scores=np.zeros(5, "<f4")), "268 tokens and 5 scores"),
