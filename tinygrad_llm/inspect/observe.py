@@ -83,29 +83,27 @@ class Look:
     gradients: dict[str, float]
 
 
-def observe(model: Any, ids: Sequence[int] | NDArray[Any], runners_up: int = RUNNERS_UP) -> Look:
+def observe(model: Any, ids: Sequence[int] | NDArray[Any], runners_up: int = RUNNERS_UP,
+            documents: Sequence[int] | NDArray[Any] | None = None) -> Look:
     """Return what the model does with a text, the ids (T,) of at least one token.
 
-    `runners_up` is K of `Look`, at most the vocabulary. Raises ValueError for no token, more than
-    the context holds, or a model that cannot be observed (see the module).
+    `runners_up` is K of `Look`, at most the vocabulary; `documents`, integers (T,), number the
+    packed documents of the text, which do not see each other. Raises ValueError for no token, more
+    than the context holds, or a model that cannot be observed (see the module).
 
     >>> from tinygrad_llm.models import GPT, GPTConfig
     >>> model = GPT(GPTConfig(vocab_size=5, context=4, layers=1, heads=2, width=8))
     >>> observe(model, [3, 1, 4]).attention.shape
     (1, 2, 3, 3)
     """
-    text: NDArray[np.int64] = np.asarray(ids, np.int64)
-    if text.ndim != 1 or not 1 <= len(text) <= model.config.context:
-        raise ValueError(f"observe: expected the ids (T,) of 1 to {model.config.context} tokens, "
-                         f"the model's context, got shape {text.shape}")
-    if not getattr(model, "h", None) or not all(
-            hasattr(block, part) for block in model.h for part in ("attn", "mlp")):
-        raise ValueError(f"observe: {type(model).__name__} has no list `h` of blocks with `attn` "
-                         f"and `mlp` in each")
-    batch = namespace(model.head.data).asarray(text[None])
+    text = np.asarray(ids)
+    _check(model, text)
+    xp = namespace(model.head.data)
+    batch, packed = xp.asarray(text[None]), {} if documents is None else {
+        "documents": xp.asarray(documents)[None]}
     twin, blocks = _observed(model)
     with no_grad(), _attention_calls() as calls:
-        twin.hidden(batch)
+        twin.hidden(batch, **packed)
     if len(calls) != len(blocks):
         raise ValueError(f"observe: expected one call of attention in each of {len(blocks)} "
                          f"blocks, got {len(calls)}")
@@ -114,10 +112,20 @@ def observe(model: Any, ids: Sequence[int] | NDArray[Any], runners_up: int = RUN
         _norms(x) / np.float32(sqrt(width))
         for x in (streams, _added(blocks, "attn"), _added(blocks, "mlp")))
     lens_ids, lens_p, log_p, ranks = _lens(model, streams, text, runners_up)
-    gradients, stream_gradients = _gradients(model, batch)
+    gradients, stream_gradients = _gradients(model, batch, packed)
     return Look(text, len(model.head.data),
                 np.stack([to_host(probabilities(*call))[0] for call in calls]), lens_ids, lens_p,
                 log_p, ranks, stream, attention_out, mlp_out, stream_gradients, gradients)
+
+
+def _check(model: Any, text: NDArray[Any]) -> None:
+    if text.ndim != 1 or not 1 <= len(text) <= model.config.context:
+        raise ValueError(f"observe: expected the ids (T,) of 1 to {model.config.context} tokens, "
+                         f"the model's context, got shape {text.shape}")
+    if not getattr(model, "h", None) or not all(
+            hasattr(block, part) for block in model.h for part in ("attn", "mlp")):
+        raise ValueError(f"observe: {type(model).__name__} has no list `h` of blocks with `attn` "
+                         f"and `mlp` in each")
 
 
 class _Observed:
@@ -227,14 +235,16 @@ def _lens(model: Any, streams: Sequence[Any], text: NDArray[np.int64], runners_u
     return ids, np.exp(log_p), log_next, ranks
 
 
-def _gradients(model: Any, batch: Array) -> tuple[dict[str, float], Floats]:
+def _gradients(model: Any, batch: Array, packed: dict[str, Array]
+               ) -> tuple[dict[str, float], Floats]:
     """Return the norms of the loss's gradients: of each parameter, and of the stream (L + 1, T)."""
     twin, blocks = _observed(model)
     if batch.shape[1] == 1:
         return {}, np.zeros((len(blocks) + 1, 0), np.float32)
     own = parameters(model)
     with recording(True):
-        loss = twin.loss(batch[:, :-1], batch[:, 1:])
+        loss = twin.loss(batch[:, :-1], batch[:, 1:],
+                         **{name: array[:, :-1] for name, array in packed.items()})
     streams = _streams(blocks)
     found = pull_back([loss], [None], [*own.values(), *streams])
     gradients = {name: float(np.linalg.norm(to_host(g).astype(float)))

@@ -178,7 +178,7 @@ function drawText() {
     made.tabIndex = chosen ? 0 : -1;
     made.style.background = t > 0 && t < T ? colour("warm", surprise(t) / blind) : "";
   }
-  scrollTo($("text"), $("text").querySelector("[aria-selected=true]"));
+  bringIn($("text"), $("text").querySelector("[aria-selected=true]"));
   drawCard();
 }
 function drawCard() {
@@ -214,7 +214,7 @@ function choose(t, {key, focus} = {}) {
   drawField();
   if (focus) $("text").querySelector("[aria-selected=true]").focus({preventScroll: true});
 }
-function scrollTo(box, made) {  // the box alone, not the page
+function bringIn(box, made) {  // the box alone, not the page
   const top = made.offsetTop - box.offsetTop, line = 40;
   if (top < box.scrollTop + line) box.scrollTop = top - line;
   else if (top > box.scrollTop + box.clientHeight - 2 * line) box.scrollTop = top - box.clientHeight + 2 * line;
@@ -461,8 +461,8 @@ function chart(box, series) {
     chip.style.background = fill;
     legend.append(chip, element("span", name));
   }
-  legend.append(element("span", log ? "by layer, on a logarithmic scale" : "by layer", "aside"));
-  box.append(svg, legend);
+  box.previousElementSibling.dataset.scale = log ? ", on a logarithmic scale" : "";
+  box.append(svg, ...(series.length > 1 ? [legend] : []));
 }
 function drawCharts() {
   chart($("lines"), [

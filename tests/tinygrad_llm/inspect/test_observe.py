@@ -192,6 +192,21 @@ def test_the_model_and_its_watch_stay_as_they_were(model: Any) -> None:
         name: array.tobytes() for name, array in before.items()}
 
 
+def test_documents_do_not_see_each_other(model: Any) -> None:
+    """Each is what it is alone, but for the token between them, which both count."""
+    look = observe(model, IDS, documents=[5, 5, 5, 7, 7, 7, 7])
+    for part in (slice(0, 3), slice(3, 7)):
+        alone = observe(model, IDS[part])
+        np.testing.assert_allclose(look.attention[..., part, part], alone.attention, rtol=1e-10)
+        np.testing.assert_allclose(look.lens_p[:, part], alone.lens_p, rtol=1e-6)
+    assert (look.attention[..., 3:, :3] == 0).all()
+    loss = model.loss(IDS[None, :-1], IDS[None, 1:], documents=np.array([[5, 5, 5, 7, 7, 7]]))
+    loss.backward()
+    assert -look.log_p[-1].mean() == pytest.approx(float(loss.data), rel=1e-6)
+    assert look.gradients["wte.weight"] == pytest.approx(
+        np.linalg.norm(model.wte.weight.grad), rel=1e-6)
+
+
 def test_a_single_token(model: Any) -> None:
     look = observe(model, [3])
     assert look.attention.shape[2:] == (1, 1) and (look.attention == 1).all()
@@ -231,6 +246,11 @@ def test_on_a_device(name: str) -> None:
 def test_wrong_texts(ids: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         observe(MODELS["gpt"](), ids)
+
+
+def test_ids_are_integers() -> None:
+    with pytest.raises(TypeError, match="expected integer ids, got float64"):
+        observe(MODELS["gpt"](), [1.0, 2.0])
 
 
 def test_models_that_cannot_be_observed() -> None:
