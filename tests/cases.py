@@ -348,7 +348,6 @@ _MUTANTS: list[Any] = [
         (unit, f"{over}{x})", f"{over}{other})") for unit, over, x, *others in (
             (_NORM, "sums = over_rows(pull, ", "x", "mu", "r"),
             (_RMS, "sums = over_rows(pull, ", "x", "r", "dx"),
-            ("swiglu numpy", "over_rows(pull, ", "x", "dx", "s"),
             ("geglu numpy", "over_rows(pull, ", "dx", "g")) for other in others]),
     ("a mask of dropout 0 keeps everything and scales by 1",
      ("attention reference", "dropout and key is not None", "key is not None")),

@@ -13,9 +13,9 @@ Each element stands by itself; the gradients of the halves lie side by side as t
 
 $$\bar x = [\bar z\ \bar u], \qquad \bar z = g \odot u \odot f, \qquad \bar u = g \odot a .$$
 
-Kept: x, which the engine keeps in any case; s is computed again, which costs an exponential and
-saves an array. Trap: of a large negative z, $e^{-z}$ overflows, where s is 0; `sigmoid` computes
-with $e^{-|z|}$.
+Kept: x, which the engine keeps in any case; s is computed again (the twin on NumPy, where that is
+slow, keeps $u \odot f$ and a). Trap: of a large negative z, $e^{-z}$ overflows, where s is 0;
+`sigmoid` computes with $e^{-|z|}$.
 
 Source: Shazeer, "GLU Variants Improve Transformer", arXiv:2002.05202, equation 6; SiLU: Elfwing,
 Uchibe, Doya, arXiv:1702.03118, equation 4.
