@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,16 @@ from tinygrad_llm.functional import (
     attention,
     dropout,
     embedding,
+    geglu,
     gelu,
     layer_norm,
     linear,
     linear_cross_entropy,
+    relu_squared,
+    rms_norm,
     rotary,
     softmax_cross_entropy,
+    swiglu,
 )
 
 torch = pytest.importorskip("torch")
@@ -101,6 +106,38 @@ def test_layer_norm(shape: tuple[int, ...], eps: float, bias: bool, dtype: str) 
 def test_gelu(scale: float, approximate: str, dtype: str) -> None:
     compare(lambda x: gelu(x, approximate=approximate),
             lambda x: F.gelu(x, approximate=approximate), [scale * normal(3, 7, 31)], dtype)
+
+
+@both_dtypes
+@pytest.mark.parametrize("scaled", [True, False])
+@pytest.mark.parametrize("eps", [1e-6, 0.7])
+@pytest.mark.parametrize("shape", [(11,), (3, 5, 11), (2, 5, 3, 4), (300, 700)])
+def test_rms_norm(shape: tuple[int, ...], eps: float, scaled: bool, dtype: str) -> None:
+    columns = shape[-1]
+    compare(lambda *args: rms_norm(*args, eps=eps),
+            lambda x, w=None: F.rms_norm(x, (columns,), w, eps),
+            [3 * normal(*shape) + 0.5, normal(columns)][: 1 + scaled], dtype)
+
+
+@both_dtypes
+@pytest.mark.parametrize("scale", [1.0, 5.0, 100.0])
+@pytest.mark.parametrize("shape", [(62,), (3, 7, 62), (600, 520)])
+@pytest.mark.parametrize("activation", ["silu", "gelu_tanh", "gelu"])
+def test_gated_halves(activation: str, shape: tuple[int, ...], scale: float, dtype: str) -> None:
+    ours, theirs = {"silu": (swiglu, F.silu),
+                    "gelu_tanh": (geglu, partial(F.gelu, approximate="tanh")),
+                    "gelu": (partial(geglu, approximate="none"), F.gelu)}[activation]
+
+    def halves(x: Any) -> Any:
+        gate, up = x.chunk(2, -1)
+        return theirs(gate) * up
+
+    compare(ours, halves, [scale * normal(*shape)], dtype)
+
+
+@both_dtypes
+def test_relu_squared(dtype: str) -> None:
+    compare(relu_squared, lambda x: F.relu(x) ** 2, [3 * normal(3, 7, 31)], dtype)
 
 
 @both_dtypes
