@@ -47,7 +47,8 @@ def measure(name: str, seed: int, data: Path, steps: int) -> dict[str, Any]:
                           "sample_every": 0, "checkpoint_every": 0})
     with TemporaryDirectory(prefix="architectures_") as folder:
         run = start_run(config, Path(folder) / "run")
-        train(run, say=lambda text: None)
+        if not train(run, say=lambda text: None):
+            raise SystemExit("stopped before the last step; nothing is recorded")
         metrics = read_metrics(run.folder / "metrics.jsonl")
     losses = [(r["step"], round(r["val_loss"], 4)) for r in metrics if "val_loss" in r]
     pace = [r["tokens_per_s"] for r in metrics if r.get("tokens_per_s")]
