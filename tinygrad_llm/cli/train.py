@@ -49,25 +49,31 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add a flag for each setting, of any architecture, in a group for each table."""
     from ..models import ARCHITECTURES
     from ..train.config import OLD_NAMES
-    from ..train.settings import settings
+    from ..train.settings import TABLES, settings
 
     parser.add_argument("--config", type=Path, metavar="FILE.toml",
                         help="settings to start from; flags override them")
     parser.add_argument("--threads", type=int, metavar="N",
                         help=f"cores to use; the result is the same (all: {usable_cores()})")
+    parser.usage = f"{parser.prog} [options] [--SETTING VALUE ...]"
     parsers: dict[type, Any] = {int: int, float: float, str: str, bool: _boolean}
     metavars = {int: "N", float: "X", str: "TEXT", bool: "true|false"}
-    known = {name: setting for arch in reversed(ARCHITECTURES)
-             for name, setting in settings(arch).items()}
-    groups: dict[str, Any] = {}
-    for setting in known.values():
-        if setting.table not in groups:
-            groups[setting.table] = parser.add_argument_group(
-                f"settings in [{setting.table}] of the TOML file")
-        groups[setting.table].add_argument(
-            f"--{setting.name.replace('_', '-')}", dest=f"set_{setting.name}",
-            type=parsers[setting.kind], metavar=metavars[setting.kind],
-            help=f"{setting.help} ({setting.default})".replace("%", "%%"))
+    of_arch = {arch: settings(arch) for arch in ARCHITECTURES}
+    known = dict[str, Any]()
+    for found in of_arch.values():
+        known |= {name: setting for name, setting in found.items() if name not in known}
+    tables, groups = ["model", *TABLES], dict[str, Any]()
+    for name, setting in sorted(known.items(), key=lambda item: tables.index(item[1].table)):
+        having = [arch for arch, found in of_arch.items() if name in found]
+        only = "" if len(having) == len(of_arch) else f", with --arch {' or '.join(having)}"
+        title = f"settings in [{setting.table}] of the TOML file{only}"
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        shown = "none" if setting.default == "" else str(setting.default)
+        groups[title].add_argument(
+            f"--{name.replace('_', '-')}", dest=f"set_{name}", type=parsers[setting.kind],
+            metavar=metavars[setting.kind],
+            help=f"{setting.help} ({shown})".replace("%", "%%"))
     for old, new in OLD_NAMES.items():
         parser.add_argument(f"--{old}", dest=f"set_{new}", type=parsers[known[new].kind],
                             help=argparse.SUPPRESS)

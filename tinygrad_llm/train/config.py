@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..host.errors import UserError, did_you_mean
-from ..models import DEFAULT, LanguageModel, architecture
+from ..models import ARCHITECTURES, DEFAULT, LanguageModel, architecture
 from .settings import TABLES, DataSettings, OptimizerSettings, RunSettings, require, settings
 
 
@@ -107,10 +107,14 @@ def make_config(given: Mapping[str, Any]) -> TrainConfig:
     preset = str(given.get("preset", "tiny"))
     if preset not in PRESETS:
         raise UserError(f"unknown preset {preset!r}{did_you_mean(preset, PRESETS)}")
-    known = settings(str(given.get("arch", PRESETS[preset].get("arch", DEFAULT))))
+    arch = str(given.get("arch", PRESETS[preset].get("arch", DEFAULT)))
+    known = settings(arch)
     for name in given:
         if name not in known:
-            raise UserError(f"unknown setting {name!r}{did_you_mean(name, known)}")
+            having = [other for other in ARCHITECTURES if name in settings(other)]
+            raise UserError(f"unknown setting {name!r}{did_you_mean(name, known)}" if not having
+                            else f"{name} is a setting of --arch {' or '.join(having)}, and this "
+                                 f"run has {arch}; leave it out, or choose that architecture")
     chosen = {name: setting.default for name, setting in known.items()} | PRESETS[preset] | given
     tables: dict[str, dict[str, Any]] = {"model": {}, **{table: {} for table in TABLES}}
     for name, value in chosen.items():

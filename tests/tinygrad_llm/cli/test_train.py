@@ -188,8 +188,9 @@ def test_help_shows_each_setting_in_its_table(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     for table in ("model", "data", "optimizer", "run"):
         assert f"settings in [{table}] of the TOML file:" in shown
-    for name, setting in settings().items():
-        assert f"--{name.replace('_', '-')} " in shown
+    assert "settings in [model] of the TOML file, with --arch llama:" in shown
+    for name, setting in {**settings(), **settings("llama")}.items():
+        assert shown.count(f"\n  --{name.replace('_', '-')} ") == 1
         assert setting.help.split()[0] in shown
     for preset in PRESETS:
         assert f"\n  {preset} " in shown

@@ -105,6 +105,8 @@ def test_a_file_of_version_0_1(tmp_path: Path) -> None:
     ({"zzz": 1}, "unknown setting 'zzz'; known are arch, context"),
     ({"preset": "babe"}, "unknown preset 'babe'; did you mean 'baby'?"),
     ({"preset": []}, r"unknown preset '\[\]'; known are tiny"),
+    ({"key_heads": 2}, "key_heads is a setting of --arch llama, and this run has gpt; leave it"),
+    ({"preset": "tiny-llama", "bias": False}, "bias is a setting of --arch gpt, and this run has"),
     ({"arch": "gtp"}, "unknown architecture 'gtp'; did you mean 'gpt'?"),
     ({"layers": "4"}, "layers: expected a whole number, got '4'"),
     ({"run": 3}, "unknown setting 'run'"), ({"optimizer": {"lr": 3}}, "unknown setting 'lr'"),
