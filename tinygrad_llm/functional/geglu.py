@@ -2,16 +2,16 @@ r"""GeGLU: one half of each row, through GELU, is the gate of the other half.
 
 $$y = a \odot u, \qquad a = \operatorname{gelu}(z)$$
 
-of packed rows $x = [z\ u]$, as one matrix product makes them: the gate z and, behind it, as many
+of packed rows $x = [z,\; u]$, as one matrix product makes them: the gate z and, behind it, as many
 numbers u. `gelu.py` has both forms of $\operatorname{gelu}$ and the slope f of each, $da = f\,dz$.
 
 $dy = u\,f\,dz + a\,du$. Each element stands by itself; the gradients of the halves lie side by
 side as the halves do:
 
-$$\bar x = [\bar z\ \bar u], \qquad \bar z = g \odot u \odot f, \qquad \bar u = g \odot a .$$
+$$\bar x = [\bar z,\; \bar u], \qquad \bar z = g \odot u \odot f, \qquad \bar u = g \odot a .$$
 
-Kept: the packed factors $[u \odot f\ \ a]$, as GELU keeps its slope; the backward pass is one
-product of each half. Trap: GELU's own, far out; `gelu.py` has it.
+Kept: the factors $u \odot f$ and a, packed as x is, as GELU keeps its slope; the backward pass is
+one product of each half. Trap: GELU's own, far out; `gelu.py` has it.
 
 Source: Shazeer, "GLU Variants Improve Transformer", arXiv:2002.05202, equation 6.
 """

@@ -2,7 +2,7 @@ r"""SwiGLU: one half of each row, through SiLU, is the gate of the other half.
 
 $$y = a \odot u, \qquad a = z\,s, \qquad s = \sigma(z)$$
 
-of packed rows $x = [z\ u]$, as one matrix product makes them: the gate z and, behind it, as many
+of packed rows $x = [z,\; u]$, as one matrix product makes them: the gate z and, behind it, as many
 numbers u. $\sigma(t) = 1 / (1 + e^{-t})$, and a is the SiLU (or swish) of z.
 
 The differential. $ds = s\,(1 - s)\,dz$, so with the slope f of SiLU
@@ -11,7 +11,7 @@ $$da = f\,dz, \qquad f = s + a\,(1 - s), \qquad dy = u\,f\,dz + a\,du .$$
 
 Each element stands by itself; the gradients of the halves lie side by side as the halves do:
 
-$$\bar x = [\bar z\ \bar u], \qquad \bar z = g \odot u \odot f, \qquad \bar u = g \odot a .$$
+$$\bar x = [\bar z,\; \bar u], \qquad \bar z = g \odot u \odot f, \qquad \bar u = g \odot a .$$
 
 Kept: x, which the engine keeps in any case; s is computed again (the twin on NumPy, where that is
 slow, keeps $u \odot f$ and a). Trap: of a large negative z, $e^{-z}$ overflows, where s is 0;

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import strict_cupy
 
 import autograd
-from autograd import vjp
+from autograd import Tensor, to_host, vjp
 from tinygrad_llm.functional import rms_norm
 
 pytestmark = pytest.mark.usefixtures("pair")
@@ -51,6 +52,20 @@ def test_half_precision_is_computed_in_float32_and_rounded_once() -> None:
     assert got.dtype == np.float16
     expected = rms_norm(x.astype(np.float32), w.astype(np.float32)).astype(np.float16)
     np.testing.assert_array_equal(got, expected)
+
+
+def test_half_precision_of_a_gpu_is_computed_in_float32_too() -> None:
+    x, w = (400 * normal(4, 768)).astype(np.float16), normal(768).astype(np.float16)
+    y, pull = vjp(rms_norm, x, w)
+    leaves = [Tensor(strict_cupy.asarray(a), requires_grad=True) for a in (x, w)]
+    with strict_cupy.no_sync():
+        z = rms_norm(*leaves)
+        z.backward(strict_cupy.asarray(y))
+    np.testing.assert_allclose(to_host(z.data), y, rtol=1e-3, atol=1e-7, strict=True)
+    for leaf, expected in zip(leaves, pull(y), strict=True):
+        scale = float(abs(expected).max())
+        np.testing.assert_allclose(to_host(leaf.grad), expected, rtol=2e-3, atol=1e-3 * scale,
+                                   strict=True)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
