@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the run's folder (runs/tiny)")
     parser.add_argument("--checkpoint", metavar="WHICH", default="last",
                         help="last, best (by validation loss) or a step that was kept (last)")
-    add_prompt(parser, "the text, at most as long as the model's context")
+    add_prompt(parser, "the text; it must fit into the model's context")
     parser.add_argument("--out", type=Path, metavar="PAGE", default=Path("inspect.html"),
                         help="the page (inspect.html)")
     parser.set_defaults(verb=inspect)
@@ -32,7 +32,7 @@ def inspect(args: argparse.Namespace) -> int:
     from functools import partial
 
     from ..host.threads import workers
-    from ..inspect import observe, write
+    from ..inspect import most_tokens, observe, write
     from ..sample.prompt import prompt_ids
     from ..text.show import spelling
     from ..train.run import load_model
@@ -48,6 +48,11 @@ def inspect(args: argparse.Namespace) -> int:
     if len(ids) > context:
         raise UserError(f"the prompt has {len(ids)} tokens, and the model's context holds "
                         f"{context}; give a shorter one")
+    most = most_tokens(model.config.layers, model.config.heads)
+    if len(ids) > most:
+        raise UserError(f"the prompt has {len(ids)} tokens, and a page shows the attention of "
+                        f"{model.config.layers} layers and {model.config.heads} heads among at "
+                        f"most {most}; give a shorter one")
     with workers():
         look = observe(model, ids)
     args.out.parent.mkdir(parents=True, exist_ok=True)

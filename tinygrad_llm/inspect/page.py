@@ -19,6 +19,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Callable
 from html import escape
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from ..host.files import write_in_one_step
 from ..text.show import script_safe
 from .observe import Look
 
+MOST_WEIGHTS = 1 << 27  # of attention, in all
 SCALES = {"s1": 255, "s2": 65535}
 
 
@@ -46,6 +48,11 @@ def write(path: str | Path, look: Look, label: Callable[[int], str], title: str,
           ) -> None:
     """Write the page to `path` in one step."""
     write_in_one_step(path, [page(look, label, title, facts).encode()])
+
+
+def most_tokens(layers: int, heads: int) -> int:
+    """Return how long a text may be for a page of some 100 MB, which browsers still open."""
+    return isqrt(2 * MOST_WEIGHTS // (layers * heads))
 
 
 def _file(name: str) -> str:

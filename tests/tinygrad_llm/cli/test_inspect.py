@@ -9,6 +9,7 @@ import pytest
 from command_line import error_of, train
 
 from tinygrad_llm.cli import main
+from tinygrad_llm.inspect import most_tokens
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -29,7 +30,8 @@ def test_it_writes_a_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["inspect", "--prompt", "A", "--out", "one.html"]) == 0
 
 
-def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str],
+                  monkeypatch: pytest.MonkeyPatch) -> None:
     assert "there is no run in nowhere" in error_of(capsys, "inspect", "nowhere", "--prompt", "a")
     assert train() == 0
     assert "with --prompt or --prompt-file" in error_of(capsys, "inspect")
@@ -40,4 +42,7 @@ def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         capsys, "inspect", "--prompt", "A", "--out", "runs")
     assert "no checkpoint '3'" in error_of(
         capsys, "inspect", "--prompt", "A", "--checkpoint", "3")
+    monkeypatch.setitem(most_tokens.__globals__, "MOST_WEIGHTS", 40)
+    assert "has 7 tokens, and a page shows the attention of 1 layers and 2 heads among at most 6" \
+        in error_of(capsys, "inspect", "--prompt", "A sheep")
     assert not Path("inspect.html").exists()

@@ -17,7 +17,7 @@ from html_pages import Reader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.inspect import Look, observe, page, write
+from tinygrad_llm.inspect import Look, most_tokens, observe, page, write
 from tinygrad_llm.inspect.page import packed
 from tinygrad_llm.models import GPT, GPTConfig
 
@@ -89,6 +89,10 @@ def test_probabilities_keep_what_the_scale_says(p: list[float]) -> None:
     array = np.array(p)
     assert (np.abs(unpacked(packed(array, "s1")) - array) <= np.sqrt(array) / 255 + 1e-5).all()
     assert (np.abs(unpacked(packed(array, "s2")) - array) <= np.sqrt(array) / 65535 + 1e-9).all()
+
+
+def test_texts_that_fit_on_a_page() -> None:
+    assert most_tokens(32, 32) == 512 and most_tokens(1, 1) > 16000
 
 
 HOSTILE = ["</script><script>alert(1)</script>", "<!--<script>", "@DATA@ @TITLE@", "\u2028\u202e",
