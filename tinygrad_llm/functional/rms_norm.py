@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import Any
 
 from autograd import fused, namespace
-from autograd.backend import Array, wide, wider
+from autograd.backend import Array, wide
 from autograd.ops.reduce import root_mean_square
 
 
@@ -47,10 +47,11 @@ def rms_norm(x: Array, w: Array | None = None, /, *, eps: float = 1e-5) -> Any:
     x of shape (..., C), w (C,) or None; the result has the shape of x. Raises ValueError where the
     shapes do not fit.
     """
-    r = 1 / root_mean_square(wider(x), eps, -1)
+    xp = namespace(x)
+    r = 1 / root_mean_square(x.astype(xp.result_type(x, xp.float32), copy=False), eps, -1)
     n = x * r
     y = n if w is None else w * n
-    dtype = x.dtype if w is None else namespace(x).result_type(x, w)
+    dtype = x.dtype if w is None else xp.result_type(x, w)
     return y if wide(dtype) is dtype else y.astype(dtype), (x, r, w)
 
 

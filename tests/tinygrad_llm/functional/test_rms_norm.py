@@ -79,7 +79,7 @@ def test_small_dtypes_stay_small(dtype: type, scaled: bool) -> None:
 def test_the_dtype_is_that_of_all_arguments() -> None:
     assert rms_norm(np.ones((2, 3), np.float32), np.full(3, 1 / 3)).dtype == np.float64
     assert rms_norm(np.ones((2, 3), np.float16), np.ones(3, np.float32)).dtype == np.float32
-    np.testing.assert_allclose(rms_norm(np.array([[1, 7]]), eps=0.0), [[0.2, 1.4]])
+    np.testing.assert_allclose(rms_norm(np.array([[20, -140]], np.int16), eps=0.0), [[0.2, -1.4]])
 
 
 def test_heads_are_normalised_each_by_itself() -> None:
