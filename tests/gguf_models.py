@@ -31,6 +31,11 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         "activation": "gelu_tanh", "norm_offset": 1.0, "post_norms": True, "embed_scale": 24**0.5,
         "layer_pattern": "LG", "window": 5, "soft_cap": 4.0, "logit_cap": 6.0}),
 }
+LETTERS = {"tokenizer.ggml.model": "llama",
+           "tokenizer.ggml.tokens": ["<unk>", *"abcdefghi", "\u2581"],
+           "tokenizer.ggml.scores": [0.5] * 11, "tokenizer.ggml.token_type": [2] + [1] * 10,
+           "tokenizer.ggml.eos_token_id": 3}
+"""Metadata of a tokenizer for these models, without merges."""
 GPT2 = {"vocab_size": 11, "context": 16, "layers": 2, "heads": 4, "width": 24}
 
 

@@ -15,6 +15,7 @@ Source: llama-model.cpp and convert_hf_to_gguf.py of llama.cpp.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,40 +54,56 @@ GEMMA2 = LLAMA | {
 
 NAMES = {"gpt2": GPT2, "gemma2": GEMMA2}  # of all others LLAMA
 TOP = ("transformer.", "model.", "lm_head")
-ROPE = "rope_freqs.weight"  # which is read as a part of the configuration
 """The beginnings of the names of tensors that belong to no layer."""
+ROPE = "rope_freqs.weight"  # which is read as a part of the configuration
+STORAGE = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def read_gguf(path: str | Path, dtype: str = "float32") -> Pretrained:
     """Return the model in the GGUF file `path`, with its tokenizer, settings and chat template.
 
-    dtype: that of the parameters, float32 or float64. Raises UserError where the file is damaged,
-    asks for what is not supported, or has other tensors than its model.
+    dtype: that of the parameters, float32 or float64. The storage is that of the file, float32 for
+    numbers that were quantized. Raises UserError where the file is damaged, asks for what is not
+    supported, or has other tensors than its model.
     """
     check_kind(dtype)
     file = open_gguf(path)
     try:
         model = empty_model(read_config(file), dtype)
         tokenizer = read_tokenizer(file.metadata)
-        found = Pretrained(model, tokenizer, read_generation(file.metadata),
-                           read_chat_template(file.metadata))
-        _read_weights(file, model)
+        generation = read_generation(file.metadata)
+        template = read_chat_template(file.metadata)
+        storage, other = _storage(_read_weights(file, model))
     except (ValueError, MemoryError) as error:
         reason = str(error) or "it takes more memory than there is"
         raise UserError(f"{path} cannot be used as a model: {reason}") from error
     if tokenizer is not None:
         check_ids(tokenizer, model, Path(path))
-    return found
+    return Pretrained(model, tokenizer, generation, template, storage, other)
 
 
-def _read_weights(file: GGUFFile, model: LanguageModel) -> None:
-    """Read the tensors into the model; UserError where they are not those of such a model."""
+def _storage(kinds: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Return the type of most tensors, and the others, of types by Hugging Face's names.
+
+    All are float32 where some are quantized, or are packed as Hugging Face's are not.
+    """
+    if "" in kinds or set(kinds.values()) - STORAGE.keys():
+        return "float32", {}
+    most = Counter(kinds.values()).most_common(1)[0][0]
+    return STORAGE[most], {hf: STORAGE[kind] for hf, kind in kinds.items() if kind != most}
+
+
+def _read_weights(file: GGUFFile, model: LanguageModel) -> dict[str, str]:
+    """Read the tensors into the model; return their types by Hugging Face's names.
+
+    Raises UserError where they are not those of such a model.
+    """
     name, own = file.metadata["general.architecture"], parameters_of(model)
-    views = dict(_views(name, model.config, own))
+    views = list(_views(name, model.config, own))
     tensors = {key: tensor for key, tensor in file.tensors.items() if key != ROPE}
     head = tensors.pop("output.weight", None) if name == "gpt2" else None
-    _check_fit(tensors, {key: view.shape for key, view in views.items()})
-    for key, view in _views(name, model.config, own):
+    _check_fit(tensors, {key: view.shape for key, _, view in views})
+    for key, _, view in views:
         tensors[key].read_into(_in_order(name, key, view, model.config))
         if name == "gemma2" and key.endswith("norm.weight"):
             with np.errstate(invalid="ignore"):  # of what is no number
@@ -95,10 +112,11 @@ def _read_weights(file: GGUFFile, model: LanguageModel) -> None:
                                                equal_nan=True):
         raise UserError("its output.weight is not its token_embd.weight, which it is in GPT-2; "
                         "take a file in which both are of the same type")
+    return {hf: tensors[key].kind for key, hf, _ in views}
 
 
-def _views(name: str, config: Any, own: Mapping[str, Tensor]) -> Iterator[tuple[str, Array]]:
-    """Yield the tensors of such a model, and the part of a parameter that each is read into."""
+def _views(name: str, config: Any, own: Mapping[str, Tensor]) -> Iterator[tuple[str, str, Array]]:
+    """Yield the tensors of such a model, with Hugging Face's name for each and its place here."""
     where, block = places(config, own), "transformer.h" if name == "gpt2" else "model.layers"
     for theirs, hf in NAMES.get(name, LLAMA).items():
         for kind in ("weight", "bias"):
@@ -108,12 +126,12 @@ def _views(name: str, config: Any, own: Mapping[str, Tensor]) -> Iterator[tuple[
             for key, other in names.items():
                 if other in where:  # no place is turned over: matrices are (outputs, inputs) here
                     place = where[other]
-                    yield key, own[place.parameter].data[place.index]
+                    yield key, other, own[place.parameter].data[place.index]
     for i in range(config.layers if "h.0.mlp.gate_up" in own else 0):
         gate_up, inner = own[f"h.{i}.mlp.gate_up"].data, config.expert_inner
-        yield f"blk.{i}.ffn_gate_exps.weight", gate_up[:, :inner]
-        yield f"blk.{i}.ffn_up_exps.weight", gate_up[:, inner:]
-        yield f"blk.{i}.ffn_down_exps.weight", own[f"h.{i}.mlp.down"].data
+        yield f"blk.{i}.ffn_gate_exps.weight", "", gate_up[:, :inner]
+        yield f"blk.{i}.ffn_up_exps.weight", "", gate_up[:, inner:]
+        yield f"blk.{i}.ffn_down_exps.weight", "", own[f"h.{i}.mlp.down"].data
 
 
 def _in_order(name: str, key: str, view: Array, config: Any) -> Array:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import error_of
+from gguf_models import LETTERS, llama, write_llama
 from hugging_face import GPT2, LLAMA, edit, model_of, write_folder
 from safetensors.numpy import load_file
 
@@ -51,6 +52,21 @@ def test_a_run_can_be_sampled_evaluated_and_trained_on(
     first = "model.norm.weight" if config is LLAMA else "transformer.ln_f.weight"
     assert (load_file("exported/model.safetensors")[first] !=
             load_file("source/model.safetensors")[first]).all()
+
+
+def test_a_gguf_file(folder: Path) -> None:
+    _, model = llama("llama")
+    write_llama(folder / "model.gguf", "llama", LETTERS | {"tokenizer.chat_template": "{{ x }}"})
+    assert main(["import", "model.gguf", "--out", "run"]) == 0
+    found, tokenizer, _ = load_model(Path("run"))
+    assert all((p.data == parameters(model)[name].data).all()
+               for name, p in parameters(found).items())
+    assert tokenizer.encode("ab") == [10, 1, 2]
+    assert main(["sample", "--run", "run", "--prompt", "ab", "-n", "5"]) == 0
+    assert main(["export", "run", "--out", "exported"]) == 0
+    again = from_pretrained("exported")
+    assert again.chat_template == "{{ x }}" and again.generation == {"eos_token_id": 3}
+    assert again.tokenizer is not None and again.tokenizer.encode("ab") == [10, 1, 2]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.models import Llama, LlamaConfig
 from tinygrad_llm.nn import parameters
-from tinygrad_llm.pretrained import from_pretrained
+from tinygrad_llm.pretrained import from_pretrained, save_pretrained
 from tinygrad_llm.pretrained.gguf_models import read_gguf
 
 IDS = np.random.default_rng(0).integers(0, 11, (2, 9))
@@ -75,6 +76,44 @@ def test_float64(path: Path) -> None:
     assert np.allclose(model(IDS).data, expected(IDS).data, atol=1e-4)
     with pytest.raises(UserError, match="dtype: expected float32 or float64"):
         read_gguf(path, dtype="float16")
+
+
+def half_file(path: Path, case: str) -> Any:
+    """Write a file whose matrices are float16; return the model."""
+    name, model = small_llama(case)
+    halves = {key: Coded(array.astype("<f2").tobytes(), 1, array.shape)
+              for key, array in llama_tensors(name, model).items() if array.ndim > 1}
+    return write_llama(path, case, tensors=halves)
+
+
+def test_the_storage_is_that_of_the_file(path: Path) -> None:
+    """So an export has the same numbers in the same types."""
+    expected = half_file(path, "llama")
+    found = read_gguf(path)
+    assert_same(found.model, expected)
+    norms = {f"model.layers.{i}.{name}layernorm.weight": "float32"
+             for i in range(2) for name in ("input_", "post_attention_")}
+    assert (found.storage, found.other) == ("float16", norms | {"model.norm.weight": "float32"})
+    save_pretrained(found, path.parent / "folder")
+    again = from_pretrained(path.parent / "folder")
+    assert_same(again.model, expected)
+    assert (again.storage, dict(again.other)) == (found.storage, found.other)
+
+
+def test_the_storage_of_quantized_or_packed_tensors_is_float32(path: Path) -> None:
+    half_file(path, "qwen3moe")
+    assert (read_gguf(path).storage, read_gguf(path).other) == ("float32", {})
+    table = Coded(bytes(34 * 11), 8, (11, 32))
+    write(path, *wide_qwen(table))
+    assert read_gguf(path).storage == "float32"
+
+
+def wide_qwen(table: Coded) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a file's content whose token table, 32 wide, is quantized and all else is float32."""
+    settings = CONFIGS["qwen3"][1] | {"width": 32, "layers": 1}
+    model = Llama(LlamaConfig(**settings))
+    return (llama_metadata("qwen3", model.config),
+            llama_tensors("qwen3", model) | {"token_embd.weight": table})
 
 
 def test_a_gate_of_one_row_may_have_lost_its_first_axis(path: Path) -> None:
