@@ -48,7 +48,7 @@ class _State(threading.local):
     @watch.setter
     def watch(self, watch: Watch | None) -> None:
         if (watch is None) != (self._watch is None):
-            watched.append(self) if watch else watched.pop()
+            watched.append(self) if watch is not None else watched.pop()
         self._watch = watch
 
 

@@ -7,11 +7,13 @@ import pickle
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
 
 from autograd import Tensor, no_grad
+from autograd.tensor import STATE, watched
 
 
 def parameter(*shape: int) -> Tensor:
@@ -94,3 +96,21 @@ def test_formatting_and_constructor() -> None:
     assert f"{Tensor(0.12345):.2f}" == "0.12" and f"{Tensor([1.0])}" == "Tensor([1.])"
     with pytest.raises(TypeError, match=r"name the dtype: Tensor\(data, dtype="):
         Tensor([1.0], "float32")  # type: ignore[arg-type]
+
+
+def test_an_observer_that_is_empty_still_observes() -> None:
+    class Names(list[str]):
+        def computed(self, op: Any, args: Any, options: Any, y: Any) -> None:
+            self.append(op.name)
+
+        def pulled(self, node: Any, g: Any, parts: Any) -> None:
+            self.append(f"{node.op.name}, backward")
+
+    names = Names()
+    STATE.watch = names
+    try:
+        (parameter(2) * 2).sum().backward()
+    finally:
+        STATE.watch = None
+    assert not watched
+    assert names == ["multiply", "sum", "sum, backward", "multiply, backward"]
