@@ -22,6 +22,7 @@ PROMISES = {
     "08_checkpointing": "the gradients are the same to the last bit",
     "09_train_a_tokenizer": "the fast trainer begins with the same 12 merges",
     "10_files_to_batches": "the batch knows where each begins",
+    "11_from_gpt_to_llama": "its loss is the same to the bit",
 }
 
 
