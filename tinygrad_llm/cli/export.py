@@ -26,9 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", metavar="TYPE",
                         help="of the weights: float32, bfloat16 or float16 (that which an imported "
                              "model had, or float32)")
-    parser.add_argument("--shard-size", metavar="SIZE", default="50GB",
+    parser.add_argument("--shard-size", metavar="SIZE",
                         help="bytes in a file of weights, as 500MB or 5GB; more makes several "
-                             "files (50GB)")
+                             "files (the files that an imported model came in, or 50GB)")
     parser.set_defaults(verb=export)
 
 
@@ -38,7 +38,7 @@ def export(args: argparse.Namespace) -> int:
     from ..pretrained.folder import with_beside
     from ..train.run import PRETRAINED, load_model
 
-    size = _bytes(args.shard_size)
+    size = None if args.shard_size is None else _bytes(args.shard_size)
     model, tokenizer, _ = load_model(args.run, args.checkpoint)
     found = with_beside(model, tokenizer, args.run / PRETRAINED)
     save_pretrained(found, args.out, args.dtype, size)

@@ -12,7 +12,8 @@ from ..host.output import reader_is_gone
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.description = "Write text with the model of a run."
+    parser.description = ("Write text with the model of a run. One that was imported ends where "
+                          "its files say\nthat a text ends.")
     parser.epilog = "example: tinygrad-llm sample --run runs/tiny --prompt 'ROMEO:' -n 500"
     parser.add_argument("--run", type=Path, metavar="DIR", default=Path("runs/tiny"),
                         help="the run's folder (runs/tiny)")
@@ -39,11 +40,14 @@ def add_prompt(parser: argparse.ArgumentParser, help: str) -> None:
 
 def sample(args: argparse.Namespace) -> int:
     """Stream text from a run's model."""
+    from itertools import takewhile
+
     import numpy as np
 
+    from ..pretrained.folder import ends_of, with_beside
     from ..sample import Sampling, generate
     from ..sample.prompt import prompt_ids, stream_text
-    from ..train.run import load_model
+    from ..train.run import PRETRAINED, load_model
 
     if args.tokens < 0:
         raise UserError(f"-n must be at least 0, got {args.tokens}")
@@ -55,10 +59,13 @@ def sample(args: argparse.Namespace) -> int:
         raise UserError(str(error)) from error
     given = given_prompt(args)
     model, tokenizer, _ = load_model(args.run, args.checkpoint)
-    prompt = prompt_ids(tokenizer, given)
+    imported = (args.run / PRETRAINED).is_dir()
+    ends = ends_of(with_beside(model, tokenizer, args.run / PRETRAINED).generation)
+    prompt = prompt_ids(tokenizer, given, template=imported)
     rng = np.random.Generator(np.random.Philox(args.seed))
     print(given or "", end="", flush=True)
-    for text in stream_text(tokenizer, generate(model, prompt, args.tokens, sampling, rng)):
+    ids = takewhile(lambda id: id not in ends, generate(model, prompt, args.tokens, sampling, rng))
+    for text in stream_text(tokenizer, ids):
         print(text, end="", flush=True)
         if reader_is_gone():
             return 0

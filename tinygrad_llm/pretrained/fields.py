@@ -32,7 +32,7 @@ ONLY: Mapping[str, tuple[Any, ...]] = {
     "chunk_size_feed_forward": (0,), "cross_attention_hidden_size": (None,),
     "tie_encoder_decoder": (False,), "quantization_config": (None,), "torchscript": (False,),
     "attention_dropout": (0, None), "partial_rotary_factor": (1, None),
-    "rope_interleaved": (False,),
+    "rope_interleaved": (False,), "use_mrope": (False,),
 }
 """Fields of any model of which the values here, and no others, mean what is computed here."""
 
@@ -51,7 +51,7 @@ NEUTRAL = frozenset([
     "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens",
     "cache_implementation", "_attn_implementation", "attn_implementation",
     "_attn_implementation_autoset", "_experts_implementation", "transformers.js_config",
-    "unsloth_version", "unsloth_fixed", "is_llama_config",
+    "unsloth_version", "unsloth_fixed", "is_llama_config", "max_sequence_length",
 ])
 """Fields of any model that change nothing: its name, how text is drawn from it, how it was
 initialised, what other programs note."""
@@ -102,7 +102,8 @@ MODEL_TYPES = {
         "tie_word_embeddings": (True,),
     }, neutral=frozenset({
         "n_ctx", "summary_type", "summary_use_proj", "summary_activation",
-        "summary_proj_to_labels", "summary_first_dropout", "reorder_and_upcast_attn"})),
+        "summary_proj_to_labels", "summary_first_dropout", "reorder_and_upcast_attn",
+        "output_past", "n_special", "predict_special_tokens"})),
     "llama": ModelType("LlamaForCausalLM", _LLAMA | {"attention_bias": False, "mlp_bias": False},
                        only={"pretraining_tp": (1, None), "sliding_window": (None,)}),
     "mistral": ModelType("MistralForCausalLM", _MISTRAL),

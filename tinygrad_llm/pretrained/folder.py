@@ -26,7 +26,7 @@ from autograd.backend import Array
 from ..host.errors import UserError, shortened
 from ..host.files import write_in_one_step
 from ..models import LanguageModel
-from ..text.formats.json_files import read_json_object
+from ..text.formats.json_files import parse_json, read_json_object
 from ..text.formats.kinds import load_tokenizer, save_tokenizer
 from ..text.tokenizer import Tokenizer
 from .configs import read_config, write_config
@@ -34,7 +34,7 @@ from .fields import MODEL_TYPES
 from .gguf_models import read_gguf
 from .places import Place, places
 from .pretrained import Pretrained, check_ids, check_kind, empty_model, parameters_of
-from .tensors import DTYPES, INDEX, NAMES, SINGLE, TensorFiles, split, write_tensors
+from .tensors import DTYPES, INDEX, NAMES, SINGLE, TensorFiles, read_index, split, write_tensors
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
@@ -42,7 +42,8 @@ TOKENIZERS = (TOKENIZER, "tokenizer.model", "vocab.json", "merges.txt", "vocab.t
 ABOUT = "tokenizer_config.json"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
 GENERATION = "generation_config.json"
-KEPT = (*TOKENIZERS, ABOUT, "added_tokens.json", "special_tokens_map.json", *TEMPLATES, GENERATION)
+KEPT = (INDEX, *TOKENIZERS, ABOUT, "added_tokens.json", "special_tokens_map.json", *TEMPLATES,
+        GENERATION)
 """The small files that are kept as they are, and written again."""
 ENDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 STORAGE = "storage.json"
@@ -232,13 +233,14 @@ def _check_head(files: TensorFiles, name: str, table: Array) -> None:
 
 
 def save_pretrained(what: Pretrained | LanguageModel, folder: str | Path,
-                    dtype: str | None = None, shard_size: int = 50 * 10**9) -> None:
+                    dtype: str | None = None, shard_size: int | None = None) -> None:
     """Write a model as a folder that transformers loads, with what came beside its weights.
 
     dtype: of the weights in the files, float32, bfloat16, float16 or float64; without it the one
-    that they came with. shard_size: bytes in a file, beyond which there are several. Raises
-    UserError where the folder holds a model already, transformers has no such model, a weight is
-    beyond the type's range, or the folder cannot be written.
+    that they came with. shard_size: bytes in a file, beyond which there are several; without it
+    the files that they came in, or those of 50 GB. Raises UserError where the folder holds a model
+    already, transformers has no such model, a weight is beyond the type's range, or the folder
+    cannot be written.
     """
     found = what if isinstance(what, Pretrained) else Pretrained(what)
     folder = Path(folder)
@@ -246,7 +248,7 @@ def save_pretrained(what: Pretrained | LanguageModel, folder: str | Path,
         raise UserError(f"{folder} holds a model already; name another folder")
     if dtype is not None and dtype not in NAMES:
         raise UserError(f"dtype: expected {', '.join(NAMES)}, got {shortened(dtype)}")
-    if shard_size < 1:
+    if shard_size is not None and shard_size < 1:
         raise UserError(f"shard_size must be at least 1, got {shard_size}")
     config = _config_to_write(found, dtype)
     try:
@@ -273,7 +275,7 @@ def _config_to_write(found: Pretrained, dtype: str | None) -> dict[str, Any]:
 
 
 def _write_weights(found: Pretrained, config: Mapping[str, Any], folder: Path, dtype: str | None,
-                   shard_size: int) -> None:
+                   shard_size: int | None) -> None:
     own = {name: p.data for name, p in parameters_of(found.model).items()}
     where = _places(found.model, config)
     if not _is_causal(config):
@@ -283,18 +285,30 @@ def _write_weights(found: Pretrained, config: Mapping[str, Any], folder: Path, d
                for name, place in where.items()}
     sizes = {name: prod(shape) * np.dtype(DTYPES[NAMES[kind]]).itemsize
              for name, (kind, shape) in tensors.items()}
-    groups = split(sizes, shard_size)
-    files = [SINGLE] if len(groups) == 1 else [
-        f"model-{n:05d}-of-{len(groups):05d}.safetensors" for n in range(1, len(groups) + 1)]
-    for file, names in zip(files, groups, strict=True):
+    files = _former_files(found, set(sizes)) if shard_size is None else None
+    if files is None:
+        groups = split(sizes, shard_size or 50 * 10**9)
+        files = {SINGLE if len(groups) == 1 else f"model-{n:05d}-of-{len(groups):05d}.safetensors":
+                 names for n, names in enumerate(groups, 1)}
+    for file, names in files.items():
         write_tensors(folder / file, {name: tensors[name] for name in names},
                       lambda name: _cast(name, _view(own, where[name]), tensors[name][0]))
-    if len(groups) > 1:
+    if SINGLE not in files:
         index = {"metadata": {"total_parameters": sum(array.size for array in own.values()),
                               "total_size": sum(sizes.values())},
-                 "weight_map": {name: file for file, names in zip(files, groups, strict=True)
-                                for name in names}}
+                 "weight_map": {name: file for file, names in files.items() for name in names}}
         write_in_one_step(folder / INDEX, [_json(index)])
+
+
+def _former_files(found: Pretrained, names: set[str]) -> dict[str, list[str]] | None:
+    """Return the tensors of each file that a model came in, if it came in several."""
+    if INDEX not in found.files:
+        return None
+    places = read_index(INDEX, parse_json(found.files[INDEX]))
+    if places.keys() != names:
+        return None
+    return {file: [name for name in places if places[name] == file]
+            for file in sorted(set(places.values()))}
 
 
 def _is_causal(config: Mapping[str, Any]) -> bool:
@@ -322,7 +336,7 @@ def _cast(name: str, array: Array, dtype: str) -> Array:
 
 def small_files(found: Pretrained) -> dict[str, bytes]:
     """Return the files beside weights and config.json by name, but for a tokenizer's own."""
-    files = dict(found.files)
+    files = {name: content for name, content in found.files.items() if name != INDEX}
     if found.tokenizer is not None and ABOUT not in files:
         files[ABOUT] = _json({"tokenizer_class": "PreTrainedTokenizerFast", **{
             name.removesuffix("_id"): found.tokenizer.token(id)
@@ -336,9 +350,15 @@ def small_files(found: Pretrained) -> dict[str, bytes]:
     return files
 
 
+def ends_of(generation: Mapping[str, Any]) -> frozenset[int]:
+    """Return the ids that end a text, by the settings of generation_config.json."""
+    ends = generation.get("eos_token_id")
+    return frozenset(id for id in (ends if isinstance(ends, list) else [ends]) if type(id) is int)
+
+
 def beside(found: Pretrained) -> dict[str, bytes]:
     """Return what a run keeps of a model from elsewhere, by file: all but weights and tokenizer."""
-    files = small_files(found)
+    files = dict(found.files) | small_files(found)
     files[STORAGE] = _json({"storage": found.storage, "other": dict(found.other)})
     return files | ({CONFIG: _json(found.config)} if found.config else {})
 

@@ -90,14 +90,8 @@ class TensorFiles:
             raise UserError(f"{path} is damaged or truncated ({error}); fetch it again") from error
 
     def _add_shards(self, index: Path) -> None:
-        places = read_json_object(index).get("weight_map")
-        if not isinstance(places, dict) or not all(isinstance(f, str) for f in places.values()):
-            raise UserError(f"{index}: expected a weight_map from tensors to files, got "
-                            f"{shortened(places)}; fetch it anew")
+        places = read_index(index, read_json_object(index))
         for file in sorted(set(places.values())):
-            if Path(file).name != file or file in ("", ".", "..") or set(file) & set("/\\:\0"):
-                raise UserError(f"{index} names the file {shortened(file)}: expected a name in its "
-                                f"own folder; such an index is not to be trusted")
             if not (index.parent / file).is_file():
                 raise UserError(f"{index} names {file}, which is not there; fetch it again")
             self._add_shard(index, index.parent / file,
@@ -109,6 +103,22 @@ class TensorFiles:
             where = "index" if other[0] in named else "file"
             raise UserError(f"{index} and {path.name} do not agree on the tensor "
                             f"{shortened(other[0])}, which is in the {where} only; fetch both anew")
+
+
+def read_index(path: str | Path, content: Any) -> dict[str, str]:
+    """Return the file of each tensor, by an index: names of files in its own folder, and no others.
+
+    Raises UserError for anything else, with the index's `path`.
+    """
+    places = content.get("weight_map") if isinstance(content, dict) else content
+    if not isinstance(places, dict) or not all(isinstance(f, str) for f in places.values()):
+        raise UserError(f"{path}: expected a weight_map from tensors to files, got "
+                        f"{shortened(places)}; fetch it anew")
+    for file in places.values():
+        if file in ("", ".", "..") or set(file) & set("/\\:\0"):
+            raise UserError(f"{path} names the file {shortened(file)}: expected a name in its own "
+                            f"folder; such an index is not to be trusted")
+    return places
 
 
 def _without_weights(folder: Path) -> str:

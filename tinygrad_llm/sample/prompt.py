@@ -8,13 +8,15 @@ from ..host.errors import UserError
 from ..text.tokenizer import Tokenizer
 
 
-def prompt_ids(tokenizer: Tokenizer, prompt: str | None = None) -> list[int]:
+def prompt_ids(tokenizer: Tokenizer, prompt: str | None = None, template: bool = False
+               ) -> list[int]:
     """Return the ids that the model goes on from: those of `prompt`, one or more.
 
-    Without a prompt a text begins as texts begin in training; see `Tokenizer.beginning`. Raises
-    UserError where the tokenizer has no ids for the prompt.
+    With the `template`, those that the tokenizer puts around texts are among them. Without a prompt
+    a text begins as texts begin in training; see `Tokenizer.beginning`. Raises UserError where the
+    tokenizer has no ids for the prompt.
     """
-    ids = tokenizer.beginning() if prompt is None else tokenizer.encode(prompt)
+    ids = tokenizer.beginning() if prompt is None else tokenizer.encode(prompt, template=template)
     if not ids:
         raise UserError(f"the prompt {prompt!r} has no tokens; give another, or none")
     return ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -124,3 +125,35 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         main(["import", "--help"])
     out = capsys.readouterr().out
     assert "qwen3_moe" in out and "tinygrad-llm train --init" in out
+
+
+def test_a_text_ends_where_the_model_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_folder(folder / "source")
+    assert main(["import", "source", "--out", "run"]) == 0
+    sample = ["sample", "--run", "run", "--prompt", "the ", "--seed", "3", "-n", "20"]
+    capsys.readouterr()
+    assert main(sample) == 0
+    text = capsys.readouterr().out[len("the "):-1]
+    assert len(text) > 15  # rows without a token have no text
+    end = load_model(Path("run"))[1].encode(text[7])[0]
+    for ends in (end, [1000, end]):
+        (folder / "run/pretrained/generation_config.json").write_text(
+            json.dumps({"eos_token_id": ends}))
+        assert main(sample) == 0
+        assert capsys.readouterr().out == f"the {text[:text.index(text[7])]}\n"
+
+
+def test_shards_stay_as_they_were(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_folder(folder / "source", shard_size=4000)
+    assert main(["import", "source", "--out", "run"]) == 0
+    assert main(["export", "run", "--out", "copy"]) == 0
+    assert main(["export", "run", "--out", "one", "--shard-size", "1GB"]) == 0
+    names = sorted(path.name for path in (folder / "source").iterdir())
+    assert names == sorted(path.name for path in (folder / "copy").iterdir()) and len(names) > 6
+    for name in names:
+        assert (folder / "copy" / name).read_bytes() == (folder / "source" / name).read_bytes()
+    assert not (folder / "one/model.safetensors.index.json").exists()
+    index = folder / "run/pretrained/model.safetensors.index.json"
+    index.write_text(index.read_text().replace("model-00001", "../model-00001"))
+    assert "not to be trusted" in error_of(capsys, "export", "run", "--out", "two")
+    assert not (folder / "two/config.json").exists()

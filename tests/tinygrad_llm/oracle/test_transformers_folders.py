@@ -12,6 +12,7 @@ import pytest
 
 from tinygrad_llm.pretrained import from_pretrained, save_pretrained
 from tinygrad_llm.pretrained.configs import read_config
+from tinygrad_llm.text import CharTokenizer
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -81,6 +82,33 @@ def test_shards_are_cut_as_transformers_cuts_them(case: str, size: str, tmp_path
     for name in names:
         assert (tmp_path / "ours" / name).read_bytes() == (tmp_path / "theirs" / name).read_bytes()
     assert torch.equal(logits(load(tmp_path / "ours")), logits(load(tmp_path / "theirs")))
+
+
+@pytest.mark.parametrize("case", ["qwen3_moe", "mixtral", "qwen2, windows above"])
+def test_shards_stay_as_they_were(case: str, tmp_path: Path) -> None:
+    model_of(case).to(torch.bfloat16).save_pretrained(tmp_path / "theirs", max_shard_size="20KB")
+    save_pretrained(from_pretrained(tmp_path / "theirs"), tmp_path / "ours")
+    names = sorted(path.name for path in (tmp_path / "theirs").iterdir())
+    assert len(names) > 4
+    for name in names:
+        assert (tmp_path / "ours" / name).read_bytes() == (tmp_path / "theirs" / name).read_bytes()
+
+
+def test_the_tokenizer_and_its_template(tmp_path: Path) -> None:
+    from hugging_face import LETTERS, write_folder
+
+    tokenizer = CharTokenizer.from_text(LETTERS)
+    template = "{% for m in messages %}{{ m.role }} {{ m.content }}.{% endfor %}"
+    found = replace(from_pretrained(write_folder(tmp_path / "a")), files={}, config={},
+                    chat_template=template, generation={"eos_token_id": 3})
+    save_pretrained(found, tmp_path / "b")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "b")
+    assert theirs("hello .").input_ids == tokenizer.encode("hello .")
+    assert theirs.decode(tokenizer.encode("hello .")) == "hello ."
+    chat = [{"role": "user", "content": "hi"}]
+    assert theirs.apply_chat_template(chat, tokenize=False) == "user hi."
+    assert (theirs.eos_token, theirs.eos_token_id) == (tokenizer.token(3), 3)
+    assert load(tmp_path / "b").generation_config.eos_token_id == 3
 
 
 @pytest.mark.parametrize("case", ["gpt2", "llama, tied"])
