@@ -317,6 +317,7 @@ _HEADS = "(_, _, heads, depth), groups = (q.shape, k.shape[2])"
 _FLAT = "x.reshape(*x.shape[:2], 1, prod(x.shape[2:4]), x.shape[4])"
 _SPLIT = "return autograd.reshape(picked, (*x.shape[:-1], count, depth))"
 _IS_E = "values(chosen)[..., None] == namespace(values(x)).arange(len(gate_up))"
+_UNCHOSEN = "total[list({*range(len(total))} - parts.keys())] = 0"
 _WRITE = "dx[..., :start], dx[..., stop:], part[...] = (0, 0, g)"
 
 _MUTANTS: list[Any] = [
@@ -329,7 +330,6 @@ _MUTANTS: list[Any] = [
             ("attention reference", _MASK, ("p.shape", "s.shape")),
             ("attention_blocks.add_product", _FLAT, ("*x.", "*total."), ("*x.", "*b."),
              ("prod(x.", "prod(b.")),
-            ("experts._write", "each(len(parts), write)", ("parts", "total")),
             ("split_heads reference", _SPLIT, ("x.", "picked.")),
             ("experts reference", _IS_E, ("(gate_up)", "(down)")),
             (_CE, _ROWS, *[("(t)", f"({x})") for x in ("s", "used", "m")]),
@@ -360,7 +360,8 @@ _MUTANTS: list[Any] = [
         for other in ("return (None, Deferred(w, write))",
                       "return (None, Deferred(w, write, sparse=False))")]),
     ("the part is written last, over what was there",
-     ("split_heads numpy", _WRITE, _WRITE.replace(":start", ":stop"))),
+     ("split_heads numpy", _WRITE, _WRITE.replace(":start", ":stop")),
+     ("experts._write", _UNCHOSEN, _UNCHOSEN.replace(" - parts.keys()", ""))),
     ("the engine itself sums a gradient over the axes along which its argument was broadcast",
      ("linear", "return (dx, g.T @ rows, g.sum(0) if has_bias else None)",
       "return (dx, g.T @ rows, g if has_bias else None)"),

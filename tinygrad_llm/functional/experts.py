@@ -98,8 +98,9 @@ def backward(g: Array, saved: Any) -> tuple[Any, ...]:
     dp = in_places(order, (q * h).sum(1), p.shape)
     dz = act_backward(weights * q, s)
     dx = in_places(order, products(dz, gate_up, parts), p.shape).sum(1)
-    du = xp.stack([dz[part].T @ xs[part] for part in parts])
-    dw = xp.stack([pg[part].T @ h[part] for part in parts])
+    du, dw = xp.zeros_like(gate_up), xp.zeros_like(down)
+    for e, part in parts.items():
+        du[e], dw[e] = dz[part].T @ xs[part], pg[part].T @ h[part]
     return dx, dp, du, dw
 
 
@@ -133,22 +134,26 @@ def check_range(op: str, chosen: Array, count: int) -> None:
         raise IndexError(f"{op}: chosen experts must lie in [0, {count}), got {low} to {high}")
 
 
-def by_expert(chosen: Array, count: int) -> tuple[Array, list[slice]]:
-    """Return the places n K + k in the order of their experts, and where each expert's lie.
+def by_expert(chosen: Array, count: int) -> tuple[Array, dict[int, slice]]:
+    """Return the places n K + k in the order of their experts, and where those of each lie.
 
-    Raises IndexError for a choice that is no expert.
+    Experts that were not chosen are left out. Raises IndexError for a choice that is no expert.
     """
     xp, flat = namespace(chosen), chosen.reshape(-1)
     order = xp.argsort(flat, kind="stable")
     ends = to_host(xp.searchsorted(flat[order], xp.arange(count + 1))).tolist()
     if ends[0] != 0 or ends[-1] != len(flat):
         check_range("experts", chosen, count)
-    return order, [slice(*pair) for pair in pairwise(ends)]
+    return order, {e: slice(*pair) for e, pair in enumerate(pairwise(ends)) if pair[0] < pair[1]}
 
 
-def products(a: Array, matrices: Array, parts: list[slice]) -> Array:
+def products(a: Array, matrices: Array, parts: dict[int, slice]) -> Array:
     """Return the rows of a, each times the matrix of its expert."""
-    return namespace(a).concatenate([a[part] @ m for part, m in zip(parts, matrices, strict=True)])
+    xp = namespace(a)
+    y = xp.empty((len(a), matrices.shape[2]), xp.result_type(a, matrices))
+    for e, part in parts.items():
+        y[part] = a[part] @ matrices[e]
+    return y
 
 
 def in_places(order: Array, a: Array, shape: tuple[int, ...]) -> Array:

@@ -46,21 +46,29 @@ def backward(g: Array, saved: Any) -> tuple[Any, ...]:
     return dx, dp, du, Deferred(down, partial(_write, gs, h, parts))
 
 
-def _products(a: Array, matrices: Array, parts: list[slice]) -> Array:
+def _products(a: Array, matrices: Array, parts: dict[int, slice]) -> Array:
     """Return the rows of a, each times the matrix of its expert."""
-    y = np.empty((len(a), matrices.shape[2]), np.result_type(a, matrices))
-    each(len(parts), lambda e: matmul(a[parts[e]], matrices[e], out=y[parts[e]]))
+    y, used = np.empty((len(a), matrices.shape[2]), np.result_type(a, matrices)), list(parts)
+
+    def multiply(i: int) -> None:
+        part = parts[used[i]]
+        matmul(a[part], matrices[used[i]], out=y[part])
+
+    each(len(used), multiply)
     return y
 
 
-def _write(a: Array, b: Array, parts: list[slice], total: Array, add: bool) -> None:
+def _write(a: Array, b: Array, parts: dict[int, slice], total: Array, add: bool) -> None:
     """Set each expert's part of `total` to the product of its rows, a.T @ b, or add it there."""
-    def write(e: int) -> None:
-        part = parts[e]
-        if not (add and part.start == part.stop):
-            write_product(a[part].T, b[part], total[e], add)
+    used = list(parts)
+    if not add:
+        total[list({*range(len(total))} - parts.keys())] = 0
 
-    each(len(parts), write)
+    def multiply(i: int) -> None:
+        part = parts[used[i]]
+        write_product(a[part].T, b[part], total[used[i]], add)
+
+    each(len(used), multiply)
 
 
 experts.twin("numpy", forward, backward)
