@@ -25,6 +25,7 @@ from autograd.backend import Array
 
 from ..host.errors import UserError, shortened
 from ..host.files import write_in_one_step
+from ..host.threads import each, workers
 from ..models import LanguageModel
 from ..text.formats.json_files import parse_json, read_json_object
 from ..text.formats.kinds import load_tokenizer, save_tokenizer
@@ -185,8 +186,14 @@ def _read_weights(model: LanguageModel, given: Mapping[str, Any], files: TensorF
     head = known.pop("lm_head.weight", None) if "lm_head.weight" not in wanted else None
     views = {plain: place.view(own[place.parameter].data) for plain, place in wanted.items()}
     _check_fit(known, {plain: view.shape for plain, view in views.items()}, files)
-    for plain, place in wanted.items():
-        place.view(own[place.parameter].data)[...] = files.read(known[plain])
+    arrays = [(views[plain], files.stored[known[plain]].array) for plain in wanted]
+
+    def read(i: int) -> None:
+        view, array = arrays[i]
+        view[...] = array
+
+    with workers():
+        each(len(arrays), read)
     if head is not None:
         _check_head(files, head, own["wte.weight"].data)
     return {name: files.stored[name].dtype for name in known.values()}
@@ -213,10 +220,9 @@ def _check_fit(known: Mapping[str, str], wanted: Mapping[str, tuple[int, ...]],
               + (f" and {len(names) - 3} more" if len(names) > 3 else "")
               for what, names in lists.items() if names]
     if faults:
-        folder = next(iter(files.files)).parent
-        raise UserError(f"the tensors in {folder} are not those of the model that its {CONFIG} "
-                        f"describes; {'; '.join(faults)}; fetch config.json and weights from the "
-                        f"same place")
+        raise UserError(f"the tensors in {files.folder} are not those of the model that its "
+                        f"{CONFIG} describes; {'; '.join(faults)}; fetch config.json and weights "
+                        f"from the same place")
 
 
 def _brief(text: str) -> str:
@@ -226,8 +232,8 @@ def _brief(text: str) -> str:
 def _check_head(files: TensorFiles, name: str, table: Array) -> None:
     """Raise UserError unless the head that tied weights came with is the token table."""
     stored = files.stored[name]
-    if stored.shape != table.shape or not np.array_equal(files.read(name).astype(table.dtype),
-                                                         table, equal_nan=True):
+    if stored.shape != table.shape or not np.array_equal(stored.array.astype(table.dtype), table,
+                                                         equal_nan=True):
         raise UserError(f"{stored.path}: {name} is not the token table, though tie_word_embeddings "
                         f"says that it is; set that to false in {CONFIG}, or fetch the files anew")
 

@@ -1,9 +1,9 @@
 """Tensors in safetensors files, read and written one at a time.
 
 A file is a length (8 bytes), a header (JSON: each tensor's dtype, shape and place) and the bytes.
-It is read by the library, memory-mapped, which checks the header against the file before anything
-else. It is written here: the library wants all bytes at once, a second copy of the model. The bytes
-are those that the library writes.
+The library checks the header against the file before anything else: then tensors are views of the
+mapped file, read when their numbers are. Files are written here: the library wants all bytes at
+once, a second copy of the model. The bytes are those that it writes.
 
 Source: https://github.com/huggingface/safetensors, README, "Format".
 """
@@ -36,11 +36,20 @@ SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor in a file: where, its shape, and its dtype by NumPy's name."""
+    """A tensor in a file, and the file: its array is a view of the mapped bytes."""
 
     path: Path
-    shape: tuple[int, ...]
-    dtype: str
+    array: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The tensor's shape."""
+        return tuple(self.array.shape)
+
+    @property
+    def dtype(self) -> str:
+        """The tensor's dtype, by NumPy's name."""
+        return str(self.array.dtype.name)
 
 
 class TensorFiles:
@@ -50,7 +59,7 @@ class TensorFiles:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.files: dict[Path, Any] = {}  # safe_open has no types
+        self.folder = folder
         self.stored: dict[str, Stored] = {}
         if (folder / SINGLE).is_file():
             self._add(folder / SINGLE)
@@ -59,35 +68,28 @@ class TensorFiles:
         else:
             raise UserError(_without_weights(folder))
 
-    def read(self, name: str) -> Array:
-        """Return one tensor. Raises UserError where its file cannot be read."""
-        path = self.stored[name].path
-        try:
-            return self.files[path].get_tensor(name)
-        except (SafetensorError, OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path}: {name} cannot be read ({error}); fetch it anew") from error
-
     def _add(self, path: Path) -> set[str]:
         """Add a file's tensors; return their names."""
         try:
-            file: Any = safe_open(path, framework="numpy")
-            self.files[path] = file
-            names: list[str] = file.keys()
-            for name in names:
-                part = file.get_slice(name)
-                dtype, shape = str(part.get_dtype()), tuple(part.get_shape())
-                if dtype not in DTYPES:
-                    raise UserError(f"{path}: {shortened(name)} has numbers of the type {dtype}; "
-                                    f"known are {', '.join(DTYPES)}: convert the model to one of "
-                                    f"them")
-                self.stored[name] = Stored(path, shape, np.dtype(DTYPES[dtype]).name)
-            return set(names)
-        except UserError:
-            raise
+            with safe_open(path, framework="numpy"):  # which checks all that is believed below
+                pass
+            data = np.memmap(path, np.uint8, mode="r")
+            start = 8 + int.from_bytes(data[:8].tobytes(), "little")
+            header = json.loads(data[8:start].tobytes())
         except FileNotFoundError:
             raise UserError(f"{path} is missing; fetch it again") from None
         except (SafetensorError, OSError, ValueError, TypeError) as error:
             raise UserError(f"{path} is damaged or truncated ({error}); fetch it again") from error
+        header.pop("__metadata__", None)
+        for name, one in header.items():
+            if one["dtype"] not in DTYPES:
+                raise UserError(f"{path}: {shortened(name)} has numbers of the type "
+                                f"{one['dtype']}; known are {', '.join(DTYPES)}: convert the model "
+                                f"to one of them")
+            begin, end = (start + offset for offset in one["data_offsets"])
+            array = data[begin:end].view(DTYPES[one["dtype"]]).reshape(one["shape"])
+            self.stored[name] = Stored(path, array)
+        return set(header)
 
     def _add_shards(self, index: Path) -> None:
         places = read_index(index, read_json_object(index))

@@ -40,9 +40,10 @@ def test_tensors_are_read_by_name(tmp_path: Path) -> None:
     write(tmp_path / SINGLE)
     files = TensorFiles(tmp_path)
     assert files.stored.keys() == ARRAYS.keys()
+    assert isinstance(files.stored["b"].array, np.memmap)  # nothing is read before it is asked for
     for name, array in ARRAYS.items():
         assert files.stored[name].shape == array.shape
-        found = files.read(name)
+        found = files.stored[name].array
         assert found.dtype == array.dtype
         assert found.tobytes() == np.array(array, order="C").tobytes()
 
@@ -105,7 +106,7 @@ def test_damage_is_reported_or_harmless(whole: Path, data: Any) -> None:
     try:
         files = TensorFiles(folder)
         for name in files.stored:
-            files.read(name)
+            files.stored[name].array.tobytes()
     except UserError as error:
         assert SINGLE in str(error)
 
@@ -123,7 +124,7 @@ def test_shards_are_read_by_their_index(tmp_path: Path) -> None:
     files = TensorFiles(sharded(tmp_path))
     assert {name: one.path.name for name, one in files.stored.items()} == {
         "b": "a.safetensors", "half": "a.safetensors", "brain": "c.safetensors"}
-    assert (files.read("brain") == ARRAYS["brain"]).all()
+    assert (files.stored["brain"].array == ARRAYS["brain"]).all()
 
 
 @pytest.mark.parametrize(("changes", "message"), [
