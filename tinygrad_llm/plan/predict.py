@@ -4,13 +4,15 @@ A batch is cut into slices, N threads take them in turns, and then one update fo
 $P$ bytes of weights, as many of gradients and twice as many of AdamW's averages, a process that
 takes R bytes before it has a model, and slices that take M bytes at most, memory comes to
 
-$$R + 4 P + N M$$
+$$R + 4 P + N M + W$$
 
 at the most, all threads being at the end of a forward pass at once, which over many slices they
-are. That is resident memory, as the system counts it. glibc keeps what a thread has freed for its
-next slice (see `host.machine.keep_freed_memory`), so the most stays resident; other C libraries
-give some back. Not counted: the picture of the losses (23 MB), and the text while it is read, which
-is reported where it is more than training takes.
+are; W is the largest gradient, one of which waits where a thread is ahead of those whose parts are
+added before (see `train.ordered_sum`). That is resident memory, as the system counts it. glibc
+keeps what a thread has freed for its next slice (see `host.machine.keep_freed_memory`), so the most
+stays resident; other C libraries give some back. Where reading the text took more than that, it is
+what the process takes. Not counted: the picture of the losses (23 MB), and the buffers of BLAS and
+the stacks of threads (some MB).
 """
 
 from __future__ import annotations
@@ -101,7 +103,7 @@ def predict(config: TrainConfig, vocab_size: int, *, before: Memory, threads: in
     Raises MemoryError where not even two layers of the model fit.
     """
     model, batch = config.new_model(vocab_size, seed=None), config.data.batch
-    size = sum(p.data.nbytes for p in architecture(config.arch).weights(model).values())
+    sizes = [p.data.nbytes for p in architecture(config.arch).weights(model).values()]
     groups = by_group(model)
     fold(model)
     key = 0 if config.model.get("dropout") else None
@@ -111,9 +113,10 @@ def predict(config: TrainConfig, vocab_size: int, *, before: Memory, threads: in
                     seconds)
     beside = at_once(slices, threads)
     kept = sum(op.count * op.kept for op in found.ops)
-    memory = {"program and data": before.now, "weights": size, "gradients": size,
-              "averages of AdamW": 2 * size, "activations": kept * beside // found.rows,
-              "working memory": (found.peak - kept) * beside // found.rows}
+    waiting = max(sizes) if min(threads, len(slices)) > 1 else 0
+    memory = {"program and data": before.now, "weights": sum(sizes), "gradients": sum(sizes),
+              "averages of AdamW": 2 * sum(sizes), "activations": kept * beside // found.rows,
+              "working memory": (found.peak - kept) * beside // found.rows + waiting}
     return Plan(config, vocab_size, threads, slices, groups, memory, before.most, found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -28,6 +29,8 @@ def test_a_page_fits_a_screen(plan: Plan) -> None:
                  "--threads 1", "--slices 4"):
         assert word in words
     assert "warning" not in words
+    less = [float(number) for number in re.findall(r"--\w+ \d+ ([\d.]+) MiB", lines[-1])]
+    assert len(less) == 2 and max(less) < plan.peak / 2**20 - 0.05
 
 
 def test_all_ops_are_on_the_page(plan: Plan) -> None:

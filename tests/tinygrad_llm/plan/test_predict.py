@@ -52,6 +52,8 @@ def test_memory_adds_up() -> None:
                                            "averages of AdamW")] == [1000, size, size, 2 * size]
     kept = sum(op.count * op.kept for op in plan.measured.ops)
     assert plan.memory["activations"] == kept * 4 // plan.measured.rows
+    largest = 4 * 4 * 128 * 128
+    assert plan.memory["working memory"] > largest, "a gradient waits"
     assert plan.peak == sum(plan.memory.values()) and plan.evaluation_seconds == 0
     large = predict(config, 11, before=Memory(1000, 2**40), threads=2, seconds=0)
     assert large.peak == 2**40, "reading the text took more than training will"
