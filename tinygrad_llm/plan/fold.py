@@ -51,9 +51,12 @@ class Passed:
 
 def fold(model: Any) -> None:
     """Put stand-ins into the lists of the model's alike parts, and random numbers into weights."""
-    stack = [model]
+    stack, seen = [model], set[int]()
     while stack:
         thing = stack.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
         if isinstance(thing, list) and sum(bool(parameters(part)) for part in thing) > 1:
             thing[:] = _folded(thing)
         else:
@@ -83,4 +86,7 @@ def kind_of(thing: Any, above: tuple[int, ...] = ()) -> Hashable:
     if isinstance(thing, (bool, int, float, str, type(None))):
         return thing
     parts = tuple((key, kind_of(value, (*above, id(thing)))) for key, value in children(thing))
-    return (type(thing), parts) if parts else id(thing)
+    plain = type(thing).__new__ is object.__new__ and hasattr(thing, "__dict__")
+    if parts or plain or isinstance(thing, (list, tuple, dict)):
+        return type(thing), parts
+    return id(thing)  # a function, or a thing that hides its settings

@@ -8,8 +8,8 @@ $$t = \sum_o n_o\,(t_o + \bar t_o), \qquad
 M = M' + \sum_o (n_o - 1)\,m_o ,$$
 
 M' being the most that the folded model held at a time: activations are all there when the backward
-pass begins, and fall from then on. Nothing is said by formulas that someone would have to keep: a
-new op or architecture is measured as all are.
+pass begins, and fall from then on. No formula has to be kept for an op or an architecture: what is
+new is measured as all else is.
 
 Threads run at the same time here too, as they share the memory's bandwidth and the clock of the
 cores. One sequence of each slice is taken where whole slices would take too long; a slice's time
@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 
-from autograd.backend import Shape
 from autograd.backward import pull_back
 from autograd.graph import Node
 from autograd.tape.walk import buffers
@@ -47,7 +46,6 @@ class OpRow:
     """A call of an op: how many parts it stands for, its seconds, bytes kept and arithmetic."""
 
     op: str
-    shape: Shape
     count: int
     forward: float
     backward: float = 0.0
@@ -66,7 +64,7 @@ class Clock:
 
     def computed(self, op: Any, args: Any, options: Any, y: Tensor) -> None:
         """Note the op that has just computed y."""
-        row = OpRow(op.name, y.shape, self.count, self._lap())
+        row = OpRow(op.name, self.count, self._lap())
         self.ops.append((row, y.node))
         if y.node is not None:
             y.node.hooks = [lambda g: self.reach(row, g)]
