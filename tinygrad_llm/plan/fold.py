@@ -86,7 +86,8 @@ def kind_of(thing: Any, above: tuple[int, ...] = ()) -> Hashable:
     if isinstance(thing, (bool, int, float, str, type(None))):
         return thing
     parts = tuple((key, kind_of(value, (*above, id(thing)))) for key, value in children(thing))
-    plain = type(thing).__new__ is object.__new__ and hasattr(thing, "__dict__")
+    made: Any = type(thing).__new__
+    plain = made is object.__new__ and hasattr(thing, "__dict__")
     if parts or plain or isinstance(thing, (list, tuple, dict)):
         return type(thing), parts
     return id(thing)  # a function, or a thing that hides its settings
