@@ -253,7 +253,8 @@ def _plain(config: Any) -> dict[str, Any]:
         del found["bias"]
         return found
     rotary = config.rotary()
-    found |= {"key_heads": config.groups, "head_width": config.depth, "inner": config.columns,
+    found |= {"rotary_interleaved": False,  # rows are written in the other order
+              "key_heads": config.groups, "head_width": config.depth, "inner": config.columns,
               "scale": config.scale or config.depth**-0.5, "dropout": 0.0,
               "rope_scaling": [rotary.rule, rotary.options], "layer_pattern": _pattern(config)}
     if config.experts:

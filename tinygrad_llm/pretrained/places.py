@@ -3,7 +3,8 @@
     model.layers.0.self_attn.k_proj.weight    rows H D to (H + G) D of h.0.attn.qkv.weight
     transformer.h.0.attn.c_attn.weight        h.0.attn.qkv.weight, turned over: (inputs, outputs)
 
-A place is a view, so a tensor is read into it and written out of it without a copy beside.
+A place is a view, so a tensor is read into it and written out of it without a copy beside. Only
+where our rotary pairs are neighbours, queries and keys are written in another order, as copies.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from autograd import Tensor
 from autograd.backend import Array
@@ -75,14 +78,19 @@ def _llama(config: Any, own: Mapping[str, Tensor], experts_as: str) -> Iterator[
 def _block(config: Any, h: str, own: Mapping[str, Tensor], experts_as: str
            ) -> Iterator[tuple[str, Place]]:
     q, k = config.heads * config.depth, config.groups * config.depth
-    rows = {"q": slice(0, q), "k": slice(q, q + k), "v": slice(q + k, q + 2 * k)}
+    rows: dict[str, Any] = {"q": slice(0, q), "k": slice(q, q + k), "v": slice(q + k, q + 2 * k)}
+    half_split: Any = WHOLE
+    if config.rotary_interleaved:  # pairs 2d, 2d + 1, where files have d, d + D / 2
+        half_split = np.arange(config.depth).reshape(-1, 2).T.ravel()
+        heads = np.arange(0, q + k, config.depth)[:, None] + half_split
+        rows |= {"q": heads[:config.heads].ravel(), "k": heads[config.heads:].ravel()}
     for name, part in rows.items():
         for kind in KINDS:
             yield f"self_attn.{name}_proj.{kind}", Place(f"{h}attn.qkv.{kind}", part)
     for kind in KINDS:
         yield f"self_attn.o_proj.{kind}", Place(f"{h}attn.out.{kind}")
     for name in ("q_norm", "k_norm"):
-        yield f"self_attn.{name}.weight", Place(f"{h}attn.{name}.weight")
+        yield f"self_attn.{name}.weight", Place(f"{h}attn.{name}.weight", half_split)
     yield from _mlp("mlp.", f"{h}mlp.", own)
     if config.experts:
         yield from _experts(config, f"{experts_as}.", f"{h}mlp.", own)

@@ -233,6 +233,14 @@ def test_dropout_and_biases_that_transformers_has_not() -> None:
     assert read_config(write_config(replace(GPT2, dropout=0.25))).dropout == 0.25
 
 
+def test_biases_of_attention() -> None:
+    for kind in ("llama", "qwen3", "qwen3_moe", "gemma2"):
+        config = read(kind, attention_bias=True)
+        assert config.qkv_bias and config.out_bias and not config.mlp_bias
+    assert not any((read("llama").qkv_bias, read("llama").out_bias, read("qwen2").out_bias))
+    assert read("qwen2").qkv_bias and read("llama", mlp_bias=True).mlp_bias
+
+
 def test_the_balance_of_experts() -> None:
     written = write_config(replace(EXPERTS, balance=0.5))
     assert written["output_router_logits"] and written["router_aux_loss_coef"] == 0.5
@@ -240,7 +248,6 @@ def test_the_balance_of_experts() -> None:
 
 
 @pytest.mark.parametrize(("config", "message"), [
-    (replace(LLAMA, rotary_interleaved=True), "rotary_interleaved True"),
     (replace(LLAMA, post_norms=True), "post_norms True"),
     (replace(LLAMA, out_bias=True), "out_bias True"),
     (replace(GEMMA, embed_scale=5.0), "embed_scale 5.0"),

@@ -283,6 +283,18 @@ def test_biases_that_a_gpt_does_without_are_written_as_zeros(tmp_path: Path) -> 
     assert again.config.bias and np.allclose(again(ids).data, model(ids).data, atol=1e-6)
 
 
+@pytest.mark.parametrize("changes", [{}, {"qk_norm": True, "head_width": 10},
+                                     {"qkv_bias": True, "rope_scaling": "linear factor=4.0"}])
+def test_neighbouring_rotary_pairs_are_written_as_halves(changes: Any, tmp_path: Path) -> None:
+    model = model_of(replace(LLAMA, rotary_interleaved=True, **changes))
+    save_pretrained(model, tmp_path / "a")
+    again = from_pretrained(tmp_path / "a").model
+    ids = np.random.default_rng(1).integers(30, size=(2, 13))
+    assert not again.config.rotary_interleaved
+    assert np.allclose(again(ids).data, model(ids).data, atol=1e-5)
+    assert not np.allclose(again(ids).data, model_of(replace(LLAMA, **changes))(ids).data, atol=0.1)
+
+
 def test_there_is_no_second_copy_of_the_weights(tmp_path: Path) -> None:
     config = replace(LLAMA, vocab_size=31, layers=12, width=128, heads=4, inner=512)
     model = Llama(config)
