@@ -102,14 +102,14 @@ class Clock:
 
 @dataclass(frozen=True)
 class Measured:
-    """A slice of `rows` sequences of the whole model: its ops, seconds, and bytes at most.
+    """A slice of `rows` sequences of the whole model: its ops, and its bytes at most.
 
-    `update` has the seconds that an update takes for each parameter.
+    `times` are the seconds that slices took, `update` those of an update for each parameter.
     """
 
     rows: int
     ops: list[OpRow]
-    seconds: float
+    times: list[float]
     peak: int
     update: float
 
@@ -205,7 +205,9 @@ def measure(bench: Bench, slices: Sequence[int], threads: int, seconds: float) -
         while not clocks or perf_counter() - began < seconds:
             clocks += bench.timed(parts)
             updates.append(bench.update())
-    middle = sorted(clocks, key=Clock.seconds)[len(clocks) // 2]
+    clocks.sort(key=Clock.seconds)
+    middle = clocks[len(clocks) // 2]
     for (op, _), (timed, _) in zip(clock.ops, middle.ops, strict=True):
         op.forward, op.backward = timed.forward, timed.backward
-    return Measured(rows, [op for op, _ in clock.ops], middle.seconds(), peak, median(updates))
+    return Measured(rows, [op for op, _ in clock.ops], [clock.seconds() for clock in clocks], peak,
+                    median(updates))

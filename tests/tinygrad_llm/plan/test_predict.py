@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,16 @@ def test_threads_take_slices_in_turns() -> None:
     assert longest([1, 2, 1, 2, 1, 2, 1, 2], threads=2) == 7
     assert longest([3, 1, 1, 1], threads=2) == 3 and longest([2, 2, 2], threads=1) == 6
     assert at_once([1, 2, 1, 2], threads=2) == 4 and at_once([1, 2], threads=8) == 3
+
+
+def test_a_step_takes_the_longest_slice_where_each_thread_has_one() -> None:
+    config = with_slices(make_config({"batch": 6, "slices": 2, "layers": 1, "context": 16}))
+    plan = predict(config, 11, before=Memory(0, 0), threads=2, seconds=0)
+    times = [1.0 * plan.measured.rows, 2.0 * plan.measured.rows]  # a sequence takes 1 s or 2
+    uneven = replace(plan, measured=replace(plan.measured, times=times, update=0.0))
+    assert uneven.step_seconds == 6.0, "three of four pairs have a slice of 3 x 2 s"
+    alone = replace(uneven, threads=1)
+    assert alone.step_seconds == 9.0
 
 
 def test_a_model_that_no_machine_holds_is_planned() -> None:
