@@ -8,6 +8,7 @@ norms and a GELU of 4 C numbers, a Llama's two RMS norms, a SwiGLU of 2 F packed
 positions on queries and keys: `block` is the sum of the one over that of the other, and above 1
 the Llama's cost more. The products around them are the same and are left out.
 
+Times are the processor's, of all threads together, so that other work on the machine shows less.
 On several threads each computes its share of the batch, as in training. x is no leaf there, so its
 gradient is handed on and not copied, as here.
 """
@@ -76,7 +77,7 @@ def ops(config: Config) -> dict[str, tuple[Callable[[Any], Any], tuple[int, ...]
 
 
 def measure(config: Config, threads: int, rounds: int) -> dict[str, float]:
-    """Return the median milliseconds of each op, forward and backward."""
+    """Return each op's median milliseconds of processor time, forward and backward."""
     rng, found = np.random.default_rng(0), ops(config)
     cuts = np.linspace(0, config.batch, threads + 1).astype(int)
     slices = [slice(*cut) for cut in pairwise(cuts)]
@@ -92,10 +93,10 @@ def measure(config: Config, threads: int, rounds: int) -> dict[str, float]:
     with workers(threads):
         for i in tqdm(range(rounds + 3), unit="round", disable=None, leave=False):
             for name in found:
-                start = time.perf_counter()
+                start = time.process_time()
                 each(threads, lambda k, name=name: both_passes(name, slices[k]))  # type: ignore[misc]
                 if i >= 3:
-                    times[name].append((time.perf_counter() - start) * 1e3)
+                    times[name].append((time.process_time() - start) * 1e3)
     return {name: median(taken) for name, taken in times.items()}
 
 

@@ -337,6 +337,7 @@ _MUTANTS: list[Any] = [
             (_NORM, _SHARE, *[("len(x)", f"len({x})") for x in ("mu", "r")]),
             (_RMS, _RMS_SHAPE, ("(g.", "(x."), ("g.shape[", "x.shape[")),
             (_RMS, _RMS_SHARE, ("(r)", "(x)")),
+            (_RMS, "dx = np.empty(g.shape, g.dtype)", ("g.shape", "x.shape")),
             (f"{_CE} reference", _RIGHT, *[("(targets)", f"({x})") for x in ("z", "used")]),
         ) for change in changes]),
     ("they have the same shape and dtype, and nothing else of them is used",

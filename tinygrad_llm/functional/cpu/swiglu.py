@@ -22,14 +22,14 @@ def forward(x: Array, /) -> Any:
 
 
 def _silu(z: Array, a: Array, f: Array) -> None:
-    """Write a = z s and the slope f = s + a (1 - s)."""
+    """Write a = z s and the slope f = s + a (1 - s), and over z, which is not used again."""
     s = np.negative(z, out=f)
     with np.errstate(over="ignore"):  # 1 / infinity is the 0 that s is there
         np.exp(s, out=s)
     s += 1
     np.divide(1, s, out=s)
     np.multiply(z, s, out=a)
-    rest = 1 - s
+    rest = np.subtract(1, s, out=z)
     rest *= a
     f += rest
 
