@@ -17,7 +17,7 @@ from strict_cupy import no_sync, sync_log
 from autograd import plain_ops, to_host
 from tinygrad_llm.functional import rotary
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
-from tinygrad_llm.nn import Rotary, load_parameters, parameters, positions_of
+from tinygrad_llm.nn import Rotary, lengths_of, load_parameters, parameters, positions_of
 from tinygrad_llm.optim import AdamW, Arena, clip_by_global_norm
 from tinygrad_llm.sample import Sampling
 from tinygrad_llm.sample.logits import keep_top_k, keep_top_p, scale_by_temperature, softmax
@@ -117,7 +117,7 @@ def test_positions_and_their_angles_are_the_same_and_never_wait(scaling: str) ->
 
     def turned(move: Move) -> Any:
         positions = positions_of(move(documents))
-        cos, sin = made.at(positions, 6)
+        cos, sin = made.at(positions, lengths_of(move(documents)))
         return rotary(move(x), cos=cos, sin=sin)
 
     with plain_ops():

@@ -98,15 +98,18 @@ def train(args: argparse.Namespace) -> int:
     which = args.checkpoint or "last"
     init = WarmStart(args.init, which) if args.init else None
     if init:
-        given = {**init.model_settings(), **given}
-    config = make_config(given)  # an unknown setting is reported before anything is opened
-    folder = args.out or Path("runs") / config.run.preset
+        theirs = init.model_settings()
+        if given.get("arch", theirs["arch"]) != theirs["arch"]:
+            raise UserError(f"the run in {args.init} has a model of --arch {theirs['arch']}, "
+                            f"which cannot become {given['arch']!r}; leave --arch out")
+        given = {**theirs, **given}
+    folder = args.out or Path("runs") / str(given.get("preset", "tiny"))
     if args.checkpoint is not None and not (args.resume or init):
         raise UserError("--checkpoint says where to go on: give it with --resume or --init")
     if args.resume and (args.overwrite or init):
         raise UserError("--overwrite and --init begin anew and --resume goes on; give one of them")
     run = (_resumed(folder, given, which) if args.resume
-           else _started(folder, config, args.overwrite, init))
+           else _started(folder, make_config(given), args.overwrite, init))
     if not left_to_do(run):
         print("nothing is left to do; give more --steps to go on")
         return 0

@@ -5,9 +5,10 @@ A pair $x = (a, b)$ of a head's numbers, where $a$ is the first and b is the sec
 $$y = M x = \begin{pmatrix} c & -s \\ s & c \end{pmatrix} \begin{pmatrix} a \\ b \end{pmatrix}
 = \begin{pmatrix} c\,a - s\,b \\ s\,a + c\,b \end{pmatrix}$$
 
-with c from `cos` and s from `sin`, the cosine and sine of the pair's angle at this position. Of a
-head's D numbers, the first R make pairs: $x_d$ with $x_{d + R/2}$, or, if `interleaved`, $x_{2d}$
-with $x_{2d+1}$, for $d = 0..R/2-1$. The rest stay as they are. Kept: c and s.
+where $M$ is the matrix of the turn, with c from `cos` and s from `sin`, the cosine and sine of the
+pair's angle at this position. Of a head's D numbers, the first R make pairs: $x_d$ with
+$x_{d + R/2}$, or, if `interleaved`, $x_{2d}$ with $x_{2d+1}$, for $d = 0..R/2-1$. The rest stay as
+they are. Kept: c and s.
 
 $dy = M\,dx$, as c and s are constants, so
 
@@ -19,8 +20,8 @@ Where $\theta$ is the pair's frequency, the angle at position i is $i\,\theta$, 
 $M_i^\top M_j = M_{j-i}$: the product of a turned query and a turned key depends on how far apart
 they stand, not on where.
 
-Trap: YaRN multiplies c and s by a factor. Then $M^\top$ is not the inverse of M any more, but still
-the adjoint: nothing is to be divided by the factor.
+Trap: YaRN's cosines and sines are multiplied by a factor. Turning by the opposite angle is then no
+inverse any more, but still the adjoint: nothing is to be divided by the factor.
 
 Sources: Su et al., "RoFormer", arXiv:2104.09864, equations 14 to 16 and 34 (interleaved);
 Black et al., "GPT-NeoX-20B", arXiv:2204.06745, section 2.1.1 (a part R of D; its code has halves).

@@ -36,6 +36,7 @@ from ..nn import (
     Rotate,
     drop,
     gated_inner,
+    lengths_of,
     normal,
     positions_of,
     subkey,
@@ -89,8 +90,9 @@ class LlamaConfig:
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "vocab_size", "context", "layers", "heads", "width")
-        require_at_least(0, self, "key_heads", "head_width", "inner", "window", "scale", "soft_cap",
-                         "logit_cap", "experts", "expert_inner", "shared_inner", "balance")
+        require_at_least(0, self, "key_heads", "head_width", "inner", "norm_eps", "window", "scale",
+                         "soft_cap", "logit_cap", "experts", "expert_inner", "shared_inner",
+                         "balance")
         require_share(self, "dropout")
         require_one_of(("silu", "gelu_tanh", "gelu"), self, "activation")
         if not self.head_width:
@@ -103,10 +105,23 @@ class LlamaConfig:
         if not self.layer_pattern or set(self.layer_pattern) - {"L", "G"}:
             raise ValueError(f"layer_pattern must be letters L (local) and G (global), got "
                              f"{self.layer_pattern!r}")
+        if {*self.layer_pattern} == {"L", "G"} and not self.window:
+            raise ValueError(f"layer_pattern says which layers have a window; give the window, or "
+                             f"leave {self.layer_pattern!r} out")
+        self._check_experts()
+        self.rotary()
+
+    def _check_experts(self) -> None:
+        if self.experts and self.mlp_bias:
+            raise ValueError("experts have no biases; leave mlp_bias out")
+        for name in ("experts_per_token", "expert_inner", "shared_inner", "normalize_experts"):
+            value = getattr(self, name)
+            if not self.experts and value != getattr(LlamaConfig, name):
+                raise ValueError(f"{name} is of models with experts; give the number of experts, "
+                                 f"or leave {name} = {value} out")
         if self.experts and not 1 <= self.experts_per_token <= self.experts:
             raise ValueError(f"experts_per_token must lie in [1, {self.experts}], the number of "
                              f"experts, got {self.experts_per_token}")
-        self.rotary()
 
     @property
     def groups(self) -> int:
@@ -217,8 +232,9 @@ class Llama:
         check_ids("Llama", ids, self.config.context, start, documents)
         x, stop = self.wte(ids), start + ids.shape[1]
         x = x if self.config.embed_scale == 1 else x * self.config.embed_scale
-        places = np.arange(start, stop) if documents is None else positions_of(documents)
-        rotate = self.rotary.rotation(places, stop, x)
+        places, lengths = (np.arange(start, stop), stop) if documents is None else (
+            positions_of(documents), lengths_of(documents))
+        rotate = self.rotary.rotation(places, lengths, x)
         x = drop(x, self.config.dropout, subkey(key, 0))
         for i, block in enumerate(self.h):
             kept = None if cache is None else cache.layers[i]

@@ -16,10 +16,10 @@ from .layers import (
     subkey,
 )
 from .parameters import load_parameters, parameters, with_parameters
-from .positions import Rotary, positions_of, sinusoidal
+from .positions import Rotary, lengths_of, positions_of, sinusoidal
 from .replace import replace
 
 __all__ = ["MLP", "Cache", "CausalSelfAttention", "Embedding", "GatedMLP", "LayerCache",
            "LayerNorm", "Linear", "MixtureOfExperts", "RMSNorm", "Rotary", "Rotate", "drop",
-           "gated_inner", "load_parameters", "normal", "parameters", "positions_of", "replace",
-           "sinusoidal", "subkey", "with_parameters"]
+           "gated_inner", "lengths_of", "load_parameters", "normal", "parameters", "positions_of",
+           "replace", "sinusoidal", "subkey", "with_parameters"]

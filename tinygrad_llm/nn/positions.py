@@ -70,6 +70,11 @@ def sinusoidal(context: int, width: int, dtype: Any = np.float32) -> np.ndarray:
     return np.where(places % 2, np.cos(angles), np.sin(angles)).astype(dtype)
 
 
+def lengths_of(documents: Array) -> Array:
+    """Return the length of the document at each place of a row: integers (..., S)."""
+    return 1 + positions_of(documents) + positions_of(documents[..., ::-1])[..., ::-1]
+
+
 def positions_of(documents: Array) -> Array:
     """Return the position of each place of a row inside its document, from 0: integers (..., S).
 
@@ -111,17 +116,17 @@ class Rotary:
             raise UserError(f"rope_scaling: {self.rule} needs original= and factor=, or the "
                             f"model's context in place of one of them; got {scaling!r}")
 
-    def at(self, positions: Array, length: int, dtype: Any = np.float32) -> tuple[Array, Array]:
+    def at(self, positions: Array, length: Any, dtype: Any = np.float32) -> tuple[Array, Array]:
         """Return cos and sin (..., T, width / 2) of the angles at positions (..., T), integers.
 
-        `length` is the number of positions seen so far, which the rule `dynamic` asks for. They
-        are computed in float64.
+        `length` is the number of positions seen so far, which the rule `dynamic` asks for, or the
+        number for each position (..., T). They are computed in float64.
         """
         xp, (frequencies, m) = namespace(positions), self.frequencies(length)
         angles = positions[..., None] * xp.asarray(frequencies)
         return (m * xp.cos(angles)).astype(dtype), (m * xp.sin(angles)).astype(dtype)
 
-    def rotation(self, positions: Array, length: int, x: Any) -> Callable[[Any], Any]:
+    def rotation(self, positions: Array, length: Any, x: Any) -> Callable[[Any], Any]:
         """Return the function that turns queries or keys (B, T, H, D), of the kind of x.
 
         `positions` and `length` are those of `at`.
@@ -130,15 +135,17 @@ class Rotary:
         cos, sin = self.at(xp.asarray(positions), length, x.dtype)
         return partial(rotary, cos=cos, sin=sin, interleaved=self.interleaved)
 
-    def frequencies(self, length: int) -> tuple[np.ndarray, float]:
+    def frequencies(self, length: Any) -> tuple[Array, float]:
         """Return each pair's angle from one position to the next, and the factor of cos and sin."""
         d2 = np.arange(0, self.width, 2)
         theta, options = self.theta ** (-d2 / self.width), self.options
         if self.rule == "linear":
             return theta / options["factor"], 1.0
         if self.rule == "dynamic":
-            f, seen = options["factor"], max(1, length / options["original"])
-            return theta * (f * seen - f + 1) ** (-d2 / max(1, self.width - 2)), 1.0
+            xp, f = namespace(length), options["factor"]
+            seen = xp.maximum(1, xp.asarray(length)[..., None] / options["original"])
+            theta, powers = xp.asarray(theta), xp.asarray(-d2 / max(1, self.width - 2))
+            return theta * (f * seen - f + 1) ** powers, 1.0
         if self.rule == "yarn":
             return yarn(theta, self.theta, **options)
         return (llama3(theta, **options) if self.rule else theta), 1.0

@@ -21,13 +21,15 @@ _SIZES = {"left", "right", "bigl", "bigr", "Bigl", "Bigr", "big", "Big", "biggl"
           "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "mathrel"}
 _ACCENTS = {"bar": "\u0304", "overline": "\u0304", "tilde": "\u0303", "hat": "\u0302",
             "dot": "\u0307", "vec": "\u20d7", "widetilde": "\u0303", "widehat": "\u0302"}
+_BRACKETS = {"cases": ("{ ", ""), "pmatrix": ("(", ")")}
 _RAISED = dict(zip("0123456789+-=()nijkTx⊤", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱʲᵏᵀˣᵀ", strict=True))  # noqa: RUF001
 _LOWERED = dict(zip("0123456789+-=()aeijklmnoprstuvx,",
                     "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ,", strict=True))
 _OPERATOR = "\ue000"
 """A mark behind an operator's name: a space where a letter follows, else nothing."""
 TOKEN = re.compile(r"\\[a-zA-Z]+\*?|\\.|\s+|.", re.DOTALL)
-UPRIGHT = re.compile(r"\\(?:text|operatorname|mathrm)\*?\{[^}]*\}|" + TOKEN.pattern, re.DOTALL)
+UPRIGHT = re.compile(r"\\(?:text|operatorname|mathrm|begin|end)\*?\{[^}]*\}|" + TOKEN.pattern,
+                     re.DOTALL)
 
 
 def readable(text: str) -> str:
@@ -82,7 +84,7 @@ def _text_of(token: str, tokens: Iterator[str]) -> str:
         return _argument(tokens)
     if name in ("begin", "end"):
         kind = _argument(tokens)
-        return ("{ " if name == "begin" else "") if kind == "cases" else ""
+        return _BRACKETS.get(kind, ("", ""))[name == "end"]
     if name in _SIZES or name in ("!", "{", "}", "|"):
         return "" if name in _SIZES or name == "!" else "‖" if name == "|" else name
     spaces = {",": " ", ";": " ", ":": " ", " ": " ", "\\": "; "}

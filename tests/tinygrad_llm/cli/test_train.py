@@ -200,6 +200,18 @@ def test_help_shows_each_setting_in_its_table(capsys: pytest.CaptureFixture[str]
 def test_the_architecture_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--arch", "gpt", "--out", "o") == 0
     assert "architecture 'gtp'; did you mean 'gpt'?" in error_of(capsys, "train", "--arch", "gtp")
+    assert "has a model of --arch gpt, which cannot become 'llama'" in error_of(
+        capsys, "train", "--init", "o", "--arch", "llama", "--out", "p")
+
+
+def test_a_resumed_run_has_its_own_architecture(folder: Path,
+                                                capsys: pytest.CaptureFixture[str]) -> None:
+    """And its own batch: flags are checked beside its settings, not beside the defaults."""
+    assert train("--arch", "llama", "--theta", "500", "--batch", "20", "--out", "o") == 0
+    again = ("train", "--resume", "--out", "o")
+    assert "theta = 500.0, which cannot become 9.0" in error_of(capsys, *again, "--theta", "9")
+    assert "bias is a setting of --arch gpt" in error_of(capsys, *again, "--bias", "true")
+    assert main([*again, "--theta", "500", "--slices", "16", "--steps", "6"]) == 0
 
 
 def test_bpe_is_trained_in_passing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,7 +71,8 @@ def test_no_position_depends_on_a_later_token(config: LlamaConfig) -> None:
         assert (dx[:, t + 1 :] == 0).all(), "a gradient reaches a later token"
 
 
-@pytest.mark.parametrize("config", [*CONFIGS.values(), *[
+@pytest.mark.parametrize("config", [*CONFIGS.values(), LlamaConfig(
+    **SIZES, rope_scaling="dynamic factor=4 original=2"), *[
     GPTConfig(**SIZES, positions=positions) for positions in ("learnt", "sinusoidal", "rotary")]])
 @draws(25, dev=3)
 @given(rows=st.lists(st.lists(st.integers(0, 2), min_size=5, max_size=5), min_size=2, max_size=2))
@@ -175,7 +176,13 @@ def test_dropout_acts_only_with_a_key() -> None:
     ({"layer_pattern": ""}, "layer_pattern must be letters"),
     ({"activation": "relu"}, "activation must be silu, gelu_tanh, gelu, got 'relu'"),
     ({"experts": 2, "experts_per_token": 3}, r"experts_per_token must lie in \[1, 2\]"),
-    ({"rope_scaling": "linar factor=2"}, "linar"),
+    ({"rope_scaling": "linar factor=2"}, "linar"), ({"norm_eps": -1e-5}, "norm_eps must be at le"),
+    ({"layer_pattern": "LG"}, "give the window, or leave 'LG' out"),
+    ({"experts": 2, "mlp_bias": True}, "experts have no biases; leave mlp_bias out"),
+    ({"experts_per_token": 9}, "or leave experts_per_token = 9 out"),
+    ({"expert_inner": 8}, "or leave expert_inner = 8 out"),
+    ({"shared_inner": 8}, "or leave shared_inner = 8 out"),
+    ({"normalize_experts": False}, "or leave normalize_experts = False out"),
 ])
 def test_impossible_sizes(sizes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):

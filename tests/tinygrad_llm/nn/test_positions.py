@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.nn import Rotary, positions_of, sinusoidal
+from tinygrad_llm.nn import Rotary, lengths_of, positions_of, sinusoidal
 from tinygrad_llm.nn.positions import read_scaling, scaling_from_dict, scaling_to_dict
 
 
@@ -45,6 +45,7 @@ def test_a_position_counts_the_earlier_places_of_its_document(rows: list[list[in
     got = positions_of(documents)
     assert got.dtype.kind == "i" and got.tolist() == expected
     assert positions_of(documents[:, :0]).shape == (len(rows), 0)
+    assert lengths_of(documents).tolist() == [[row.count(n) for n in row] for row in rows]
 
 
 @pytest.mark.parametrize("width", [-2, 0, 1, 7])

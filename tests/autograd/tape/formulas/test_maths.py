@@ -34,6 +34,7 @@ from autograd.tape.formulas.maths import (
     (r"r\,(h - \langle h \rangle - n\,\langle h \odot n \rangle)", "r (h - ⟨h⟩ - n ⟨h ⊙ n⟩)"),
     (r"V \Lambda V^\top, \bar\lambda", "V Λ Vᵀ, λ̄"), (r"[x > 0]\,\bar y", "[x > 0] ȳ"),
     (r"\begin{cases} a & b \\ c & d \end{cases}", "{ a b; c d"), (r"x^{ij} + x^{q}", "xⁱʲ + x^q"),
+    (r"\begin{pmatrix} c & s \\ -s & c \end{pmatrix} g", "(c s; -s c) g"),
     (r"\left\lVert x \right\rVert \to \infty", "‖ x ‖ → ∞"),
 ])
 def test_formulas_as_text(latex: str, text: str) -> None:
@@ -68,6 +69,7 @@ def test_plain_text_is_escaped_for_latex() -> None:
     (r"\bar x_i = g_i\,e^{x_i}", r"\bar v_{2,i} = \bar v_{3,i}\,e^{v_{2,i}}"),
     (r"\bar{x} = \bar{\lambda} y", r"\bar v_{2} = \bar \lambda {v_{3}}"),
     (r"\sqrt x e^x", r"\sqrt {v_{2}} e^{v_{2}}"),
+    (r"\begin{pmatrix} x \end{pmatrix}", r"\begin{pmatrix} {v_{2}} \end{pmatrix}"),
     (r"\max(x, \text{xy})", r"\max({v_{2}}, \text{xy})"), (r"a_x", None), (r"a_{x + 1}", None),
 ])
 def test_substitution(latex: str, expected: str | None) -> None:
