@@ -65,7 +65,7 @@ ORDER = {
                                   "kinds"],
     "tinygrad_llm.pretrained": ["pretrained", "fields", "configs", "places", "tensors",
                                 "gguf_blocks", "gguf", "gguf_tokenizer", "gguf_configs",
-                                "gguf_models", "folder"],
+                                "gguf_models", "small_files", "folder"],
     "tinygrad_llm.data": ["read", "select", "tokens", "batches", "build", "prepared"],
     "tinygrad_llm.data.read": ["documents", "letters", "decoding", "text_pieces", "plays", "corpus",
                                "html_text", "tables", "file_kinds", "archives", "gather"],

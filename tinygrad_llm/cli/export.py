@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def export(args: argparse.Namespace) -> int:
     """Read the run and write the folder."""
     from ..pretrained import save_pretrained
-    from ..pretrained.folder import with_beside
+    from ..pretrained.small_files import with_beside
     from ..train.run import PRETRAINED, load_model
 
     size = None if args.shard_size is None else _bytes(args.shard_size)

@@ -35,17 +35,19 @@ def import_model(args: argparse.Namespace) -> int:
     """Read the model and write the run."""
     from ..nn import parameters
     from ..pretrained import from_pretrained
-    from ..pretrained.folder import beside
+    from ..pretrained.small_files import beside
     from ..train.run import refuse_former, write_run
 
     refuse_former(args.out)  # before minutes of reading
+    print(f"reading {args.source} ...", flush=True)
     found = from_pretrained(args.source)
     if found.tokenizer is None:
         raise UserError(f"{args.source} has no tokenizer, which a run needs; put the model's "
                         f"tokenizer.json there")
     count = sum(p.size for p in parameters(found.model).values())
-    print(f"read {args.source}: {count:,} parameters of {found.storage}, "
+    print(f"read {count:,} parameters of {found.storage}, "
           f"{found.tokenizer.vocab_size} tokens, a context of {found.model.config.context}")
+    print(f"writing {args.out} ...", flush=True)
     write_run(args.out, found.model, found.tokenizer, beside(found))
     print(f"done; let it write: tinygrad-llm sample --run {args.out} --prompt 'Once upon a time'")
     return 0

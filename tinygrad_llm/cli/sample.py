@@ -44,7 +44,7 @@ def sample(args: argparse.Namespace) -> int:
 
     import numpy as np
 
-    from ..pretrained.folder import ends_of, with_beside
+    from ..pretrained.small_files import ends_of, with_beside
     from ..sample import Sampling, generate
     from ..sample.prompt import prompt_ids, stream_text
     from ..train.run import PRETRAINED, load_model

@@ -10,10 +10,8 @@ there is never a second copy of all of them.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -27,27 +25,26 @@ from ..host.errors import UserError, shortened
 from ..host.files import write_in_one_step
 from ..host.threads import each, workers
 from ..models import LanguageModel
-from ..text.formats.json_files import parse_json, read_json_object
-from ..text.formats.kinds import load_tokenizer, save_tokenizer
-from ..text.tokenizer import Tokenizer
-from .configs import read_config, write_config
+from ..text.formats.json_files import parse_json
+from ..text.formats.kinds import save_tokenizer
+from .configs import write_config
 from .fields import MODEL_TYPES
 from .gguf_models import read_gguf
 from .places import Place, places
-from .pretrained import Pretrained, check_ids, check_kind, empty_model, parameters_of
+from .pretrained import Pretrained, check_kind, empty_model, parameters_of
+from .small_files import (
+    CONFIG,
+    ENDS,
+    TOKENIZER,
+    TOKENIZERS,
+    open_config,
+    read_kept,
+    small_files,
+    to_json,
+    with_kept,
+)
 from .tensors import DTYPES, INDEX, NAMES, SINGLE, TensorFiles, read_index, split, write_tensors
 
-CONFIG = "config.json"
-TOKENIZER = "tokenizer.json"
-TOKENIZERS = (TOKENIZER, "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt", "tekken.json")
-ABOUT = "tokenizer_config.json"
-TEMPLATES = ("chat_template.jinja", "chat_template.json")
-GENERATION = "generation_config.json"
-KEPT = (INDEX, *TOKENIZERS, ABOUT, "added_tokens.json", "special_tokens_map.json", *TEMPLATES,
-        GENERATION)
-"""The small files that are kept as they are, and written again."""
-ENDS = ("bos_token_id", "eos_token_id", "pad_token_id")
-STORAGE = "storage.json"
 BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 """Ends of the names of what old files have beside the weights, and what follows from the sizes."""
 PREFIXES = ("model.", "transformer.")
@@ -85,63 +82,6 @@ def gguf_file(path: Path) -> Path | None:
         raise UserError(f"{path} has {len(files)} GGUF files; give the path of one of them, such "
                         f"as {files[0]}")
     return files[0] if files else None
-
-
-def open_config(folder: Path) -> tuple[dict[str, Any], Any]:
-    """Return a folder's config.json and the configuration that it describes.
-
-    Raises UserError, with the file's name, as `configs.read_config` does.
-    """
-    path = folder / CONFIG
-    if not path.is_file():
-        raise UserError(f"{folder} has no {CONFIG}: expected a folder as transformers writes it; "
-                        f"check the path")
-    given = read_json_object(path)
-    try:
-        return given, read_config(given)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-
-
-def read_kept(folder: Path) -> dict[str, bytes]:
-    """Return the content of the small files that a folder has beside config.json."""
-    return {name: (folder / name).read_bytes() for name in KEPT if (folder / name).is_file()}
-
-
-def with_kept(found: Pretrained, folder: Path) -> Pretrained:
-    """Return the model with what the small files say: tokenizer, generation, chat template.
-
-    Raises UserError where one is damaged, and where the tokenizer has ids that the model has not.
-    """
-    tokenizer = None
-    if any(name in found.files for name in TOKENIZERS):
-        tokenizer = load_tokenizer(folder)
-        check_ids(tokenizer, found.model, folder)
-    generation = read_json_object(folder / GENERATION) if GENERATION in found.files else {}
-    return replace(found, tokenizer=tokenizer, generation=generation,
-                   chat_template=_chat_template(folder, found.files))
-
-
-def _chat_template(folder: Path, files: Mapping[str, bytes]) -> str | None:
-    """Return the chat template, from its own file or the tokenizer's; of several, the default."""
-    if TEMPLATES[0] in files:
-        try:
-            return files[TEMPLATES[0]].decode()
-        except UnicodeDecodeError as error:
-            raise UserError(f"{folder / TEMPLATES[0]} is not UTF-8 at byte {error.start}; fetch "
-                            f"it anew") from error
-    for name in (TEMPLATES[1], ABOUT):
-        template = read_json_object(folder / name).get("chat_template") if name in files else None
-        if isinstance(template, list):
-            template = next((one.get("template") for one in template if isinstance(one, dict)
-                             and one.get("name") == "default"), None)
-        if template is None or isinstance(template, str):
-            if template is not None:
-                return template
-        else:
-            raise UserError(f"{folder / name}: chat_template: expected a text, got "
-                            f"{shortened(template)}; fetch it anew")
-    return None
 
 
 def _new_model(config: Any, folder: Path, files: TensorFiles, dtype: str) -> LanguageModel:
@@ -264,7 +204,7 @@ def save_pretrained(what: Pretrained | LanguageModel, folder: str | Path,
             write_in_one_step(folder / name, [content])
         if found.tokenizer is not None and not any(name in found.files for name in TOKENIZERS):
             save_tokenizer(found.tokenizer, folder / TOKENIZER, "huggingface")
-        write_in_one_step(folder / CONFIG, [_json(config)])  # last: now it holds a model
+        write_in_one_step(folder / CONFIG, [to_json(config)])  # last: now it holds a model
     except OSError as error:
         raise UserError(f"cannot write {error.filename or folder}: {error.strerror}; make room "
                         f"there, or name another folder") from error
@@ -303,7 +243,7 @@ def _write_weights(found: Pretrained, config: Mapping[str, Any], folder: Path, d
         index = {"metadata": {"total_parameters": sum(array.size for array in own.values()),
                               "total_size": sum(sizes.values())},
                  "weight_map": {name: file for file, names in files.items() for name in names}}
-        write_in_one_step(folder / INDEX, [_json(index)])
+        write_in_one_step(folder / INDEX, [to_json(index)])
 
 
 def _former_files(found: Pretrained, names: set[str]) -> dict[str, list[str]] | None:
@@ -338,56 +278,3 @@ def _cast(name: str, array: Array, dtype: str) -> Array:
     except FloatingPointError:
         raise UserError(f"{name} has weights beyond the range of {dtype}; choose another dtype"
                         ) from None
-
-
-def small_files(found: Pretrained) -> dict[str, bytes]:
-    """Return the files beside weights and config.json by name, but for a tokenizer's own."""
-    files = {name: content for name, content in found.files.items() if name != INDEX}
-    if found.tokenizer is not None and ABOUT not in files:
-        files[ABOUT] = _json({"tokenizer_class": "PreTrainedTokenizerFast", **{
-            name.removesuffix("_id"): found.tokenizer.token(id)
-            for name, id in found.generation.items() if name in ENDS and type(id) is int}})
-    if found.chat_template is not None and not (
-            any(name in files for name in TEMPLATES)
-            or b'"chat_template"' in files.get(ABOUT, b"")):
-        files[TEMPLATES[0]] = found.chat_template.encode()
-    if found.generation and GENERATION not in files:
-        files[GENERATION] = _json(found.generation)
-    return files
-
-
-def ends_of(generation: Mapping[str, Any]) -> frozenset[int]:
-    """Return the ids that end a text, by the settings of generation_config.json."""
-    ends = generation.get("eos_token_id")
-    return frozenset(id for id in (ends if isinstance(ends, list) else [ends]) if type(id) is int)
-
-
-def beside(found: Pretrained) -> dict[str, bytes]:
-    """Return what a run keeps of a model from elsewhere, by file: all but weights and tokenizer."""
-    files = dict(found.files) | small_files(found)
-    files[STORAGE] = _json({"storage": found.storage, "other": dict(found.other)})
-    return files | ({CONFIG: _json(found.config)} if found.config else {})
-
-
-def with_beside(model: LanguageModel, tokenizer: Tokenizer, folder: Path) -> Pretrained:
-    """Return a run's model with what `beside` has kept in `folder`, if anything.
-
-    Raises UserError where that is damaged.
-    """
-    if not (folder / STORAGE).is_file():
-        return Pretrained(model, tokenizer)
-    kept = read_json_object(folder / STORAGE)
-    storage, other = kept.get("storage"), kept.get("other")
-    if not isinstance(other, dict) or not all(
-            isinstance(kind, str) and kind in NAMES for kind in (storage, *other.values())):
-        raise UserError(f"{folder / STORAGE} is damaged; restore it, or import the model again")
-    given = open_config(folder)[0] if (folder / CONFIG).is_file() else {}
-    files = read_kept(folder)
-    generation = read_json_object(folder / GENERATION) if GENERATION in files else {}
-    return Pretrained(model, tokenizer, generation, _chat_template(folder, files), str(storage),
-                      other, given, files)
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    """Return JSON as transformers writes it."""
-    return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

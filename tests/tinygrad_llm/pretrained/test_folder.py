@@ -200,26 +200,6 @@ def test_a_tokenizer_with_more_ids_than_rows_is_refused(tmp_path: Path) -> None:
         from_pretrained(folder)
 
 
-def test_chat_templates_and_generation_settings(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "a")
-    assert from_pretrained(folder).chat_template is None
-    edit(folder / "tokenizer_config.json", chat_template="from the tokenizer {{ é }}")
-    (folder / "generation_config.json").write_text('{"eos_token_id": [2, 3]}')
-    found = from_pretrained(folder)
-    assert found.chat_template == "from the tokenizer {{ é }}"
-    assert found.generation == {"eos_token_id": [2, 3]}
-    several = [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "yes"}]
-    edit(folder / "tokenizer_config.json", chat_template=several)
-    assert from_pretrained(folder).chat_template == "yes"
-    (folder / "chat_template.json").write_text('{"chat_template": "of its own"}')
-    assert from_pretrained(folder).chat_template == "of its own"
-    (folder / "chat_template.jinja").write_bytes("jinja\r\n é".encode())
-    found = from_pretrained(folder)
-    assert found.chat_template == "jinja\r\n é"
-    save_pretrained(found, tmp_path / "b")
-    assert files_of(tmp_path / "b") == files_of(folder)
-
-
 @pytest.mark.parametrize(("name", "content"), [
     ("chat_template.jinja", b"\xff"), ("chat_template.json", b"{"),
     ("chat_template.json", b'{"chat_template": 3}'), ("generation_config.json", b"[]"),
@@ -232,17 +212,6 @@ def test_a_damaged_file_is_named(name: str, content: bytes, tmp_path: Path) -> N
     (folder / name).write_bytes(content)
     with pytest.raises(UserError, match=name):
         from_pretrained(folder)
-
-
-def test_what_came_from_elsewhere_is_written_beside_the_weights(tmp_path: Path) -> None:
-    found = Pretrained(model_of(LLAMA), CharTokenizer.from_text(LETTERS), {"eos_token_id": 3},
-                       "{{ messages }}", "bfloat16")
-    save_pretrained(found, tmp_path / "a")
-    again = from_pretrained(tmp_path / "a")
-    assert (again.generation, again.chat_template, again.storage) == (
-        {"eos_token_id": 3}, "{{ messages }}", "bfloat16")
-    assert again.config["eos_token_id"] == 3 and again.config["bos_token_id"] is None
-    assert again.config["torch_dtype"] == "bfloat16"
 
 
 def test_another_dtype_is_noted(tmp_path: Path) -> None:
