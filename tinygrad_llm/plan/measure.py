@@ -21,7 +21,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import fmean, median
 from time import perf_counter
 from typing import Any
 
@@ -102,14 +102,14 @@ class Clock:
 
 @dataclass(frozen=True)
 class Measured:
-    """A slice of `rows` sequences of the whole model: its ops, and its bytes at most.
+    """A slice of `rows` sequences of the whole model: its ops, mean seconds, and bytes at most.
 
-    `times` are the seconds that slices took, `update` those of an update for each parameter.
+    `update` has the seconds that an update takes for each parameter.
     """
 
     rows: int
     ops: list[OpRow]
-    times: list[float]
+    seconds: float
     peak: int
     update: float
 
@@ -205,9 +205,8 @@ def measure(bench: Bench, slices: Sequence[int], threads: int, seconds: float) -
         while not clocks or perf_counter() - began < seconds:
             clocks += bench.timed(parts)
             updates.append(bench.update())
-    clocks.sort(key=Clock.seconds)
-    middle = clocks[len(clocks) // 2]
+    middle = sorted(clocks, key=Clock.seconds)[len(clocks) // 2]
     for (op, _), (timed, _) in zip(clock.ops, middle.ops, strict=True):
         op.forward, op.backward = timed.forward, timed.backward
-    return Measured(rows, [op for op, _ in clock.ops], [clock.seconds() for clock in clocks], peak,
+    return Measured(rows, [op for op, _ in clock.ops], fmean(map(Clock.seconds, clocks)), peak,
                     median(updates))

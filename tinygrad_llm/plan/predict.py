@@ -18,13 +18,10 @@ the stacks of threads (some MB).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapreplace
-from statistics import median
 from typing import Any
-
-import numpy as np
 
 from autograd import Tensor
 
@@ -41,7 +38,6 @@ from .measure import Bench, Measured, measure
 
 SECONDS = 4.0
 """How long a machine is measured; with what has to be opened before it, five seconds."""
-DRAWS = 101
 
 
 @dataclass(frozen=True)
@@ -86,13 +82,9 @@ class Plan:
 
     @property
     def step_seconds(self) -> float:
-        """The time of a step: the median of many, each of slices as they were measured.
-
-        Where each thread has one slice, a step takes the longest of them, and not the mean.
-        """
-        times = np.array(self.measured.times) / self.measured.rows
-        draws = np.random.default_rng(0).choice(times, (DRAWS, len(self.slices))) * self.slices
-        return median(longest(draw, self.threads) for draw in draws) + self.update_seconds
+        """The time of a step."""
+        sequences = longest(self.slices, self.threads)
+        return sequences * self.measured.seconds / self.measured.rows + self.update_seconds
 
     @property
     def evaluation_seconds(self) -> float:
@@ -133,15 +125,15 @@ def at_once(slices: Sequence[int], threads: int) -> int:
     return sum(sorted(slices)[-threads:])
 
 
-def longest(slices: Iterable[float], threads: int) -> float:
-    """Return the time of slices, each of which the next free thread takes.
+def longest(slices: Sequence[int], threads: int) -> int:
+    """Return how many sequences the busiest thread takes, the next free one each next slice.
 
     >>> longest([1, 2, 1, 2], threads=2), longest([6, 6], threads=8)
-    (4.0, 6.0)
+    (4, 6)
     """
-    taken = [0.0] * threads
-    for seconds in slices:
-        heapreplace(taken, taken[0] + seconds)
+    taken = [0] * threads
+    for size in slices:
+        heapreplace(taken, taken[0] + size)
     return max(taken)
 
 

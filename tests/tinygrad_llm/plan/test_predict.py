@@ -67,14 +67,13 @@ def test_threads_take_slices_in_turns() -> None:
     assert at_once([1, 2, 1, 2], threads=2) == 4 and at_once([1, 2], threads=8) == 3
 
 
-def test_a_step_takes_the_longest_slice_where_each_thread_has_one() -> None:
+def test_a_step_takes_what_the_busiest_thread_does() -> None:
     config = with_slices(make_config({"batch": 6, "slices": 2, "layers": 1, "context": 16}))
     plan = predict(config, 11, before=Memory(0, 0), threads=2, seconds=0)
-    times = [1.0 * plan.measured.rows, 2.0 * plan.measured.rows]  # a sequence takes 1 s or 2
-    uneven = replace(plan, measured=replace(plan.measured, times=times, update=0.0))
-    assert uneven.step_seconds == 6.0, "three of four pairs have a slice of 3 x 2 s"
-    alone = replace(uneven, threads=1)
-    assert alone.step_seconds == 9.0
+    measured = replace(plan.measured, seconds=2.0 * plan.measured.rows, update=1e-3)
+    update = 1e-3 * sum(plan.parameters.values())
+    assert replace(plan, measured=measured).step_seconds == pytest.approx(3 * 2 + update)
+    assert replace(plan, measured=measured, threads=1).step_seconds == pytest.approx(12 + update)
 
 
 def test_a_model_that_no_machine_holds_is_planned() -> None:
