@@ -32,7 +32,8 @@ def describe_setup() -> str:
         ("autograd", ("ours" if engine_is_ours() else "ANOTHER PROJECT")
          + f", in {autograd.__file__}"),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
-        *((name, _version(name)) for name in ("numpy", "regex", "safetensors", "tqdm")),
+        *((name, _version(name)) for name in ("numpy", "ml_dtypes", "regex",
+                                                 "safetensors", "tqdm")),
         ("BLAS", _blas()),
         ("cores", f"{usable_cores()} usable of {os.cpu_count()}; {_threads()}"),
         ("freed memory", _freed_memory()),
