@@ -38,9 +38,9 @@ def measure(what, h):
 def group(n):
     """Return the model's blocks in checkpointed groups of n."""
     def run(blocks):
-        def through(x, key, cache=None):
+        def through(x, *others):
             for block in blocks:
-                x = block(x, key, cache)
+                x = block(x, *others)
             return x
 
         return checkpoint(through)

@@ -175,16 +175,18 @@ class LlamaBlock:
 
     def __call__(self, x: Any, key: int | None = None, cache: LayerCache | None = None,
                  rotate: Rotate | None = None, documents: Any = None,
-                 routes: list[Any] | None = None) -> Any:
+                 routed: bool = False) -> Any:
         """Map (B, T, C) to (B, T, C); with a cache, x are the positions behind those kept there.
 
-        Where the MLP has experts, the router's choices are added to `routes`.
+        If `routed`, return also what the router of the experts says and chooses, if there is one.
         """
         y = self.attn(self.norm_1(x), subkey(key, 0), cache, rotate, documents)
         x = x + drop(self.post_attn(y), self.dropout, subkey(key, 1))
         n = self.norm_2(x)
-        y = self.mlp(n, routes) if isinstance(self.mlp, MixtureOfExperts) else self.mlp(n)
-        return x + drop(self.post_mlp(y), self.dropout, subkey(key, 2))
+        y, route = (self.mlp(n), None) if not routed or isinstance(self.mlp, GatedMLP) else (
+            self.mlp(n, True))
+        x = x + drop(self.post_mlp(y), self.dropout, subkey(key, 2))
+        return x if route is None else (x, route)
 
 
 def _unchanged(x: Any) -> Any:
@@ -238,7 +240,10 @@ class Llama:
         x = drop(x, self.config.dropout, subkey(key, 0))
         for i, block in enumerate(self.h):
             kept = None if cache is None else cache.layers[i]
-            x = block(x, subkey(key, i + 1), kept, rotate, documents, routes)
+            y = block(x, subkey(key, i + 1), kept, rotate, documents, routes is not None)
+            x, route = y if isinstance(y, tuple) else (y, None)
+            if routes is not None and route is not None:
+                routes.append(route)
         return self.norm_f(x)
 
     def logits(self, x: Any) -> Any:
@@ -265,12 +270,11 @@ class Llama:
     def training_loss(self, ids: Any, targets: Any, key: int | None = None,
                       documents: Any = None) -> Tensor:
         """Return the cross-entropy plus `balance` times the load-balancing loss of all layers."""
+        if not (self.config.experts and self.config.balance):
+            return self.loss(ids, targets, key, documents)
         routes: list[Any] = []
         loss = self.loss(ids, targets, key, documents, routes)
-        if not (routes and self.config.balance):
-            return loss
-        total: Tensor = loss + self.config.balance * balance_of(routes)
-        return total
+        return loss + self.config.balance * balance_of(routes) if routes else loss
 
     def next_logits(self, ids: Any, cache: Cache | None = None) -> Any:
         """Return the logits (B, V) of the token that follows the last position."""

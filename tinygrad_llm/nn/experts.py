@@ -59,18 +59,17 @@ class MixtureOfExperts:
             weights = weights / autograd.sum(weights, -1, keepdims=True)
         return weights.astype(x.dtype), chosen, p
 
-    def __call__(self, x: Any, routes: list[tuple[Any, Array]] | None = None) -> Any:
+    def __call__(self, x: Any, routed: bool = False) -> Any:
         """Map each position by itself: (..., width) to (..., width).
 
-        To `routes` is appended (probabilities (N, E), choices (N, K)) of all N positions, for the
+        If `routed`, return also (probabilities (N, E), choices (N, K)) of all N positions, for the
         loss that balances the load.
         """
         rows = autograd.reshape(x, (-1, x.shape[-1]))
         weights, chosen, p = self.route(rows)
-        if routes is not None:
-            routes.append((p, chosen))
         y = experts(rows, weights, self.gate_up, self.down, chosen=chosen,
                     activation=self.activation)
         if self.shared is not None and self.shared_gate is not None:
             y = y + autograd.sigmoid(self.shared_gate(rows)) * self.shared(rows)
-        return autograd.reshape(y, x.shape)
+        y = autograd.reshape(y, x.shape)
+        return (y, (p, chosen)) if routed else y

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from whole_models import IDS, TARGETS, difference, loss_of, natural_scale, rng, with_weights
 
-from autograd import Tensor, grad, no_grad, pull_back
+from autograd import Tensor, checkpoint, grad, no_grad, pull_back
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.optim import AdamW
@@ -128,6 +128,24 @@ def test_the_load_balancing_loss_is_of_training_alone() -> None:
     assert sum(measured[0]) == pytest.approx(loss, rel=1e-6)
     dense = Llama(CONFIGS["llama 2"], 3)
     assert float(dense.loss(IDS, TARGETS)) == float(dense.training_loss(IDS, TARGETS))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_blocks_and_layers_that_are_recomputed_keep_the_balance(whole: bool) -> None:
+    """A list that is handed in is another one inside of `checkpoint`: additions would be lost."""
+    found = []
+    for wrap in (lambda part: part, checkpoint):
+        model: Any = Llama(CONFIGS["experts"], 3)
+        own = parameters(model)
+        if whole:
+            model.h = [wrap(block) for block in model.h]
+        for block in [] if whole else model.h:
+            block.mlp = wrap(block.mlp)
+        loss = model.training_loss(IDS, TARGETS)
+        loss.backward()
+        found.append([loss.data, *(p.grad for p in own.values())])
+    for expected, got in zip(*found, strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_the_loss_at_initialisation_is_that_of_a_uniform_guess() -> None:

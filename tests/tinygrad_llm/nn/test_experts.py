@@ -71,10 +71,11 @@ def test_weights_are_drawn_or_left_0() -> None:
 
 
 def test_routes_are_for_the_balance_of_all_layers_and_nothing_is_left_on_the_layer() -> None:
-    layer, routes = made(), []  # type: ignore[var-annotated]
+    layer = made()
     before = dict(vars(layer))
-    layer(X, routes)
-    layer(X[:1], routes)
+    (y, route), (_, other) = layer(X, routed=True), layer(X[:1], routed=True)
+    assert np.array_equal(y.data, layer(X).data)
+    routes = [route, other]
     assert vars(layer) == before
     assert [(p.shape, chosen.shape) for p, chosen in routes] == [((6, 5), (6, 2)), ((3, 5), (3, 2))]
     load_balance(routes[0][0], chosen=routes[0][1]).backward()
@@ -94,9 +95,8 @@ def test_derivatives_of_first_and_second_order_go_through_the_router(normalize: 
     arrays = [rng.normal(size=(3, 4)), *(rng.normal(size=p.shape) for p in own.values())]
 
     def loss(x: Any, *weights: Any) -> Any:
-        routes: list[Any] = []
-        y = with_parameters(layer, dict(zip(own, weights, strict=True)))(x, routes)
-        return (y * y).sum() + load_balance(routes[0][0], chosen=routes[0][1])
+        y, (p, chosen) = with_parameters(layer, dict(zip(own, weights, strict=True)))(x, True)
+        return (y * y).sum() + load_balance(p, chosen=chosen)
 
     check_grads(loss, *arrays)
     slopes = grad(loss, tuple(range(len(arrays))))
