@@ -169,8 +169,9 @@ def check(q: Array, k: Array, v: Array, /, *, offset: Any = None, window: int | 
     if low < 0 or high > keys - time:
         raise ValueError(f"attention: each of {time} queries needs its own place among {keys} "
                          f"keys, got offset {offset}; it may be 0 to {keys - time}")
-    if window is not None and window < 1:
-        raise ValueError(f"attention: a window has at least 1 key, got {window}")
+    if window is not None and not (hasattr(window, "__index__") and window >= 1):
+        raise ValueError(f"attention: a window is a whole number of keys, at least 1, got "
+                         f"{window}")
     if soft_cap is not None and not soft_cap > 0:
         raise ValueError(f"attention: a soft cap lies above 0, got {soft_cap}")
     if documents is not None and documents.shape != k.shape[:2]:

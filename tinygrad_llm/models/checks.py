@@ -35,7 +35,11 @@ def require_heads_that_divide(width: int, heads: int) -> None:
 
 
 def check_ids(model: str, ids: Array, context: int, cached: int, documents: Any) -> None:
-    """Raise ValueError unless ids are (B, T) and fit the context, beside those that are cached."""
+    """Raise unless ids are an array (B, T) and fit the context, beside those that are cached."""
+    for name, given in (("ids", ids), ("documents", documents)):
+        if given is not None and not hasattr(given, "shape"):
+            raise TypeError(f"{model}: expected {name} as an array of integers (B, T), got "
+                            f"{type(given).__name__}; numpy.asarray makes one")
     if ids.ndim != 2 or cached + ids.shape[1] > context:
         raise ValueError(f"{model}: expected ids (B, T) with T at most the context of {context}, "
                          f"got {tuple(ids.shape)}"

@@ -31,6 +31,7 @@ from ..host.files import sha256_of, write_in_one_step
 from ..host.lock import locked
 from ..host.machine import Memory, memory_of_process
 from ..models import LanguageModel, architecture, architecture_of
+from ..nn import Rotary
 from ..optim import AdamW, Arena, cosine_with_warmup
 from ..text.tokenizer import Tokenizer
 from .checkpoint import load_checkpoint, read_state, save_checkpoint, stray_weights
@@ -108,8 +109,23 @@ class WarmStart:
             raise UserError(f"the data in {run.data.folder} was made with another tokenizer than "
                             f"the run in {self.folder}; build it with 'tinygrad-llm data build "
                             f"... --tokenizer {self.folder / 'tokenizer.json'}'")
-        load_checkpoint(self.folder / "checkpoint", run.model, which=self.checkpoint,
-                        may_differ=("dropout", "balance", "context"))
+        self._check_positions(run)
+        load_checkpoint(self.folder / "checkpoint", run.model, which=self.checkpoint, may_differ=(
+            "dropout", "balance", "context", "theta", "rope_scaling"))
+
+    def _check_positions(self, run: Run) -> None:
+        """Raise UserError where another context would change the scaling unsaid."""
+        theirs = self.model_settings()
+        former = run.config.model.get("rope_scaling")
+        if not former or theirs.get("rope_scaling") != former:
+            return
+        there, here = (Rotary(2, scaling=former, context=settings["context"]).options
+                       for settings in (theirs, run.config.model))
+        if there != here:
+            numbers = [f"{name}={there[name]:.15g}" for name in there if there[name] != here[name]]
+            raise UserError(f"rope_scaling {former!r} depends on the context, which was "
+                            f"{theirs['context']} and is {run.config.context}; name the numbers "
+                            f"of the former: --rope-scaling \"{former} {' '.join(numbers)}\"")
 
 
 def start_run(config: TrainConfig, folder: Path, overwrite: bool = False,

@@ -213,6 +213,10 @@ def test_wrong_inputs(model: Any) -> None:
         model(np.zeros((1, 6), int))
     with pytest.raises(ValueError, match=r"expected the document of each id, \(1, 3\)"):
         model.hidden(np.zeros((1, 3), int), documents=np.zeros((1, 2), int))
+    with pytest.raises(TypeError, match="expected ids as an array of integers .* got list"):
+        model([[0, 1]])
+    with pytest.raises(TypeError, match="expected documents as an array of integers .* got list"):
+        model.hidden(np.zeros((1, 2), int), documents=[[0, 1]])
     cache = model.cache()
     with no_grad():
         model(np.zeros((1, 2), int), cache=cache)

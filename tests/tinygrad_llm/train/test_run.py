@@ -95,6 +95,24 @@ def test_a_warm_start_has_the_weights_and_the_tokenizer(text: Path, tmp_path: Pa
     assert resume_run(new, {"steps": 3}).step == 2
 
 
+@pytest.mark.parametrize("scaling, numbers", [
+    ("llama3 factor=8 low=1 high=4", "original=6"), ("dynamic factor=3", "original=2"),
+    ("yarn original=3", "factor=2")])
+def test_a_warm_start_on_longer_texts_has_the_same_positions_or_those_that_are_named(
+        scaling: str, numbers: str, text: Path, tmp_path: Path) -> None:
+    base = {"arch": "llama", "context": 6, "steps": 1, "rope_scaling": scaling}
+    train(start_run(small(text, **base), tmp_path / "base"), silent)
+    init = WarmStart(tmp_path / "base")
+    given = {**init.model_settings(), "context": 12}
+    with pytest.raises(UserError, match=rf'was 6 and is 12.*"{scaling} {numbers}"'):
+        start_run(small(text, **given), tmp_path / "new", init=init)
+    for n, other in enumerate(({"rope_scaling": f"{scaling} {numbers}"}, {
+            "rope_scaling": "linear factor=2", "theta": 500.0}, {"context": 6})):
+        run = start_run(small(text, **{**given, **other}), tmp_path / str(n), init=init)
+        assert run.model.wte.weight.data.tobytes() == weights(  # type: ignore[attr-defined]
+            tmp_path / "base")["wte.weight"]
+
+
 def test_warm_starts_that_do_not_fit(text: Path, shards: Path, tmp_path: Path) -> None:
     train(start_run(small(text), tmp_path / "base"), silent)
     init = WarmStart(tmp_path / "base")
