@@ -94,6 +94,9 @@ class LlamaConfig:
                          "soft_cap", "logit_cap", "experts", "expert_inner", "shared_inner",
                          "balance")
         require_share(self, "dropout")
+        if not self.embed_scale > 0:
+            raise ValueError(f"embed_scale must lie above 0, got {self.embed_scale}; 1 leaves the "
+                             f"token table as it is")
         require_one_of(("silu", "gelu_tanh", "gelu"), self, "activation")
         if not self.head_width:
             require_heads_that_divide(self.width, self.heads)

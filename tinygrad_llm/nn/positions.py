@@ -8,6 +8,7 @@ its numbers, where f is `factor`:
 - `linear factor=`: $\theta'_d = \theta_d / f$, as if the positions were closer together.
 - `dynamic factor= [original=]`: the base grows with the number n of positions seen, once n > L, to
   $b\,(f n / L - f + 1)^{R/(R-2)}$; so $\theta'_d = \theta_d\,(f n / L - f + 1)^{-2d/(R-2)}$.
+  Keys that a cache holds stay turned as they were, by the n of their time, as in transformers.
 - `yarn [factor= original= beta_fast=32 beta_slow=1 truncate=true attention_factor= mscale=
   mscale_all_dim=]`: $\theta'_d = (1 - r_d)\,\theta_d + r_d\,\theta_d / f$, where the ramp $r_d$
   goes from 0 at the pair that turns beta_fast times in L positions to 1 at the one that turns

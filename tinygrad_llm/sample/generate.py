@@ -91,7 +91,8 @@ def generate(model: LanguageModel, prompt: Sequence[int] | Array, count: int, sa
     and nothing of what was computed for them could be used again.
 
     With `cache`, the keys and values of earlier tokens are kept; see `nn.cache`. The text is the
-    same without, up to a choice between tokens whose logits differ in the last digits only.
+    same without, up to a choice between tokens whose logits differ in the last digits only (but
+    not with dynamic rotary scaling, under which kept keys stay as they were; see `nn.positions`).
     Weights must not change before the last token.
 
     Raises ValueError for an empty prompt and a negative count, TypeError for ids that are not

@@ -195,6 +195,8 @@ def test_dropout_acts_only_with_a_key() -> None:
     ({"activation": "relu"}, "activation must be silu, gelu_tanh, gelu, got 'relu'"),
     ({"experts": 2, "experts_per_token": 3}, r"experts_per_token must lie in \[1, 2\]"),
     ({"rope_scaling": "linar factor=2"}, "linar"), ({"norm_eps": -1e-5}, "norm_eps must be at le"),
+    ({"embed_scale": 0.0}, "embed_scale must lie above 0, got 0.0; 1 leaves"),
+    ({"embed_scale": math.nan}, "embed_scale must lie above 0, got nan"),
     ({"layer_pattern": "LG"}, "give the window, or leave 'LG' out"),
     ({"experts": 2, "mlp_bias": True}, "experts have no biases; leave mlp_bias out"),
     ({"experts_per_token": 9}, "or leave experts_per_token = 9 out"),
