@@ -5,8 +5,8 @@
 
 Each variant is trained as `tinygrad-llm train` trains it: 2,000 steps of 768 tokens with the rates
 of the preset, from several seeds. Recorded are the validation loss over 400 batches at the end, the
-losses on the way, the parameters, and the time of a step (of a machine that may do other things
-meanwhile: only `benchmarks.train_cpu` measures speed). Variants take turns, seed by seed.
+losses on the way, and the parameters; speed is the matter of `benchmarks.train_cpu`. Variants take
+turns, seed by seed.
 """
 
 from __future__ import annotations
@@ -51,10 +51,9 @@ def measure(name: str, seed: int, data: Path, steps: int) -> dict[str, Any]:
             raise SystemExit("stopped before the last step; nothing is recorded")
         metrics = read_metrics(run.folder / "metrics.jsonl")
     losses = [(r["step"], round(r["val_loss"], 4)) for r in metrics if "val_loss" in r]
-    pace = [r["tokens_per_s"] for r in metrics if r.get("tokens_per_s")]
     return {"variant": name, "seed": seed, "steps": steps, "val_loss": losses[-1][1],
             "curve": losses, "parameters": sum(p.size for p in parameters(run.model).values()),
-            "step_ms": round(768e3 / mean(pace), 1), "data": data.name, "cpu": cpu_model(),
+            "data": data.name, "cpu": cpu_model(),
             "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
 
 
@@ -69,8 +68,9 @@ def table(records: list[dict[str, Any]]) -> str:
         if own:
             average = mean(r["val_loss"] for r in own.values())
             size = next(iter(own.values()))["parameters"]
-            lines.append([name, f"{size:,}", *(f"{own[seed]['val_loss']:.3f}" for seed in seeds),
-                          f"{average:.3f}", f"{average - first:+.3f}"])
+            lines.append([name, f"{size:,}", *(
+                f"{own[seed]['val_loss']:.3f}" if seed in own else "" for seed in seeds),
+                f"{average:.3f}", f"{average - first:+.3f}"])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
