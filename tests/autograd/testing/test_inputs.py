@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from draws import at_least
 from hypothesis import find, settings
 from hypothesis import strategies as st
 
@@ -146,7 +147,7 @@ def test_options_by_a_hint() -> None:
     for hint in (["a", "z"], {"z"}, "z", st.just("z")):
         with pytest.raises(GradientError, match="mode='z'"):
             check_op(make("z"), options={"mode": hint}, order=1)
-    with pytest.raises(GradientError, match="mode='z'"):
+    with at_least(50), pytest.raises(GradientError, match="mode='z'"):
         check_op(make("z"), inputs=arrays((2,)), options={"mode": ["a", "z"]}, order=1)
     with pytest.raises(TypeError, match="has no option 'mod'; its options are mode"):
         check_op(make("z"), options={"mod": "z"})

@@ -63,7 +63,7 @@ def test_what_the_file_cannot_say_is_refused(tmp_path: Path, parts: dict[str, ob
 
 
 def test_other_formats_do_not_hold_characters(tmp_path: Path) -> None:
-    for format in ("huggingface", "tiktoken", "gpt2", "bert", "sentencepiece"):
+    for format in ("tiktoken", "gpt2", "bert", "sentencepiece"):
         with pytest.raises(UserError):
             save_tokenizer(CharTokenizer("ab"), tmp_path / "file", format)
     assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -11,11 +12,11 @@ from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.text import decoders
 from tinygrad_llm.text.algorithms.bpe import BPE
 from tinygrad_llm.text.algorithms.char_bpe import CharBPE
-from tinygrad_llm.text.algorithms.characters import Characters
 from tinygrad_llm.text.algorithms.scored_bpe import ScoredBPE
 from tinygrad_llm.text.algorithms.spelled import Spelled
 from tinygrad_llm.text.algorithms.unigram import Unigram
 from tinygrad_llm.text.algorithms.wordpiece import WordPiece
+from tinygrad_llm.text.char_tokenizer import CharTokenizer
 from tinygrad_llm.text.cut import pretokenizers
 from tinygrad_llm.text.formats.huggingface import from_json
 from tinygrad_llm.text.formats.huggingface_write import save, to_json
@@ -118,9 +119,27 @@ def test_what_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has a possessive \{..\}\+"):
         save(Tokenizer(BPE(BYTES, []), pre_tokenizer=pattern), tmp_path / "a.json")
 
-    with pytest.raises(UserError, match="no name for the model Characters"):
-        save(Tokenizer(Characters("ab"), decoder=decoders.Fuse()), tmp_path / "a.json")
+    class Words:
+        """A model of one's own."""
+
+        vocab: ClassVar = {"ab": 0}
+
+        def encode_piece(self, piece: str) -> tuple[int, ...]:
+            return (0,)
+
+        def piece_spans(self, piece: str) -> list[tuple[int, int, int]]:
+            return [(0, 0, len(piece))]
+
+    with pytest.raises(UserError, match="no name for the model Words"):
+        save(Tokenizer(Words(), decoder=decoders.Fuse()), tmp_path / "a.json")
     assert not list(tmp_path.iterdir())
+
+
+def test_characters_are_written_as_pieces_that_never_merge() -> None:
+    characters = CharTokenizer("\n ab\u00e9\U0001f600")
+    again = same_ids(characters, ["", "abab ab", "a \u00e9b\n\n\U0001f600aab"])
+    assert again.decode(again.encode("a\n \u00e9")) == "a\n \u00e9"
+    assert to_json(characters)["model"]["merges"] == []
 
 
 def test_scored_pieces_are_written_as_their_merges() -> None:
