@@ -29,7 +29,7 @@ from ..text.formats.json_files import parse_json
 from ..text.formats.kinds import save_tokenizer
 from .configs import write_config
 from .fields import MODEL_TYPES
-from .gguf_models import read_gguf
+from .gguf.models import read_gguf
 from .places import Place, places
 from .pretrained import Pretrained, check_kind, empty_model, parameters_of
 from .small_files import (

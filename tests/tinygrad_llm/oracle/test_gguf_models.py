@@ -16,8 +16,8 @@ from gguf_files import smollm2
 from autograd import no_grad
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.pretrained import save_pretrained
-from tinygrad_llm.pretrained.gguf import open_gguf
-from tinygrad_llm.pretrained.gguf_models import read_gguf
+from tinygrad_llm.pretrained.gguf.file import open_gguf
+from tinygrad_llm.pretrained.gguf.models import read_gguf
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")

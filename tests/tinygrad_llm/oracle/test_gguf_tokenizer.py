@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vocabularies import vocabulary
 
-from tinygrad_llm.pretrained.gguf import open_gguf
-from tinygrad_llm.pretrained.gguf_tokenizer import PRE, read_tokenizer
+from tinygrad_llm.pretrained.gguf.file import open_gguf
+from tinygrad_llm.pretrained.gguf.tokenizer import PRE, read_tokenizer
 from tinygrad_llm.text.formats import huggingface_write
 from tinygrad_llm.text.formats import sentencepiece as ours
 from tinygrad_llm.text.tokenizer import Tokenizer

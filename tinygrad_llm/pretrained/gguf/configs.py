@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from ..host.errors import UserError, did_you_mean, shortened
-from ..models import GPTConfig, LlamaConfig
-from ..nn.positions import llama3
-from .gguf import REQUIRED, GGUFFile, entry
+from ...host.errors import UserError, did_you_mean, shortened
+from ...models import GPTConfig, LlamaConfig
+from ...nn.positions import llama3
+from .file import REQUIRED, GGUFFile, entry
 
 _SIZES = ("block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size",
           "attention.head_count", "attention.head_count_kv", "attention.causal")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.pretrained.gguf import CHUNK, open_gguf
-from tinygrad_llm.pretrained.gguf_blocks import BLOCKS
+from tinygrad_llm.pretrained.gguf.blocks import BLOCKS
+from tinygrad_llm.pretrained.gguf.file import CHUNK, open_gguf
 
 METADATA = {"general.architecture": "llama", "general.alignment": 32, "a.flag": True,
             "a.number": 0.5, "a.words": ["", "two", "drei"], "a.numbers": [1, 2, 3],

@@ -25,13 +25,13 @@ import numpy as np
 from autograd import Tensor
 from autograd.backend import Array
 
-from ..host.errors import UserError, shortened
-from ..models import LanguageModel
-from .gguf import GGUFFile, StoredTensor, open_gguf
-from .gguf_configs import read_config
-from .gguf_tokenizer import read_chat_template, read_generation, read_tokenizer
-from .places import places
-from .pretrained import Pretrained, check_ids, check_kind, empty_model, parameters_of
+from ...host.errors import UserError, shortened
+from ...models import LanguageModel
+from ..places import places
+from ..pretrained import Pretrained, check_ids, check_kind, empty_model, parameters_of
+from .configs import read_config
+from .file import GGUFFile, StoredTensor, open_gguf
+from .tokenizer import read_chat_template, read_generation, read_tokenizer
 
 GPT2 = {
     "token_embd": "transformer.wte", "position_embd": "transformer.wpe",

@@ -17,7 +17,7 @@ from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import Llama, LlamaConfig
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.pretrained import from_pretrained, save_pretrained
-from tinygrad_llm.pretrained.gguf_models import read_gguf
+from tinygrad_llm.pretrained.gguf.models import read_gguf
 
 IDS = np.random.default_rng(0).integers(0, 11, (2, 9))
 

@@ -26,13 +26,13 @@ from typing import Any
 
 import numpy as np
 
-from ..host.errors import UserError, did_you_mean, shortened
-from ..text import decoders
-from ..text.algorithms.scored_bpe import ScoredBPE
-from ..text.cut.patterns import GPT2, LLAMA3, O200K, QWEN2
-from ..text.formats import huggingface
-from ..text.formats.huggingface_parts import read_part
-from ..text.formats.sentencepiece import (
+from ...host.errors import UserError, did_you_mean, shortened
+from ...text import decoders
+from ...text.algorithms.scored_bpe import ScoredBPE
+from ...text.cut.patterns import GPT2, LLAMA3, O200K, QWEN2
+from ...text.formats import huggingface
+from ...text.formats.huggingface_parts import read_part
+from ...text.formats.sentencepiece import (
     BYTE,
     BYTE_PIECES,
     CONTROL,
@@ -41,10 +41,10 @@ from ..text.formats.sentencepiece import (
     UNKNOWN,
     USER_DEFINED,
 )
-from ..text.normalize import normalizers
-from ..text.special import AddedToken, AddedTokens
-from ..text.tokenizer import Tokenizer
-from .gguf import entry
+from ...text.normalize import normalizers
+from ...text.special import AddedToken, AddedTokens
+from ...text.tokenizer import Tokenizer
+from .file import entry
 
 Metadata = Mapping[str, Any]
 Json = dict[str, Any]

@@ -9,8 +9,8 @@ from gguf_files import write
 from gguf_models import gpt2, llama, llama_tensors, write_llama
 
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.pretrained.gguf import open_gguf
-from tinygrad_llm.pretrained.gguf_configs import read_config
+from tinygrad_llm.pretrained.gguf.configs import read_config
+from tinygrad_llm.pretrained.gguf.file import open_gguf
 
 
 @pytest.fixture

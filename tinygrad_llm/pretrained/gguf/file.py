@@ -10,7 +10,7 @@ All numbers are little-endian, a string is its length (8 bytes) and that many by
 
 The file is memory-mapped: a tensor's bytes are read when its numbers are. Nothing in the header is
 believed: every count and length is held against what is left of the file before anything is made
-from it, and tensors may not overlap. What a number or a name means is `gguf_models`' business.
+from it, and tensors may not overlap. What a number or a name means is `models`' business.
 
 Source: docs/gguf.md of ggml.
 """
@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..host.errors import UserError, shortened
-from .gguf_blocks import BLOCKS, NAMES, dequantize
+from ...host.errors import UserError, shortened
+from .blocks import BLOCKS, NAMES, dequantize
 
 VERSIONS = (2, 3)
 MOST_AXES = 4

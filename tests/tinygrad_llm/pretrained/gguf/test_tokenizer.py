@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.pretrained.gguf_tokenizer import (
+from tinygrad_llm.pretrained.gguf.tokenizer import (
     PRE,
     read_chat_template,
     read_generation,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tinygrad_llm.pretrained.gguf_blocks import BLOCKS, NAMES, dequantize
+from tinygrad_llm.pretrained.gguf.blocks import BLOCKS, NAMES, dequantize
 
 KINDS = list(BLOCKS)
 
