@@ -102,9 +102,6 @@ class LlamaConfig:
             require_heads_that_divide(self.width, self.heads)
         if self.heads % self.groups:
             raise ValueError(f"key_heads must divide heads, got {self.key_heads} and {self.heads}")
-        if self.depth % 2:
-            raise ValueError(f"rotary positions turn pairs: the width of a head must be even, got "
-                             f"{self.depth}")
         if not self.layer_pattern or set(self.layer_pattern) - {"L", "G"}:
             raise ValueError(f"layer_pattern must be letters L (local) and G (global), got "
                              f"{self.layer_pattern!r}")
@@ -142,7 +139,10 @@ class LlamaConfig:
         return self.inner or gated_inner(self.width)
 
     def rotary(self) -> Rotary:
-        """Return the rotation of queries and keys. Raises ValueError for an unknown scaling."""
+        """Return the rotation of queries and keys.
+
+        Raises ValueError for heads of an odd width and an unknown scaling.
+        """
         return Rotary(self.depth, self.theta, self.rope_scaling, context=self.context,
                       interleaved=self.rotary_interleaved)
 

@@ -49,8 +49,8 @@ def check_kind(dtype: str) -> None:
 
 def empty_model(config: Any, dtype: str) -> LanguageModel:
     """Return a model of a configuration, whose parameters of a type in KINDS have no value yet."""
-    name = next(name for name, one in ARCHITECTURES.items() if type(config) is one.config)
-    model = architecture(name).model(config, None)
+    make = next(one.model for one in ARCHITECTURES.values() if type(config) is one.config)
+    model = make(config, None)
     for p in parameters_of(model).values():
         if p.dtype.name != dtype:
             p.data = np.zeros(p.shape, dtype)
