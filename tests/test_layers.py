@@ -75,7 +75,7 @@ ORDER = {
     "tinygrad_llm.data.batches": ["random_windows", "epochs"],
     "tinygrad_llm.data.build": ["resumable", "tasks", "plan", "repeats", "report_page", "result",
                                 "publish", "report", "run"],
-    "tinygrad_llm.sample": ["logits", "generate", "gpt_writer", "prompt"],
+    "tinygrad_llm.sample": ["logits", "speculate", "generate", "gpt_writer", "prompt"],
     "tinygrad_llm.train": ["settings", "config", "checkpoint", "data_record", "log", "objective",
                            "ordered_sum", "slices", "step", "run", "evaluation", "loop"],
     "tinygrad_llm.plan": ["fold", "flops", "measure", "predict", "page"],
