@@ -47,7 +47,7 @@ ORDER = {
     "tinygrad_llm.optim": ["arena", "adamw", "clip", "schedule"],
     "tinygrad_llm.text": ["characters", "cut", "normalize", "algorithms", "special", "template",
                           "stream", "decoders", "tokenizer", "batch", "char_tokenizer", "formats",
-                          "training", "chat", "show"],
+                          "training", "chat", "chat_template", "show"],
     "tinygrad_llm.text.characters": ["surrogates", "unicode_versions", "unicode_16", "alphabet",
                                      "aligned", "utf8_files"],
     "tinygrad_llm.text.cut": ["expressions", "patterns", "oniguruma", "boundaries", "blocks",

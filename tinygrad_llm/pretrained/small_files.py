@@ -2,7 +2,7 @@
 
     tokenizer.json, ...        the tokenizer
     tokenizer_config.json      its special tokens, and in older folders the chat template
-    chat_template.jinja        the chat template, which is kept and not run
+    chat_template.jinja        the chat template, which is kept as it is; see `text.chat_template`
     generation_config.json     how text is to be drawn, and the ids that end it
 
 They are kept byte for byte beside a model that came with them, in a run too, and written again.
@@ -115,6 +115,25 @@ def ends_of(generation: Mapping[str, Any]) -> frozenset[int]:
     """Return the ids that end a text, by the settings of generation_config.json."""
     ends = generation.get("eos_token_id")
     return frozenset(id for id in (ends if isinstance(ends, list) else [ends]) if type(id) is int)
+
+
+def special_names(found: Pretrained) -> dict[str, Any]:
+    """Return the special tokens that have a use, such as "bos_token", as chat templates know them.
+
+    Raises UserError for a file that is no JSON object.
+    """
+    names: dict[str, Any] = {}
+    files = small_files(found)
+    for file in ("special_tokens_map.json", ABOUT):
+        try:
+            given = dict(json.loads(files.get(file, b"{}")))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{file} is no JSON object; fetch it anew") from error
+        for name, token in given.items():
+            token = token.get("content") if isinstance(token, dict) else token
+            if name.endswith("_token") and isinstance(token, str):
+                names[name] = token
+    return names
 
 
 def beside(found: Pretrained) -> dict[str, bytes]:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hugging_face import LETTERS, LLAMA, edit, model_of, write_folder
 
+from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.pretrained import Pretrained, from_pretrained, save_pretrained
-from tinygrad_llm.pretrained.small_files import beside, ends_of, with_beside
+from tinygrad_llm.pretrained.small_files import beside, ends_of, special_names, with_beside
 from tinygrad_llm.text import CharTokenizer
 
 
@@ -59,6 +60,21 @@ def test_a_run_keeps_what_came_with_its_model(tmp_path: Path) -> None:
     assert again == found
     bare = with_beside(found.model, found.tokenizer, tmp_path)
     assert bare == Pretrained(found.model, found.tokenizer)
+
+
+def test_the_names_that_chat_templates_know(tmp_path: Path) -> None:
+    about = {"bos_token": "<s>", "eos_token": {"content": "</s>"}, "pad_token": None,
+             "add_bos_token": True, "chat_template": "x"}
+    edit(write_folder(tmp_path) / "tokenizer_config.json", **about)
+    (tmp_path / "special_tokens_map.json").write_text('{"bos_token": "<b>", "unk_token": "<u>"}')
+    found = from_pretrained(tmp_path)
+    assert special_names(found) == {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<u>"}
+    tokenizer = CharTokenizer.from_text(LETTERS)
+    made = Pretrained(model_of(LLAMA), tokenizer, {"eos_token_id": 3})
+    assert special_names(made) == {"eos_token": tokenizer.token(3)}
+    (tmp_path / "special_tokens_map.json").write_text("[1]")
+    with pytest.raises(UserError, match="special_tokens_map.json is no JSON object"):
+        special_names(from_pretrained(tmp_path))
 
 
 @pytest.mark.parametrize(("given", "ends"), [
