@@ -19,8 +19,8 @@ from tinygrad_llm.functional import rotary
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.nn import Rotary, lengths_of, load_parameters, parameters, positions_of
 from tinygrad_llm.optim import AdamW, Arena, clip_by_global_norm
-from tinygrad_llm.sample import Sampling
-from tinygrad_llm.sample.logits import keep_top_k, keep_top_p, scale_by_temperature, softmax
+from tinygrad_llm.sample import Chooser, Sampling, choose_all
+from tinygrad_llm.sample import logits as filters
 from tinygrad_llm.train import next_token, train_step
 
 CONFIGS = {
@@ -130,32 +130,66 @@ def test_positions_and_their_angles_are_the_same_and_never_wait(scaling: str) ->
 
 
 LOGITS = np.random.default_rng(0).normal(size=(3, 17)) * 3
-FILTERS: dict[str, Callable[[Any], Any]] = {
-    "scale_by_temperature": lambda z: scale_by_temperature(z, 0.7),
-    "keep_top_k": lambda z: keep_top_k(z, 5),
-    "keep_top_p": lambda z: keep_top_p(z, 0.8),
-    "softmax": softmax,
+SEEN = np.random.default_rng(1).integers(0, 3, (3, 17))
+UNIFORMS = np.random.default_rng(2).random(3)
+FILTERS: dict[str, Callable[[Any, Any], Any]] = {
+    "add_bias": lambda z, to: filters.add_bias(z, to(LOGITS[0])),
+    "penalize_repetition": lambda z, to: filters.penalize_repetition(z, to(SEEN > 0), 1.5),
+    "penalize_counts": lambda z, to: filters.penalize_counts(z, to(SEEN), 0.5, 0.25),
+    "forbid": lambda z, to: filters.forbid(z, np.array([3, 5])),
+    "keep": lambda z, to: filters.keep(z, SEEN > 0),
+    "greedy": lambda z, to: filters.greedy(z),
+    "scale_by_temperature": lambda z, to: filters.scale_by_temperature(z, 0.7),
+    "keep_top_k": lambda z, to: filters.keep_top_k(z, 5),
+    "keep_top_p": lambda z, to: filters.keep_top_p(z, 0.8),
+    "keep_min_p": lambda z, to: filters.keep_min_p(z, 0.1),
+    "keep_typical": lambda z, to: filters.keep_typical(z, 0.8),
+    "cut": lambda z, to: filters.cut(z, 0.7, 9, 0.9, 0.01, 0.9),
+    "softmax": lambda z, to: filters.softmax(z),
+    "log_softmax": lambda z, to: filters.log_softmax(z),
+    "draw": lambda z, to: filters.draw(z, to(UNIFORMS)),
 }
 
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_filters_of_logits_are_the_same_and_never_wait(name: str) -> None:
     with no_sync():
-        got = FILTERS[name](strict_cupy.asarray(LOGITS))
-    np.testing.assert_array_equal(to_host(got), FILTERS[name](LOGITS))
+        got = FILTERS[name](strict_cupy.asarray(LOGITS), strict_cupy.asarray)
+    assert isinstance(got, strict_cupy.ndarray)
+    np.testing.assert_array_equal(to_host(got), FILTERS[name](LOGITS, np.asarray))
 
 
-@pytest.mark.parametrize("sampling, where", [
-    (Sampling(temperature=0), "Sampling.choose"), (Sampling(), "draw"),
-    (Sampling(0.8, top_k=9, top_p=0.9), "draw"),
-])
-def test_choosing_a_token_waits_once(sampling: Sampling, where: str) -> None:
-    for row in LOGITS:
-        expected = sampling.choose(row, np.random.default_rng(1))
-        with sync_log() as waits:
-            got = sampling.choose(strict_cupy.asarray(row), np.random.default_rng(1))
-        assert got == expected and type(got) is int
-        assert waits == [f"int() in {where}"]
+@pytest.mark.parametrize("options", [
+    {"temperature": 0}, {}, {"temperature": 0.8, "top_k": 9, "top_p": 0.9}])
+def test_choosing_tokens_waits_twice(options: dict[str, Any]) -> None:
+    """For the answer whether the logits are finite, and for the tokens."""
+    def choosers() -> list[Chooser]:
+        return [Chooser(Sampling(seed=seed, **options), [1], 17) for seed in range(3)]
+
+    expected = choose_all(LOGITS, choosers())
+    with sync_log() as waits:
+        got = choose_all(strict_cupy.asarray(LOGITS), choosers())
+    assert got == expected and all(type(token) is int for token in got)
+    assert waits == ["bool() in finite_largest", "get() in to_host"]
+
+
+def test_choosing_tokens_with_all_options_is_the_same() -> None:
+    def choosers() -> list[Chooser]:
+        made = [Chooser(Sampling(seed=seed, top_k=9, repetition_penalty=1.5, presence_penalty=0.5,
+                                 no_repeat_ngram=2, logit_bias={3: 1.0}, banned=[4], ends=[5],
+                                 min_tokens=seed, logprobs=2), [1, 2, 1], 17) for seed in range(3)]
+        return [*made[:2], Chooser(Sampling(temperature=0), [1], 17)]
+
+    def texts(logits: Any) -> list[Any]:
+        ours, found = choosers(), []
+        for _ in range(3):
+            tokens = choose_all(logits, ours)
+            for row, token, chooser in zip(logits, tokens, ours, strict=True):
+                chooser.take(token, row)
+            found.append((tokens, [chooser.choices[:] for chooser in ours]))
+        return found
+
+    assert texts(strict_cupy.asarray(LOGITS)) == texts(LOGITS)
 
 
 SCRIPT = """

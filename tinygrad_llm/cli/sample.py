@@ -56,7 +56,7 @@ def sample(args: argparse.Namespace) -> int:
     try:
         sampling = Sampling(args.temperature, args.top_k, args.top_p)
     except ValueError as error:
-        raise UserError(str(error)) from error
+        raise UserError(str(error).replace("top_", "--top-")) from error
     given = given_prompt(args)
     model, tokenizer, _ = load_model(args.run, args.checkpoint)
     imported = (args.run / PRETRAINED).is_dir()

@@ -1,6 +1,9 @@
 """From logits to text."""
 
 from . import gpt_writer as _gpt_writer  # noqa: F401, enters the twin
-from .generate import Sampling, Writer, generate
+from .chooser import Choice, Chooser, choose_all
+from .generate import Writer, generate
+from .options import Sampling
+from .stop import StopStrings
 
-__all__ = ["Sampling", "Writer", "generate"]
+__all__ = ["Choice", "Chooser", "Sampling", "StopStrings", "Writer", "choose_all", "generate"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from math import isfinite
 from operator import index
 from typing import Any
 
@@ -13,37 +11,9 @@ import numpy as np
 from autograd import namespace, no_grad
 from autograd.backend import Array
 
-from ..host.errors import UserError
 from ..models import LanguageModel
-from .logits import draw, keep_top_k, keep_top_p, scale_by_temperature
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How a token is chosen: temperature 0 takes the most probable one; None switches a cut off."""
-
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
-
-    def __post_init__(self) -> None:
-        if not self.temperature >= 0:  # NaN too
-            raise ValueError(f"temperature must be at least 0, got {self.temperature}")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top-k must be at least 1, got {self.top_k}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top-p must lie in (0, 1], got {self.top_p}")
-
-    def choose(self, logits: Array, rng: np.random.Generator) -> int:
-        """Return the next token for logits of shape (V,)."""
-        if self.temperature == 0:
-            return int(logits.argmax())
-        logits = scale_by_temperature(logits, self.temperature)
-        if self.top_k is not None:
-            logits = keep_top_k(logits, self.top_k)
-        if self.top_p is not None:
-            logits = keep_top_p(logits, self.top_p)
-        return draw(logits, rng)
+from .chooser import Chooser, choose_all
+from .options import Sampling
 
 
 class Writer:
@@ -83,7 +53,7 @@ writers: list[Callable[[Any], Any | None]] = []
 
 def generate(model: LanguageModel, prompt: Sequence[int] | Array, count: int, sampling: Sampling,
              rng: np.random.Generator, *, cache: bool = True) -> Iterator[int]:
-    """Return an iterator over `count` tokens that follow the prompt.
+    """Return an iterator over `count` tokens that follow the prompt, fewer where one ends the text.
 
     The model sees the end of the prompt and what it has written since, `context` tokens at most:
     where that many are in its window, the older half (rounded up) is dropped before the next one
@@ -109,29 +79,23 @@ def generate(model: LanguageModel, prompt: Sequence[int] | Array, count: int, sa
         raise ValueError(f"generate: count must be at least 0, got {count}")
     twins = (make(model) for make in writers) if cache else iter(())
     writer = next((twin for twin in twins if twin is not None), None) or Writer(model, cache)
-    return _write(writer, ids, model.config.context, count, sampling, rng)
+    chooser = Chooser(sampling, ids, model.config.vocab_size, rng)
+    return _write(writer, ids, model.config.context, count, chooser)
 
 
-def _write(writer: Any, ids: list[int], context: int, count: int, sampling: Sampling,
-           rng: np.random.Generator) -> Iterator[int]:
+def _write(writer: Any, ids: list[int], context: int, count: int, chooser: Chooser
+           ) -> Iterator[int]:
     window = ids[-context:]
     for _ in range(count):
         if writer.length + 1 == len(window):  # it has seen all but the last
             logits = writer.step(window[-1])
         else:  # the prompt, or what is left of a window that was full
             logits = writer.begin(window)
-        _check(logits)
-        token = sampling.choose(logits, rng)
+        token, = choose_all(logits[None], [chooser])
+        if token in chooser.sampling.ends:
+            return
+        chooser.take(token, logits)
         yield token
         if len(window) == context:
             del window[: (context + 1) // 2]
         window.append(token)
-
-
-def _check(logits: Array) -> None:
-    """Raise UserError where the logits leave nothing to choose: NaN or infinity spreads to all."""
-    largest = float(logits.max())
-    if not isfinite(largest):
-        raise UserError(f"the model's largest logit is {largest}, so it cannot choose a token: "
-                        f"its weights are not finite, or far too large; take an earlier "
-                        f"checkpoint, or train again with a smaller learning rate")

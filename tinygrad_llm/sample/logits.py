@@ -1,11 +1,86 @@
-"""Filters of logits, before a token is drawn: pure functions on arrays (..., V)."""
+r"""Filters of logits, before a token is drawn: pure functions on arrays (..., V).
+
+Each returns other logits $z$, with which a token v has the probability
+$p_v = e^{z_v} / \sum_u e^{z_u}$; a logit of -inf makes a token impossible. Arrays may be NumPy's or
+CuPy's. `Sampling` says in which order they follow each other.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from autograd import namespace
 from autograd.backend import Array
+
+
+def add_bias(logits: Array, bias: Array) -> Array:
+    """Return $z + b$, b (V,) or (..., V): +5 makes a token about $e^5$ times as likely.
+
+    Source: OpenAI, API reference, `logit_bias`.
+    """
+    return logits + bias.astype(logits.dtype)
+
+
+def penalize_repetition(logits: Array, seen: Array, penalty: float) -> Array:
+    r"""Return the logits with those of tokens that occurred before made smaller (penalty r > 1).
+
+    $$z'_v = z_v / r \text{ where } z_v \ge 0, \quad z_v\,r \text{ where } z_v < 0$$
+
+    for the tokens of the mask `seen` (..., V). It depends on where the model has its zero, which
+    softmax does not. Source: Keskar et al., "CTRL", arXiv:1909.05858, section 4.1; the case of
+    negative logits, which the paper leaves out, as in transformers.
+    """
+    xp = namespace(logits)
+    weaker = xp.where(logits < 0, logits * penalty, logits / penalty)
+    return xp.where(seen, weaker, logits)
+
+
+def penalize_counts(logits: Array, counts: Array, presence: float, frequency: float) -> Array:
+    r"""Return $z_v - \text{frequency}\,c_v - \text{presence}\,[c_v > 0]$, c the counts (..., V).
+
+    Source: OpenAI, API reference, "Frequency and presence penalties".
+    """
+    return logits - (frequency * counts + presence * (counts > 0)).astype(logits.dtype)
+
+
+def forbid(logits: Array, ids: Sequence[int] | np.ndarray) -> Array:
+    """Return the logits with those of `ids` set to -inf: banned tokens, ends that are too early."""
+    if not len(ids):
+        return logits
+    logits = logits.copy()
+    logits[..., namespace(logits).asarray(ids)] = -np.inf
+    return logits
+
+
+def repeated(ids: Sequence[int], n: int) -> np.ndarray:
+    r"""Return the tokens that would complete an n-gram that `ids` already has (with equals).
+
+    They are $x_{t+n-1}$ for each t with $(x_t, \dots, x_{t+n-2})$ equal to the last n - 1 ids; for
+    n = 1, all ids. Source: Paulus et al., "A Deep Reinforced Model for Abstractive Summarization",
+    arXiv:1705.04304, section 2.5, for n = 3.
+    """
+    x = np.asarray(ids, dtype=np.int64)
+    starts = len(x) - n + 1
+    if starts < 1:
+        return x[:0]
+    same = np.ones(starts, dtype=bool)
+    for j in range(n - 1):
+        same &= x[j : j + starts] == x[starts + j]
+    return x[n - 1 :][same]
+
+
+def keep(logits: Array, allowed: Array) -> Array:
+    """Return the logits with all but those of the mask `allowed` (..., V) set to -inf."""
+    xp = namespace(logits)
+    return xp.where(xp.asarray(allowed), logits, -xp.inf)
+
+
+def greedy(logits: Array) -> Array:
+    """Return the logits with all but the largest set to -inf; of equals, the first id stays."""
+    xp = namespace(logits)
+    return keep(logits, xp.arange(logits.shape[-1]) == logits.argmax(axis=-1)[..., None])
 
 
 def scale_by_temperature(logits: Array, temperature: float) -> Array:
@@ -20,37 +95,104 @@ def scale_by_temperature(logits: Array, temperature: float) -> Array:
 
 
 def keep_top_k(logits: Array, k: int) -> Array:
-    """Return the logits with all but the k largest set to -inf; equals of the k-th stay too."""
+    """Return the logits with all but the k largest set to -inf; equals of the k-th stay too.
+
+    Source: Fan et al., "Hierarchical Neural Story Generation", arXiv:1805.04833, section 5.1.
+    """
     if k < 1:
-        raise ValueError(f"top-k must be at least 1, got {k}")
-    xp = namespace(logits)
-    if k >= logits.shape[-1]:
-        return logits
+        raise ValueError(f"top_k must be at least 1, got {k}")
     place = logits.shape[-1] - k
-    threshold = xp.partition(logits, place, axis=-1)[..., place, None]
-    return xp.where(logits >= threshold, logits, -xp.inf)
+    if place <= 0:
+        return logits
+    return keep(logits, logits >= namespace(logits).partition(logits, place)[..., place, None])
 
 
 def keep_top_p(logits: Array, p: float) -> Array:
     """Return the logits with all but the nucleus set to -inf.
 
     The nucleus is the smallest set of most probable tokens whose probabilities sum to at least p;
-    it has at least one token.
+    it has at least one token. Of equals at its edge those with the smaller ids are in it.
 
     Source: Holtzman et al., "The Curious Case of Neural Text Degeneration", arXiv:1904.09751,
     section 3.1.
     """
     if not 0 < p <= 1:
-        raise ValueError(f"top-p must lie in (0, 1], got {p}")
+        raise ValueError(f"top_p must lie in (0, 1], got {p}")
     if p == 1:
         return logits
     xp = namespace(logits)
-    order = xp.argsort(-logits, axis=-1)
-    sorted_p = softmax(xp.take_along_axis(logits, order, axis=-1))
-    before = xp.cumsum(sorted_p, axis=-1) - sorted_p  # what the more probable ones sum to
-    kept = xp.empty(logits.shape, dtype=bool)
-    xp.put_along_axis(kept, order, before < p, axis=-1)
-    return xp.where(kept, logits, -xp.inf)
+    falling = -xp.sort(-logits)
+    mass = xp.exp(falling - falling[..., :1])
+    upto = xp.cumsum(mass, axis=-1)
+    inside = upto - mass < p * upto[..., -1:]  # what the more probable ones sum to is not enough
+    least = xp.where(inside, falling, xp.inf).min(axis=-1, keepdims=True)
+    equal = logits == least
+    room = (inside & (falling == least)).sum(axis=-1, keepdims=True)
+    return keep(logits, (logits > least) | (equal & (xp.cumsum(equal, axis=-1) <= room)))
+
+
+def keep_min_p(logits: Array, p: float) -> Array:
+    r"""Return the logits with those of less than p times the largest probability set to -inf.
+
+    $$\text{kept} = \{v : p_v \ge p \max_u p_u\}, \qquad p_v / \max_u p_u = e^{z_v - \max_u z_u}$$
+
+    Source: Nguyen et al., "Turning Up the Heat: Min-p Sampling", arXiv:2407.01082, section 3.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"min_p must lie in [0, 1], got {p}")
+    top = logits.max(axis=-1, keepdims=True)
+    return keep(logits, namespace(logits).exp(logits - top) >= p)
+
+
+def keep_typical(logits: Array, p: float) -> Array:
+    r"""Return the logits with all but the locally typical ones set to -inf.
+
+    They are the smallest set whose probabilities sum to at least p of the tokens whose information
+    is nearest to the entropy, $|{-\log p_v} - H|$ with $H = -\sum_u p_u \log p_u$; equals of the
+    last one stay too. The most probable token may be missing.
+
+    Source: Meister et al., "Locally Typical Sampling", arXiv:2202.00666, equation 9.
+    """
+    if not 0 < p <= 1:
+        raise ValueError(f"typical_p must lie in (0, 1], got {p}")
+    if p == 1:
+        return logits
+    xp = namespace(logits)
+    log_p = log_softmax(logits)
+    share = xp.exp(log_p)
+    entropy = -xp.where(share > 0, share * xp.where(share > 0, log_p, 0), 0).sum(-1, keepdims=True)
+    distance = xp.abs(-log_p - entropy)
+    order = xp.argsort(distance, axis=-1)
+    upto = xp.cumsum(xp.take_along_axis(share, order, axis=-1), axis=-1)
+    last = xp.minimum((upto < p).sum(axis=-1, keepdims=True), logits.shape[-1] - 1)
+    edge = xp.take_along_axis(xp.take_along_axis(distance, order, axis=-1), last, axis=-1)
+    return keep(logits, distance <= edge)
+
+
+def cut(logits: Array, temperature: float, top_k: int | None = None, top_p: float | None = None,
+        min_p: float | None = None, typical_p: float | None = None) -> Array:
+    """Return what is left to draw from, in the order that `Sampling` states."""
+    if temperature == 0:
+        return greedy(logits)
+    if top_k is not None:
+        logits = keep_top_k(logits, top_k)
+    logits = scale_by_temperature(logits, temperature)
+    for filter, limit in ((keep_top_p, top_p), (keep_min_p, min_p), (keep_typical, typical_p)):
+        if limit is not None:
+            logits = filter(logits, limit)
+    return logits
+
+
+def largest(logits: Array, k: int) -> Array:
+    """Return the ids, rising, of the k largest logits or of a few more: (..., V) to (..., k').
+
+    Equals of the k-th in any row are among them, so that `cut` with top_k leaves the same tokens
+    with the same logits as it would of all.
+    """
+    xp, columns = namespace(logits), logits.shape[-1]
+    threshold = xp.partition(logits, columns - k)[..., columns - k, None]
+    kept = int((logits >= threshold).sum(axis=-1).max())
+    return xp.sort(xp.argpartition(logits, columns - kept)[..., columns - kept :])
 
 
 def softmax(logits: Array) -> Array:
@@ -60,7 +202,28 @@ def softmax(logits: Array) -> Array:
     return p / p.sum(axis=-1, keepdims=True)
 
 
-def draw(logits: Array, rng: np.random.Generator) -> int:
-    """Return a token drawn from softmax(logits), logits of shape (V,)."""
-    cumulative = namespace(logits).cumsum(softmax(logits.astype(float)))
-    return min(int((cumulative <= rng.random() * cumulative[-1]).sum()), len(logits) - 1)
+def log_softmax(logits: Array) -> Array:
+    """Return $z_v - \\log \\sum_u e^{z_u}$ over the last axis, in float64."""
+    xp = namespace(logits)
+    z = logits.astype(float) - logits.max(axis=-1, keepdims=True).astype(float)
+    return z - xp.log(xp.exp(z).sum(axis=-1, keepdims=True))
+
+
+def draw(logits: Array, uniforms: Array) -> Array:
+    r"""Return the tokens (...) that uniforms in [0, 1) choose from softmax(logits), (..., V).
+
+    With the running sums $s_v = \sum_{u \le v} e^{z_u}$ it is the first possible v with
+    $s_v > U s$, s the largest of them. There is one: $U \le 1 - 2^{-53}$, and $s \ge 1$, so that
+    $U s$ rounds to less than s. Sums that another order of addition makes fall here and there (on
+    a GPU) choose no impossible token either.
+    """
+    xp = namespace(logits)
+    p = xp.exp(logits.astype(float) - logits.max(axis=-1, keepdims=True).astype(float))
+    upto = xp.where(p > 0, xp.cumsum(p, axis=-1), 0)
+    top = upto.max(axis=-1, keepdims=True)
+    return (upto > uniforms[..., None] * top).argmax(axis=-1)
+
+
+def finite_largest(logits: Array) -> bool:
+    """Return whether each row's largest logit is finite: no NaN, no inf, and one is possible."""
+    return bool(namespace(logits).isfinite(logits.max(axis=-1)).all())

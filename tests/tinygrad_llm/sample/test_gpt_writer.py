@@ -17,7 +17,7 @@ from autograd.tensor import values
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.nn import parameters
-from tinygrad_llm.sample import Sampling, generate
+from tinygrad_llm.sample import Chooser, Sampling, choose_all, generate
 from tinygrad_llm.sample.gpt_writer import GPTWriter, writer
 
 GREEDY = Sampling(temperature=0)
@@ -79,8 +79,10 @@ def written_out(model: GPT, prompt: Sequence[int], count: int, sampling: Samplin
     """`generate` by its definition: the window as its docstring says, and full forward passes."""
     context, rng = model.config.context, np.random.default_rng(seed)
     window = list(prompt)[-context:]
+    chooser = Chooser(sampling, prompt, model.config.vocab_size, rng)
     for _ in range(count):
-        token = sampling.choose(model(np.array([window])).data[0, -1], rng)
+        token, = choose_all(model(np.array([window])).data[:, -1], [chooser])
+        chooser.take(token)
         yield token
         if len(window) == context:
             window = window[context - context // 2 :]  # the newer half, rounded down
