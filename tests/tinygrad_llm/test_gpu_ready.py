@@ -147,7 +147,7 @@ FILTERS: dict[str, Callable[[Any, Any], Any]] = {
     "cut": lambda z, to: filters.cut(z, 0.7, 9, 0.9, 0.01, 0.9),
     "softmax": lambda z, to: filters.softmax(z),
     "log_softmax": lambda z, to: filters.log_softmax(z),
-    "draw": lambda z, to: filters.draw(z, to(UNIFORMS)),
+    "draw_rows": lambda z, to: filters.draw_rows(z, to(UNIFORMS)),
 }
 
 

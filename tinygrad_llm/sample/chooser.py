@@ -6,7 +6,6 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import index
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,8 @@ from autograd.backend import Array
 from ..host.errors import UserError
 from . import logits as filters
 from .options import Sampling
+
+Cuts = tuple[float, int | None, float | None, float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Chooser:
         self._always = bool(s.logit_bias or s.repetition_penalty != 1 or self._counted
                             or s.processors or s.no_repeat_ngram or s.banned
                             or s.constraint is not None)
-        self.cuts = (0.0, None, None, None, None) if s.temperature == 0 else (
+        self.cuts: Cuts = (0.0, None, None, None, None) if s.temperature == 0 else (
             s.temperature, s.top_k, s.top_p, s.min_p, s.typical_p)
 
     @property
@@ -132,7 +133,7 @@ class Chooser:
         """Return the constraint's mask (V,), with the ends where the text may end."""
         s = self.sampling
         left = None if s.max_tokens is None else s.max_tokens - self.written
-        allowed = s.constraint.allowed(self.state, left).copy()  # which the constraint keeps
+        allowed: np.ndarray = s.constraint.allowed(self.state, left).copy()  # it keeps its own
         allowed[self._ends] = s.constraint.accepts(self.state)
         return allowed
 
@@ -170,7 +171,7 @@ def choose_all(logits: Array, choosers: Sequence[Chooser]) -> list[int]:
         if not filters.finite_largest(logits):
             for row in changed:
                 choosers[row]._check(logits[row])
-    kinds: dict[tuple[Any, ...], list[int]] = {}
+    kinds: dict[Cuts, list[int]] = {}
     for row, chooser in enumerate(choosers):
         kinds.setdefault(chooser.cuts, []).append(row)
     if len(kinds) == 1:
@@ -186,25 +187,28 @@ def choose_all(logits: Array, choosers: Sequence[Chooser]) -> list[int]:
 def _choose(logits: Array, choosers: Sequence[Chooser]) -> list[int]:
     """Return a token for each row; the choosers have the same cuts."""
     cuts, xp = choosers[0].cuts, namespace(logits)
-    if cuts[0] == 0:
-        return [*map(int, to_host(logits.argmax(axis=-1)))]
-    top_k, ids = cuts[1], None
-    if xp is np and top_k is not None and 8 * top_k < logits.shape[-1] and cuts[4] is None:
+    _, top_k, _, _, typical_p = cuts
+    ids: np.ndarray | None = None
+    if xp is np and top_k is not None and 8 * top_k < logits.shape[-1] and typical_p is None:
         ids = filters.largest(logits, top_k)  # what follows works on so many
         logits = np.take_along_axis(logits, ids, axis=-1)
-    uniforms = xp.asarray([chooser.rng.random() for chooser in choosers])
-    tokens = filters.draw(filters.cut(logits, *cuts), uniforms)
+    if cuts[0] == 0:
+        chosen = logits.argmax(axis=-1)
+    else:
+        uniforms = xp.asarray([chooser.rng.random() for chooser in choosers])
+        chosen = filters.draw_rows(filters.cut(logits, *cuts), uniforms)
     if ids is not None:
-        tokens = np.take_along_axis(ids, tokens[:, None], axis=-1)[:, 0]
-    return [*map(int, to_host(tokens))]
+        chosen = np.take_along_axis(ids, chosen[:, None], axis=-1)[:, 0]
+    tokens: list[int] = to_host(chosen).tolist()
+    return tokens
 
 
 def choice(logits: Array, token: int, count: int) -> Choice:
     """Return what is reported of a token: its log-probability, and `count` of the largest."""
     log_p = filters.log_softmax(to_host(logits))
     place = max(len(log_p) - count, 0)
-    ids = np.flatnonzero(log_p >= np.partition(log_p, place)[place]) if count else []
-    best = sorted(ids, key=lambda id: -log_p[id])[:count]  # stable: of equals the first id first
+    threshold = np.partition(log_p, place)[place] if count else np.inf
+    best = sorted(np.flatnonzero(log_p >= threshold), key=lambda id: -log_p[id])[:count]  # stable: of equals the first id first
     return Choice(token, float(log_p[token]), [(int(id), float(log_p[id])) for id in best])
 
 

@@ -209,19 +209,29 @@ def log_softmax(logits: Array) -> Array:
     return z - xp.log(xp.exp(z).sum(axis=-1, keepdims=True))
 
 
-def draw(logits: Array, uniforms: Array) -> Array:
-    r"""Return the tokens (...) that uniforms in [0, 1) choose from softmax(logits), (..., V).
+def draw(logits: Array, rng: np.random.Generator) -> int:
+    r"""Return a token drawn from softmax(logits), logits of shape (V,), with one uniform number.
 
     With the running sums $s_v = \sum_{u \le v} e^{z_u}$ it is the first possible v with
     $s_v > U s$, s the largest of them. There is one: $U \le 1 - 2^{-53}$, and $s \ge 1$, so that
     $U s$ rounds to less than s. Sums that another order of addition makes fall here and there (on
     a GPU) choose no impossible token either.
     """
+    upto = _running_sums(logits)
+    return int((upto > rng.random() * upto.max()).argmax())
+
+
+def draw_rows(logits: Array, uniforms: Array) -> Array:
+    """Return the token of each row of logits (n, V) that `draw` chooses with its uniform (n,)."""
+    upto = _running_sums(logits)
+    return (upto > uniforms[:, None] * upto.max(axis=-1, keepdims=True)).argmax(axis=-1)
+
+
+def _running_sums(logits: Array) -> Array:
+    """Return the sums of $e^{z_u - max z}$ up to each possible token; 0 where one is impossible."""
     xp = namespace(logits)
     p = xp.exp(logits.astype(float) - logits.max(axis=-1, keepdims=True).astype(float))
-    upto = xp.where(p > 0, xp.cumsum(p, axis=-1), 0)
-    top = upto.max(axis=-1, keepdims=True)
-    return (upto > uniforms[..., None] * top).argmax(axis=-1)
+    return xp.where(p > 0, xp.cumsum(p, axis=-1), 0)
 
 
 def finite_largest(logits: Array) -> bool:

@@ -92,7 +92,7 @@ def test_the_choice_is_a_draw_from_the_filtered_logits(described: list[Any]) -> 
             logits = logits_after(chooser.ids)
             filtered = chooser.filtered(logits)
             expected = (int(filtered.argmax()) if chooser.sampling.temperature == 0
-                        else int(filters.draw(filtered, np.float64(twin.rng.random()))))
+                        else filters.draw(filtered, twin.rng))
             token, = choose_all(logits[None], [chooser])
             assert token == expected and filtered[token] > -INF
             chooser.take(token, logits)
@@ -213,7 +213,7 @@ def test_a_large_vocabulary_is_narrowed_to_the_same_choice() -> None:
     for chosen in ({"top_k": 40}, {"top_k": 5, "top_p": 0.8}, {"top_k": 300, "min_p": 0.02}):
         choosers = [Chooser(Sampling(seed=i, **chosen), [1], 3000) for i in range(20)]
         twins = [Chooser(Sampling(seed=i, **chosen), [1], 3000) for i in range(20)]
-        expected = [int(filters.draw(twin.filtered(row), np.float64(twin.rng.random())))
+        expected = [filters.draw(twin.filtered(row), twin.rng)
                     for row, twin in zip(logits, twins, strict=True)]
         assert choose_all(logits, choosers) == expected
 

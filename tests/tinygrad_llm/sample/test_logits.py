@@ -15,6 +15,7 @@ from tinygrad_llm.sample.logits import (
     add_bias,
     cut,
     draw,
+    draw_rows,
     finite_largest,
     forbid,
     greedy,
@@ -193,10 +194,10 @@ def test_the_few_largest_give_what_all_give(z: list[float], k: int, temperature:
     scattered = np.full(rows.shape, -INF)
     np.put_along_axis(scattered, ids, few, -1)
     np.testing.assert_array_equal(scattered, cut(rows, temperature, k, top_p, min_p))
-    for u in (0.0, 0.3, 0.9, 1 - 2.0**-53):
-        u = np.array([u, u])
-        expected = draw(scattered, u)
-        assert np.take_along_axis(ids, draw(few, u)[:, None], -1)[:, 0].tolist() == list(expected)
+    for number in (0.0, 0.3, 0.9, 1 - 2.0**-53):
+        u = np.array([number, number])
+        got = np.take_along_axis(ids, draw_rows(few, u)[:, None], -1)[:, 0]
+        np.testing.assert_array_equal(got, draw_rows(scattered, u))
 
 
 def test_softmax_is_its_logarithms_exponential() -> None:
@@ -205,9 +206,27 @@ def test_softmax_is_its_logarithms_exponential() -> None:
     np.testing.assert_allclose(np.exp(log_softmax(z)), softmax(z))
 
 
+class Given:
+    """A generator whose next number is given."""
+
+    def __init__(self, number: float) -> None:
+        self.number = number
+
+    def random(self) -> float:
+        return self.number
+
+
+def chosen_by(u: float, z: np.ndarray) -> int:
+    """Return the token that u chooses: alone, and in a row of several."""
+    token = draw(z, Given(u))
+    assert type(token) is int
+    assert draw_rows(np.array([z[::-1], z]), np.array([0.5, u]))[1] == token
+    return token
+
+
 @given(logits_of, st.floats(0, 1, exclude_max=True) | st.just(1 - 2.0**-53))
 def test_draw_inverts_the_cumulative_distribution(z: np.ndarray, u: float) -> None:
-    token = int(draw(z, np.float64(u)))
+    token = chosen_by(u, z)
     before, p_of = sum(shares(z)[:token]), shares(z)[token]
     assert z[token] > -INF and before - 1e-12 <= u <= before + p_of + 1e-12
 
@@ -219,9 +238,9 @@ def test_no_uniform_draws_an_impossible_token(tail: int) -> None:
     for _ in range(200):
         z = np.concatenate([np.full(tail, -INF), rng.normal(size=50) * 9, np.full(tail, -INF)])
         for u in (0.0, 5e-324, 2.0**-53, 1 - 2.0**-53):
-            assert tail <= draw(z, np.float64(u)) < 50 + tail
+            assert tail <= chosen_by(u, z) < 50 + tail
     tiny = np.array([-INF, 0.0, -745.2, -800, -INF])  # exp gives 0 for the last two
-    assert {int(draw(tiny, np.float64(u))) for u in (0.0, 0.5, 1 - 2.0**-53)} == {1}
+    assert {chosen_by(u, tiny) for u in (0.0, 0.5, 1 - 2.0**-53)} == {1}
 
 
 def test_sums_that_fall_choose_no_impossible_token(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +250,7 @@ def test_sums_that_fall_choose_no_impossible_token(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(filters.np, "cumsum", wavering)
     z = np.array([0.0, -INF, 0.0, -INF])
-    found = {int(draw(z, np.float64(u))) for u in [*np.linspace(0, 0.999, 999), 1 - 2.0**-53]}
+    found = {chosen_by(u, z) for u in [*np.linspace(0, 0.999, 999), 1 - 2.0**-53]}
     assert found == {0, 2}
 
 
@@ -245,7 +264,7 @@ def test_draws_follow_the_distribution(options: tuple[Any, ...]) -> None:
     z, n = np.array([0.5, -1, 2, 1, 1.5, -0.5, 0, 1.2]), 20_000
     left = cut(z, *options)
     uniforms = np.random.default_rng(0).random(n)
-    counts = np.bincount(draw(np.broadcast_to(left, (n, 8)), uniforms), minlength=8)
+    counts = np.bincount(draw_rows(np.broadcast_to(left, (n, 8)), uniforms), minlength=8)
     expected = n * np.array(shares(left))
     assert (counts[expected == 0] == 0).all()
     possible = expected > 0
