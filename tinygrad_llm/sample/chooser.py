@@ -208,7 +208,7 @@ def choice(logits: Array, token: int, count: int) -> Choice:
     log_p = filters.log_softmax(to_host(logits))
     place = max(len(log_p) - count, 0)
     threshold = np.partition(log_p, place)[place] if count else np.inf
-    best = sorted(np.flatnonzero(log_p >= threshold), key=lambda id: -log_p[id])[:count]  # stable: of equals the first id first
+    best = sorted(np.flatnonzero(log_p >= threshold), key=lambda id: -log_p[id])[:count]  # stable
     return Choice(token, float(log_p[token]), [(int(id), float(log_p[id])) for id in best])
 
 
