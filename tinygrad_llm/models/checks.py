@@ -7,6 +7,8 @@ from typing import Any
 
 from autograd.backend import Array
 
+from ..nn import Cache
+
 
 def require_at_least(least: int, config: Any, *names: str) -> None:
     """Raise ValueError unless the fields of these names are at least so large."""
@@ -34,16 +36,17 @@ def require_heads_that_divide(width: int, heads: int) -> None:
                          f"{width - width % heads} and {width + heads - width % heads} would be")
 
 
-def check_ids(model: str, ids: Array, context: int, cached: int, documents: Any) -> None:
+def check_ids(model: str, ids: Array, context: int, cache: Cache | None, documents: Any) -> None:
     """Raise unless ids are an array (B, T) and fit the context, beside those that are cached."""
     for name, given in (("ids", ids), ("documents", documents)):
         if given is not None and not hasattr(given, "shape"):
             raise TypeError(f"{model}: expected {name} as an array of integers (B, T), got "
                             f"{type(given).__name__}; numpy.asarray makes one")
-    if ids.ndim != 2 or cached + ids.shape[1] > context:
+    cached, count = (0, ids.shape[-1]) if cache is None else cache.longest(ids.shape[-1])
+    if ids.ndim != 2 or cached + count > context:
         raise ValueError(f"{model}: expected ids (B, T) with T at most the context of {context}, "
                          f"got {tuple(ids.shape)}"
                          + (f" after {cached} that are cached" if cached else ""))
-    if documents is not None and (cached or documents.shape != ids.shape):
+    if documents is not None and (cache is not None or documents.shape != ids.shape):
         raise ValueError(f"{model}: expected the document of each id, {tuple(ids.shape)}, and no "
-                         f"cached ids, got {tuple(documents.shape)} and {cached} cached")
+                         f"cache, got {tuple(documents.shape)} and {cached} cached")

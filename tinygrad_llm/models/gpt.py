@@ -35,7 +35,8 @@ from ..nn import (
     Rotate,
     drop,
     gated_inner,
-    positions_of,
+    last_of,
+    places_of,
     sinusoidal,
     subkey,
 )
@@ -130,44 +131,44 @@ class GPT:
                documents: Any = None) -> Any:
         """Return the last layer's output (B, T, C) for token ids (B, T).
 
-        A key turns dropout on. With a cache, the ids are those behind the ones whose keys and
-        values are kept there, and theirs are added. With `documents`, integers (B, T), positions
-        are counted in each document anew and see no other. Raises ValueError for more tokens than
-        the context holds.
+        A key turns dropout on. With a cache of B rows, the ids are those behind the ones whose keys
+        and values are kept there, and theirs are added; see `nn.cache`. With `documents`, integers
+        (B, T), positions are counted in each document anew and see no other. Raises
+        ValueError for more tokens than the context holds.
         """
-        start = 0 if cache is None else cache.length
-        check_ids("GPT", ids, self.config.context, start, documents)
-        x, rotate = self._placed(ids, start, documents)
+        check_ids("GPT", ids, self.config.context, cache, documents)
+        x, rotate = self._placed(ids, cache, documents)
         x = drop(x, self.config.dropout, subkey(key, 0))
         for i, block in enumerate(self.h):
             kept = None if cache is None else cache.layers[i]
             x = block(x, subkey(key, i + 1), kept, rotate, documents)
+        if cache is not None:
+            cache.advance(ids.shape[1])
         return self.ln_f(x)
 
-    def _placed(self, ids: Any, start: int, documents: Any) -> tuple[Any, Rotate | None]:
-        """Return the tokens' rows (B, T, C) with their positions in them, or a rotation for later.
-
-        The first is at position `start`.
-        """
-        x, stop = self.wte(ids), start + ids.shape[1]
-        if self.wpe is not None and documents is None:
-            return x + self.wpe.weight[start:stop], None
-        xp = namespace(values(x))
-        places = xp.arange(start, stop) if documents is None else positions_of(documents)
+    def _placed(self, ids: Any, cache: Cache | None, documents: Any) -> tuple[Any, Rotate | None]:
+        """Return the tokens' rows (B, T, C) with positions in them, or a rotation for later."""
+        x, time = self.wte(ids), ids.shape[1]
+        places, seen = places_of(ids, cache, documents)
+        if self.wpe is not None and places.ndim == 1:
+            return x + self.wpe.weight[seen - time : seen], None
+        if self.rotary is not None:
+            return x, self.rotary.rotation(places, seen, x)
+        places = namespace(values(x)).asarray(places)
         if self.wpe is not None:
             return x + self.wpe(places), None
-        if self.rotary is not None:
-            return x, self.rotary.rotation(places, stop, x)
-        table = xp.asarray(sinusoidal(stop, self.config.width, x.dtype))
+        stop = time if documents is not None else int(np.max(seen))
+        table = namespace(places).asarray(sinusoidal(stop, self.config.width, x.dtype))
         return x * sqrt(self.config.width) + table[places], None
 
     def __call__(self, ids: Any, key: int | None = None, cache: Cache | None = None) -> Any:
         """Return the logits (B, T, V) of the token that follows each position."""
         return linear(self.hidden(ids, key, cache), self.head)
 
-    def cache(self) -> Cache:
-        """Return an empty cache for `hidden`, with room for the context."""
-        return Cache(self.config.layers, self.config.context)
+    def cache(self, rows: int = 1, capacity: int | None = None, bits: int | None = None,
+              rotate: bool = True) -> Cache:
+        """Return an empty cache for `hidden`; see `Cache.of`."""
+        return Cache.of(self, rows, capacity, bits, rotate)
 
     def loss(self, ids: Any, targets: Any, key: int | None = None, documents: Any = None) -> Tensor:
         """Return the mean cross-entropy of `targets` (B, T), in nats a token."""
@@ -177,8 +178,8 @@ class GPT:
     training_loss = loss
 
     def next_logits(self, ids: Any, cache: Cache | None = None) -> Any:
-        """Return the logits (B, V) of the token that follows the last position."""
-        return linear(self.hidden(ids, cache=cache)[:, -1], self.head)
+        """Return the logits (B, V) of the token that follows the last position, without padding."""
+        return linear(last_of(self.hidden(ids, cache=cache), cache), self.head)
 
     def lens(self, x: Any) -> Any:
         """Return the logits (..., V) of a residual stream (..., C), as if no layer followed."""

@@ -36,9 +36,9 @@ from ..nn import (
     Rotate,
     drop,
     gated_inner,
-    lengths_of,
+    last_of,
     normal,
-    positions_of,
+    places_of,
     subkey,
 )
 from .checks import (
@@ -228,18 +228,17 @@ class Llama:
                documents: Any = None, routes: list[Any] | None = None) -> Any:
         """Return the last layer's output (B, T, C) for token ids (B, T).
 
-        A key turns dropout on. With a cache, the ids are those behind the ones whose keys and
-        values are kept there, and theirs are added. With `documents`, integers (B, T), positions
-        are counted in each document anew and see no other. The choices of each layer's router are
-        added to `routes`. Raises ValueError for more tokens than the context holds.
+        A key turns dropout on. With a cache of B rows, the ids are those behind the ones whose keys
+        and values are kept there, and theirs are added; see `nn.cache`. With `documents`, integers
+        (B, T), positions are counted in each document anew and see no other. The choices of
+        each layer's router are added to `routes`. Raises ValueError for more tokens than the
+        context holds.
         """
-        start = 0 if cache is None else cache.length
-        check_ids("Llama", ids, self.config.context, start, documents)
-        x, stop = self.wte(ids), start + ids.shape[1]
+        check_ids("Llama", ids, self.config.context, cache, documents)
+        places, seen = places_of(ids, cache, documents)
+        x = self.wte(ids)
         x = x if self.config.embed_scale == 1 else x * self.config.embed_scale
-        places, lengths = (np.arange(start, stop), stop) if documents is None else (
-            positions_of(documents), lengths_of(documents))
-        rotate = self.rotary.rotation(places, lengths, x)
+        rotate = self.rotary.rotation(places, seen, x)
         x = drop(x, self.config.dropout, subkey(key, 0))
         for i, block in enumerate(self.h):
             kept = None if cache is None else cache.layers[i]
@@ -247,6 +246,8 @@ class Llama:
             x, route = y if isinstance(y, tuple) else (y, None)
             if routes is not None and route is not None:
                 routes.append(route)
+        if cache is not None:
+            cache.advance(ids.shape[1])
         return self.norm_f(x)
 
     def logits(self, x: Any) -> Any:
@@ -258,9 +259,10 @@ class Llama:
         """Return the logits (B, T, V) of the token that follows each position."""
         return self.logits(self.hidden(ids, key, cache))
 
-    def cache(self) -> Cache:
-        """Return an empty cache for `hidden`, with room for the context."""
-        return Cache(self.config.layers, self.config.context)
+    def cache(self, rows: int = 1, capacity: int | None = None, bits: int | None = None,
+              rotate: bool = True) -> Cache:
+        """Return an empty cache for `hidden`; see `Cache.of`."""
+        return Cache.of(self, rows, capacity, bits, rotate)
 
     def loss(self, ids: Any, targets: Any, key: int | None = None, documents: Any = None,
              routes: list[Any] | None = None) -> Tensor:
@@ -280,8 +282,8 @@ class Llama:
         return loss + self.config.balance * balance_of(routes) if routes else loss
 
     def next_logits(self, ids: Any, cache: Cache | None = None) -> Any:
-        """Return the logits (B, V) of the token that follows the last position."""
-        return self.logits(self.hidden(ids, cache=cache)[:, -1])
+        """Return the logits (B, V) of the token that follows the last position, without padding."""
+        return self.logits(last_of(self.hidden(ids, cache=cache), cache))
 
     def lens(self, x: Any) -> Any:
         """Return the logits (..., V) of a residual stream (..., C), as if no layer followed."""

@@ -35,8 +35,9 @@ class LanguageModel(Protocol):
     def __call__(self, ids: Any, key: int | None = None, cache: Cache | None = None) -> Any:
         """Return the logits (B, T, V) of the token that follows each position."""
 
-    def cache(self) -> Cache:
-        """Return an empty cache."""
+    def cache(self, rows: int = 1, capacity: int | None = None, bits: int | None = None,
+              rotate: bool = True) -> Cache:
+        """Return an empty cache; see `nn.Cache.of`."""
 
     def loss(self, ids: Any, targets: Any, key: int | None = None) -> Tensor:
         """Return the mean cross-entropy of `targets` (B, T), in nats a token."""

@@ -1,7 +1,7 @@
 """Layers: plain classes with `__call__`; their parameters are found by walking them."""
 
 from .attention import CausalSelfAttention, Rotate
-from .cache import Cache, LayerCache
+from .cache import Cache, LayerCache, last_of, places_of
 from .experts import MixtureOfExperts
 from .init import normal
 from .layers import (
@@ -21,5 +21,5 @@ from .replace import replace
 
 __all__ = ["MLP", "Cache", "CausalSelfAttention", "Embedding", "GatedMLP", "LayerCache",
            "LayerNorm", "Linear", "MixtureOfExperts", "RMSNorm", "Rotary", "Rotate", "drop",
-           "gated_inner", "lengths_of", "load_parameters", "normal", "parameters", "positions_of",
-           "replace", "sinusoidal", "subkey", "with_parameters"]
+           "gated_inner", "last_of", "lengths_of", "load_parameters", "normal", "parameters",
+           "places_of", "positions_of", "replace", "sinusoidal", "subkey", "with_parameters"]

@@ -48,10 +48,12 @@ class CausalSelfAttention:
         other documents are not seen.
         """
         q, k, v = self.heads_of(x, rotate)
+        offset = None
         if cache is not None:
-            k, v = cache.extend(k, v)
-        mixed = attention(q, k, v, window=self.window, scale=self.scale, soft_cap=self.soft_cap,
-                          documents=documents, dropout=self.dropout, key=subkey(key, 0))
+            k, v, offset = cache.extend(k, v)
+        mixed = attention(q, k, v, offset=offset, window=self.window, scale=self.scale,
+                          soft_cap=self.soft_cap, documents=documents, dropout=self.dropout,
+                          key=subkey(key, 0))
         return self.out(mixed.reshape(*x.shape[:2], self.heads * self.depth))
 
     def heads_of(self, x: Any, rotate: Rotate | None = None) -> tuple[Any, Any, Any]:

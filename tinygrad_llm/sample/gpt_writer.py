@@ -103,9 +103,9 @@ class GPTWriter:
         with no_grad():
             logits = self.model.next_logits(np.array([ids]), cache)
         for layer, kept in zip(self.layers, cache.layers, strict=True):
-            keys, values = (x[0, :size].reshape(size, -1) for x in (kept.keys, kept.values))
-            np.multiply(keys.T, self.scale, out=layer.keys[:, :size])
-            layer.values[:size] = values
+            keys, values = (x[0, :, :size] for x in (kept.keys, kept.values))  # H, size, D
+            np.multiply(keys.swapaxes(1, 2), self.scale, out=layer.keys_by_head[:, :, :size])
+            layer.values_by_head[:, :size] = values
         return logits.data[0]
 
     def step(self, token: int) -> Array:

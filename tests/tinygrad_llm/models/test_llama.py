@@ -222,5 +222,5 @@ def test_wrong_inputs(model: Any) -> None:
     cache = model.cache()
     with no_grad():
         model(np.zeros((1, 2), int), cache=cache)
-        with pytest.raises(ValueError, match="no cached ids, got .* and 2 cached"):
+        with pytest.raises(ValueError, match="no cache, got .* and 2 cached"):
             model.hidden(np.zeros((1, 2), int), cache=cache, documents=np.zeros((1, 2), int))

@@ -6,7 +6,7 @@ import numpy as np
 
 from autograd import no_grad
 from tinygrad_llm.functional import attention
-from tinygrad_llm.nn import CausalSelfAttention, LayerCache, parameters
+from tinygrad_llm.nn import Cache, CausalSelfAttention, parameters
 
 
 def layer(**options: float) -> CausalSelfAttention:
@@ -28,9 +28,11 @@ def test_queries_keys_and_values_stand_side_by_side_in_one_projection() -> None:
 
 
 def test_a_cache_gives_the_positions_before() -> None:
-    made, cache = layer(), LayerCache(5)
+    made, cache, parts = layer(), Cache([None], 2, 5, heads=2, depth=3, dtype=np.float64), []
     with no_grad():
-        parts = [made(X[:, a:b], None, cache).data for a, b in ((0, 2), (2, 3), (3, 5))]
+        for a, b in ((0, 2), (2, 3), (3, 5)):
+            parts.append(made(X[:, a:b], None, cache.layers[0]).data)
+            cache.advance(b - a)
     np.testing.assert_allclose(np.concatenate(parts, 1), made(X).data, rtol=1e-12)
 
 

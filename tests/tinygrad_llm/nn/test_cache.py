@@ -2,101 +2,348 @@
 
 from __future__ import annotations
 
+from functools import cache as once
 from typing import Any
 
 import numpy as np
 import pytest
 import strict_cupy
+from draws import draws
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from autograd import Tensor, no_grad, to_host
-from tinygrad_llm.models import GPT, GPTConfig
-from tinygrad_llm.nn import Cache, LayerCache, parameters
+from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
+from tinygrad_llm.nn import Cache, parameters
+from tinygrad_llm.nn.cache import quantized
+
+SIZES: dict[str, Any] = {"vocab_size": 7, "context": 12, "layers": 2, "heads": 4, "width": 16}
+CONFIGS = {
+    "learnt": GPTConfig(**SIZES),
+    "sinusoidal": GPTConfig(**SIZES, positions="sinusoidal", norm="rms", mlp="swiglu"),
+    "rotary": GPTConfig(**SIZES, positions="rotary"),
+    "grouped": LlamaConfig(**SIZES, key_heads=2, qkv_bias=True, qk_norm=True),
+    "window": LlamaConfig(**SIZES, key_heads=1, window=4, rope_scaling="linear factor=2"),
+    "gemma 2": LlamaConfig(**SIZES, key_heads=2, window=3, layer_pattern="LG", soft_cap=2.0,
+                           logit_cap=3.0, post_norms=True, norm_offset=1.0, tied=False),
+    "yarn": LlamaConfig(**SIZES, rope_scaling="yarn factor=4 original=3", window=1),
+    "experts": LlamaConfig(**SIZES, experts=3, expert_inner=8,
+                           rope_scaling="llama3 factor=8 low=1 high=4 original=4"),
+}
+DYNAMIC = LlamaConfig(**SIZES, rope_scaling="dynamic factor=4")
+CALL = np.random.default_rng(5)
 
 
-def model(**sizes: Any) -> GPT:
-    """Return a model in float64 at natural scale."""
-    made, rng = GPT(GPTConfig(**sizes)), np.random.default_rng(0)
-    for p in parameters(made).values():
-        p.data = 0.5 * rng.standard_normal(p.shape)
-    return made
+@once
+def made(config: Any, dtype: Any = np.float64) -> Any:
+    """Return a model at natural scale."""
+    model: Any = (GPT if isinstance(config, GPTConfig) else Llama)(config)
+    rng = np.random.default_rng(0)
+    for p in parameters(model).values():
+        p.data = (0.4 * rng.standard_normal(p.shape)).astype(dtype)
+    return model
 
 
-@given(batch=st.integers(1, 3), cuts=st.lists(st.integers(1, 4), min_size=1, max_size=4))
-def test_any_cut_of_any_batch_gives_the_logits_of_the_whole(batch: int, cuts: list[int]) -> None:
-    m = model(vocab_size=7, context=16, layers=2, heads=2, width=6)
-    ids = np.random.default_rng(1).integers(0, 7, (batch, sum(cuts)))
-    cache, start, parts = m.cache(), 0, []
+def model(**sizes: Any) -> Any:
+    """Return a GPT in float64 at natural scale."""
+    return made(GPTConfig(**sizes))
+
+
+@once
+def logits_of(config: Any, ids: tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:
+    """Return the logits (T, V) of a text without a cache."""
     with no_grad():
-        for count in cuts:
-            parts.append(m(ids[:, start : start + count], cache=cache).data)
-            start += count
-            assert cache.length == start
-        expected = m(ids).data
-    np.testing.assert_allclose(np.concatenate(parts, axis=1), expected, rtol=1e-12, atol=1e-13)
+        return made(config, dtype)(np.array([ids])).data[0]
 
 
-def test_next_logits_take_a_cache() -> None:
-    m = model(vocab_size=7, context=8, layers=1, heads=1, width=4)
-    ids, cache = np.array([[1, 2, 3], [4, 5, 6]]), m.cache()
+class History:
+    """A cache whose rows hold texts, and each call compared with the model's on the whole text."""
+
+    def __init__(self, config: Any, data: st.DataObject, dtype: Any, tolerance: float,
+                 **how: Any) -> None:
+        self.config, self.dtype, self.tolerance = config, dtype, tolerance
+        self.model, self.draw = made(config, dtype), data.draw
+        self.cache = self.model.cache(**how)
+        self.texts: list[tuple[int, ...]] = [()] * self.cache.rows
+        self.tops = [0] * self.cache.rows
+
+    def call(self) -> None:
+        """Add ids of different numbers to some rows, or one to each."""
+        start, stop = sorted(self.draw(st.integers(0, self.cache.rows)) for _ in range(2))
+        room = [self.cache.capacity - len(text) for text in self.texts[start:stop]]
+        if not room or min(room) < 1:
+            return
+        counts = [self.draw(st.integers(1, n)) for n in room]
+        if self.draw(st.booleans()):
+            counts = [min(counts)] * len(counts)
+        ids = CALL.integers(0, 7, (stop - start, max(counts) + self.draw(st.integers(0, 1))))
+        padded = len(set(counts)) > 1 or ids.shape[1] > counts[0]
+        part = self.cache.part(start, stop, counts if padded else None)
+        with no_grad():
+            if self.draw(st.booleans()):
+                got = self.model.next_logits(ids, part).data[:, None]
+            else:
+                got = self.model(ids, cache=part).data
+        for b, (row, count) in enumerate(zip(range(start, stop), counts, strict=True)):
+            self.texts[row] += tuple(ids[b, :count].tolist())
+            self.tops[row] = max(self.tops[row], len(self.texts[row]))
+            expected = logits_of(self.config, self.texts[row], self.dtype)[-count:]
+            mine = got[b, :count] if got.shape[1] > 1 else got[b]
+            np.testing.assert_allclose(mine, expected[-len(mine):], self.tolerance, self.tolerance)
+        self.check()
+
+    def check(self) -> None:
+        assert self.cache.lengths.tolist() == [len(text) for text in self.texts]
+        assert self.cache.length == max(map(len, self.texts))
+
+    def change(self) -> None:
+        """Do one of the things that are done to rows."""
+        rows = st.integers(0, self.cache.rows - 1)
+        row, other = self.draw(rows), self.draw(rows)
+        what = self.draw(st.sampled_from(["truncate", "clear", "copy_row", "reorder", "grow",
+                                          "write"]))
+        if what == "truncate":
+            self.truncate(row, self.draw(st.integers(0, len(self.texts[row]))))
+        elif what == "clear":
+            self.cache.clear(row)
+            self.texts[row], self.tops[row] = (), 0
+        elif what == "copy_row":
+            self.cache.copy_row(row, other)
+            self.texts[other], self.tops[other] = self.texts[row], self.tops[row]
+        elif what == "reorder":
+            order = self.draw(st.lists(rows, max_size=self.cache.rows))
+            self.cache.reorder(order)
+            for kept in (self.texts, self.tops):
+                kept[: len(order)] = [kept[n] for n in order]  # type: ignore[call-overload]
+        elif what == "grow":
+            self.cache.grow(rows=min(self.cache.rows + 1, 4), capacity=12)
+            added = self.cache.rows - len(self.texts)
+            self.texts, self.tops = self.texts + [()] * added, self.tops + [0] * added
+        elif row != other and self.tops[row] <= min(layer.slots for layer in self.cache.layers):
+            kept = self.cache.read(row, 0, len(self.texts[row]))
+            self.cache.clear(other)
+            self.cache.write(other, kept)
+            self.texts[other], self.tops[other] = self.texts[row], len(self.texts[row])
+        self.check()
+
+    def truncate(self, row: int, length: int) -> None:
+        slots, top = min(layer.slots for layer in self.cache.layers), self.tops[row]
+        if slots < top and 0 < length < min(top - 1, len(self.texts[row])):
+            with pytest.raises(ValueError, match="slots of a window have lost what position"):
+                self.cache.truncate(row, length)
+            return
+        self.cache.truncate(row, length)
+        self.texts[row] = self.texts[row][:length]
+        self.tops[row] = self.tops[row] if length else 0
+
+
+@draws(40, dev=10)
+@pytest.mark.parametrize("name", CONFIGS)
+@given(data=st.data(), rows=st.integers(1, 3), capacity=st.integers(5, 12), rotate=st.booleans(),
+       single=st.booleans())
+def test_whatever_happens_to_rows_each_call_is_that_on_the_whole_text(
+        name: str, data: st.DataObject, rows: int, capacity: int, rotate: bool,
+        single: bool) -> None:
+    dtype, tolerance = (np.float32, 1e-4) if single else (np.float64, 1e-10)
+    history = History(CONFIGS[name], data, dtype, tolerance, rows=rows, capacity=capacity,
+                      rotate=rotate)
+    for _ in range(6):
+        history.call()
+        if data.draw(st.booleans()):
+            history.change()
+
+
+@draws(20, dev=5)
+@pytest.mark.parametrize("config", [*CONFIGS.values(), DYNAMIC], ids=[*CONFIGS, "dynamic"])
+@given(counts=st.lists(st.lists(st.integers(1, 4), min_size=3, max_size=3), min_size=1,
+                       max_size=3))
+def test_texts_of_different_lengths_are_each_as_alone(config: Any, counts: list[list[int]]) -> None:
+    """Even where the padding's table row is NaN: nothing of it is kept or seen."""
+    lively, rng = made(config), np.random.default_rng(2)
+    table = lively.wte.weight.data
+    cache, alone = lively.cache(rows=3), [lively.cache() for _ in range(3)]
+    for some in counts:
+        ids = rng.integers(0, 6, (3, max(some)))
+        for b, count in enumerate(some):
+            ids[b, count:] = 6
+        try:
+            table[6], kept = np.nan, table[6].copy()
+            with no_grad(), np.errstate(invalid="ignore"):
+                got = lively.next_logits(ids, cache.part(0, 3, some)).data[:, :6]
+                for b, count in enumerate(some):
+                    one = lively.next_logits(ids[b : b + 1, :count], alone[b]).data[0, :6]
+                    np.testing.assert_allclose(got[b], one, 1e-10, 1e-10)
+        finally:
+            table[6] = kept
+    assert cache.lengths.tolist() == np.sum(counts, 0).tolist()
+
+
+def test_what_a_cleared_row_held_is_gone() -> None:
+    """Also NaN, which would come through a probability of 0."""
+    for config in (CONFIGS["learnt"], CONFIGS["window"]):
+        m, ids = made(config), np.array([[1, 2, 3], [4, 5, 6]])
+        cache = m.cache(rows=2)
+        with no_grad():
+            m(ids, cache=cache)
+            m(ids, cache=cache)
+            for layer in cache.layers:
+                layer.keys[1, :, : layer.slots // 2] = layer.values[1, :, : 6] = np.nan
+            cache.clear(1)
+            got = m.next_logits(ids[:, :1], cache).data
+        expected = logits_of(config, (1, 2, 3, 1, 2, 3, 1))[-1], logits_of(config, (4,))[-1]
+        np.testing.assert_allclose(got, expected, 1e-10)
+        assert cache.lengths.tolist() == [7, 1]
+
+
+def test_a_window_keeps_no_more_than_it_sees() -> None:
+    config = CONFIGS["gemma 2"]  # a window of 3, and every second layer sees all
+    rotated, whole = made(config).cache(rows=2), made(config).cache(rows=2, rotate=False)
+    assert [layer.slots for layer in rotated.layers] == [3, 12]
+    assert [layer.slots for layer in whole.layers] == [12, 12]
+    assert rotated.nbytes == 2 * (3 + 12) * 2 * 2 * 4 * 8
+    assert rotated.bytes_per_token == whole.bytes_per_token == 2 * 2 * 2 * 4 * 8
     with no_grad():
-        m.next_logits(ids[:, :2], cache)
-        got = m.next_logits(ids[:, 2:], cache)
-    np.testing.assert_allclose(got.data, m(ids).data[:, -1], rtol=1e-12)
+        made(config)(np.zeros((2, 8), int), cache=rotated)
+    with pytest.raises(ValueError, match="row 1 keeps the positions 5 to 7, got 4 to 6"):
+        rotated.read(1, 4, 7)
+    rotated.read(1, 5, 8)
 
 
-def test_a_device_keeps_its_own_arrays() -> None:
-    m = model(vocab_size=7, context=8, layers=2, heads=2, width=4)
-    ids, cache = np.array([[1, 2, 3]]), m.cache()
-    expected = m(ids).data
-    for p in parameters(m).values():
-        p.data = strict_cupy.asarray(p.data)
-    with no_grad(), strict_cupy.no_sync():
-        m(strict_cupy.asarray(ids[:, :2]), cache=cache)
-        got = m(strict_cupy.asarray(ids[:, 2:]), cache=cache)
-    assert isinstance(cache.layers[1].values, strict_cupy.ndarray)
-    np.testing.assert_allclose(to_host(got.data), expected[:, 2:], rtol=1e-12)
+def test_a_step_of_rows_that_are_alike_copies_nothing() -> None:
+    cache = made(CONFIGS["grouped"]).cache(rows=3)
+    layer, k = cache.layers[0], np.random.default_rng(0).normal(size=(3, 5, 2, 4))
+    layer.extend(k[:, :2], -k[:, :2])
+    cache.advance(2)
+    keys, values, offset = layer.extend(k[:, 2:], -k[:, 2:])
+    np.testing.assert_array_equal(keys, k)
+    np.testing.assert_array_equal(values, -k)
+    assert np.shares_memory(keys, layer.keys) and offset is None
+    part = cache.part(1, 3)
+    assert np.shares_memory(part.layers[1].values, cache.layers[1].values)
+    part.advance(3)
+    assert cache.lengths.tolist() == [2, 5, 5] and part.rows == 2
+
+
+@pytest.mark.parametrize("name", ["learnt", "sinusoidal", "gemma 2", "window"])
+@pytest.mark.parametrize("bits", [None, 8])
+def test_a_device_keeps_its_own_arrays_and_never_waits(name: str, bits: int | None) -> None:
+    m, ids = made(CONFIGS[name]), CALL.integers(0, 7, (2, 9))
+    calls: list[tuple[Any, Any]] = [(ids[:, :3], [1, 3]), (ids[:, 3:4], None), (ids[:, 4:], [5, 1])]
+    moved = [(strict_cupy.asarray(some), counts) for some, counts in calls]
+
+    def run(calls: list[tuple[Any, Any]]) -> list[Any]:
+        cache = m.cache(rows=2, bits=bits)
+        results = [m.next_logits(some, cache.part(0, 2, counts)).data for some, counts in calls]
+        cache.reorder([1, 0])
+        cache.truncate(0, 4)
+        return [*results, m.next_logits(calls[1][0], cache).data]
+
+    with no_grad():
+        expected = run(calls)
+        before = {name: p.data for name, p in parameters(m).items()}
+        try:
+            for p in parameters(m).values():
+                p.data = strict_cupy.asarray(p.data)
+            with strict_cupy.no_sync():
+                got = run(moved)
+        finally:
+            for name, p in parameters(m).items():
+                p.data = before[name]
+    for a, e in zip(got, expected, strict=True):
+        np.testing.assert_allclose(to_host(a), e, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_the_kept_numbers_are_of_the_models_kind(dtype: Any) -> None:
+    m, ids = made(CONFIGS["grouped"], dtype), np.array([[1, 2, 3], [4, 5, 6]])
+    cache = m.cache(rows=2)
+    with no_grad():
+        m.next_logits(ids[:, :2], cache.part(0, 2, [1, 2]))
+        got = m.next_logits(ids[:, 2:], cache).data
+    assert {a.dtype for layer in cache.layers for a in layer.arrays} == {np.dtype(dtype)}
+    expected = [logits_of(CONFIGS["grouped"], text)[-1] for text in ((1, 3), (4, 5, 6))]
+    np.testing.assert_allclose(got, expected, atol=0.05 if dtype == np.float16 else 1e-4)
+
+
+@given(x=hnp.arrays(st.sampled_from([np.float32, np.float64]), (3, 2, 5),
+                    elements=st.floats(-2.0**60, 2.0**60, width=32)))
+def test_eight_bits_are_off_by_half_a_scale_at_most(x: np.ndarray) -> None:
+    q, s = quantized(x)
+    assert q.dtype == np.int8 and s.shape == (3, 2, 1) and abs(q.astype(int)).max() <= 127
+    kind = np.finfo(x.dtype)
+    assert (abs(x - s * q.astype(x.dtype)) <= s * (0.5 + 127 * kind.eps) + kind.tiny).all()
+    np.testing.assert_array_equal(s, abs(x).max(-1, keepdims=True) / 127)
+
+
+# what does not fit
 
 
 def test_the_context_counts_what_is_cached() -> None:
     m = model(vocab_size=7, context=4, layers=1, heads=1, width=4)
-    cache = m.cache()
+    cache = m.cache(rows=2, capacity=9)
     with no_grad():
-        m(np.array([[1, 2, 3]]), cache=cache)
-        with pytest.raises(ValueError, match=r"context of 4, got \(1, 2\) after 3 that are cached"):
-            m(np.array([[1, 2]]), cache=cache)
-    assert cache.length == 3
-
-
-def test_what_is_kept_comes_back_in_its_order() -> None:
-    layer, k = LayerCache(5), np.arange(20.0).reshape(1, 5, 2, 2)
-    layer.extend(k[:, :2], -k[:, :2])
-    keys, values = layer.extend(k[:, 2:], -k[:, 2:])
-    np.testing.assert_array_equal(keys, k)
-    np.testing.assert_array_equal(values, -k)
-    assert keys.base is not None and layer.length == 5  # a view: nothing is copied out
+        m(np.array([[1, 2, 3]]), cache=cache.part(1, 2))
+        with pytest.raises(ValueError, match=r"context of 4, got \(2, 2\) after 3 that are cached"):
+            m(np.array([[1, 2], [1, 2]]), cache=cache)
+        m(np.array([[1, 2], [1, 2]]), cache=cache.part(0, 2, [2, 1]))
+    assert cache.lengths.tolist() == [2, 4]
 
 
 def test_what_does_not_fit_is_refused_and_leaves_the_cache_as_it_was() -> None:
-    layer, k = LayerCache(3), np.zeros((2, 2, 1, 1))
-    layer.extend(k, k)
-    with pytest.raises(ValueError, match="2 positions of 2 sequences are kept, of at most 3; "
-                                         "cannot add 2 of 2"):
-        layer.extend(k, k)
-    with pytest.raises(ValueError, match="cannot add 1 of 1"):
-        layer.extend(k[:1, :1], k[:1, :1])
-    assert layer.length == 2
-    layer.extend(k[:, :1], k[:, :1])
+    m = made(CONFIGS["learnt"])
+    cache, ids = m.cache(rows=2, capacity=3), np.array([[1, 2], [3, 4]])
+    with no_grad():
+        m(ids, cache=cache)
+        before = [a.copy() for layer in cache.layers for a in layer.arrays]
+        for bad, part, message in (
+                (ids, cache, r"a row has 2 positions of at most 3, so 2 more do not fit"),
+                (ids[:1], cache, r"expected ids for 2 rows, got 1; model.cache\(rows=1\)"),
+                (ids, cache.part(0, 2, [1, 2]), "a row has 2 positions of at most 3, so 2 more"),
+                (ids, cache.part(0, 2, [0, 1]), r"count must lie in \[1, 2\], .*got \[0, 1\]"),
+                (ids, cache.part(0, 2, [1, 3]), r"count must lie in \[1, 2\], .*got \[1, 3\]")):
+            with pytest.raises(ValueError, match=message):
+                m(bad, cache=part)
+    for a, b in zip(before, (a for layer in cache.layers for a in layer.arrays), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert cache.lengths.tolist() == [2, 2]
+
+
+def test_rows_and_positions_that_do_not_exist_are_refused() -> None:
+    cache = made(CONFIGS["learnt"]).cache(rows=2)
+    with no_grad():
+        made(CONFIGS["learnt"])(np.array([[1, 2]]), cache=cache.part(1, 2))
+    for call in (lambda: cache.part(1, 3), lambda: cache.part(-1, 1), lambda: cache.part(2, 1),
+                 lambda: cache.clear(2), lambda: cache.copy_row(0, 2), lambda: cache.reorder([2]),
+                 lambda: cache.copy_row(-1, 0), lambda: cache.reorder([0, 1, 1]),
+                 lambda: cache.truncate(-1, 0), lambda: cache.read(2, 0, 0)):
+        with pytest.raises(IndexError, match="cache: expected rows inside 0 to"):
+            call()
+    for call, message in (
+            (lambda: cache.part(0, 2, [1]), r"a count for each of 2 rows, got \[1\]"),
+            (lambda: cache.truncate(1, 3), "row 1 has 2 positions, so it cannot be cut to 3"),
+            (lambda: cache.read(1, 1, 3), "row 1 keeps the positions 0 to 1, got 1 to 2"),
+            (lambda: cache.write(1, cache.read(1, 0, 1)), "row 1 has 2 positions; clear it"),
+            (lambda: cache.grow(rows=1), "2 rows of 12 positions, which cannot shrink to 1 of 12"),
+            (lambda: cache.grow(capacity=11), "cannot shrink to 2 of 11"),
+            (lambda: made(CONFIGS["learnt"]).cache(rows=-1), "at least 1, got -1 and 12"),
+            (lambda: made(CONFIGS["learnt"]).cache(capacity=0), "at least 1, got 1 and 0"),
+            (lambda: made(CONFIGS["learnt"]).cache(bits=4), "bits is 8, or None .*, got 4")):
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 def test_a_gradient_would_be_lost_and_is_refused() -> None:
     m = model(vocab_size=7, context=4, layers=1, heads=1, width=4)
     with pytest.raises(RuntimeError, match=r"no gradient flows into kept keys.*no_grad\(\)"):
         m(np.array([[1, 2]]), cache=m.cache())
-    k = Tensor(np.zeros((1, 1, 1, 1)))
-    LayerCache(1).extend(k, k)  # a constant has none
+    k = Tensor(np.zeros((1, 1, 1, 4)))
+    m.cache().layers[0].extend(k, k)  # a constant has none
 
 
-def test_a_cache_without_layers_is_empty() -> None:
-    assert Cache(0, 4).length == 0 and len(Cache(3, 4).layers) == 3
+def test_a_cache_without_layers_or_rows_is_empty() -> None:
+    assert Cache([], heads=1, depth=1).length == 0
+    empty = made(CONFIGS["learnt"]).cache(rows=0)
+    assert empty.length == empty.nbytes == 0 < empty.bytes_per_token
+    with no_grad():
+        assert made(CONFIGS["learnt"])(np.zeros((0, 3), int), cache=empty).shape == (0, 3, 7)

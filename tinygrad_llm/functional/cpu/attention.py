@@ -49,12 +49,12 @@ def forward(q: Array, k: Array, v: Array, /, *, offset: Any = None, window: int 
             soft_cap: float | None = None, dropout: float = 0.0, key: int | None = None) -> Any:
     """Return what `attention` does."""
     (_, time, _, depth), (_, keys, groups, _) = q.shape, k.shape
-    offset = keys - time if offset is None else offset
-    one_place = isinstance(offset, (int, np.integer))
-    if not (one_place and time and q.dtype == k.dtype == v.dtype):
+    if not (time and q.dtype == k.dtype == v.dtype):
         return NotImplemented
+    if getattr(offset, "ndim", 0) == 0:
+        offset = keys - time if offset is None else int(offset)
     alpha = 1 / sqrt(depth) if scale is None else scale
-    how = Options(int(offset), window, documents, alpha, soft_cap, dropout, key)
+    how = Options(offset, window, documents, alpha, soft_cap, dropout, key)
     result = np.empty(q.shape, np.result_type(q, k, v))
     q, k, v, o = (by_group(x, groups) for x in (q, k, v, result))  # each B, G, R, time, D
     t, z = np.empty((2, *o.shape[:-1], 1), o.dtype)
@@ -65,7 +65,7 @@ def forward(q: Array, k: Array, v: Array, /, *, offset: Any = None, window: int 
         qn = qn * alpha
         room = None if few else scratch(qn, keys)[0]
         kept = []
-        for block in blocks(time, how):
+        for block in blocks(time, how, cut[n][0]):
             i, j, low, high = block
             e, tn[..., i:j, :], slope = exponentials(qn, kn, block, how, cut[n], room)
             np.matmul(e, ones[low:high], out=zn[..., i:j, :])  # a product sums rows fastest
@@ -86,16 +86,17 @@ def backward(g: Array, saved: Any) -> tuple[Array, ...]:
     (batch, groups, _, time, depth), keys = q.shape, k.shape[3]
     results = np.empty(g.shape, g.dtype), *np.empty((2, batch, keys, groups, depth), g.dtype)
     whole = *(by_group(x, groups) for x in (*results, g)), q, k, v, o, t, z
-    last = blocks(time, how)[-1]
 
     def pull(n: int) -> None:
         dq, dk, dv, gn, qn, kn, vn, on, tn, zn = (x[cut[n]] for x in whole)
         room, second = scratch(qn, keys, 2)
+        parts = blocks(time, how, cut[n][0])
+        last = parts[-1]
         gn, scaled = gn / zn, qn * how.alpha
         delta = np.einsum("bgrid,bgrid->bgri", gn, on)[..., None]
         for d in (dk, dv):
             d[..., : last.low, :] = d[..., last.high :, :] = 0
-        for block, found in zip(reversed(blocks(time, how)), reversed(kept[n]), strict=True):
+        for block, found in zip(reversed(parts), reversed(kept[n]), strict=True):
             i, j, low, high = block
             if found:
                 e, m, slope = found

@@ -40,7 +40,7 @@ class Block(NamedTuple):
 class Options(NamedTuple):
     """Those of `attention`, with nothing left open."""
 
-    offset: int
+    offset: Any  # an integer, or one for each sequence, (B,)
     window: int | None
     documents: Array | None
     alpha: float
@@ -65,11 +65,14 @@ def _parts(size: int, room: int) -> list[slice]:
     return [slice(i, min(i + step, size)) for i in range(0, size, max(1, step))]
 
 
-def blocks(time: int, how: Options) -> list[Block]:
-    """Return the blocks of `time` queries."""
+def blocks(time: int, how: Options, sequences: slice = slice(None)) -> list[Block]:
+    """Return the blocks of `time` queries of some sequences."""
     cuts = [(i, min(i + ROWS, time)) for i in range(0, time, ROWS)]
-    back = how.window if how.window is not None else how.offset + time
-    return [Block(i, j, max(0, how.offset + i - back + 1), how.offset + j) for i, j in cuts]
+    least = most = how.offset
+    if not isinstance(how.offset, int):
+        least, most = int(how.offset[sequences].min()), int(how.offset[sequences].max())
+    back = how.window if how.window is not None else least + time
+    return [Block(i, j, max(0, least + i - back + 1), most + j) for i, j in cuts]
 
 
 def scratch(q: Array, keys: int, count: int = 1) -> Array:
@@ -113,14 +116,14 @@ def exponentials(q: Array, k: Array, block: Block, how: Options, piece: Piece,
 def hide(s: Array, block: Block, how: Options, sequences: slice) -> None:
     """Set the scores of a block (b, g, R, i..j, low..high) that are not seen to minus infinity."""
     # Set, not added to: the score of a hidden key may be NaN or inf, and inf - inf is NaN.
-    rows = block.j - block.i
-    if how.window is None and how.documents is None:
+    rows, alike = block.j - block.i, isinstance(how.offset, int)
+    if how.window is None and how.documents is None and alike:
         np.copyto(s[..., -rows:], -np.inf, where=_future(rows))
         return
     documents = how.documents
     if documents is not None:
         documents = documents[sequences, block.low : block.high]
-    offset = how.offset + block.i - block.low
+    offset = (how.offset if alike else how.offset[sequences]) + block.i - block.low
     seen = visible(s, block.high - block.low, offset, how.window, documents)
     np.copyto(s, -np.inf, where=~seen[..., None, :, :])
 

@@ -13,6 +13,7 @@ import pytest
 from draws import draws
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from autograd import plain_ops, vjp
 from tinygrad_llm.functional import attention
@@ -52,7 +53,9 @@ def test_kept_or_computed_again_the_bits_are_the_same(
     q = normal(batch, time, groups * repeats, depth)
     k, v = normal(2, batch, keys, groups, depth)
     options = data.draw(st.fixed_dictionaries({}, optional={
-        "offset": st.integers(0, more), "window": st.integers(1, keys),
+        "offset": st.one_of(st.integers(0, more),
+                            hnp.arrays(np.int64, batch, elements=st.integers(0, more))),
+        "window": st.integers(1, keys),
         "documents": st.just(np.random.default_rng(7).integers(0, 3, (batch, keys))),
         "soft_cap": st.just(1.5), "dropout": st.just(0.4), "key": st.integers(0, 9)}))
     with cut(rows, scores, few=keys):
@@ -134,7 +137,6 @@ def test_blocks_and_pieces_of_their_real_size(edge: Any) -> None:
 
 def test_what_is_left_to_the_plain_pair() -> None:
     q, k = normal(2, 3, 2, 4), normal(2, 5, 2, 4)
-    assert twin.forward(q, k, k, offset=np.array([0, 2])) is NotImplemented
     assert twin.forward(q[:, :0], k, k) is NotImplemented
     assert twin.forward(q.astype(np.float32), k, k) is NotImplemented
     assert twin.forward(q, k, k, offset=np.int64(1)) is not NotImplemented

@@ -79,13 +79,14 @@ def test_pieces_and_blocks_are_a_whole_with_its_mask(cut: dict[str, int]) -> Non
        rows=st.integers(1, 14), data=st.data())
 def test_a_block_has_the_keys_from_the_first_to_the_last_that_it_sees(
         time: int, more: int, window: int | None, rows: int, data: st.DataObject) -> None:
-    offset, keys = data.draw(st.integers(0, more)), time + more
-    seen = visible(np.zeros((1, time, 1)), keys, offset, window)[0, 0]
+    offsets, keys = np.array([data.draw(st.integers(0, more)) for _ in range(3)]), time + more
+    seen = visible(np.zeros((3, time, 1)), keys, offsets, window)[:, 0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attention_blocks, "ROWS", rows)
-        for i, j, low, high in blocks(time, options(offset=offset, window=window)):
-            found = np.flatnonzero(seen[i:j].any(axis=0))
-            assert (low, high) == (found[0], found[-1] + 1)
+        for some, offset in ((slice(1, 3), offsets), (slice(0, 1), int(offsets[0]))):
+            for i, j, low, high in blocks(time, options(offset=offset, window=window), some):
+                found = np.flatnonzero(seen[some, i:j].any(axis=(0, 1)))
+                assert (low, high) == (found[0], found[-1] + 1)
 
 
 def test_the_real_sizes() -> None:
