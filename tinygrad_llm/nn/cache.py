@@ -185,7 +185,7 @@ class Cache:
     def of(cls, model: Any, rows: int, capacity: int | None, bits: int | None,
            rotate: bool) -> Cache:
         """Return a cache for a model whose layers are `model.h`, each with its `attn`."""
-        attn, weights = [block.attn for block in model.h], parameters(model).values()
+        attn, weights = [block.attn for block in model.h], [model.head, *parameters(model).values()]
         return cls([layer.window if rotate else None for layer in attn], rows,
                    model.config.context if capacity is None else capacity, bits,
                    heads=attn[0].key_heads, depth=attn[0].depth, xp=namespace(model.head.data),
