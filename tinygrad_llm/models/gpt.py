@@ -167,8 +167,13 @@ class GPT:
 
     def cache(self, rows: int = 1, capacity: int | None = None, bits: int | None = None,
               rotate: bool = True) -> Cache:
-        """Return an empty cache for `hidden`; see `Cache.of`."""
-        return Cache.of(self, rows, capacity, bits, rotate)
+        """Return an empty cache of so many texts, with room for the context unless `capacity` says.
+
+        With bits=8 it holds integers; see `nn.cache`. GPT has no windows, so `rotate` is void.
+        """
+        config = self.config
+        return Cache.of(self, [None] * config.layers, rows, capacity, bits, heads=config.heads,
+                        depth=config.width // config.heads)
 
     def loss(self, ids: Any, targets: Any, key: int | None = None, documents: Any = None) -> Tensor:
         """Return the mean cross-entropy of `targets` (B, T), in nats a token."""

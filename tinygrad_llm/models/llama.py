@@ -261,8 +261,16 @@ class Llama:
 
     def cache(self, rows: int = 1, capacity: int | None = None, bits: int | None = None,
               rotate: bool = True) -> Cache:
-        """Return an empty cache for `hidden`; see `Cache.of`."""
-        return Cache.of(self, rows, capacity, bits, rotate)
+        """Return an empty cache of so many texts, with room for the context unless `capacity` says.
+
+        With bits=8 it holds integers; see `nn.cache`. Unless `rotate`, layers with a window keep
+        all positions, and any can be truncated.
+        """
+        config = self.config
+        windows = [config.window if rotate and config.is_local(layer) else None
+                   for layer in range(config.layers)]
+        return Cache.of(self, windows, rows, capacity, bits, heads=config.groups,
+                        depth=config.depth)
 
     def loss(self, ids: Any, targets: Any, key: int | None = None, documents: Any = None,
              routes: list[Any] | None = None) -> Tensor:

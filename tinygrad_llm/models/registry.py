@@ -37,7 +37,11 @@ class LanguageModel(Protocol):
 
     def cache(self, rows: int = 1, capacity: int | None = None, bits: int | None = None,
               rotate: bool = True) -> Cache:
-        """Return an empty cache; see `nn.Cache.of`."""
+        """Return an empty cache of so many texts; see `nn.cache`.
+
+        It has room for the context unless `capacity` is given. Unless `rotate`, layers with a
+        window keep all positions.
+        """
 
     def loss(self, ids: Any, targets: Any, key: int | None = None) -> Tensor:
         """Return the mean cross-entropy of `targets` (B, T), in nats a token."""

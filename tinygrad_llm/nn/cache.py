@@ -182,13 +182,12 @@ class Cache:
             self.layers.append(LayerCache(arrays, self.lengths, dtype))
 
     @classmethod
-    def of(cls, model: Any, rows: int, capacity: int | None, bits: int | None,
-           rotate: bool) -> Cache:
-        """Return a cache for a model whose layers are `model.h`, each with its `attn`."""
-        attn, weights = [block.attn for block in model.h], [model.head, *parameters(model).values()]
-        return cls([layer.window if rotate else None for layer in attn], rows,
-                   model.config.context if capacity is None else capacity, bits,
-                   heads=attn[0].key_heads, depth=attn[0].depth, xp=namespace(model.head.data),
+    def of(cls, model: Any, windows: Sequence[int | None], rows: int, capacity: int | None,
+           bits: int | None, *, heads: int, depth: int) -> Cache:
+        """Return a cache with arrays of the model's kind, by default with room for its context."""
+        weights = [model.head, *parameters(model).values()]
+        return cls(windows, rows, model.config.context if capacity is None else capacity, bits,
+                   heads=heads, depth=depth, xp=namespace(model.head.data),
                    dtype=np.result_type(*{np.dtype(p.dtype) for p in weights}))
 
     @property
