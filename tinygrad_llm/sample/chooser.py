@@ -87,10 +87,10 @@ class Chooser:
     def take(self, token: int, logits: Array | None = None) -> None:
         """Go on by a token, with the logits (V,) of the model that it was chosen by.
 
-        They are read where log-probabilities are asked for.
+        They are read where log-probabilities are asked for; without them, none is added.
         """
         s = self.sampling
-        if s.logprobs is not None:
+        if s.logprobs is not None and logits is not None:
             self.choices.append(choice(logits, token, s.logprobs))
         self.ids.append(token)
         self.written += 1

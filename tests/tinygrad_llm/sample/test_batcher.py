@@ -1,0 +1,480 @@
+"""Texts that are written together beside each of them alone, by full forward passes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import strict_cupy
+from draws import draws
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autograd import Tensor
+from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
+from tinygrad_llm.nn import parameters
+from tinygrad_llm.sample import Chooser, Sampling, choose_all
+from tinygrad_llm.sample import batcher as batcher_module
+from tinygrad_llm.sample.batcher import Batcher
+from tinygrad_llm.sample.handle import Handle
+from tinygrad_llm.text import CharTokenizer
+
+batcher_module.CAPACITY = 2  # so that caches grow
+
+GREEDY = Sampling(temperature=0, max_tokens=5)
+VOCABULARY = 9
+LETTERS = CharTokenizer("abcdefghi")
+
+
+def made(config: Any, seed: int = 0, scale: float = 0.4) -> Any:
+    """Return a model in float64 whose likeliest token stands out."""
+    model = (GPT if isinstance(config, GPTConfig) else Llama)(config)
+    rng = np.random.default_rng(seed)
+    for name, p in parameters(model).items():
+        p.data = scale * rng.standard_normal(p.shape)
+        if "norm" in name or ".ln_" in name:
+            p.data += 1
+    return model
+
+
+def gpt(context: int = 8, seed: int = 0) -> GPT:
+    return made(GPTConfig(VOCABULARY, context, layers=2, heads=2, width=8), seed)
+
+
+def llama(context: int = 8, seed: int = 0, window: int = 0) -> Llama:
+    return made(LlamaConfig(VOCABULARY, context, layers=2, heads=4, key_heads=2, width=16,
+                            window=window, layer_pattern="LG" if window else "L"), seed)
+
+
+@st.composite
+def models(draw: st.DrawFn) -> Any:
+    context, seed = draw(st.integers(1, 9)), draw(st.integers(0, 99))
+    return (gpt(context, seed) if draw(st.booleans())
+            else llama(context, seed, draw(st.integers(0, 4))))
+
+
+def slowly(model: Any, prompt: Sequence[int], sampling: Sampling) -> tuple[list[int], str]:
+    """Return a text by its definition, full forward passes over the window, and why it ended."""
+    context = model.config.context
+    chooser, window, ids = Chooser(sampling, prompt, VOCABULARY), [*prompt], []
+    while len(ids) != sampling.max_tokens:
+        z = model(np.array([window])).data[:, -1]
+        token, = choose_all(z, [chooser])
+        if token in sampling.ends:
+            return ids, "end"
+        chooser.take(token, z[0])
+        ids.append(token)
+        if len(window) == context:
+            if sampling.past_context == "stop":
+                return ids, "length"
+            window = window[context - context // 2 :]
+        window.append(token)
+    return ids, "length"
+
+
+def samplings(stop: bool = True) -> st.SearchStrategy[Sampling]:
+    return st.builds(
+        Sampling, temperature=st.sampled_from([0.0, 0.0, 0.8]), seed=st.integers(0, 99),
+        top_k=st.sampled_from([None, 3]), repetition_penalty=st.sampled_from([1.0, 1.5]),
+        max_tokens=st.integers(0, 14), ends=st.sampled_from([(), (3,), (1, 4)]),
+        past_context=st.sampled_from(["slide", "stop"] if stop else ["slide"]))
+
+
+def prompts(context: int) -> st.SearchStrategy[list[int]]:
+    return st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=context)
+
+
+@dataclass
+class Recorder:
+    """A processor that keeps the logits it is given."""
+
+    seen: list[Any]
+
+    def __call__(self, logits: Any, ids: Sequence[int]) -> Any:
+        self.seen.append(logits.copy())
+        return logits
+
+
+@st.composite
+def batchers(draw: st.DrawFn, model: Any, **options: Any) -> Batcher:
+    """Return one with little room, so that its sequences wait for each other."""
+    rows, memory = draw(st.sampled_from([1, 2, 3, 64])), None
+    if draw(st.booleans()):
+        memory = model.cache(1).nbytes * draw(st.integers(1, 3))
+    return Batcher(model, rows=rows, memory=memory, chunk=draw(st.integers(1, 9)), **options)
+
+
+@draws(200, 15)
+@given(models(), st.data())
+def test_sequences_that_enter_and_leave_in_any_order_are_as_alone(model: Any,
+                                                                  data: st.DataObject) -> None:
+    batcher = data.draw(batchers(model))
+    handles: list[tuple[Handle, Recorder]] = []
+    for event in data.draw(st.lists(st.sampled_from("aaassc"), max_size=25)):
+        if event == "a":
+            recorder = Recorder([])
+            sampling = replace(data.draw(samplings()), processors=(recorder,))
+            prompt = data.draw(prompts(model.config.context))
+            handles.append((batcher.add(prompt, sampling), recorder))
+        elif event == "s":
+            batcher.step()
+        elif handles:
+            batcher.cancel(data.draw(st.sampled_from(handles))[0])
+        if batcher.memory is not None and batcher._cache is not None:
+            assert batcher._cache.nbytes <= batcher.memory
+    assert batcher.run() == [] or all(handle.done for handle, _ in handles)
+    assert not batcher.unfinished and batcher.step() == []
+    for handle, recorder in handles:
+        alone = Recorder([])
+        ids, reason = slowly(model, handle.prompt, replace(handle.sampling, processors=(alone,)))
+        if handle.reason == "cancelled":
+            assert handle.ids == ids[: len(handle.ids)]
+        else:
+            assert (handle.ids, handle.reason) == (ids, reason)
+            assert len(recorder.seen) == len(alone.seen)
+        for one, other in zip(recorder.seen, alone.seen, strict=False):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
+
+
+def interrupted_at(line: int, folder: str, work: Callable[[], Any]) -> int:
+    """Raise KeyboardInterrupt before the so-manieth line of a folder that `work` comes to.
+
+    Returns how many lines it came to.
+    """
+    count = 0
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal count
+        if folder not in Path(frame.f_code.co_filename).parts:
+            return None
+        if event == "line":
+            count += 1
+            if count == line:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except KeyboardInterrupt:
+        assert count == line
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def interrupted_texts(line: int, folder: str) -> tuple[int, list[Any]]:
+    """Return how many lines were run, and what three texts are after an interrupt at a line."""
+    batcher = Batcher(llama(6, seed=3, window=3), LETTERS, rows=2, chunk=3)
+    options: Any = {"temperature": 0.9, "max_tokens": 8, "logprobs": 1}
+    handles = [batcher.add([1, 2, 3, 4, 5], Sampling(seed=1, repetition_penalty=1.2, **options)),
+               batcher.add([1], Sampling(seed=2, stop=["gh", "b"], **options)),
+               batcher.add([8, 8], Sampling(seed=4, ends=(3, 6), **options))]
+    lines = interrupted_at(line, folder, batcher.run)
+    batcher.run()
+    assert all(len(handle.choices) == len(handle.ids) for handle in handles)
+    return lines, [(h.ids, h.text, h.reason, h.choices) for h in handles]
+
+
+@pytest.mark.parametrize("folder, count", [
+    ("sample", 15), ("tinygrad_llm", 5), pytest.param("sample", 3000, marks=pytest.mark.long),
+    pytest.param("tinygrad_llm", 1000, marks=pytest.mark.long)])
+def test_an_interrupt_at_any_line_changes_no_text(folder: str, count: int) -> None:
+    interrupted_texts(0, folder)  # what is made once is made
+    lines, expected = interrupted_texts(0, folder)
+    assert {reason for _, _, reason, _ in expected} == {"length", "stop", "end"}
+    for line in np.unique(np.linspace(1, lines, count).astype(int)).tolist():
+        ran, texts = interrupted_texts(line, folder)
+        assert ran == line
+        for (*got, choices), (*wanted, wanted_choices) in zip(texts, expected, strict=True):
+            assert got == wanted
+            np.testing.assert_allclose([c.logprob for c in choices],
+                                       [c.logprob for c in wanted_choices], atol=1e-10)
+
+
+class Failing:
+    """A processor that raises at the token of a place, or makes the logits NaN."""
+
+    def __init__(self, place: int, error: Exception) -> None:
+        self.place, self.error = place, error
+
+    def __call__(self, logits: Any, ids: Sequence[int]) -> Any:
+        if len(ids) == self.place:
+            raise self.error
+        return logits
+
+
+def test_a_processor_that_raises_ends_its_own_text() -> None:
+    model, error = gpt(), RuntimeError("mine")
+    batcher = Batcher(model)
+    wrong = replace(GREEDY, processors=(Failing(4, error),))
+    handles = [batcher.add([1, 2], sampling) for sampling in (GREEDY, wrong, GREEDY)]
+    batcher.run()
+    assert [h.reason for h in handles] == ["length", "error", "length"]
+    assert handles[1].error is error and handles[1].ids == handles[0].ids[:2]
+    assert handles[0].ids == handles[2].ids == slowly(model, [1, 2], GREEDY)[0]
+
+
+def test_drawn_texts_are_the_same_beside_one_that_fails() -> None:
+    model, drawn = gpt(), Sampling(seed=5, max_tokens=6)
+    wrong = replace(drawn, processors=(Failing(3, ValueError("mine")),))
+    batcher = Batcher(model)
+    handles = [batcher.add([1], sampling) for sampling in (drawn, wrong, replace(drawn, seed=6))]
+    batcher.run()
+    for handle, sampling in zip(handles[::2], (drawn, replace(drawn, seed=6)), strict=True):
+        assert handle.ids == slowly(model, [1], sampling)[0]
+
+
+def test_a_row_of_nan_ends_its_own_text_and_leaves_nothing_behind() -> None:
+    model = gpt()
+    model.head = Tensor(model.head.data.copy())
+    model.wte.weight.data[8] = np.nan
+    batcher = Batcher(model, rows=2)
+    safe = replace(GREEDY, banned=(8,))
+    handles = [batcher.add(prompt, safe) for prompt in ([8, 1], [1, 2], [3], [4, 5, 6])]
+    batcher.run()
+    assert [h.reason for h in handles] == ["error", "length", "length", "length"]
+    assert isinstance(handles[0].error, UserError) and "largest logit is nan" in str(
+        handles[0].error)
+    for handle in handles[1:]:
+        assert handle.ids == slowly(model, handle.prompt, safe)[0]
+
+
+def test_all_that_is_banned_at_a_place_is_that_texts_error() -> None:
+    model = gpt()
+    batcher = Batcher(model)
+    few = Sampling(temperature=0, max_tokens=9, banned=range(2, 9), no_repeat_ngram=1)
+    handles = [batcher.add([2], few), batcher.add([2], GREEDY)]
+    batcher.run()
+    assert handles[0].reason == "error" and len(handles[0].ids) == 2
+    assert "no token is possible" in str(handles[0].error)
+    assert handles[1].reason == "length"
+
+
+def test_what_a_handle_reports_of_a_text() -> None:
+    model, tokenizer = gpt(), LETTERS
+    batcher = Batcher(model, tokenizer)
+    handle = batcher.add([1, 2, 3], replace(GREEDY, logprobs=2))
+    assert (handle.ids, handle.text, handle.choices, handle.reason) == ([], "", [], None)
+    assert batcher.step() == [handle] and len(handle.ids) == 1 and not handle.done
+    assert batcher.unfinished == [handle]
+    assert batcher.run([handle]) == [handle] and handle.done
+    assert handle.text == tokenizer.decode(handle.ids)
+    window = [1, 2, 3]
+    for token, choice in zip(handle.ids, handle.choices, strict=True):
+        z = model(np.array([window])).data[0, -1]
+        log_p = z - np.log(np.exp(z).sum())
+        best = np.argsort(-log_p)[:2]
+        assert choice.token == token and [id for id, _ in choice.top] == best.tolist()
+        np.testing.assert_allclose([choice.logprob, *(p for _, p in choice.top)],
+                                   log_p[[token, *best]], atol=1e-10)
+        window.append(token)
+
+
+def test_samples_of_one_prompt_differ_by_their_seeds_alone() -> None:
+    model = gpt()
+    texts = []
+    for rows in (1, 5):
+        batcher = Batcher(model, rows=rows)
+        handles = [batcher.add([1, 2], Sampling(seed=seed, max_tokens=8)) for seed in range(5)]
+        batcher.run()
+        texts.append([handle.ids for handle in handles])
+    assert texts[0] == texts[1] and len({*map(tuple, texts[0])}) == 5
+    fresh = Batcher(model)
+    handles = [fresh.add([1], Sampling(max_tokens=8)) for _ in range(5)]
+    fresh.run()
+    assert len({tuple(handle.ids) for handle in handles}) > 1
+
+
+def test_two_batchers_of_one_model_know_nothing_of_each_other() -> None:
+    model = llama()
+    one, other = Batcher(model), Batcher(model)
+    handles = [one.add([1, 2, 3], GREEDY), other.add([4, 5], GREEDY)]
+    for _ in range(6):
+        one.step()
+        other.step()
+    for handle in handles:
+        assert handle.ids == slowly(model, handle.prompt, GREEDY)[0]
+    for refused in (one.cancel, lambda handle: one.run([handle]),
+                    lambda handle: next(one.stream(handle))):
+        with pytest.raises(ValueError, match="belongs to another Batcher"):
+            refused(handles[1])
+
+
+def test_cancelling() -> None:
+    model = gpt()
+    batcher = Batcher(model, LETTERS, rows=1, chunk=2)
+    reading, queued, last = (batcher.add([1] * 8, GREEDY), batcher.add([1], GREEDY),
+                             batcher.add([2], GREEDY))
+    batcher.step()
+    assert not reading.ids
+    for handle in (reading, queued, queued):
+        batcher.cancel(handle)
+    for _ in range(3):
+        assert batcher.step() == [last]
+    batcher.cancel(last)
+    assert batcher.step() == [] and batcher.run([last, queued]) == [last, queued]
+    assert [h.reason for h in (reading, queued, last)] == ["cancelled"] * 3
+    assert last.ids == slowly(model, [2], GREEDY)[0][:3] and last.text == LETTERS.decode(last.ids)
+    batcher.cancel(last)
+    done = batcher.run([batcher.add([2], GREEDY)])[0]
+    batcher.cancel(done)
+    assert done.reason == "length" and done.ids == slowly(model, [2], GREEDY)[0]
+
+
+def test_a_stream_that_is_left_cancels_its_text() -> None:
+    batcher = Batcher(gpt(), LETTERS)
+    left, other = batcher.add([1], GREEDY), batcher.add([2], GREEDY)
+    stream = batcher.stream(left)
+    text = next(stream)
+    stream.close()
+    assert left.reason == "cancelled" and left.text == text
+    batcher.run()
+    assert other.reason == "length" and "".join(batcher.stream(other)) == other.text
+
+
+def test_a_stream_raises_what_its_text_ended_with() -> None:
+    batcher = Batcher(gpt(), LETTERS)
+    wrong = replace(GREEDY, processors=(Failing(3, RuntimeError("mine")),))
+    stream, shown = batcher.stream(batcher.add([1], wrong)), []
+    with pytest.raises(RuntimeError, match="mine"):
+        shown.extend(stream)
+    assert len(shown) == 0 or len("".join(shown)) == 2
+
+
+def test_ten_thousand_sequences_are_worked_off_in_order_within_the_budget() -> None:
+    model = made(GPTConfig(VOCABULARY, 8, layers=1, heads=1, width=4))
+    budget = 5 * model.cache(1).nbytes
+    batcher, done = Batcher(model, memory=budget, rows=64), []
+    handles = [batcher.add([1 + i % 7], replace(GREEDY, max_tokens=1 + i % 2))
+               for i in range(10_000)]
+    for _ in range(60):
+        done += [handle for handle in batcher.step() if handle.done]
+        assert batcher._cache is not None and batcher._cache.nbytes <= budget
+    places = {id(handle): place for place, handle in enumerate(handles)}
+    order = [places[id(handle)] for handle in done]
+    assert len(order) > 200 and max(order) < len(order) + 40  # none is far ahead of the first
+    for handle in done[:20]:
+        assert handle.ids == slowly(model, handle.prompt, handle.sampling)[0]
+
+
+def test_a_long_sequence_gets_room_when_shorter_ones_have_left() -> None:
+    model = gpt(context=9)
+    batcher = Batcher(model, memory=model.cache(1).nbytes)
+    short = [batcher.add([1], replace(GREEDY, max_tokens=2)) for _ in range(6)]
+    long = batcher.add([1] * 9, GREEDY)
+    last = batcher.add([2], GREEDY)
+    batcher.step()
+    assert [bool(h.ids) for h in (*short, long)] == [True] * 3 + [False] * 4
+    batcher.run()
+    assert long.ids == slowly(model, long.prompt, GREEDY)[0]
+    assert last.ids == slowly(model, last.prompt, GREEDY)[0]
+
+
+def test_a_long_prompt_does_not_stall_the_others() -> None:
+    batcher = Batcher(gpt(context=64), chunk=8)
+    short = batcher.add([1], replace(GREEDY, max_tokens=30))
+    batcher.step()
+    long = batcher.add([2] * 60, GREEDY)
+    later = batcher.add([3, 3], GREEDY)
+    for step in range(2, 9):
+        batcher.step()
+        assert len(short.ids) == step and len(later.ids) == min(step - 1, 5) and not long.ids
+    batcher.step()
+    assert len(long.ids) == 1  # 59 ids, less one a step, by eights or shares of eight
+
+
+@pytest.mark.parametrize("past_context, most", [("stop", None), ("stop", 50), ("slide", 4)])
+def test_texts_end_where_the_context_does_or_max_tokens(past_context: Any, most: Any) -> None:
+    model = gpt(context=8)
+    batcher = Batcher(model)
+    sampling = Sampling(temperature=0, max_tokens=most, past_context=past_context)
+    handle = batcher.add([1, 2, 3, 4, 5], sampling)
+    batcher.run()
+    assert handle.reason == "length" and len(handle.ids) == 4  # the last after all 8 positions
+    assert handle.ids == slowly(model, handle.prompt, handle.sampling)[0]
+
+
+@pytest.mark.parametrize("prompt, sampling, options, kind, words", [
+    ([], GREEDY, {}, ValueError, "at least one token"),
+    ([9], GREEDY, {}, IndexError, r"lie in \[0, 9\), got 9 to 9; .*another tokenizer"),
+    ([-1], GREEDY, {}, IndexError, "got -1 to -1"), ([1.0], GREEDY, {}, TypeError, "integer"),
+    ("abc", GREEDY, {}, TypeError, "integer"), ([True], GREEDY, {}, TypeError, "bool"),
+    ([1] * 9, GREEDY, {}, ValueError, "has 9 tokens, .* sees 8 at most; .*truncate='left'"),
+    ([1], GREEDY, {"truncate": "middle"}, ValueError, "'left', 'right' or None, got 'middle'"),
+    ([1], Sampling(), {}, ValueError, "past_context='slide' and max_tokens=None"),
+    ([1], Sampling(max_tokens=3, stop="a"), {}, ValueError, "give the Batcher the tokenizer"),
+    ([1], Sampling(max_tokens=3, ends=(9,)), {}, IndexError, "ends: ids must lie in"),
+    ([1], Sampling(max_tokens=3, banned=range(9)), {}, UserError, "banned forbids all 9"),
+])
+def test_what_add_refuses(prompt: Any, sampling: Sampling, options: Any, kind: type[Exception],
+                          words: str) -> None:
+    batcher = Batcher(gpt())
+    with pytest.raises(kind, match=words):
+        batcher.add(prompt, sampling, **options)
+    assert batcher.unfinished == []
+
+
+def test_what_a_batcher_refuses() -> None:
+    model = gpt()
+    for option in ("rows", "memory", "chunk"):
+        with pytest.raises(ValueError, match=f"Batcher: {option} must be at least 1, got 0"):
+            Batcher(model, **{option: 0})
+    small = Batcher(model, memory=model.cache(1, 5).nbytes)
+    small.add([1], replace(GREEDY, max_tokens=4))
+    with pytest.raises(ValueError, match=r"needs 6 positions .* 1,536 bytes, .* has 1,280; give"):
+        small.add([1], GREEDY)
+
+
+@pytest.mark.parametrize("truncate, seen", [("left", slice(3, None)), ("right", slice(8))])
+def test_a_prompt_that_is_too_long_is_cut(truncate: Any, seen: slice) -> None:
+    model, ids = gpt(), [1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2]
+    batcher = Batcher(model)
+    handle = batcher.add(ids, GREEDY, truncate=truncate)
+    batcher.run()
+    assert handle.prompt == ids[seen]
+    assert handle.ids == slowly(model, ids[seen], GREEDY)[0]
+
+
+def test_a_model_with_experts_or_a_layer_in_the_place_of_another_is_written_too() -> None:
+    experts = made(LlamaConfig(VOCABULARY, 8, layers=2, heads=2, width=8, experts=3,
+                               expert_inner=4))
+    replaced = gpt()
+    replaced.h[1].mlp = lambda x: np.cos(x.data[..., ::-1])
+    for model in (experts, replaced):
+        batcher = Batcher(model, chunk=2)
+        handles = [batcher.add(prompt, GREEDY) for prompt in ([1, 2, 3, 4], [5], [6, 7])]
+        batcher.run()
+        for handle in handles:
+            assert handle.ids == slowly(model, handle.prompt, GREEDY)[0]
+
+
+def test_on_a_device_texts_are_the_same() -> None:
+    texts = []
+    for move in (np.array, strict_cupy.asarray):
+        model = gpt()
+        for p in parameters(model).values():
+            p.data = move(p.data)
+        batcher = Batcher(model, rows=2, chunk=3)
+        handles = [batcher.add([1] * 6, GREEDY), batcher.add([1], replace(GREEDY, max_tokens=9)),
+                   batcher.add([2, 3], replace(GREEDY, logprobs=1))]
+        batcher.run()
+        texts.append([handle.ids for handle in handles])
+    assert texts[0] == texts[1]
+
+
+def test_the_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    batcher = Batcher(gpt())
+    batcher.add([1], GREEDY)
+    batcher.run(progress=True)
+    assert "1/1" in capsys.readouterr().err
+    batcher.add([1], GREEDY)
+    batcher.run()
+    assert capsys.readouterr().err == ""
