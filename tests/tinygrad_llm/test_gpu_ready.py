@@ -130,14 +130,14 @@ def test_positions_and_their_angles_are_the_same_and_never_wait(scaling: str) ->
 
 
 LOGITS = np.random.default_rng(0).normal(size=(3, 17)) * 3
-SEEN = np.random.default_rng(1).integers(0, 3, (3, 17))
+IDS = np.array([3, 5, 16])
 UNIFORMS = np.random.default_rng(2).random(3)
 FILTERS: dict[str, Callable[[Any, Any], Any]] = {
-    "add_bias": lambda z, to: filters.add_bias(z, to(LOGITS[0])),
-    "penalize_repetition": lambda z, to: filters.penalize_repetition(z, to(SEEN > 0), 1.5),
-    "penalize_counts": lambda z, to: filters.penalize_counts(z, to(SEEN), 0.5, 0.25),
-    "forbid": lambda z, to: filters.forbid(z, np.array([3, 5])),
-    "keep": lambda z, to: filters.keep(z, SEEN > 0),
+    "add_bias": lambda z, to: filters.add_bias(z, IDS, IDS + 0.5),
+    "penalize_repetition": lambda z, to: filters.penalize_repetition(z, IDS, 1.5),
+    "penalize_counts": lambda z, to: filters.penalize_counts(z, IDS, IDS % 3, 0.5, 0.25),
+    "forbid": lambda z, to: filters.forbid(z, IDS),
+    "keep": lambda z, to: filters.keep(z, LOGITS > 0),
     "greedy": lambda z, to: filters.greedy(z),
     "scale_by_temperature": lambda z, to: filters.scale_by_temperature(z, 0.7),
     "keep_top_k": lambda z, to: filters.keep_top_k(z, 5),

@@ -37,30 +37,29 @@ class Chooser:
 
     def __init__(self, sampling: Sampling, prompt: Sequence[int], vocab_size: int,
                  rng: np.random.Generator | None = None) -> None:
-        self.sampling, self.vocab_size = sampling, vocab_size
+        s = self.sampling = sampling
+        self.vocab_size = vocab_size
         self.ids = [index(id) for id in prompt]  # of the prompt, and then of the answer
         self.written = 0  # tokens of the answer
         self.choices: list[Choice] = []
-        self.rng = rng or np.random.Generator(np.random.Philox(sampling.seed))
-        self.state = sampling.constraint.start if sampling.constraint is not None else None
-        for name, ids in {"banned": sampling.banned, "logit_bias": sampling.logit_bias,
-                          "ends": sampling.ends, "the prompt": self.ids}.items():
+        self.rng = rng or np.random.Generator(np.random.Philox(s.seed))
+        for name, ids in {"banned": s.banned, "logit_bias": s.logit_bias, "ends": s.ends,
+                          "the prompt": self.ids}.items():
             if ids and not 0 <= min(ids) <= max(ids) < vocab_size:
                 raise IndexError(f"{name}: ids must lie in [0, {vocab_size}), got {min(ids)} to "
                                  f"{max(ids)}")
-        if len(sampling.banned) == vocab_size:
+        if len(s.banned) == vocab_size:
             raise UserError(f"banned forbids all {vocab_size} tokens; leave one")
-        s = sampling
-        self._banned, self._ends = (np.array(sorted(ids), int) for ids in (s.banned, s.ends))
-        self._bias = np.zeros(vocab_size)
-        self._bias[[*s.logit_bias]] = [*s.logit_bias.values()]
-        self._seen = np.zeros(vocab_size, bool)  # in the prompt and the answer
-        self._seen[self.ids] = True
-        self._counts = np.zeros(vocab_size, np.int32)  # in the answer
+        self._banned, self._ends, self._biased = (
+            np.fromiter(ids, int) for ids in (s.banned, s.ends, s.logit_bias))
+        self._bias = np.fromiter(s.logit_bias.values(), float)
         self._counted = bool(s.presence_penalty or s.frequency_penalty)
         self._always = bool(s.logit_bias or s.repetition_penalty != 1 or self._counted
                             or s.processors or s.no_repeat_ngram or s.banned
                             or s.constraint is not None)
+        self._counts = dict.fromkeys(self.ids, 0) if self._always else {}  # of ids in the answer
+        self._array = np.array(self.ids if s.no_repeat_ngram else [], int)  # the ids again
+        self.state = None if s.constraint is None else s.constraint.start
         self.cuts: Cuts = (0.0, None, None, None, None) if s.temperature == 0 else (
             s.temperature, s.top_k, s.top_p, s.min_p, s.typical_p)
 
@@ -94,9 +93,10 @@ class Chooser:
             self.choices.append(choice(logits, token, s.logprobs))
         self.ids.append(token)
         self.written += 1
+        if s.no_repeat_ngram:
+            self._array = np.append(self._array, token)
         if self._always:
-            self._seen[token] = True
-            self._counts[token] += 1
+            self._counts[token] = self._counts.get(token, 0) + 1
             if s.constraint is not None and token not in s.ends:
                 self.state = s.constraint.next(self.state, token)
 
@@ -105,26 +105,29 @@ class Chooser:
         other = copy.copy(self)
         other.ids, other.choices = self.ids.copy(), self.choices.copy()
         other.rng = copy.deepcopy(self.rng)
-        other._seen, other._counts = self._seen.copy(), self._counts.copy()
+        other._counts = self._counts.copy()
         return other
 
     def _processed(self, z: Array) -> Array:
         s, xp, dtype = self.sampling, namespace(z), z.dtype
         if s.logit_bias:
-            z = filters.add_bias(z, xp.asarray(self._bias))
+            z = filters.add_bias(z, self._biased, self._bias)
         if s.repetition_penalty != 1:
-            z = filters.penalize_repetition(z, xp.asarray(self._seen), s.repetition_penalty)
+            z = filters.penalize_repetition(z, np.fromiter(self._counts, int),
+                                            s.repetition_penalty)
         if self._counted:
-            z = filters.penalize_counts(z, xp.asarray(self._counts), s.presence_penalty,
-                                        s.frequency_penalty)
+            counts = np.fromiter(self._counts.values(), int)
+            z = filters.penalize_counts(z, np.fromiter(self._counts, int), counts,
+                                        s.presence_penalty, s.frequency_penalty)
         for function in s.processors:
             z = xp.asarray(function(z, self.ids), dtype=dtype)
             if z.shape != (self.vocab_size,):
                 raise ValueError(f"processors: {function} must return logits of shape "
                                  f"({self.vocab_size},), got {z.shape}")
         if s.no_repeat_ngram:
-            z = filters.forbid(z, filters.repeated(self.ids, s.no_repeat_ngram))
-        z = filters.forbid(z, self._banned)
+            z = filters.forbid(z, filters.repeated(self._array, s.no_repeat_ngram))
+        if s.banned:
+            z = filters.forbid(z, self._banned)
         if self.written < s.min_tokens:
             z = filters.forbid(z, self._ends)
         return z if s.constraint is None else filters.keep(z, self._possible())
@@ -187,20 +190,37 @@ def choose_all(logits: Array, choosers: Sequence[Chooser]) -> list[int]:
 def _choose(logits: Array, choosers: Sequence[Chooser]) -> list[int]:
     """Return a token for each row; the choosers have the same cuts."""
     cuts, xp = choosers[0].cuts, namespace(logits)
-    _, top_k, _, _, typical_p = cuts
-    ids: np.ndarray | None = None
-    if xp is np and top_k is not None and 8 * top_k < logits.shape[-1] and typical_p is None:
-        ids = filters.largest(logits, top_k)  # what follows works on so many
-        logits = np.take_along_axis(logits, ids, axis=-1)
     if cuts[0] == 0:
-        chosen = logits.argmax(axis=-1)
-    else:
-        uniforms = xp.asarray([chooser.rng.random() for chooser in choosers])
-        chosen = filters.draw_rows(filters.cut(logits, *cuts), uniforms)
-    if ids is not None:
-        chosen = np.take_along_axis(ids, chosen[:, None], axis=-1)[:, 0]
-    tokens: list[int] = to_host(chosen).tolist()
+        tokens: list[int] = to_host(logits.argmax(axis=-1)).tolist()
+        return tokens
+    if xp is np and logits.shape[-1] >= WIDE:
+        return [_choose_wide(row, cuts, chooser.rng)
+                for row, chooser in zip(logits, choosers, strict=True)]
+    uniforms = xp.asarray([chooser.rng.random() for chooser in choosers])
+    tokens = to_host(filters.draw_rows(filters.cut(logits, *cuts), uniforms)).tolist()
     return tokens
+
+
+WIDE = 2**13
+"""From this vocabulary on a row is cut by itself: what is computed for it stays in fast memory."""
+
+
+def _choose_wide(logits: Array, cuts: Cuts, rng: np.random.Generator) -> int:
+    """Draw from `cut`, but take the possible tokens out before each step that looks at all.
+
+    They are left with the same logits, and sums over them have the same bits, as they are added
+    one after the other. (Those of `keep_typical` are not: it gets all.)
+    """
+    temperature, top_k, *others = cuts
+    ids = np.arange(len(logits))
+    if top_k is not None and others[-1] is None:
+        ids = np.flatnonzero(filters.keep_top_k(logits, top_k) > -np.inf)
+        logits, top_k = logits[ids], None
+    logits = filters.cut(logits, temperature, top_k, *others)
+    if others == [None] * 3:
+        return int(ids[filters.draw(logits, rng)])
+    possible = np.flatnonzero(logits > -np.inf)
+    return int(ids[possible[filters.draw(logits[possible], rng)]])
 
 
 def choice(logits: Array, token: int, count: int) -> Choice:

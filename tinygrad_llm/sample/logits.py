@@ -7,7 +7,8 @@ CuPy's. `Sampling` says in which order they follow each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import log
 
 import numpy as np
 
@@ -15,40 +16,46 @@ from autograd import namespace
 from autograd.backend import Array
 
 
-def add_bias(logits: Array, bias: Array) -> Array:
-    """Return $z + b$, b (V,) or (..., V): +5 makes a token about $e^5$ times as likely.
+def add_bias(logits: Array, ids: np.ndarray, bias: np.ndarray) -> Array:
+    """Return $z_v + b_v$ for the distinct `ids`: +5 makes a token about $e^5$ times as likely.
 
     Source: OpenAI, API reference, `logit_bias`.
     """
-    return logits + bias.astype(logits.dtype)
+    return _changed(logits, ids, lambda z: z + namespace(z).asarray(bias, dtype=z.dtype))
 
 
-def penalize_repetition(logits: Array, seen: Array, penalty: float) -> Array:
+def penalize_repetition(logits: Array, ids: np.ndarray, penalty: float) -> Array:
     r"""Return the logits with those of tokens that occurred before made smaller (penalty r > 1).
 
     $$z'_v = z_v / r \text{ where } z_v \ge 0, \quad z_v\,r \text{ where } z_v < 0$$
 
-    for the tokens of the mask `seen` (..., V). It depends on where the model has its zero, which
-    softmax does not. Source: Keskar et al., "CTRL", arXiv:1909.05858, section 4.1; the case of
-    negative logits, which the paper leaves out, as in transformers.
+    for the distinct `ids`. It depends on where the model has its zero, which softmax does not.
+    Source: Keskar et al., "CTRL", arXiv:1909.05858, section 4.1; the case of negative logits, which
+    the paper leaves out, as in transformers.
     """
-    xp = namespace(logits)
-    weaker = xp.where(logits < 0, logits * penalty, logits / penalty)
-    return xp.where(seen, weaker, logits)
+    return _changed(logits, ids,
+                    lambda z: namespace(z).where(z < 0, z * penalty, z / penalty))
 
 
-def penalize_counts(logits: Array, counts: Array, presence: float, frequency: float) -> Array:
-    r"""Return $z_v - \text{frequency}\,c_v - \text{presence}\,[c_v > 0]$, c the counts (..., V).
+def penalize_counts(logits: Array, ids: np.ndarray, counts: np.ndarray, presence: float,
+                    frequency: float) -> Array:
+    r"""Return $z_v - \text{frequency}\,c_v - \text{presence}\,[c_v > 0]$ for the distinct `ids`.
 
-    Source: OpenAI, API reference, "Frequency and presence penalties".
+    `counts` says how often each of them occurred. Source: OpenAI, API reference, "Frequency and
+    presence penalties".
     """
-    return logits - (frequency * counts + presence * (counts > 0)).astype(logits.dtype)
+    return add_bias(logits, ids, -frequency * counts - presence * (counts > 0))
 
 
-def forbid(logits: Array, ids: Sequence[int] | np.ndarray) -> Array:
+def _changed(logits: Array, ids: np.ndarray, change: Callable[[Array], Array]) -> Array:
+    """Return a copy in which `change` has replaced the logits (..., n) of n distinct `ids`."""
+    logits, ids = logits.copy(), namespace(logits).asarray(ids)
+    logits[..., ids] = change(logits[..., ids])
+    return logits
+
+
+def forbid(logits: Array, ids: np.ndarray) -> Array:
     """Return the logits with those of `ids` set to -inf: banned tokens, ends that are too early."""
-    if not len(ids):
-        return logits
     logits = logits.copy()
     logits[..., namespace(logits).asarray(ids)] = -np.inf
     return logits
@@ -90,8 +97,11 @@ def scale_by_temperature(logits: Array, temperature: float) -> Array:
     """
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, got {temperature}; use greedy for 0")
+    z = logits.astype(float)
+    z -= z.max(axis=-1, keepdims=True)
     with np.errstate(over="ignore"):  # to minus infinity, which is a probability of 0
-        return (logits - logits.max(axis=-1, keepdims=True)).astype(float) / temperature
+        z /= temperature
+    return z
 
 
 def keep_top_k(logits: Array, k: int) -> Array:
@@ -134,14 +144,14 @@ def keep_top_p(logits: Array, p: float) -> Array:
 def keep_min_p(logits: Array, p: float) -> Array:
     r"""Return the logits with those of less than p times the largest probability set to -inf.
 
-    $$\text{kept} = \{v : p_v \ge p \max_u p_u\}, \qquad p_v / \max_u p_u = e^{z_v - \max_u z_u}$$
+    $$\text{kept} = \{v : p_v \ge p \max_u p_u\}, \qquad \log(p_v / \max_u p_u) = z_v - \max_u z_u$$
 
     Source: Nguyen et al., "Turning Up the Heat: Min-p Sampling", arXiv:2407.01082, section 3.
     """
     if not 0 <= p <= 1:
         raise ValueError(f"min_p must lie in [0, 1], got {p}")
     top = logits.max(axis=-1, keepdims=True)
-    return keep(logits, namespace(logits).exp(logits - top) >= p)
+    return keep(logits, logits - top >= (log(p) if p else -np.inf))
 
 
 def keep_typical(logits: Array, p: float) -> Array:
@@ -183,18 +193,6 @@ def cut(logits: Array, temperature: float, top_k: int | None = None, top_p: floa
     return logits
 
 
-def largest(logits: Array, k: int) -> Array:
-    """Return the ids, rising, of the k largest logits or of a few more: (..., V) to (..., k').
-
-    Equals of the k-th in any row are among them, so that `cut` with top_k leaves the same tokens
-    with the same logits as it would of all.
-    """
-    xp, columns = namespace(logits), logits.shape[-1]
-    threshold = xp.partition(logits, columns - k)[..., columns - k, None]
-    kept = int((logits >= threshold).sum(axis=-1).max())
-    return xp.sort(xp.argpartition(logits, columns - kept)[..., columns - kept :])
-
-
 def softmax(logits: Array) -> Array:
     """Return the probabilities $e^{z_v} / \\sum_u e^{z_u}$ over the last axis."""
     xp = namespace(logits)
@@ -230,8 +228,11 @@ def draw_rows(logits: Array, uniforms: Array) -> Array:
 def _running_sums(logits: Array) -> Array:
     """Return the sums of $e^{z_u - max z}$ up to each possible token; 0 where one is impossible."""
     xp = namespace(logits)
-    p = xp.exp(logits.astype(float) - logits.max(axis=-1, keepdims=True).astype(float))
-    return xp.where(p > 0, xp.cumsum(p, axis=-1), 0)
+    z = logits.astype(float)  # in which all happens: memory that is new each time is slow
+    z -= z.max(axis=-1, keepdims=True)
+    upto = xp.cumsum(xp.exp(z, out=z), axis=-1)
+    upto *= z > 0
+    return upto
 
 
 def finite_largest(logits: Array) -> bool:

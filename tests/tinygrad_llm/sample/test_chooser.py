@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.sample import Choice, Chooser, Sampling, choose_all
 from tinygrad_llm.sample import logits as filters
+from tinygrad_llm.sample.chooser import WIDE, _choose_wide
 
 INF, V = float("inf"), 11
 
@@ -207,15 +209,28 @@ def test_the_top_tokens_are_sorted_by_probability_and_id(z: list[float], count: 
     assert [id for id, _ in chooser.choices[0].top] == expected
 
 
-def test_a_large_vocabulary_is_narrowed_to_the_same_choice() -> None:
-    rng = np.random.default_rng(0)
-    logits = np.round(rng.normal(size=(20, 3000)) * 3, 2).astype(np.float32)
-    for chosen in ({"top_k": 40}, {"top_k": 5, "top_p": 0.8}, {"top_k": 300, "min_p": 0.02}):
-        choosers = [Chooser(Sampling(seed=i, **chosen), [1], 3000) for i in range(20)]
-        twins = [Chooser(Sampling(seed=i, **chosen), [1], 3000) for i in range(20)]
-        expected = [filters.draw(twin.filtered(row), twin.rng)
-                    for row, twin in zip(logits, twins, strict=True)]
-        assert choose_all(logits, choosers) == expected
+wide = st.lists(st.integers(-3, 3).map(float) | st.floats(-9, 9, width=32) | st.just(-INF),
+                min_size=1, max_size=40).filter(lambda z: max(z) > -INF)
+
+
+cuts = st.tuples(st.floats(0.05, 3), st.none() | st.integers(1, 8), st.none() | st.floats(0.01, 1),
+                 st.none() | st.floats(0, 1), st.none() | st.floats(0.01, 1))
+
+
+@given(wide, cuts, st.floats(0, 1, exclude_max=True) | st.just(1 - 2.0**-53))
+def test_a_large_vocabulary_is_narrowed_to_the_same_choice(z: list[float], cuts: Any, u: float
+                                                           ) -> None:
+    logits, rng = np.array(z, np.float32), Mock(random=lambda: u)
+    assert _choose_wide(logits, cuts, rng) == filters.draw(filters.cut(logits, *cuts), rng)
+
+
+def test_rows_of_a_large_vocabulary_are_chosen_each_by_itself() -> None:
+    logits = np.random.default_rng(0).normal(size=(3, WIDE)) * 3
+    for chosen in ({}, {"temperature": 0}, {"top_k": 40, "top_p": 0.8}):
+        ours, twins = ([Chooser(Sampling(seed=i, **chosen), [0], WIDE) for i in range(3)]
+                       for _ in range(2))
+        assert choose_all(logits, ours) == [filters.draw(twin.filtered(row), twin.rng)
+                                            for row, twin in zip(logits, twins, strict=True)]
 
 
 @pytest.mark.parametrize("chosen, words", [
