@@ -88,7 +88,7 @@ class Chooser:
 
         They are read where log-probabilities are asked for; without them, none is added.
         """
-        s = self.sampling
+        s, token = self.sampling, index(token)
         if s.logprobs is not None and logits is not None:
             self.choices.append(choice(logits, token, s.logprobs))
         self.ids.append(token)

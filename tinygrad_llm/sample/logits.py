@@ -61,7 +61,7 @@ def forbid(logits: Array, ids: np.ndarray) -> Array:
     return logits
 
 
-def repeated(ids: Sequence[int], n: int) -> np.ndarray:
+def repeated(ids: Sequence[int] | np.ndarray, n: int) -> np.ndarray:
     r"""Return the tokens that would complete an n-gram that `ids` already has (with equals).
 
     They are $x_{t+n-1}$ for each t with $(x_t, \dots, x_{t+n-2})$ equal to the last n - 1 ids; for

@@ -129,23 +129,27 @@ MAY_BE_NONE = frozenset(["top_k", "top_p", "min_p", "typical_p", "max_tokens", "
 
 def _number(name: str, value: Any) -> float:
     words, possible = NUMBERS.get(name, ("be a number", lambda x: x == x))
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (Real, np.floating)):
-        raise TypeError(f"{name} must {words}, got {shortened(value)}")
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(_message(name, words, value))
     if not possible(number := float(value)):  # NaN too
-        raise ValueError(f"{name} must {words}, got {value}")
+        raise ValueError(_message(name, words, value))
     if not isfinite(number):
-        raise ValueError(f"{name} must be finite, got {value}")
+        raise ValueError(_message(name, "be finite", value))
     return number
 
 
 def _count(name: str, value: Any) -> int:
     least = COUNTS.get(name, 0)
     if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be a whole number of at least {least}, got "
-                        f"{shortened(value)}")
+        raise TypeError(_message(name, f"be a whole number of at least {least}", value))
     if index(value) < least:
-        raise ValueError(f"{name} must be at least {least}, got {shortened(value)}")
+        raise ValueError(_message(name, f"be at least {least}", value))
     return index(value)
+
+
+def _message(name: str, words: str, value: Any) -> str:
+    return (f"{name} must {words}, got {shortened(value)}"
+            f"{'; None leaves it out' if name in MAY_BE_NONE else ''}")
 
 
 def _items(name: str, value: Any) -> Iterable[Any]:

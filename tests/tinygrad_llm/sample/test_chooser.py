@@ -149,6 +149,19 @@ def test_a_fork_and_its_origin_do_not_see_each_other(described: list[Any], befor
         assert written([other], 6 - before)[0] == expected
 
 
+def test_texts_of_neighbouring_seeds_are_drawn_independently() -> None:
+    """Chi-square of the first two tokens of many texts, whose seeds are 0, 1, 2, ..."""
+    n, p = 2000, np.array([0.5, 0.3, 0.2])
+    choosers = [Chooser(Sampling(seed=seed), [0], 3) for seed in range(n)]
+    logits = np.tile(np.log(p), (n, 1))
+    first, second = (np.array(choose_all(logits, choosers)) for _ in range(2))
+    counts = np.bincount(3 * first + second, minlength=9)
+    expected = n * np.outer(p, p).ravel()
+    assert ((counts - expected) ** 2 / expected).sum() < 26.12  # exceeded once in 1000
+    repeated = np.bincount(3 * first[1:] + first[:-1], minlength=9)
+    assert ((repeated - expected) ** 2 / expected).sum() < 26.12
+
+
 def test_a_fork_of_a_text_without_a_seed_draws_the_same() -> None:
     chooser = Chooser(Sampling(), [1], V)
     fork = chooser.fork()
@@ -198,6 +211,11 @@ def test_log_probabilities_are_the_models_own() -> None:
     chooser = Chooser(Sampling(logprobs=99), [1], V)
     chooser.take(0, logits)
     assert [id for id, _ in chooser.choices[0].top] == [4, 2, 3, 1, 0, 6, 7, 8, 9, 10, 5]
+
+
+def test_log_probabilities_need_logits() -> None:
+    with pytest.raises(ValueError, match="take: logprobs are asked for"):
+        Chooser(Sampling(logprobs=0), [1], V).take(3)
 
 
 @given(st.lists(st.integers(-2, 2).map(float), min_size=1, max_size=9), st.integers(0, 10))
