@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from draws import draws
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from tinygrad_llm.sample import Choice, Chooser, Sampling, choose_all
 from tinygrad_llm.sample import logits as filters
 from tinygrad_llm.sample.chooser import WIDE, _choose_wide
 
-INF, V = float("inf"), 11
+INF, V, END = float("inf"), 11, 7
 
 
 class Brackets:
@@ -25,6 +26,7 @@ class Brackets:
     start = (0, False)
 
     def next(self, state: tuple[int, bool], token: int) -> tuple[int, bool]:
+        assert token in (0, 1)
         return (state[0] + (1 if token == 0 else -1), state[1] or token == 1)
 
     def allowed(self, state: tuple[int, bool], left: int | None) -> np.ndarray:
@@ -32,6 +34,8 @@ class Brackets:
         mask = np.zeros(V, bool)
         mask[0] = not closing and (left is None or deep + 1 < left)
         mask[1] = deep > 0
+        mask[END] = True  # whose characters would be its own
+        mask.setflags(write=False)
         return mask
 
     def accepts(self, state: tuple[int, bool]) -> bool:
@@ -119,6 +123,7 @@ def defined(s: Sampling, prompt: list[int], answer: list[int], z: np.ndarray) ->
     return z
 
 
+@draws(100, 40)
 @given(options, prompts, st.lists(st.integers(0, V - 1), max_size=6))
 def test_options_come_in_the_order_that_is_stated(
         chosen: dict[str, Any], prompt: list[int], answer: list[int]) -> None:
@@ -172,17 +177,17 @@ def test_a_fork_of_a_text_without_a_seed_draws_the_same() -> None:
 @pytest.mark.parametrize("most", [None, 2, 3, 6])
 def test_a_constraint_is_kept_and_ends_are_possible_where_it_accepts(seed: int, most: int | None
                                                                      ) -> None:
-    chooser = Chooser(Sampling(constraint=Brackets(), ends=[7], banned=[5], seed=seed,
+    chooser = Chooser(Sampling(constraint=Brackets(), ends=[END], banned=[5], seed=seed,
                                max_tokens=most, repetition_penalty=2.0), [3], V)
     token = -1
-    while token != 7 and chooser.written != most:
+    while token != END and chooser.written != most:
         logits = np.linspace(0, 1, V)  # which would have other tokens
         possible = np.flatnonzero(chooser.process(logits) > -INF).tolist()
-        assert (7 in possible) == Brackets().accepts(chooser.state)
+        assert (END in possible) == Brackets().accepts(chooser.state)
         token, = choose_all(logits[None], [chooser])
-        assert token in possible and set(possible) <= {0, 1, 7}
+        assert token in possible and set(possible) <= {0, 1, END}
         chooser.take(token, logits)
-    answer = [id for id in chooser.ids[1:] if id != 7]
+    answer = [id for id in chooser.ids[1:] if id != END]
     half = len(answer) // 2
     assert answer == [0] * half + [1] * half and half
 
@@ -218,6 +223,7 @@ def test_log_probabilities_need_logits() -> None:
         Chooser(Sampling(logprobs=0), [1], V).take(3)
 
 
+@draws(100, 40)
 @given(st.lists(st.integers(-2, 2).map(float), min_size=1, max_size=9), st.integers(0, 10))
 def test_the_top_tokens_are_sorted_by_probability_and_id(z: list[float], count: int) -> None:
     logits = np.array(z)
@@ -235,6 +241,7 @@ cuts = st.tuples(st.floats(0.05, 3), st.none() | st.integers(1, 8), st.none() | 
                  st.none() | st.floats(0, 1), st.none() | st.floats(0.01, 1))
 
 
+@draws(100, 40)
 @given(wide, cuts, st.floats(0, 1, exclude_max=True) | st.just(1 - 2.0**-53))
 def test_a_large_vocabulary_is_narrowed_to_the_same_choice(z: list[float], cuts: Any, u: float
                                                            ) -> None:
@@ -286,7 +293,8 @@ def test_huge_logits_are_chosen_from() -> None:
 @pytest.mark.parametrize("chosen, words", [
     ({"banned": range(1, V), "no_repeat_ngram": 1}, "no_repeat_ngram, banned together forbid"),
     ({"banned": range(1, V), "ends": [0], "min_tokens": 1}, "banned, min_tokens together forbid"),
-    ({"constraint": Brackets(), "max_tokens": 1}, "constraint, max_tokens together forbid"),
+    ({"constraint": Brackets(), "max_tokens": 1, "ends": [END]},
+     "constraint, max_tokens together forbid"),
     ({"processors": [lambda z, ids: z - INF]}, "processors together forbid all 11"),
 ])
 def test_what_forbids_all_tokens_is_named(chosen: dict[str, Any], words: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from draws import draws
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,12 +49,14 @@ def shares(z: np.ndarray) -> list[float]:
     return [exp(x - max(z)) / total for x in z]
 
 
+@draws(100, 40)
 @given(logits_of, st.integers(1, 9))
 def test_top_k_keeps_the_k_largest(z: np.ndarray, k: int) -> None:
     threshold = sorted(z)[-min(k, len(z))]
     np.testing.assert_array_equal(keep_top_k(z, k), [x if x >= threshold else -INF for x in z])
 
 
+@draws(100, 40)
 @given(logits_of, limits)
 def test_top_p_keeps_the_smallest_nucleus(z: np.ndarray, p: float) -> None:
     p_of, chosen = shares(z), []
@@ -66,6 +69,7 @@ def test_top_p_keeps_the_smallest_nucleus(z: np.ndarray, p: float) -> None:
     assert all(got[v] == z[v] for v in kept(got))
 
 
+@draws(100, 40)
 @given(logits_of, st.floats(0, 1))
 def test_min_p_keeps_what_has_a_share_of_the_largest(z: np.ndarray, p: float) -> None:
     p_of = shares(z)
@@ -75,6 +79,7 @@ def test_min_p_keeps_what_has_a_share_of_the_largest(z: np.ndarray, p: float) ->
     assert int(z.argmax()) in kept(keep_min_p(z, p))
 
 
+@draws(100, 40)
 @given(logits_of, limits)
 def test_typical_keeps_the_tokens_nearest_to_the_entropy(z: np.ndarray, p: float) -> None:
     p_of = shares(z)
@@ -92,6 +97,7 @@ def test_typical_keeps_the_tokens_nearest_to_the_entropy(z: np.ndarray, p: float
     assert got and all(z[v] > -INF for v in got)
 
 
+@draws(100, 40)
 @given(logits_of, st.floats(0.05, 20), st.data())
 def test_the_repetition_penalty(z: np.ndarray, r: float, data: st.DataObject) -> None:
     seen = data.draw(st.lists(st.booleans(), min_size=len(z), max_size=len(z)))
@@ -100,6 +106,7 @@ def test_the_repetition_penalty(z: np.ndarray, r: float, data: st.DataObject) ->
     np.testing.assert_array_equal(penalize_repetition(z, ids, r), expected)
 
 
+@draws(100, 40)
 @given(logits_of, st.floats(-3, 3), st.floats(-3, 3), st.data())
 def test_presence_and_frequency_penalties(z: np.ndarray, presence: float, frequency: float,
                                           data: st.DataObject) -> None:
@@ -111,6 +118,7 @@ def test_presence_and_frequency_penalties(z: np.ndarray, presence: float, freque
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
 
 
+@draws(100, 40)
 @given(st.lists(st.integers(0, 2), max_size=12), st.integers(1, 5))
 def test_tokens_that_would_repeat_an_n_gram(ids: list[int], n: int) -> None:
     there = {tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)}
@@ -164,6 +172,15 @@ def test_batches_are_filtered_row_by_row(name: str) -> None:
 def test_what_reaches_p_exactly_is_enough() -> None:
     assert kept(keep_top_p(np.zeros(4), 0.5)) == [0, 1]
     assert kept(keep_typical(np.log([0.2, 0.2, 0.6]), 0.65)) == [0, 1, 2]  # equals stay
+    z = np.log([0.05, 0.15, 0.3, 0.5])  # 0.3 is the most typical, and enough
+    assert kept(keep_typical(z, float(np.exp(log_softmax(z)[2])))) == [2]
+    assert kept(keep_min_p(np.array([2.0, 1, 2]), 1)) == [0, 2]
+
+
+def test_nearly_all_of_what_rounding_leaves_below_1() -> None:
+    for z in np.random.default_rng(0).normal(size=(50, 40)):
+        assert len(kept(keep_typical(z, 1 - 2.0**-53))) >= 39
+        assert len(kept(keep_top_p(z, 1 - 2.0**-53))) >= 39
 
 
 @given(logits_of)
@@ -178,6 +195,7 @@ def test_the_order_of_the_cuts() -> None:
     assert kept(cut(z, 1.0, top_k=3, top_p=0.72)) == [0, 1]  # 0.7 / 0.9 is enough
     assert kept(keep_top_k(keep_top_p(z, 0.72), 3)) == [0, 1, 2]
     assert kept(cut(z, 0.5, top_p=0.8)) == [0, 1] and kept(cut(z, 1.0, top_p=0.8)) == [0, 1, 2]
+    assert kept(cut(np.log([0.5, 0.3, 0.1, 0.1]), 1.0, top_p=0.6, min_p=0.5)) == [0, 1]
     assert kept(cut(z, 3.0, min_p=0.5)) == [0, 1, 2, 3]
     assert kept(cut(z, 1.0, top_p=0.7, typical_p=0.5)) == kept(
         keep_typical(keep_top_p(z, 0.7), 0.5)) == [0]
@@ -208,6 +226,7 @@ def chosen_by(u: float, z: np.ndarray) -> int:
     return token
 
 
+@draws(100, 40)
 @given(logits_of, st.floats(0, 1, exclude_max=True) | st.just(1 - 2.0**-53))
 def test_draw_inverts_the_cumulative_distribution(z: np.ndarray, u: float) -> None:
     token = chosen_by(u, z)

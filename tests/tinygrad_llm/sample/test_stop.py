@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from draws import draws
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ def defined(text: str, stops: list[str]) -> tuple[str, str | None]:
 words = st.text("ab", max_size=6)
 
 
+@draws(200, 50)
 @given(st.lists(words, max_size=8), st.lists(st.text("ab", min_size=1, max_size=5), max_size=4))
 def test_any_cut_of_any_text(pieces: list[str], stops: list[str]) -> None:
     text, shown = StopStrings(stops), ""
@@ -35,6 +37,7 @@ def test_any_cut_of_any_text(pieces: list[str], stops: list[str]) -> None:
     assert text.push("c") == ("c" if found is None else "")
 
 
+@draws(200, 50)
 @given(st.text("abc", max_size=9), st.lists(st.text("abc", min_size=1, max_size=4), max_size=3))
 def test_no_more_is_held_back_than_may_begin_a_stop_string(whole: str, stops: list[str]) -> None:
     text, shown = StopStrings(stops), ""
