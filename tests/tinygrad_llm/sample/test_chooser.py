@@ -192,8 +192,9 @@ def test_a_constraint_is_kept_and_ends_are_possible_where_it_accepts(seed: int, 
     assert answer == [0] * half + [1] * half and half
 
 
-def test_an_end_waits_for_the_minimum_length() -> None:
-    chooser = Chooser(Sampling(temperature=0, ends=[2, 3], min_tokens=2), [1], V)
+@pytest.mark.parametrize("others", [{}, {"banned": [5]}])
+def test_an_end_waits_for_the_minimum_length(others: dict[str, Any]) -> None:
+    chooser = Chooser(Sampling(temperature=0, ends=[2, 3], min_tokens=2, **others), [1], V)
     logits, found = np.zeros(V), []
     logits[[2, 3, 4]] = 3, 2, 1
     for _ in range(4):
