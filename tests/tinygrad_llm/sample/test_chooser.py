@@ -219,9 +219,10 @@ def test_log_probabilities_are_the_models_own() -> None:
     assert [id for id, _ in chooser.choices[0].top] == [4, 2, 3, 1, 0, 6, 7, 8, 9, 10, 5]
 
 
-def test_log_probabilities_need_logits() -> None:
-    with pytest.raises(ValueError, match="take: logprobs are asked for"):
-        Chooser(Sampling(logprobs=0), [1], V).take(3)
+def test_without_logits_no_log_probabilities_are_added() -> None:
+    chooser = Chooser(Sampling(logprobs=0), [1], V)
+    chooser.take(3)
+    assert chooser.choices == [] and chooser.ids == [1, 3]
 
 
 @draws(100, 40)
