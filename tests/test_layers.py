@@ -76,7 +76,7 @@ ORDER = {
     "tinygrad_llm.data.build": ["resumable", "tasks", "plan", "repeats", "report_page", "result",
                                 "publish", "report", "run"],
     "tinygrad_llm.sample": ["constrained", "logits", "options", "chooser", "stop", "speculate",
-                            "handle", "batcher", "generate", "gpt_writer", "prompt"],
+                            "step", "handle", "batcher", "generate", "gpt_writer", "prompt"],
     "tinygrad_llm.sample.constrained": ["expressions"],
     "tinygrad_llm.train": ["settings", "config", "checkpoint", "data_record", "log", "objective",
                            "ordered_sum", "slices", "step", "run", "evaluation", "loop"],

@@ -1,0 +1,268 @@
+"""The step written out on plain arrays beside its definition, the model's own call with a cache."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import strict_cupy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autograd import Tensor, no_grad
+from autograd.tensor import values
+from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
+from tinygrad_llm.nn import Cache, parameters
+from tinygrad_llm.sample.step import ROOMS, stepper
+
+TOLERANCE = {np.float32: 1e-4, np.float64: 1e-10}
+VOCAB = 7
+
+
+def made(model: Any, dtype: Any = np.float64, scale: float = 0.4, seed: int = 0) -> Any:
+    """Return a model with weights at which none of its terms is negligible, biases included."""
+    rng = np.random.default_rng(seed)
+    for name, p in parameters(model).items():
+        p.data = (scale * rng.standard_normal(p.shape)).astype(dtype)
+        if "ln_" in name or "norm" in name:
+            p.data += name.endswith("weight")
+    return model
+
+
+@st.composite
+def gpts(draw: st.DrawFn) -> GPT:
+    heads = draw(st.integers(1, 3))
+    return GPT(GPTConfig(
+        VOCAB, context=draw(st.integers(1, 9)), layers=draw(st.integers(1, 2)), heads=heads,
+        width=heads * 2 * draw(st.integers(1, 3)), bias=draw(st.booleans()),
+        norm=draw(st.sampled_from(["layer", "rms"])),
+        positions=draw(st.sampled_from(["learnt", "sinusoidal", "rotary"])),
+        mlp=draw(st.sampled_from(["gelu", "relu_squared", "swiglu", "geglu"]))))
+
+
+@st.composite
+def llamas(draw: st.DrawFn) -> Llama:
+    groups, yes = draw(st.integers(1, 2)), st.booleans()
+    window = draw(st.integers(0, 4))
+    experts = draw(st.sampled_from([0, 0, 3]))
+    return Llama(LlamaConfig(
+        VOCAB, context=draw(st.integers(1, 9)), layers=draw(st.integers(1, 3)),
+        heads=groups * draw(st.integers(1, 3)), key_heads=groups, width=6,
+        head_width=2 * draw(st.integers(1, 2)), inner=5, window=window,
+        layer_pattern=draw(st.sampled_from(["L", "LG"])) if window else "L",
+        activation=draw(st.sampled_from(["silu", "gelu_tanh", "gelu"])),
+        norm_eps=draw(st.sampled_from([1e-5, 0.3])), norm_offset=draw(st.sampled_from([0.0, 1.0])),
+        rope_scaling=draw(st.sampled_from(["", "dynamic factor=4 original=3",
+                                           "llama3 factor=4 low=1 high=4 original=5"])),
+        rotary_interleaved=draw(yes), tied=draw(yes), qkv_bias=draw(yes), out_bias=draw(yes),
+        mlp_bias=draw(yes) and not experts, qk_norm=draw(yes), experts=experts,
+        scale=draw(st.sampled_from([0, 0.7])), soft_cap=draw(st.sampled_from([0, 0.8])),
+        logit_cap=draw(st.sampled_from([0, 0.9])), post_norms=draw(yes),
+        embed_scale=draw(st.sampled_from([1.0, 2.5]))))
+
+
+def asked(model: Any, tokens: Any, cache: Cache) -> np.ndarray:
+    """Return what the model's own call makes of the next tokens of the first rows."""
+    with no_grad():
+        return values(model.next_logits(np.array(tokens)[:, None], cache.part(0, len(tokens))))
+
+
+def same(got: np.ndarray, expected: np.ndarray, dtype: Any) -> None:
+    assert got.dtype == dtype
+    largest = max(1, np.abs(expected).max(initial=0))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE[dtype] * largest)
+
+
+def change(data: st.DataObject, caches: list[Cache], active: int) -> int:
+    """Let a row enter or leave, or the cache grow; return the number of rows that are written."""
+    row = data.draw(st.integers(0, caches[0].rows - 1))
+    what = data.draw(st.sampled_from(["step", "step", "clear", "copy", "truncate", "grow",
+                                      "fewer", "more"]))
+    length = int(caches[0].lengths[row])
+    for cache in caches:
+        if what == "clear":
+            cache.clear(row)
+        elif what == "copy":
+            cache.copy_row(row, 0)
+        elif what == "truncate" and all(layer.slots == cache.capacity for layer in cache.layers):
+            cache.truncate(row, length // 2)
+        elif what == "grow" and cache.rows < 5:
+            cache.grow(rows=cache.rows + 1, capacity=cache.capacity + 1)
+    step = {"fewer": -1, "more": 1}.get(what, 0)
+    return min(max(1, active + step), caches[0].rows)
+
+
+@given(gpts() | llamas(), st.sampled_from([np.float32, np.float64]), st.booleans(), st.data())
+def test_each_step_is_the_model_s_own_call(model: Any, dtype: Any, rotate: bool,
+                                           data: st.DataObject) -> None:
+    made(model, dtype, seed=data.draw(st.integers(0, 99)))
+    rows, context = data.draw(st.integers(1, 3)), model.config.context
+    capacity = data.draw(st.integers(1, context))
+    caches = [model.cache(rows, capacity, rotate=rotate) for _ in range(2)]
+    counts = data.draw(st.lists(st.integers(1, capacity), min_size=rows, max_size=rows))
+    ids = np.random.default_rng(0).integers(VOCAB, size=(rows, max(counts)))
+    with no_grad():
+        for cache in caches:
+            model.hidden(ids, cache=cache.part(0, rows, counts))
+    step, active = stepper(model, caches[1]), rows
+    assert step is not None
+    for _ in range(data.draw(st.integers(1, 12))):
+        active = change(data, caches, active)
+        tokens = data.draw(st.lists(st.integers(0, VOCAB - 1), min_size=active, max_size=active))
+        full = caches[0].lengths[:active].max() >= min(caches[0].capacity, context)
+        if full:
+            with pytest.raises(ValueError, match=r"step: a row has \d+ tokens already"):
+                step(tokens)
+            continue
+        same(step(tokens), asked(model, tokens, caches[0]), dtype)
+        np.testing.assert_array_equal(*(cache.lengths for cache in caches))
+    for ours, theirs in zip(caches[1].layers, caches[0].layers, strict=True):
+        for got, expected in zip(ours.arrays, theirs.arrays, strict=True):
+            same(got, expected, dtype)
+
+
+def written(model: Any, rows: int, steps: int, dtype: Any = np.float64) -> None:
+    """Check that many steps, from one token a row on."""
+    caches = [model.cache(rows) for _ in range(2)]
+    step, rng = stepper(model, caches[1]), np.random.default_rng(1)
+    assert step is not None
+    for _ in range(steps):
+        tokens = rng.integers(VOCAB, size=rows)
+        same(step(tokens), asked(model, tokens, caches[0]), dtype)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("rows", [1, 5])
+def test_at_a_usual_width_float32_stays_close(rows: int) -> None:
+    for model in (GPT(GPTConfig(VOCAB, 64, 4, 4, 128)),
+                  Llama(LlamaConfig(VOCAB, 64, 4, 4, 128, key_heads=2, window=20))):
+        written(made(model, np.float32, 0.1), rows, 60, np.float32)
+
+
+@pytest.mark.parametrize("scale", [4.0, 60.0])
+def test_numbers_far_from_the_usual_neither_warn_nor_differ(scale: float) -> None:
+    """Scores lie far apart, exponentials overflow in float32."""
+    for model in (GPT(GPTConfig(VOCAB, 6, 2, 2, 8)), Llama(LlamaConfig(VOCAB, 6, 2, 2, 8))):
+        made(model, np.float32, scale)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            cache, other = model.cache(2), model.cache(2)
+            step = stepper(model, cache)
+            assert step is not None
+            for token in (1, 4, 1, 5):
+                got, expected = step([token, 3]), asked(model, [token, 3], other)
+                np.testing.assert_allclose(got, expected, atol=1e-3 * np.abs(expected).max())
+
+
+class Replaced:
+    """Something that stands in a part's place, and does the same at each position."""
+
+    def __init__(self, columns: int) -> None:
+        self.columns = columns
+
+    def __call__(self, x: Any, *options: Any) -> Any:
+        x = values(x)
+        first = x[..., None] if x.ndim == 2 else x[..., :1]
+        return Tensor(np.cos(first + np.arange(self.columns)))
+
+
+def replace(model: Any, place: str, substitute: Any) -> None:
+    *path, last = place.split(".")
+    for name in path:
+        model = model[int(name)] if name.isdecimal() else getattr(model, name)
+    if last.isdecimal():
+        model[int(last)] = substitute
+    else:
+        setattr(model, last, substitute)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("place", ["h.0.mlp", "h.1.mlp.down", "h.0.mlp.up", "h.1.attn.qkv",
+                                   "h.0.attn.out", "h.1.ln_2", "h.0.ln_1", "ln_f"])
+def test_a_part_of_another_class_is_called_as_it_is(place: str, rows: int) -> None:
+    model = made(GPT(GPTConfig(VOCAB, context=4, layers=2, heads=2, width=4)))
+    substitute = Replaced({"qkv": 12, "up": 16}.get(place.rpartition(".")[2], 4))
+    replace(model, place, substitute)
+    written(model, rows, 3)
+
+
+@pytest.mark.parametrize("place", ["post_attn", "post_mlp", "attn.q_norm", "norm_2"])
+def test_so_is_a_norm_of_a_llama(place: str) -> None:
+    model = made(Llama(LlamaConfig(VOCAB, 4, 2, 2, 4, post_norms=True, qk_norm=True)))
+    replace(model, f"h.1.{place}", Replaced(2 if "q_norm" in place else 4))
+    written(model, 2, 3)
+
+
+@pytest.mark.parametrize("place", ["h.0", "h.1.attn", "wte", "wpe"])
+def test_other_blocks_attention_and_tables_have_no_step(place: str) -> None:
+    model = made(GPT(GPTConfig(VOCAB, context=4, layers=2, heads=2, width=4)))
+    cache = model.cache()
+    assert stepper(model, cache) is not None
+    replace(model, place, Replaced(4))
+    assert stepper(model, cache) is None
+
+
+def test_other_numbers_models_and_caches_have_no_step() -> None:
+    config = GPTConfig(VOCAB, context=4, layers=1, heads=1, width=4)
+    half, moved, wide = made(GPT(config), np.float16), made(GPT(config)), made(GPT(config))
+    for p in parameters(moved).values():
+        p.data = strict_cupy.asarray(p.data)
+    wide.wte.weight.data = wide.head.data = wide.wte.weight.data.astype(np.float32)
+    for model in (half, moved, wide, type("Other", (GPT,), {})(config)):
+        assert stepper(model, model.cache()) is None
+    assert stepper(made(GPT(config)), made(GPT(config)).cache(bits=8)) is None
+
+
+def test_a_part_of_other_numbers_is_called_as_it_is() -> None:
+    model = made(GPT(GPTConfig(VOCAB, context=4, layers=2, heads=2, width=4)))
+    for part in (model.h[0].mlp.up, model.h[1].attn.out, model.h[0].ln_1):
+        part.weight.data = part.weight.data.astype(np.float32)
+    written(model, 2, 3)
+
+
+def test_an_untied_head_and_each_eps_are_read() -> None:
+    model = made(GPT(GPTConfig(VOCAB, context=4, layers=1, heads=1, width=4)))
+    model.head = Tensor(np.cos(np.arange(VOCAB * 4.0)).reshape(VOCAB, 4))
+    model.ln_f.eps, model.h[0].ln_1.eps, model.h[0].ln_2.eps = 0.5, 0.3, 0.2
+    written(model, 2, 3)
+
+
+def test_the_weights_are_only_read_and_frozen_ones_too() -> None:
+    model = made(GPT(GPTConfig(VOCAB, context=4, layers=2, heads=2, width=4)))
+    before = {name: p.data.copy() for name, p in parameters(model).items()}
+    model.h[0].attn.out.weight = Tensor(model.h[0].attn.out.weight.data)
+    written(model, 2, 4)
+    for name, p in parameters(model).items():
+        np.testing.assert_array_equal(p.data, before[name], err_msg=name)
+
+
+def test_another_number_of_rows_at_each_step() -> None:
+    model = made(GPT(GPTConfig(VOCAB, context=99, layers=1, heads=1, width=4)))
+    caches = [model.cache(ROOMS + 3) for _ in range(2)]
+    step = stepper(model, caches[1])
+    assert step is not None
+    for n in [*range(1, ROOMS + 4), *range(ROOMS + 3, 0, -1)] * 2:
+        same(step([n % VOCAB] * n), asked(model, [n % VOCAB] * n, caches[0]), np.float64)
+    assert len(step.rooms) <= ROOMS
+    with pytest.raises(IndexError, match="rows"):
+        step([0] * (ROOMS + 4))
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_an_interrupted_step_leaves_the_rows_as_they_were(rows: int) -> None:
+    model = made(GPT(GPTConfig(VOCAB, context=4, layers=2, heads=2, width=4)))
+    usual, broken = model.h[1].mlp.down, Replaced(4)
+    broken.__dict__["columns"] = "none"  # np.arange raises
+    replace(model, "h.1.mlp.down", broken)
+    caches = [model.cache(rows) for _ in range(2)]
+    step = stepper(model, caches[1])
+    assert step is not None
+    with pytest.raises(TypeError):
+        step([3] * rows)
+    assert caches[1].lengths.tolist() == [0] * rows
+    replace(model, "h.1.mlp.down", usual)
+    step = stepper(model, caches[1])
+    assert step is not None
+    same(step([2] * rows), asked(model, [2] * rows, caches[0]), np.float64)
