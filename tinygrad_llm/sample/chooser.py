@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from operator import index
 
 import numpy as np
@@ -142,7 +143,7 @@ class Chooser:
 
     def _check(self, processed: Array) -> None:
         largest = float(processed.max())
-        if np.isfinite(largest):
+        if isfinite(largest):
             return
         s = self.sampling
         if largest != -np.inf:
@@ -214,7 +215,7 @@ def _choose_wide(logits: Array, cuts: Cuts, rng: np.random.Generator) -> int:
     temperature, top_k, *others = cuts
     ids = np.arange(len(logits))
     if top_k is not None and others[-1] is None:
-        ids = np.flatnonzero(filters.keep_top_k(logits, top_k) > -np.inf)
+        ids = filters.largest(logits, top_k)
         logits, top_k = logits[ids], None
     logits = filters.cut(logits, temperature, top_k, *others)
     if others == [None] * 3:
@@ -226,16 +227,15 @@ def _choose_wide(logits: Array, cuts: Cuts, rng: np.random.Generator) -> int:
 def choice(logits: Array, token: int, count: int) -> Choice:
     """Return what is reported of a token: its log-probability, and `count` of the largest."""
     log_p = filters.log_softmax(to_host(logits))
-    place = max(len(log_p) - count, 0)
-    threshold = np.partition(log_p, place)[place] if count else np.inf
-    best = sorted(np.flatnonzero(log_p >= threshold), key=lambda id: -log_p[id])[:count]  # stable
-    return Choice(token, float(log_p[token]), [(int(id), float(log_p[id])) for id in best])
+    ids = filters.largest(log_p, count).tolist() if count else []
+    best = sorted(ids, key=lambda id: -log_p[id])[:count]  # stable: of equals the first id first
+    return Choice(token, float(log_p[token]), [(id, float(log_p[id])) for id in best])
 
 
 def _check_model(logits: Array) -> None:
     """Raise UserError where the logits leave nothing to choose: NaN or infinity spreads to all."""
     largest = float(logits.max())
-    if not np.isfinite(largest):
+    if not isfinite(largest):
         raise UserError(f"the model's largest logit is {largest}, so it cannot choose a token: "
                         f"its weights are not finite, or far too large; take an earlier "
                         f"checkpoint, or train again with a smaller learning rate")

@@ -33,8 +33,7 @@ def penalize_repetition(logits: Array, ids: np.ndarray, penalty: float) -> Array
     Source: Keskar et al., "CTRL", arXiv:1909.05858, section 4.1; the case of negative logits, which
     the paper leaves out, as in transformers.
     """
-    return _changed(logits, ids,
-                    lambda z: namespace(z).where(z < 0, z * penalty, z / penalty))
+    return _changed(logits, ids, lambda z: namespace(z).where(z < 0, z * penalty, z / penalty))
 
 
 def penalize_counts(logits: Array, ids: np.ndarray, counts: np.ndarray, presence: float,
@@ -170,7 +169,7 @@ def keep_typical(logits: Array, p: float) -> Array:
     xp = namespace(logits)
     log_p = log_softmax(logits)
     share = xp.exp(log_p)
-    entropy = -xp.where(share > 0, share * xp.where(share > 0, log_p, 0), 0).sum(-1, keepdims=True)
+    entropy = -(share * xp.where(share > 0, log_p, 0)).sum(axis=-1, keepdims=True)
     distance = xp.abs(-log_p - entropy)
     order = xp.argsort(distance, axis=-1)
     upto = xp.cumsum(xp.take_along_axis(share, order, axis=-1), axis=-1)
@@ -191,6 +190,12 @@ def cut(logits: Array, temperature: float, top_k: int | None = None, top_p: floa
         if limit is not None:
             logits = filter(logits, limit)
     return logits
+
+
+def largest(logits: Array, k: int) -> Array:
+    """Return the ids, rising, of the k largest logits (V,); equals of the k-th are among them."""
+    xp, place = namespace(logits), max(len(logits) - k, 0)
+    return xp.flatnonzero(logits >= xp.partition(logits, place)[place])
 
 
 def softmax(logits: Array) -> Array:

@@ -25,6 +25,7 @@ from tinygrad_llm.sample.logits import (
     keep_top_k,
     keep_top_p,
     keep_typical,
+    largest,
     log_softmax,
     penalize_counts,
     penalize_repetition,
@@ -54,6 +55,7 @@ def shares(z: np.ndarray) -> list[float]:
 def test_top_k_keeps_the_k_largest(z: np.ndarray, k: int) -> None:
     threshold = sorted(z)[-min(k, len(z))]
     np.testing.assert_array_equal(keep_top_k(z, k), [x if x >= threshold else -INF for x in z])
+    assert largest(z, k).tolist() == [v for v, x in enumerate(z) if x >= threshold]
 
 
 @draws(100, 40)
