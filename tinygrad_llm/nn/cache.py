@@ -46,11 +46,13 @@ def quantized(x: Array) -> tuple[Array, Array]:
     r"""Return integers q (..., D) in [-127, 127] and scales s (..., 1) with $x \approx s q$.
 
     $s = \max |x| / 127$ over the last axis, and q is the nearest integer to x / s, so that
-    $|x - s q| \le s / 2$, up to rounding. s is of float32 at least.
+    $|x - s q| \le s / 2$, up to rounding. s is of float32 at least, and NaN where x is not finite.
     """
     xp = namespace(x)
     s = abs(x).max(-1, keepdims=True).astype(np.result_type(x.dtype, np.float32)) / 127
-    return xp.rint(x / xp.where(s > 0, s, 1)).astype(np.int8), s
+    finite = xp.isfinite(s)
+    q = xp.rint(xp.where(finite, x, 0) / xp.where(finite & (s > 0), s, 1)).astype(np.int8)
+    return q, xp.where(finite, s, np.nan)
 
 
 class LayerCache:
@@ -325,15 +327,19 @@ class Cache:
         self.lengths[row], self.tops[row] = length, top
         return None
 
+    def first(self, row: int) -> int:
+        """Return the first position of a row that all layers still keep."""
+        self._check_rows(row)
+        slots = min((layer.slots for layer in self.layers), default=self.capacity)
+        return max(0, int(self._tops()[row]) - slots)
+
     def read(self, row: int, start: int, stop: int) -> list[tuple[Array, Array]]:
         """Return keys and values (stop - start, G, D) of a row's positions, for each layer.
 
         They are copies. Raises ValueError for positions that are not kept.
         """
-        self._check_rows(row)
-        lost = max((self._tops()[row] - layer.slots for layer in self.layers), default=0)
-        if not max(0, lost) <= start <= stop <= self.lengths[row]:
-            raise ValueError(f"cache: row {row} keeps the positions {max(0, lost)} to "
+        if not self.first(row) <= start <= stop <= self.lengths[row]:
+            raise ValueError(f"cache: row {row} keeps the positions {self.first(row)} to "
                              f"{self.lengths[row] - 1}, got {start} to {stop - 1}")
         places = np.arange(start, stop)
         return [layer.floats([a[row, :, namespace(a).asarray(places % layer.slots)]
