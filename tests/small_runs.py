@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from tinygrad_llm.nn import parameters
 from tinygrad_llm.text import CharTokenizer
 from tinygrad_llm.text.algorithms.bpe import BPE
 from tinygrad_llm.text.decoders import ByteLevel
+from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import Tokenizer
 from tinygrad_llm.train import TrainConfig, load_model, make_config
+from tinygrad_llm.train.run import write_run
 
 TEXT = "".join(f"A sheep says number {i * i}.\nThe dog {i}: no!\n" for i in range(60))
 SMALL: dict[str, Any] = {
@@ -61,4 +64,27 @@ def write_shards(folder: Path, kind: str) -> Path:
         with ShardWriter(folder / part, tokenizer.vocab_size, 100, tokenizer=path) as writer:
             for document in documents:
                 writer.add(tokenizer.encode(document))
+    return folder
+
+
+CHATML = ("<|im_start|>", "<|im_end|>")
+
+
+def write_chat_run(folder: Path, context: int = 200, names: Sequence[str] = CHATML,
+                   **beside: str) -> Path:
+    """Make a run of a random model whose tokenizer has these control tokens.
+
+    `beside` are the small files that came with it, by their names without an ending.
+    """
+    added = AddedTokens(AddedToken(name, 256 + i) for i, name in enumerate(names))
+    model = BPE({bytes([b]): b for b in range(256)})
+    tokenizer = Tokenizer(model, decoder=ByteLevel(), added=added)
+    config = make_config({**SMALL, "context": context, "data": "", "dropout": 0.0, "width": 16})
+    network = config.new_model(tokenizer.vocab_size, seed=1)
+    for p in parameters(network).values():
+        p.data *= 8  # far from uniform, so that what is said depends on what was said
+    kinds = {"chat_template": "jinja", "storage": "json", "generation_config": "json"}
+    files = {"storage": '{"storage": "float32", "other": {}}', **beside}
+    write_run(folder, network, tokenizer, {f"{name}.{kinds[name]}": content.encode()
+                                         for name, content in files.items()})
     return folder

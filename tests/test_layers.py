@@ -78,13 +78,13 @@ ORDER = {
     "tinygrad_llm.sample": ["constrained", "logits", "options", "chooser", "stop", "prefixes",
                             "speculate", "step", "handle", "batcher", "generate", "gpt_writer",
                             "prompt"],
-    "tinygrad_llm.sample.constrained": ["expressions", "automaton", "tokens", "constraint"],
+    "tinygrad_llm.sample.constrained": ["expressions"],
     "tinygrad_llm.train": ["settings", "config", "checkpoint", "data_record", "log", "objective",
                            "ordered_sum", "slices", "step", "run", "evaluation", "loop"],
     "tinygrad_llm.plan": ["fold", "flops", "measure", "predict", "page"],
     "tinygrad_llm.inspect": ["observe", "page"],
-    "tinygrad_llm.cli": ["eval", "import_model", "export", "presets", "train", "plan", "sample",
-                         "inspect", "data", "tokenizer", "doctor"],
+    "tinygrad_llm.cli": ["eval", "import_model", "export", "presets", "train", "plan", "sampling",
+                         "sample", "chat", "inspect", "data", "tokenizer", "doctor"],
 }
 
 IMPORTERS_BY_NAME = {  # the modules that may call an import function, and why

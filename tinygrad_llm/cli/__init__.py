@@ -12,6 +12,7 @@ from .. import __version__
 from ..host.errors import UserError
 from ..host.output import steady_output
 from . import (
+    chat,
     data,
     doctor,
     eval,
@@ -32,6 +33,7 @@ VERBS: dict[str, tuple[AddArguments, str]] = {  # and its line in the help
     "plan": (plan.add_arguments, "predict the memory and the time that training takes"),
     "presets": (presets.add_arguments, "list the settings of each preset"),
     "sample": (sample.add_arguments, "let a trained model write"),
+    "chat": (chat.add_arguments, "talk with a model that was made for it"),
     "eval": (eval.add_arguments, "measure a trained model on text it has not seen"),
     "inspect": (inspect.add_arguments, "make a page of what a model does with a text"),
     "import": (import_model.add_arguments, "make a run of a model from elsewhere"),
@@ -102,12 +104,17 @@ class _VerbParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}\nSee {self.prog} --help.\n")
 
     def _with_values(self, args: list[str]) -> list[str]:
-        """Return the arguments with `--prompt -hello` as `--prompt=-hello`: a text may begin so."""
+        """Return the arguments with `--prompt -hello` as `--prompt=-hello`: a text may begin so.
+
+        An option's name is one, too, where the option would lack its value: at the end.
+        """
         joined: list[str] = []
-        for arg in args:
-            action = self._option_string_actions.get(joined[-1]) if joined else None
+        options = self._option_string_actions
+        for place, arg in enumerate(args, 1):
+            action = options.get(joined[-1]) if joined else None
             takes_one = action is not None and action.nargs is None and joined[-1][:2] == "--"
-            if takes_one and arg[:1] == "-" and arg not in self._option_string_actions:
+            is_option = arg in options and not (place == len(args) and options[arg].nargs is None)
+            if takes_one and arg[:1] == "-" and not is_option:
                 joined[-1] += f"={arg}"
             else:
                 joined.append(arg)

@@ -3,74 +3,266 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import islice
+from math import exp
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..host.errors import UserError
+from ..host.errors import UserError, shortened
 from ..host.output import reader_is_gone
+from .sampling import (
+    add_sampling,
+    batcher_of,
+    check_flags,
+    flags_named,
+    json_of,
+    read,
+    sampling_of,
+)
+
+if TYPE_CHECKING:
+    from ..sample import Batcher, Handle, Sampling
+    from ..text.tokenizer import Tokenizer
+
+DEFAULTS: dict[str, Any] = {"temperature": 0.8, "max_tokens": 500}
+AHEAD = 256  # texts that are begun or queued before the first of them is done
+Record = dict[str, Any]  # what is known of a text, as a line of JSON has it
+Job = tuple[Record, list[int]]  # what is given, prompt and seed among it, and the prompt's ids
+SHADES = ((0.9, 46), (0.5, 154), (0.2, 226), (0.05, 214), (0.0, 203))
+"""Colours of a terminal by the least probability that each stands for."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.description = ("Write text with the model of a run. One that was imported ends where "
-                          "its files say\nthat a text ends.")
-    parser.epilog = "example: tinygrad-llm sample --run runs/tiny --prompt 'ROMEO:' -n 500"
+    parser.description = ("Write text with the model of a run, from one prompt or from thousands. "
+                          "A model that\nwas imported ends where its files say that a text ends.")
+    parser.epilog = (
+        "examples:\n"
+        "  tinygrad-llm sample --run runs/tiny --prompt 'ROMEO:' -n 500\n"
+        "  tinygrad-llm sample --prompt 'ROMEO:' --n 3 --seed 7       with the seeds 7, 8 and 9\n"
+        "  tinygrad-llm sample --prompt 'ROMEO:' --logprobs 3         and what else it might say\n"
+        "  tinygrad-llm sample --prompts some.txt --out texts.jsonl   many together; --resume goes "
+        "on")
     parser.add_argument("--run", type=Path, metavar="DIR", default=Path("runs/tiny"),
                         help="the run's folder (runs/tiny)")
     parser.add_argument("--checkpoint", metavar="WHICH", default="last",
                         help="last, best (by validation loss) or a step that was kept (last)")
-    add_prompt(parser, "what the text goes on from (a new line)")
-    parser.add_argument("-n", "--tokens", type=int, default=500, metavar="N",
-                        help="tokens to write (500)")
-    parser.add_argument("--temperature", type=float, default=0.8, metavar="T",
-                        help="below 1 more cautious, above 1 bolder, 0 always the likeliest (0.8)")
-    parser.add_argument("--top-k", type=int, metavar="K", help="choose among the K likeliest only")
-    parser.add_argument("--top-p", type=float, metavar="P",
-                        help="choose among the likeliest that have a share P of the probability")
-    parser.add_argument("--seed", type=int, metavar="N", help="repeat a sample (default: fresh)")
+    add = parser.add_argument_group("prompts").add_argument
+    add_prompt(add, "what the text goes on from (a new line)")
+    add("--prompts", type=Path, metavar="FILE",
+        help="many prompts, with a progress bar: one a line, or as JSON with {\"prompt\": ...}")
+    add("--truncate", choices=("left", "right"),
+        help="cut a prompt that is longer than the model's context at this end")
+    add("--n", type=int, default=1, metavar="N",
+        help="texts for each prompt, with the seeds S, S + 1, ... of --seed S (1)")
+    add = parser.add_argument_group("what is shown").add_argument
+    add("--json", action="store_true",
+        help="a line of JSON for each text: prompt, text, ids, reason, logprobs, seed")
+    add("--out", type=Path, metavar="FILE", help="write such lines to a new file, as they come")
+    add("--resume", action="store_true", help="go on with the file of --out")
+    add("--logprobs", type=int, nargs="?", const=0, metavar="K",
+        help="how probable each token was, in colours in a terminal; and the K likeliest there")
+    add_sampling(parser, "0.8", "500")
     parser.set_defaults(verb=sample)
 
 
-def add_prompt(parser: argparse.ArgumentParser, help: str) -> None:
-    """Add the two ways to give a prompt."""
-    parser.add_argument("--prompt", metavar="TEXT", help=help)
-    parser.add_argument("--prompt-file", type=Path, metavar="FILE",
-                        help="read the prompt from a UTF-8 file, or with - from standard input")
+def add_prompt(add: Any, help: str) -> None:
+    """Add the two ways to give a prompt, by a parser's or a group's add_argument."""
+    add("--prompt", metavar="TEXT", help=help)
+    add("--prompt-file", type=Path, metavar="FILE",
+        help="read the prompt from a UTF-8 file, or with - from standard input")
 
 
 def sample(args: argparse.Namespace) -> int:
-    """Stream text from a run's model."""
-    from itertools import takewhile
-
+    """Write one text as it comes, or many."""
     import numpy as np
 
     from ..pretrained.small_files import ends_of, with_beside
-    from ..sample import Sampling, generate
-    from ..sample.prompt import prompt_ids, stream_text
+    from ..sample.prompt import prompt_ids
     from ..train.run import PRETRAINED, load_model
 
-    if args.tokens < 0:
-        raise UserError(f"-n must be at least 0, got {args.tokens}")
-    if args.seed is not None and args.seed < 0:
-        raise UserError(f"--seed must be at least 0, got {args.seed}")
-    try:
-        sampling = Sampling(args.temperature, args.top_k, args.top_p)
-    except ValueError as error:
-        raise UserError(str(error).replace("top_", "--top-")) from error
-    given = given_prompt(args)
+    _check(args)
+    prompts, done = _prompts(args), _done(args.out) if args.resume else []
     model, tokenizer, _ = load_model(args.run, args.checkpoint)
     imported = (args.run / PRETRAINED).is_dir()
     ends = ends_of(with_beside(model, tokenizer, args.run / PRETRAINED).generation)
-    prompt = prompt_ids(tokenizer, given, template=imported)
-    rng = np.random.Generator(np.random.Philox(args.seed))
-    print(given or "", end="", flush=True)
-    ids = takewhile(lambda id: id not in ends, generate(model, prompt, args.tokens, sampling, rng))
-    for text in stream_text(tokenizer, ids):
+    sampling = sampling_of(args, **{**DEFAULTS, "ends": ends})
+    seed = args.seed if args.seed is not None else done[0]["seed"] if done else int(
+        np.random.SeedSequence().generate_state(1)[0])
+    jobs: list[Job] = [
+        ({**given, "seed": seed + j}, ids) for place, given in enumerate(prompts, 1)
+        for ids in [_fitting(prompt_ids(tokenizer, given["prompt"], template=imported),
+                             model.config.context, args.truncate, place)] for j in range(args.n)]
+    _check_done(done, jobs, args.out)
+    batcher = batcher_of(args, model, tokenizer)
+    if len(jobs) == 1 and not (args.json or args.out or args.logprobs is not None):
+        return _stream(batcher, replace(sampling, seed=seed), jobs[0])
+    texts = _batched(batcher, sampling, jobs[len(done) :])
+    return _show(args, tokenizer, texts, len(jobs), len(done))
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise UserError for flags that contradict each other, before a model is loaded."""
+    check_flags(args, **DEFAULTS)
+    if args.n < 1:
+        raise UserError(f"--n must be at least 1, got {args.n}")
+    if args.resume and args.out is None:
+        raise UserError("--resume goes on with the file of --out; name it")
+    if args.out is not None and args.out.exists() and not args.resume:
+        raise UserError(f"--out {args.out} exists; go on with it with --resume, or name another")
+
+
+def _prompts(args: argparse.Namespace) -> list[Record]:
+    """Return the prompts, each as {"prompt": ...}; UserError where a line has none."""
+    if args.prompts is None:
+        return [{"prompt": given_prompt(args)}]
+    if args.prompt is not None or args.prompt_file is not None:
+        raise UserError("--prompts and --prompt or --prompt-file exclude each other; give one of "
+                        "them")
+    lines = read(args.prompts, "--prompts").replace("\r\n", "\n").removesuffix("\n").split("\n")
+    found: list[Record] = []
+    for place, line in enumerate(lines, 1):
+        given = {"prompt": line}
+        if lines[0].startswith('{"'):
+            given = json_of(line, f"--prompts {args.prompts}, line {place},")
+        if not isinstance(given, dict) or not given.get("prompt") or not isinstance(
+                given["prompt"], str):
+            raise UserError(f"--prompts {args.prompts}, line {place}: expected a prompt of at "
+                            f"least one character, got {shortened(line)}")
+        found.append(given)
+    return found
+
+
+def _fitting(ids: list[int], context: int, truncate: str | None, place: int) -> list[int]:
+    """Return the ids of a prompt, cut if they may be. UserError where they are too many."""
+    if len(ids) > context and truncate is None:
+        raise UserError(f"prompt {place} has {len(ids)} tokens, and the model's context holds "
+                        f"{context}; shorten it, or cut it with --truncate left or right")
+    return ids[:context] if truncate == "right" else ids[-context:]
+
+
+def _done(out: Path) -> list[Record]:
+    """Return the texts that a file has, and cut off a line that was not finished."""
+    if not out.exists():
+        return []
+    whole = out.read_bytes()[: out.read_bytes().rfind(b"\n") + 1]
+    with open(out, "r+b") as file:
+        file.truncate(len(whole))
+    return [json_of(line, f"--out {out}, line {place},")
+            for place, line in enumerate(whole.decode().splitlines(), 1)]
+
+
+def _check_done(done: list[Record], jobs: list[Job], out: Path) -> None:
+    for place, line in enumerate(done, 1):
+        if place > len(jobs) or any(line.get(k) != v for k, v in jobs[place - 1][0].items()):
+            raise UserError(f"--out {out}, line {place}, is of another prompt or seed than these; "
+                            f"name another file")
+
+
+def _stream(batcher: Batcher, sampling: Sampling, job: Job) -> int:
+    given, ids = job
+    with flags_named():
+        handle = batcher.add(ids, sampling)
+    print(given["prompt"] or "", end="", flush=True)
+    for text in batcher.stream(handle):
         print(text, end="", flush=True)
         if reader_is_gone():
             return 0
     print()
     return 0
+
+
+def _batched(batcher: Batcher, sampling: Sampling, jobs: Iterable[Job]) -> Iterator[Record]:
+    """Yield the texts in order, each as soon as it and those before it are done."""
+    waiting: deque[tuple[Record, Handle]] = deque()
+    left = iter(jobs)
+    while True:
+        for given, ids in islice(left, AHEAD - len(waiting)):
+            with flags_named():
+                waiting.append((given, batcher.add(ids, replace(sampling, seed=given["seed"]))))
+        if not waiting:
+            return
+        while waiting and waiting[0][1].done:
+            given, handle = waiting.popleft()
+            logprobs = [{"id": choice.token, "logprob": choice.logprob, "top": choice.top}
+                        for choice in handle.choices]
+            yield {**given, "text": handle.text, "ids": handle.ids, "reason": handle.reason,
+                   "logprobs": logprobs if sampling.logprobs is not None else None,
+                   **({"error": str(handle.error)} if handle.error else {})}
+        if waiting:
+            batcher.step()
+
+
+def _show(args: argparse.Namespace, tokenizer: Tokenizer, texts: Iterable[Record], total: int,
+          done: int) -> int:
+    """Show the texts as they come; return the exit code."""
+    from tqdm import tqdm
+
+    failed: list[str] = []
+    bar = tqdm(total=total, initial=done, desc="writing", unit="text", disable=not args.prompts,
+               mininterval=0.1 if sys.stderr.isatty() else 10)
+    with bar, open(args.out or os.devnull, "ab") as out:
+        for place, text in enumerate(texts, done + 1):
+            failed += [f"text {place}: {text['error']}"] if "error" in text else []
+            line = json.dumps(text, ensure_ascii=False)
+            if not args.out:
+                name = f"seed {text['seed']}"
+                head = f"==> text {place}, {name} <==\n" if total > 1 else ""
+                with bar.external_write_mode(sys.stdout) if sys.stdout.isatty() else nullcontext():
+                    print(line if args.json else head + _plain(args, tokenizer, text), flush=True)
+            out.write(f"{line}\n".encode())
+            out.flush()
+            bar.update()
+            if reader_is_gone():
+                return 0
+    if failed:
+        raise UserError(f"{len(failed)} of {total} texts failed; {failed[0]}")
+    return 0
+
+
+def _plain(args: argparse.Namespace, tokenizer: Tokenizer, text: Record) -> str:
+    """Return a text as it is read, with its tokens' probabilities if they are asked for."""
+    said = text["text"]
+    if args.logprobs is None:
+        return f"{text['prompt'] or ''}{said}"
+    lines = list(_table(tokenizer, text))
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        said = "".join(_shaded(piece, p) for piece, p in _pieces(tokenizer, text))
+        lines = ["  ".join(_shaded(f"from {p:.0%}", p) for p, _ in SHADES),
+                 *(lines if args.logprobs else ())]
+    return "\n".join([f"{text['prompt'] or ''}{said}", *lines])
+
+
+def _shaded(piece: str, p: float) -> str:
+    shade = next(shade for least, shade in SHADES if p >= least)
+    return f"\x1b[38;5;{shade}m{piece}\x1b[0m" if piece else ""
+
+
+def _pieces(tokenizer: Tokenizer, text: Record) -> Iterator[tuple[str, float]]:
+    """Yield what of the text each token completed, and its probability."""
+    decoder, start, known = tokenizer.stream_decoder(), 0, {*tokenizer.vocab.values()}
+    for place, choice in enumerate(text["logprobs"], 1):
+        piece = decoder.push(choice["id"]) if choice["id"] in known else ""
+        end = start + len(piece) if place < len(text["logprobs"]) else None
+        yield text["text"][start:end], exp(choice["logprob"])
+        start += len(piece)
+
+
+def _table(tokenizer: Tokenizer, text: Record) -> Iterator[str]:
+    """Yield a line for each token: its probability, its spelling, and the likeliest there."""
+    from ..text.show import spelling
+
+    for choice in text["logprobs"]:
+        top = "  ".join(f"{spelling(tokenizer, id)} {exp(p):.1%}" for id, p in choice["top"])
+        yield (f"{exp(choice['logprob']):7.1%} {choice['logprob']:8.3f}  "
+               f"{spelling(tokenizer, choice['id'])}{f'   of {top}' if top else ''}")
 
 
 def given_prompt(args: argparse.Namespace) -> str | None:
@@ -80,16 +272,10 @@ def given_prompt(args: argparse.Namespace) -> str | None:
     """
     if args.prompt is not None and args.prompt_file is not None:
         raise UserError("--prompt and --prompt-file exclude each other; give one of them")
-    prompt, name = args.prompt, "--prompt"
+    prompt: str | None = args.prompt
     if args.prompt_file is not None:
-        name = f"--prompt-file {args.prompt_file}"
-        try:
-            prompt = (sys.stdin.buffer.read() if str(args.prompt_file) == "-"
-                      else args.prompt_file.read_bytes()).decode()
-        except OSError as error:
-            raise UserError(f"cannot read {name}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise UserError(f"{name} is not UTF-8 at byte {error.start}; convert it") from error
+        prompt = read(args.prompt_file, "--prompt-file")
     if prompt == "":
+        name = "--prompt" if args.prompt_file is None else f"--prompt-file {args.prompt_file}"
         raise UserError(f"{name} must have at least one character; leave it out to begin anew")
-    return prompt if prompt is None else str(prompt)
+    return prompt

@@ -163,7 +163,7 @@ def _turns(messages: Sequence[Message], format: str, chat: ChatFormat) -> list[l
     turns: list[list[str]] = []
     system: list[str] = []
     for place, message in enumerate(messages):
-        role, content = _checked(message, place)
+        role, content = checked_message(message, place)
         if role == "system" and chat.system_in_user and place == 0:
             system = [Said(content, False), "\n\n"]  # not trimmed, as published
             continue
@@ -182,7 +182,8 @@ def _turns(messages: Sequence[Message], format: str, chat: ChatFormat) -> list[l
     return turns
 
 
-def _checked(message: Message, place: int) -> tuple[str, str]:
+def checked_message(message: Message, place: int) -> tuple[str, str]:
+    """Return the role and the content of a message. Raises UserError where it is none."""
     if not isinstance(message, Mapping):
         raise UserError(f'message {place} is {message!r}; expected {{"role": ..., "content": ...}}')
     role, content = message.get("role"), message.get("content")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
+import re
+import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from command_line import command, error_of, train
+from command_line import TEXT, command, error_of, train
 
 from tinygrad_llm.cli import main
+from tinygrad_llm.train import load_model
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -82,3 +89,162 @@ def test_prompts_from_anywhere(folder: Path, capsys: pytest.CaptureFixture[str],
                         (["absent.txt"], "cannot read --prompt-file absent.txt"),
                         (["latin1.txt"], "not UTF-8 at byte 3"), (["none.txt"], "at least one")):
         assert words in error_of(capsys, "sample", "--prompt-file", *args)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run, which is trained once."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "text.txt").write_text(TEXT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert train() == 0
+    return folder / "runs"
+
+
+@pytest.fixture
+def tiny(folder: Path, trained: Path) -> Path:
+    """Return the folder to work in, with a run."""
+    shutil.copytree(trained, folder / "runs")
+    return folder
+
+
+def texts(capsys: pytest.CaptureFixture[str], *args: str) -> list[dict[str, Any]]:
+    """Return the lines of JSON that `sample` writes."""
+    capsys.readouterr()
+    assert main(["sample", "--json", "-n", "12", *args]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_many_texts_are_what_each_is_alone(
+        tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tiny / "a.txt").write_text("The\r\nA sheep\r\n")
+    (tiny / "b.jsonl").write_text('{"prompt": "The", "id": 5}\n{"prompt": "A sheep"}')
+    found = texts(capsys, "--prompts", "a.txt", "--n", "2", "--seed", "7")
+    assert [(t["prompt"], t["seed"], t["reason"]) for t in found] == [
+        ("The", 7, "length"), ("The", 8, "length"), ("A sheep", 7, "length"),
+        ("A sheep", 8, "length")]
+    for text in found:
+        alone = texts(capsys, "--prompt", text["prompt"], "--seed", str(text["seed"]))
+        assert alone == [text] and len(text["ids"]) == 12 and text["logprobs"] is None
+        assert main(["sample", "-n", "12", "--prompt", text["prompt"], "--seed",
+                     str(text["seed"])]) == 0
+        assert capsys.readouterr().out == f"{text['prompt']}{text['text']}\n"
+    again = texts(capsys, "--prompts", "b.jsonl", "--n", "2", "--seed", "7")
+    assert again == [{**t, "id": 5} if i < 2 else t for i, t in enumerate(found)]
+    assert main(["sample", "-n", "12", "--prompts", "a.txt", "--n", "2", "--seed", "7"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "".join(f"==> text {i}, seed {t['seed']} <==\n{t['prompt']}{t['text']}\n"
+                          for i, t in enumerate(found, 1))
+    assert "writing" in err and "4/4" in err
+    (fresh,) = texts(capsys, "--prompt", "The")
+    assert texts(capsys, "--prompt", "The", "--seed", str(fresh["seed"])) == [fresh]
+
+
+def test_a_file_of_texts_is_gone_on_with(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tiny / "a.txt").write_text("The\nA\nsheep\n")
+    many = ["sample", "-n", "5", "--prompts", "a.txt", "--out", "out.jsonl"]
+    assert main(many) == 0
+    whole = (tiny / "out.jsonl").read_bytes()
+    assert [json.loads(line)["prompt"] for line in whole.splitlines()] == ["The", "A", "sheep"]
+    assert "out.jsonl exists; go on with it with --resume" in error_of(capsys, *many)
+    for size in (0, 9, whole.index(b"\n") + 30, len(whole)):  # one line is torn
+        (tiny / "out.jsonl").write_bytes(whole[:size])
+        seed = str(json.loads(whole.splitlines()[0])["seed"])
+        more = ["--seed", seed] if size < 30 else []
+        assert main([*many, "--resume", *more]) == 0
+        assert (tiny / "out.jsonl").read_bytes() == whole
+    (tiny / "a.txt").write_text("The\nsay\n")
+    assert "line 2, is of another prompt" in error_of(capsys, *many, "--resume")
+    assert (tiny / "out.jsonl").read_bytes() == whole
+    assert "name it" in error_of(capsys, "sample", "--resume")
+
+
+def test_how_probable_each_token_was(tiny: Path, capsys: pytest.CaptureFixture[str],
+                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    (text,) = texts(capsys, "--prompt", "The", "--seed", "1", "--logprobs", "2", "--stop", "zzz")
+    model, tokenizer, _ = load_model(Path("runs/tiny"))
+    ids = tokenizer.encode("The") + text["ids"]
+    for place, found in enumerate(text["logprobs"][:5]):  # the context is 8
+        z = model.next_logits(np.array([ids[: 3 + place]])).data[0].astype(float)
+        z -= np.log(np.exp(z).sum())
+        assert found["id"] == text["ids"][place] and abs(found["logprob"] - z[found["id"]]) < 1e-5
+        assert [id for id, _ in found["top"]] == np.argsort(-z)[:2].tolist()
+    shown = ["sample", "-n", "12", "--prompt", "The", "--seed", "1", "--logprobs"]
+    assert main([*shown, "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "\n".join(lines[:-12]) == f"The{text['text']}" and lines[-12].split("%")[0].strip()
+    assert " of " in lines[-1]
+    for colours, environment in ((True, ""), (False, "1")):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+        monkeypatch.setenv("NO_COLOR", environment)
+        assert main(shown) == 0
+        out = capsys.readouterr().out
+        assert ("\x1b[38;5;" in out) == colours
+        plain = re.sub("\x1b\\[[0-9;]*m", "", out)
+        assert plain.startswith(f"The{text['text']}\n")
+
+
+def test_options_reach_the_text(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tokenizer = load_model(Path("runs/tiny"))[1]
+    a, b = (str(tokenizer.encode(c)[0]) for c in "ab")
+    greedy = ["--prompt", "The", "--temperature", "0", "--bias", f"{a}=99"]
+
+    def text(*args: str) -> str:
+        (found,) = texts(capsys, *greedy, *args)
+        return f"{found['text']} {found['reason']}"
+
+    assert text() == f"{'a' * 12} length"
+    assert text("--bias", f"{b}=200") == f"{'b' * 12} length"
+    assert text("--ends", a) == " end" and text("--ends", f"{a},{b}", "--min-tokens", "1") != " end"
+    assert text("--ends", "none") == f"{'a' * 12} length"
+    assert text("--stop", "x", "--stop", "aaa") == " stop"
+    (banned,) = texts(capsys, "--prompt", "The", "--ban", f"{a},{b}", "--seed", "1")
+    assert not {"a", "b"} & {*banned["text"]}
+    (cut,) = texts(capsys, "--prompt", "The sheep says", "--truncate", "left", "--seed", "1")
+    assert cut["text"] == texts(capsys, "--prompt", "eep says", "--seed", "1")[0]["text"]
+    (cut,) = texts(capsys, "--prompt", "The sheep says", "--truncate", "right", "--seed", "1")
+    assert cut["text"] == texts(capsys, "--prompt", "The shee", "--seed", "1")[0]["text"]
+
+
+def test_many_texts_end_with_their_reader(tiny: Path) -> None:
+    (tiny / "a.txt").write_text("The\n" * 300)
+    process = command("sample", "-n", "50", "--prompts", "a.txt", cwd=tiny)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.read(50)
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0 and "Traceback" not in process.stderr.read()
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("args, words", [
+    (["--prompt", "The sheep says"], "prompt 1 has 14 tokens, and the model's context holds 8"),
+    (["--prompts", "a.txt", "--prompt", "x"], "exclude each other"),
+    (["--prompts", "gap.txt"], "line 2: expected a prompt"),
+    (["--prompts", "bad.jsonl"], "line 2, is no JSON"),
+    (["--prompts", "other.jsonl"], "line 2: expected a prompt"),
+    (["--prompts", "none.txt"], "cannot read --prompts none.txt"),
+    (["--prompts", "unknown.txt"], "'Ω'"),
+    (["--n", "0"], "--n must be at least 1"),
+    (["--bits", "4"], "--bits must be 8"),
+    (["--min-tokens", "9", "-n", "5"], "--min-tokens (9) is more than -n (5)"),
+    (["--ban", "5", "--bias", "5=1"], "--ban and in --bias"),
+    (["--ban", "99999"], "--ban: ids must lie in"),
+    (["--stop", ""], "--stop"),
+    (["--repetition-penalty", "0"], "--repetition-penalty must be above 0"),
+    (["--seed", "-1"], "--seed must be"),
+])
+def test_mistakes_that_are_named(tiny: Path, capsys: pytest.CaptureFixture[str],
+                                 args: list[str], words: str) -> None:
+    for name, content in (("a.txt", "The\n"), ("gap.txt", "The\n\nA\n"), ("unknown.txt", "A\nΩ"),
+                          ("bad.jsonl", '{"prompt": "A"}\n{'),
+                          ("other.jsonl", '{"prompt": "A"}\n{"text": "A"}')):
+        (tiny / name).write_text(content, encoding="utf-8")
+    assert words in error_of(capsys, "sample", *args)
+
+
+@pytest.mark.parametrize("args", [["--bias", "5"], ["--ban", "x"], ["--ends", "1,"]])
+def test_values_that_are_none(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["sample", *args])
+    assert "expected" in capsys.readouterr().err

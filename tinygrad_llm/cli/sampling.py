@@ -1,0 +1,140 @@
+"""The options of a text as flags, for the verbs that let a model write."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..host.errors import UserError, shortened
+
+if TYPE_CHECKING:
+    from ..models import LanguageModel
+    from ..sample import Batcher, Sampling
+    from ..text.tokenizer import Tokenizer
+
+FLAGS = {"max_tokens": "-n", "logit_bias": "--bias", "banned": "--ban"}
+"""The flags of options that they are not named after."""
+NAMED = re.compile(r"\b(?:[a-z]+_[a-z_]*[a-z]|banned)\b"
+                   r"|^(?:beams|ends|logprobs|seed|stop|temperature)(?= must|:)")
+"""Where a message names an option."""
+
+
+def add_sampling(parser: argparse.ArgumentParser, temperature: str, tokens: str) -> None:
+    """Add the flags, with what is said of their values where they are left out."""
+    add = parser.add_argument_group("how a token is chosen").add_argument
+    add("--temperature", type=float, metavar="T",
+        help=f"below 1 more cautious, above 1 bolder, 0 always the likeliest ({temperature})")
+    add("--top-k", type=int, metavar="K", help="choose among the K likeliest only")
+    add("--top-p", type=float, metavar="P",
+        help="choose among the likeliest that have a share P of the probability")
+    add("--min-p", type=float, metavar="P",
+        help="choose among those that have P times the likeliest's probability or more")
+    add("--typical-p", type=float, metavar="P",
+        help="choose among the least surprising ones, both ways, that have a share P")
+    add("--seed", type=int, metavar="N", help="repeat a text (fresh)")
+    add = parser.add_argument_group("what becomes less likely, or impossible").add_argument
+    add("--repetition-penalty", type=float, metavar="X",
+        help="above 1: tokens that are in the prompt or the text (1)")
+    add("--presence-penalty", type=float, metavar="X",
+        help="above 0: tokens that are in the text (0)")
+    add("--frequency-penalty", type=float, metavar="X",
+        help="above 0: the same, for each time that they are there (0)")
+    add("--no-repeat-ngram", type=int, metavar="N", help="no N tokens in a row come twice")
+    add("--bias", type=_bias, action="append", metavar="ID=X", dest="logit_bias",
+        help="add X to the logit of a token; may be given again")
+    add("--ban", type=_ids, metavar="ID,ID", dest="banned", help="never write these tokens")
+    add = parser.add_argument_group("where a text ends").add_argument
+    add("-n", "--tokens", type=int, metavar="N", dest="max_tokens",
+        help=f"tokens to write at most ({tokens})")
+    add("--min-tokens", type=int, metavar="N", help="tokens before which no text ends (0)")
+    add("--stop", action="append", metavar="TEXT",
+        help="end before this text, which is not shown; may be given again")
+    add("--ends", type=_ids, metavar="ID,ID",
+        help="tokens that end a text, or none (what the model's files say)")
+    add = parser.add_argument_group("memory").add_argument
+    add("--bits", type=int, metavar="8",
+        help="store keys and values in 8 bits, in a quarter of the memory")
+
+
+def _bias(text: str) -> tuple[int, float]:
+    try:
+        id, _, number = text.partition("=")
+        return int(id), float(number)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected ID=X, such as 50=-2.5, got {text!r}") from None
+
+
+def _ids(text: str) -> list[int]:
+    try:
+        return [] if text == "none" else [int(id) for id in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected ids such as 5 or 5,7, got {text!r}") from None
+
+
+def check_flags(args: argparse.Namespace, **defaults: Any) -> None:
+    """Raise UserError for flags that no model can honour, before one is loaded."""
+    if args.bits not in (None, 8):
+        raise UserError(f"--bits must be 8, got {args.bits}; leave it out for full numbers")
+    sampling_of(args, **defaults)
+
+
+def sampling_of(args: argparse.Namespace, **defaults: Any) -> Sampling:
+    """Return the options that the flags give, and the `defaults` where they give none.
+
+    Raises UserError for impossible ones and contradictions, naming the flags.
+    """
+    from ..sample import Sampling
+
+    given = {field.name: value for field in fields(Sampling)
+             if (value := getattr(args, field.name, None)) is not None}
+    if "logit_bias" in given:
+        given["logit_bias"] = dict(given["logit_bias"])
+    with flags_named():
+        return Sampling(**{**defaults, **given})
+
+
+def batcher_of(args: argparse.Namespace, model: LanguageModel, tokenizer: Tokenizer,
+               **options: Any) -> Batcher:
+    """Return what writes the model's texts, with the flags' memory and drafts."""
+    from ..sample import Batcher
+
+    with flags_named():
+        return Batcher(model, tokenizer, bits=args.bits, **options)
+
+
+@contextmanager
+def flags_named() -> Iterator[None]:
+    """Inside the block, a wrong value is the user's: UserError names its flag."""
+    try:
+        yield
+    except (ValueError, TypeError, IndexError) as error:
+        raise UserError(NAMED.sub(lambda name: _flag(name[0]), str(error))) from error
+
+
+def _flag(option: str) -> str:
+    return FLAGS.get(option, f"--{option.replace('_', '-')}")
+
+
+def read(path: Path, flag: str) -> str:
+    """Return a UTF-8 file's text, or with - that of standard input. UserError names the flag."""
+    try:
+        return (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode()
+    except OSError as error:
+        raise UserError(f"cannot read {flag} {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{flag} {path} is not UTF-8 at byte {error.start}; convert it") from error
+
+
+def json_of(text: str, place: str) -> Any:
+    """Return what a text says in JSON. UserError names the place."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{place} is no JSON: {error}; got {shortened(text)}") from error
