@@ -78,7 +78,7 @@ ORDER = {
     "tinygrad_llm.sample": ["constrained", "logits", "options", "chooser", "stop", "prefixes",
                             "speculate", "step", "handle", "batcher", "generate", "gpt_writer",
                             "prompt"],
-    "tinygrad_llm.sample.constrained": ["expressions"],
+    "tinygrad_llm.sample.constrained": ["expressions", "automaton", "tokens", "constraint"],
     "tinygrad_llm.train": ["settings", "config", "checkpoint", "data_record", "log", "objective",
                            "ordered_sum", "slices", "step", "run", "evaluation", "loop"],
     "tinygrad_llm.plan": ["fold", "flops", "measure", "predict", "page"],

@@ -5,23 +5,20 @@ from __future__ import annotations
 import re
 import warnings
 from itertools import pairwise
-from random import Random
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.draws import draws
+from tests.languages import a_text, matches
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.sample.constrained.expressions import (
     ANYTHING,
     EMPTY,
     LAST,
     Both,
-    Characters,
     Choice,
-    Expression,
-    Repeat,
     Row,
     complement,
     literal,
@@ -53,51 +50,6 @@ def is_quick(pattern: str) -> bool:
 
 patterns = st.lists(st.recursive(units, grow, max_leaves=6), max_size=3).map("".join).filter(
     is_quick)
-
-
-def ends(expression: Expression, text: str, starts: frozenset[int]) -> frozenset[int]:
-    """Return the definition: where a text of the language ends that begins at one of `starts`."""
-    match expression:
-        case Characters(ranges):
-            return frozenset(i + 1 for i in starts if i < len(text) and any(
-                first <= ord(text[i]) <= last for first, last in ranges))
-        case Row(parts):
-            for part in parts:
-                starts = ends(part, text, starts)
-            return starts
-        case Choice(options):
-            return frozenset().union(*(ends(option, text, starts) for option in options))
-        case Both(first, second):
-            return frozenset().union(*(ends(first, text, frozenset([i])) & ends(
-                second, text, frozenset([i])) for i in starts))
-        case Repeat(part, least, most):
-            for _ in range(least):
-                starts = ends(part, text, starts)
-            found, count = starts, least
-            while starts and count != most:
-                starts = ends(part, text, starts) - found
-                found, count = found | starts, count + 1
-            return found
-
-
-def matches(expression: Expression, text: str) -> bool:
-    return len(text) in ends(expression, text, frozenset([0]))
-
-
-def a_text(expression: Expression, rng: Random) -> str:
-    """Return a text of the language (without Both), its repetitions few."""
-    match expression:
-        case Characters(ranges):
-            first, last = rng.choice(ranges) if ranges else (35, 35)
-            return chr(rng.randint(first, min(last, first + 200)))
-        case Row(parts):
-            return "".join(a_text(part, rng) for part in parts)
-        case Choice(options):
-            return a_text(rng.choice(options), rng)
-        case Repeat(part, least, most):
-            count = rng.randint(least, least + 2 if most is None else min(most, least + 2))
-            return "".join(a_text(part, rng) for _ in range(count))
-    raise AssertionError(expression)
 
 
 @st.composite

@@ -1,0 +1,124 @@
+"""Automata against the definition of their languages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.draws import draws
+from tests.languages import a_text, expressions, matches
+from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.sample.constrained.automaton import (
+    MOST_STATES,
+    Automaton,
+    Steps,
+    automaton_of,
+    utf8,
+)
+from tinygrad_llm.sample.constrained.expressions import (
+    ANYTHING,
+    EMPTY,
+    LAST,
+    Both,
+    Characters,
+    Choice,
+    Expression,
+    Repeat,
+    Row,
+    parse,
+)
+
+
+def steps_of(automaton: Automaton) -> Steps:
+    return Steps(automaton, np.where(automaton.accepting, 0, 1).astype(np.int32))
+
+
+def accepts(steps: Steps, text: bytes) -> bool:
+    number = steps.number(steps.after(np.zeros(1, np.int32).tobytes(), text))
+    return bool(steps.least_of[number] == 0)
+
+
+@given(expressions, st.lists(st.text("abz\u4e2d😀", max_size=5), max_size=4),
+       st.randoms(use_true_random=False))
+@example(Row((Repeat(Characters(((97, 97),)), 0, None), Characters(((98, 98),)))), ["aab", ""],
+         None)
+@draws(300, dev=120)
+def test_an_automaton_accepts_its_language(expression: Expression, texts: list[str],
+                                           rng: object) -> None:
+    steps = steps_of(automaton_of(expression))
+    if rng is not None:
+        texts = [*texts, a_text(expression, rng)[:12]]  # type: ignore[arg-type]
+    for text in texts:
+        assert accepts(steps, text.encode()) == matches(expression, text), text
+    size = len(steps.sets)
+    steps.forget()
+    assert len(steps.sets) == 1 <= size
+    for text in texts:
+        assert accepts(steps, text.encode()) == matches(expression, text), text
+
+
+@given(expressions)
+@draws(60, dev=30)
+def test_every_state_leads_to_acceptance(expression: Expression) -> None:
+    automaton = automaton_of(expression)
+    alive = set(np.flatnonzero(automaton.accepting).tolist())
+    while more := {state for state in range(len(automaton)) if state not in alive and any(
+            target in alive for _, _, target in automaton.edges(state))}:
+        alive |= more
+    assert alive >= set(range(1, len(automaton)))
+
+
+@given(st.lists(st.tuples(st.integers(0, LAST), st.integers(0, 3000)), max_size=3))
+@example([(0, LAST)])
+@example([(0x7F, 0x800)])
+@draws(100, dev=40)
+def test_utf8_spells_the_characters_of_the_ranges(ranges: list[tuple[int, int]]) -> None:
+    found = utf8(tuple((first, min(first + size, LAST)) for first, size in ranges))
+    inside = {c for first, size in ranges for c in range(first, min(first + size, LAST) + 1)
+              if not 0xD800 <= c < 0xE000}
+    near = {c + d for c in [*list(inside)[::97], 0, 0x7F, 0x7FF, 0xD7FF, 0xFFFF] for d in (-1, 0, 1)
+            if 0 <= c + d <= LAST and not 0xD800 <= c + d < 0xE000}
+    assert sum(int(np.prod([high - low + 1 for low, high in s])) for s in found) >= len(inside)
+    for code in near | set(list(inside)[:500]):
+        data = chr(code).encode()
+        assert any(len(s) == len(data) and all(low <= byte <= high for byte, (low, high) in zip(
+            data, s, strict=True)) for s in found) == (code in inside), hex(code)
+
+
+def test_bytes_that_are_no_utf8_are_never_accepted() -> None:
+    steps = steps_of(automaton_of(ANYTHING))
+    for data in (b"\x80", b"\xc0\x80", b"\xe0\x80\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
+                 b"\xff", b"\xe4\xb8"):
+        assert not accepts(steps, data) and accepts(steps, b"a\xe4\xb8\xad\xf0\x9f\x98\x80")
+
+
+@pytest.mark.parametrize("pattern", ["(a{1000}){1000}", "((.{100}){100}){100}",
+                                     "a{10000}" * 30])
+def test_counts_that_explode_are_refused_with_the_number_of_states(pattern: str) -> None:
+    with pytest.raises(UserError, match=rf"at least \d+ states, and {MOST_STATES} is the most"):
+        automaton_of(parse(pattern))
+
+
+def test_optional_parts_in_a_row_may_be_too_many() -> None:
+    assert len(automaton_of(parse("a?b?" * 50))) == 101
+    with pytest.raises(UserError, match="fewer optional parts"):
+        automaton_of(parse("a?" * 1500))
+
+
+def test_the_size_is_that_of_the_pattern() -> None:
+    assert len(automaton_of(parse("[a-z]{1,1000}"))) == 1001
+    assert len(automaton_of(parse("((a*)*)*b"))) == 2
+    assert len(automaton_of(EMPTY)) == 1 == len(automaton_of(Choice(())))
+    assert len(automaton_of(Both(parse("a*"), parse("b+")))) == 1  # without a text
+
+
+def test_sets_are_made_when_texts_come_to_them() -> None:
+    steps = steps_of(automaton_of(parse("(a|b)*a(a|b){12}")))  # 2^13 sets in all
+    assert accepts(steps, b"a" * 13) and not accepts(steps, b"b" * 13)
+    assert len(steps.sets) < 40
+    for k in range(2000):  # beyond the first size of the table
+        text = format(k, "012b").replace("0", "a").replace("1", "b")
+        assert accepts(steps, f"a{text}".encode())
+    assert len(steps.sets) > 256 and len(steps.table) >= len(steps.sets)

@@ -1,0 +1,207 @@
+"""Masks against the search for completions, and answers that keep to their language."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.draws import draws
+from tests.languages import expressions, matches, tokenizers
+from tests.vocabularies import vocabulary as real_vocabulary
+from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.sample.constrained import constraint as module
+from tinygrad_llm.sample.constrained.automaton import automaton_of
+from tinygrad_llm.sample.constrained.constraint import (
+    NEVER,
+    Constraint,
+    regular_expression,
+    tokens_needed,
+)
+from tinygrad_llm.sample.constrained.expressions import Expression
+from tinygrad_llm.sample.constrained.tokens import vocabulary
+from tinygrad_llm.text import load_tokenizer
+from tinygrad_llm.text.tokenizer import Tokenizer
+
+KINDS = tokenizers()
+PATTERNS = ["a*b", "(ab|ba){1,3}", "[ab]{2,5}1?", "(a|b)*a(a|b){3}", "((a*)*)*b", "é?(中|a)+",
+            "[01]{7}", r'\{"a": ?[01]+(, "b": "[^"]{0,3}")?\}', "a?b?0?1?", ".{3}", "(aba)+|b0"]
+
+
+def needed(constraint: Constraint, limit: int) -> dict[bytes, int]:
+    """Return the definition: tokens to acceptance from each state within `limit` tokens."""
+    pieces = [(id, piece) for id, piece in enumerate(constraint.vocabulary.pieces) if piece]
+    after: dict[bytes, list[bytes]] = {}
+    todo = [constraint.start]
+    for state in todo:  # which grows
+        if state in after or len(after) >= limit:
+            continue
+        reached = {constraint._steps.after(state, piece) for _, piece in pieces} - {b""}
+        after[state] = list(reached)
+        todo += reached
+    needs = {state: 0 if constraint.accepts(state) else NEVER for state in after}
+    for _ in range(len(after)):
+        for state, reached_from in after.items():
+            needs[state] = min([needs[state], *(1 + needs[r] for r in reached_from
+                                                if needs.get(r, NEVER) < NEVER)])
+    return needs
+
+
+def compiled(pattern: str, kind: str) -> Constraint | None:
+    """Return a pattern's constraint, None where the tokenizer has no text of it."""
+    try:
+        return regular_expression(pattern, KINDS[kind], KINDS[kind].vocab_size + 3)
+    except UserError as error:
+        assert "no token for" in str(error)
+        return None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pattern", [p for p in PATTERNS if p != ".{3}"])
+def test_masks_are_the_tokens_that_have_a_completion(pattern: str, kind: str) -> None:
+    constraint = compiled(pattern, kind)
+    if constraint is None:
+        return
+    needs = needed(constraint, 10_000)
+    assert constraint.shortest == needs[constraint.start]
+    for state in needs:
+        if needs[state] == NEVER:
+            continue
+        wanted = [needs[after] + 1 if (after := constraint._steps.after(state, piece)) and piece
+                  and needs[after] < NEVER else NEVER for piece in constraint.vocabulary.pieces]
+        assert constraint.allowed(state).tolist() == [n < NEVER for n in wanted]
+        for left in range(6):
+            assert constraint.allowed(state, left).tolist() == [n <= left for n in wanted]
+        assert constraint.finished(state) == (needs[state] == 0 and min(wanted) == NEVER)
+
+
+def walk(constraint: Constraint, most: int, choose: str, rng: np.random.Generator) -> list[int]:
+    """Return an answer of at most `most` tokens: random, or the longest way round."""
+    state, ids = constraint.start, list[int]()
+    while True:
+        allowed = np.flatnonzero(constraint.allowed(state, most - len(ids)))
+        if constraint.accepts(state) and (not len(allowed) or (
+                choose == "random" and rng.random() < 0.3)):
+            return ids
+        assert len(allowed), "a dead end"
+        pick = {"random": int(rng.integers(len(allowed))), "first": 0, "last": -1}[choose]
+        ids.append(int(allowed[pick]))
+        state = constraint.next(state, ids[-1])
+
+
+def check_answer(pattern: str, constraint: Constraint, tokenizer: Tokenizer, ids: list[int]
+                 ) -> None:
+    prompt = [int(constraint.vocabulary.trie.ids[0])]
+    text = tokenizer.decode(prompt + ids)[len(tokenizer.decode(prompt)):]
+    assert re.fullmatch(pattern, text), (pattern, text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("choose", ["random", "first", "last"])
+def test_every_walk_ends_in_a_text_of_the_language_within_its_limit(kind: str, choose: str) -> None:
+    rng, met = np.random.default_rng(0), 0
+    for pattern in PATTERNS:
+        if (constraint := compiled(pattern, kind)) is not None:
+            met += 1
+            for most in (constraint.shortest, constraint.shortest + 1, 20):
+                ids = walk(constraint, max(most, constraint.shortest), choose, rng)
+                assert len(ids) <= max(most, constraint.shortest)
+                check_answer(pattern, constraint, KINDS[kind], ids)
+            assert not constraint.allowed(constraint.start, constraint.shortest - 1).any()
+    assert met >= 4
+
+
+@given(expressions, st.sampled_from(sorted(KINDS)), st.integers(0, 3))
+@draws(150, dev=50)
+def test_random_languages_have_no_dead_ends(expression: Expression, kind: str, seed: int) -> None:
+    tokenizer = KINDS[kind]
+    try:
+        constraint = Constraint(expression, tokenizer, tokenizer.vocab_size)
+    except UserError:
+        return
+    rng = np.random.default_rng(seed)
+    ids = walk(constraint, constraint.shortest + 4, "random", rng)
+    text = b"".join(constraint.vocabulary.pieces[id] for id in ids)
+    assert matches(expression, text.decode())
+
+
+@given(expressions, st.sampled_from(sorted(KINDS)))
+@draws(60, dev=25)
+def test_a_search_that_is_cut_short_errs_to_the_safe_side(expression: Expression, kind: str
+                                                          ) -> None:
+    words = vocabulary(KINDS[kind], KINDS[kind].vocab_size)
+    automaton = automaton_of(expression)
+    exact = tokens_needed(automaton, words)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "FEWEST", 1)
+        patch.setattr(module, "BLOCK", 4)
+        cut = tokens_needed(automaton, words)
+    assert np.array_equal(cut < NEVER, exact < NEVER) and (cut >= exact).all()
+
+
+@pytest.mark.parametrize(("pattern", "kind", "lacks"), [
+    (r"\{x\}", "characters", "'x'"), ("b\nb", "characters", r"'\\n'"),
+    ("aé中Z", "unigram", "'Z'"), ("x", "wordpiece", "'x'")])
+def test_what_no_token_spells_is_named(pattern: str, kind: str, lacks: str) -> None:
+    with pytest.raises(UserError, match=f"no token for {lacks}"):
+        regular_expression(pattern, KINDS[kind], KINDS[kind].vocab_size)
+
+
+def test_a_language_without_a_text_is_refused() -> None:
+    with pytest.raises(UserError, match="no text at all"):
+        regular_expression(r"[^\s\S]", KINDS["byte-level"], 300)
+
+
+def test_states_are_values_and_masks_are_kept_within_a_budget(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = KINDS["byte-level"]
+    one, two = (regular_expression("[ab]{2,60}", tokenizer, 290) for _ in range(2))
+    ids = tokenizer.encode("abba")
+    state = one.start
+    for id in ids:
+        before, first = state, one.allowed(state).copy()
+        state = one.next(state, id)
+        assert one.next(before, id) == state and hash(state) == hash(two.next(before, id))
+        assert np.array_equal(one.allowed(before), first)
+    monkeypatch.setattr(module, "MEMORY", 4000)
+    monkeypatch.setattr(module, "MOST_SETS", 3)
+    state = two.start
+    for _ in range(60):
+        assert np.array_equal(one.allowed(state), two.allowed(state))
+        assert len(two._masks) * 290 <= 4000 + 290
+        state = two.next(state, ord("a"))
+    assert two.finished(state) and two.accepts(state) and not two.allowed(state).any()
+
+
+def test_a_token_that_is_not_allowed_is_refused() -> None:
+    constraint = regular_expression("a+", KINDS["byte-level"], 280)
+    for token in (ord("b"), 279):
+        with pytest.raises(ValueError, match="not allowed here"):
+            constraint.next(constraint.start, token)
+
+
+def test_a_character_may_be_split_over_tokens() -> None:
+    constraint = regular_expression("[中国]x", KINDS["byte-level"], 300)
+    state = constraint.start
+    for byte in "中x".encode():
+        allowed = constraint.allowed(state)
+        assert allowed[byte] and not constraint.accepts(state)
+        state = constraint.next(state, byte)
+    assert constraint.finished(state)
+    assert np.flatnonzero(constraint.allowed(constraint.start)).tolist() == [0xE4, 0xE5]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama2/tokenizer.json", "bert/vocab.txt"])
+def test_walks_with_real_vocabularies(name: str) -> None:
+    tokenizer = load_tokenizer(real_vocabulary(name))
+    rng = np.random.default_rng(0)
+    for pattern in [r'\{"name": "[^"\\\x00-\x1f]{1,20}", "n": -?\d{1,9}(\.\d+)?\}', r"(\w+ ){3}\w+",
+                    "[é!]+[中国]{2}"]:
+        constraint = regular_expression(pattern, tokenizer, tokenizer.vocab_size + 7)
+        for most in (constraint.shortest, 40):
+            ids = walk(constraint, most, "random", rng)
+            assert len(ids) <= most
+            check_answer(pattern, constraint, tokenizer, ids)

@@ -1,0 +1,261 @@
+r"""Masks over the tokens: which may come next in a text that keeps to a language.
+
+The state of a text is the set of states that its bytes lead the language's automaton to. A token is
+allowed where an accepted text can be reached behind it, by tokens that there are, within those that
+are left. Let $d_q$ be the least number of tokens from state q of the automaton to acceptance,
+
+    d_q = 0 where q accepts, else 1 + min of d_r over the tokens' ways from q to r
+
+found for all q at once, backwards from the accepting ones. From a set S it is the least $d_q$ of
+its states, since a text is accepted where one of its ways is. So from S with n tokens left
+
+    allowed = the tokens t with  1 + min_{r in S after t} d_r <= n
+
+and one of those is always there, down to n = d = 0. So no text runs into a dead end, or into the
+limit, that had a way out at its beginning.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from ...host.errors import UserError, shortened
+from ...text.tokenizer import Tokenizer
+from .automaton import MOST_SETS, Automaton, Steps, automaton_of
+from .expressions import Expression, parse
+from .tokens import Trie, Vocabulary, spread, vocabulary
+
+NEVER = np.iinfo(np.int32).max
+MEMORY = 1 << 26  # bytes of masks that a constraint keeps
+BLOCK = 1 << 18  # ways through the trie that are followed at once, and in full
+FEWEST = 16  # of them, whatever the number of states
+SPARSE = 16  # times as many nodes in a level as those that are followed: then one by one
+FEW = 16  # nodes
+State = bytes
+
+
+def regular_expression(pattern: str, tokenizer: Tokenizer, vocab_size: int) -> Constraint:
+    """Return the constraint to texts that a pattern matches whole; see `expressions.parse`.
+
+    Raises UserError where it is no such pattern, is too large, or no text of tokens matches it.
+    """
+    return Constraint(parse(pattern), tokenizer, vocab_size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mask:
+    """What may follow a state: ids, the tokens that each needs to the end, itself too."""
+
+    ids: np.ndarray
+    needs: np.ndarray
+    allowed: np.ndarray  # (V,) bool, without a limit
+    most: int  # the largest of `needs`
+
+
+class Constraint:
+    """The masks of a language over `vocab_size` tokens, of which the tokenizer knows the text.
+
+    start: the state of an empty answer. shortest: the least number of tokens of an answer. Raises
+    UserError where the tokens spell no text of the language, and where it is too large.
+    """
+
+    def __init__(self, expression: Expression, tokenizer: Tokenizer, vocab_size: int) -> None:
+        self.vocabulary = vocabulary(tokenizer, vocab_size)
+        automaton = automaton_of(expression)
+        needs = tokens_needed(automaton, self.vocabulary)
+        self.start: State = np.zeros(1, np.int32).tobytes()
+        self.shortest = int(needs[0])
+        if self.shortest == NEVER:
+            raise UserError(_why_none(automaton, self.vocabulary))
+        self._steps = Steps(automaton, needs)
+        self._masks: OrderedDict[State, _Mask] = OrderedDict()
+        self._memory = 0
+
+    def next(self, state: State, token: int) -> State:
+        """Return the state behind a token; ValueError where the language has no way on."""
+        self._forget()
+        piece = self.vocabulary.pieces[token]
+        after = self._steps.after(state, piece)
+        if not piece or not after:
+            raise ValueError(f"the token {token} ({piece!r}) is not allowed here; choose among "
+                             "those of `allowed`")
+        return after
+
+    def accepts(self, state: State) -> bool:
+        """Return whether a text may end here."""
+        number = self._steps.number(state)  # first: it may replace the table
+        return int(self._steps.least_of[number]) == 0
+
+    def finished(self, state: State) -> bool:
+        """Return whether a text ends here, since nothing can follow."""
+        return self.accepts(state) and not len(self._mask(state).ids)
+
+    def allowed(self, state: State, left: int | None = None) -> np.ndarray:
+        """Return the tokens that may follow (V,), with at most `left` from here on.
+
+        Other calls return the same array: do not change it.
+        """
+        mask = self._mask(state)
+        if left is None or left >= mask.most:
+            return mask.allowed
+        allowed = np.zeros(len(mask.allowed), bool)
+        allowed[mask.ids[mask.needs <= left]] = True
+        return allowed
+
+    def _mask(self, state: State) -> _Mask:
+        mask = self._masks.get(state)
+        if mask is None:
+            mask = self._masks[state] = self._new_mask(state)
+            self._memory += mask.ids.nbytes + mask.needs.nbytes + mask.allowed.nbytes
+            while self._memory > MEMORY and len(self._masks) > 1:
+                _, old = self._masks.popitem(last=False)
+                self._memory -= old.ids.nbytes + old.needs.nbytes + old.allowed.nbytes
+        self._masks.move_to_end(state)
+        return mask
+
+    def _new_mask(self, state: State) -> _Mask:
+        self._forget()
+        trie = self.vocabulary.trie
+        needs = self._least(state).take(trie.node)
+        kept = np.flatnonzero(needs < NEVER)
+        ids, needs = trie.ids.take(kept), needs.take(kept) + 1
+        allowed = np.zeros(len(self.vocabulary.pieces), bool)
+        allowed[ids] = True
+        return _Mask(ids, needs, allowed, int(needs.max(initial=0)))
+
+    def _least(self, state: State) -> np.ndarray:
+        """Return the least $d_q$ behind each node of the trie (N,) that is read from a state on.
+
+        All nodes of a length are read at once, of few the beginnings that are alive. The last few,
+        of long runs of spaces, are read one by one.
+        """
+        steps, trie = self._steps, self.vocabulary.trie
+        sets = np.array([steps.number(state)], np.int32)  # of the nodes, or of a whole level
+        nodes: np.ndarray | None = None
+        least = np.full(len(trie.bytes), NEVER, np.int32)
+        for (above, start), (_, stop) in pairwise(trie.levels):
+            steps.ready(sets)
+            if nodes is None:
+                places, owner, bytes = None, trie.parent[start:stop] - above, trie.bytes[start:stop]
+            else:
+                places, owner = spread(trie.first[nodes], trie.first[nodes + 1])
+                bytes = trie.bytes[places]
+            sets = steps.table.reshape(-1).take(256 * sets.take(owner) + bytes)
+            count = np.count_nonzero(sets)
+            if places is None and count > max(FEW, (stop - start) // SPARSE):
+                least[start:stop] = steps.least_of.take(sets)
+                continue
+            alive = np.flatnonzero(sets)
+            nodes, sets = alive + start if places is None else places[alive], sets[alive]
+            if count <= FEW:
+                self._one_by_one(least, nodes, sets)
+                break
+            least[nodes] = steps.least_of.take(sets)
+        return least
+
+    def _one_by_one(self, least: np.ndarray, nodes: np.ndarray, sets: np.ndarray) -> None:
+        """Fill in `least` of these nodes, which lead to these sets, and of all that go on."""
+        steps, trie = self._steps, self.vocabulary.trie
+        todo = list(zip(nodes.tolist(), sets.tolist(), strict=True))
+        for node, number in todo:  # which grows
+            least[node] = steps.least_of[number]
+            first, stop = trie.first[node:node + 2].tolist()
+            if first < stop:
+                if not steps.is_ready[number]:
+                    steps.ready(np.array([number]))
+                after = steps.table[number].take(trie.bytes[first:stop]).tolist()
+                todo += [(first + k, set) for k, set in enumerate(after) if set]
+
+    def _forget(self) -> None:
+        if len(self._steps.sets) > MOST_SETS:
+            self._steps.forget()
+
+
+def tokens_needed(automaton: Automaton, words: Vocabulary) -> np.ndarray:
+    """Return $d_q$ for each state q (N,) int32, NEVER where no tokens lead to acceptance.
+
+    States from which too many ways lead are followed through the vocabulary's sample: their $d_q$
+    may then be too large, which is as safe, and finite where it should be.
+    """
+    limit = max(FEWEST, BLOCK // len(automaton))
+    pairs, wide = _ways(automaton, words.trie, np.arange(len(automaton)), limit)
+    more, _ = _ways(automaton, words.sample, wide, None)
+    source, target = np.divmod(np.unique(np.concatenate([pairs, more])), len(automaton))
+    order = np.argsort(target, kind="stable")
+    source = source[order]
+    first = np.searchsorted(target[order], np.arange(len(automaton) + 1))
+    needs = np.full(len(automaton), NEVER, np.int32)
+    new, distance = np.flatnonzero(automaton.accepting), 0
+    while len(new):
+        needs[new] = distance
+        places, _ = spread(first[new], first[new + 1])
+        new = np.unique(source[places])
+        new, distance = new[needs[new] == NEVER], distance + 1
+    return needs
+
+
+def _ways(automaton: Automaton, trie: Trie, states: np.ndarray, limit: int | None
+          ) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs N * q + r of states from which a token leads to r, and those left out.
+
+    Left out are the states from which more than `limit` ways go on at once.
+    """
+    N, pairs, wide = len(automaton), [np.zeros(0, int)], [np.zeros(0, int)]
+    for begin in range(0, len(states), step := max(1, BLOCK // (limit or 1024))):
+        origin = states[begin:begin + step]
+        node, state = np.zeros(len(origin), int), origin
+        while len(origin):
+            edge, owner = spread(automaton.first[state], automaton.first[state + 1])
+            origin, base = origin[owner], 256 * node[owner]
+            begins = np.searchsorted(trie.keys, base + automaton.low[edge])
+            ends = np.searchsorted(trie.keys, base + automaton.high[edge], side="right")
+            node, owner = spread(1 + begins, 1 + ends)
+            origin, state = origin[owner], automaton.target[edge[owner]]
+            is_token = trie.is_end[node]
+            pairs.append(np.unique(N * origin[is_token] + state[is_token]))
+            going_on = trie.first[node] < trie.first[node + 1]
+            if limit:
+                many = np.bincount(origin, minlength=1) > limit
+                wide.append(np.flatnonzero(many))
+                going_on &= ~many[origin]
+            origin, node, state = origin[going_on], node[going_on], state[going_on]
+    return np.concatenate(pairs), np.unique(np.concatenate(wide))
+
+
+def _why_none(automaton: Automaton, words: Vocabulary) -> str:
+    """Return why the tokens spell no text: where they cannot go on in the shortest one."""
+    text, known = _shortest(automaton), {piece for piece in words.pieces if piece}
+    if text is None:
+        return "the language has no text at all; take one of what contradicts each other out"
+    longest = max(map(len, known), default=0)
+    reached = [True]
+    for end in range(1, len(text) + 1):
+        reached.append(any(reached[start] and text[start:end] in known
+                           for start in range(max(0, end - longest), end)))
+    place = max(k for k, is_one in enumerate(reached) if is_one)
+    character = text[place:].decode(errors="replace")[:1]
+    return (f"no text of the language can be written in the tokenizer's tokens: in "
+            f"{shortened(text.decode())}, for one, it has no token for {character!r}; change "
+            "either")
+
+
+def _shortest(automaton: Automaton) -> bytes | None:
+    """Return the first of the shortest texts of the language, None where it has none."""
+    came: dict[int, tuple[int, int]] = {0: (0, 0)}
+    states = [0]
+    for state in states:  # which grows
+        if automaton.accepting[state]:
+            found = bytearray()
+            while state:
+                state, byte = came[state]
+                found.append(byte)
+            return bytes(found[::-1])
+        for low, _, target in automaton.edges(state):
+            if target not in came:
+                came[target] = state, low
+                states.append(target)
+    return None
