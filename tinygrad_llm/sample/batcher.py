@@ -46,6 +46,8 @@ from ..text.tokenizer import Tokenizer
 from .chooser import Chooser, choose_all
 from .handle import Handle
 from .options import Sampling
+from .prefixes import Prefixes
+from .step import stepper
 
 ROWS = 64
 """Sequences that are written at once, unless it is said."""
@@ -84,7 +86,7 @@ class Batcher:
 
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer | None = None, *,
                  rows: int | None = None, memory: int | None = None, chunk: int = 512,
-                 prefixes: Any = None, bits: int | None = None) -> None:
+                 prefixes: Prefixes | None = None, bits: int | None = None) -> None:
         for name, value in (("rows", rows), ("memory", memory), ("chunk", chunk)):
             if value is not None and value < 1:
                 raise ValueError(f"Batcher: {name} must be at least 1, got {value}")
@@ -96,6 +98,7 @@ class Batcher:
         self._queue: deque[Handle] = deque()
         self._active: list[Handle] = []  # that of row 0, of row 1, ...
         self._cache: Any = None
+        self._step: Any = None  # ids (n,) to logits (n, V), by that cache
         self._reserved = 0  # positions that the longest row of the cache may come to need
         self._row_bytes: dict[int, int] = {}
         self._leaving = False  # something that is active has ended
@@ -244,6 +247,8 @@ class Batcher:
             return False
         handle = self._queue[0]
         handle.begin()
+        if handle.done:  # an interrupt came before this was seen
+            return self._enter(row)
         if self.prefixes is not None:
             handle.kept = self.prefixes.fill(self._cache, row, handle.seen)
         self._active[row : row + 1] = [handle]
@@ -257,7 +262,7 @@ class Batcher:
         if row >= self.rows or not self._fits(row + 1, positions):
             if row >= self.rows or row or others:
                 return False
-            self._cache = None  # it has more rows, or longer ones, than there is memory for now
+            self._cache = self._step = None  # it has more than there is memory for now
         if self._cache is None:
             self._cache = self.model.cache(1, min(positions, CAPACITY), **self._options)
         elif row == self._cache.rows:
@@ -307,13 +312,17 @@ class Batcher:
         """Read the next id of each row; return the logits (n, V) of what follows."""
         active = self._active
         cache = self._extended(max([handle.kept for handle in active]) + 1)
-        ids = np.array([handle.next_id for handle in active])
-        with no_grad():
-            logits = self.model.next_logits(
-                namespace(self.model.head.data).asarray(ids[:, None]), cache.part(0, len(active)))
+        if self._step is None:
+            self._step = stepper(self.model, cache) or self._by_its_own_call
+        logits = self._step([handle.next_id for handle in active])
         for handle in active:
             handle.kept += 1
-        return logits.data
+        return logits
+
+    def _by_its_own_call(self, ids: list[int]) -> Array:
+        xp, part = namespace(self.model.head.data), self._cache.part(0, len(ids))
+        with no_grad():
+            return self.model.next_logits(xp.asarray(ids)[:, None], part).data
 
     def _extended(self, positions: int) -> Any:
         """Return the cache with room for so many positions; it grows by doubling."""
@@ -370,4 +379,4 @@ class Batcher:
         What the cache holds may be half written; texts are not, and all else follows from them.
         """
         self._queue = deque(dict.fromkeys(h for h in (*self._active, *self._queue) if not h.done))
-        self._active, self._cache = [], None
+        self._active, self._cache, self._step = [], None, None

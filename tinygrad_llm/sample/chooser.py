@@ -69,6 +69,12 @@ class Chooser:
         """Whether `process` changes nothing at this place."""
         return not (self._always or (self.written < self.sampling.min_tokens and len(self._ends)))
 
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can follow under the constraint."""
+        constraint = self.sampling.constraint
+        return constraint is not None and constraint.finished(self.state)
+
     def process(self, logits: Array) -> Array:
         """Return the logits (V,) after all that comes before top-k and temperature.
 

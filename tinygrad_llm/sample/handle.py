@@ -130,7 +130,7 @@ class Handle:
             self.end("stop")
         elif len(ids) - len(self.prompt) == sampling.max_tokens:
             self.end("length")
-        elif sampling.constraint is not None and sampling.constraint.finished(self.chooser.state):
+        elif self.chooser.finished:
             self.end("end")
         context = self._config.context
         while len(ids) - self.start > context:
