@@ -246,14 +246,33 @@ class Batcher:
         if not self._queue or not self._make_room(row, self._queue[0]):
             return False
         handle = self._queue[0]
+        source = None if handle.chooser else self._with_the_same(handle.prompt)
+        if source is not None and self._active[source].kept < len(handle.prompt) - 1:
+            return False  # that row is reading what this one can copy then
         handle.begin()
         if handle.done:  # an interrupt came before this was seen
             return self._enter(row)
-        if self.prefixes is not None:
-            handle.kept = self.prefixes.fill(self._cache, row, handle.seen)
         self._active[row : row + 1] = [handle]
         self._queue.popleft()
+        if source is not None:
+            self._copy_prompt(source, row, handle)
+        if self.prefixes is not None and not handle.kept:
+            cache = self._extended(len(handle.seen))
+            handle.kept = self.prefixes.fill(cache, row, handle.seen)
         return True
+
+    def _with_the_same(self, prompt: list[int]) -> int | None:
+        """Return a row of another sequence that has, or will have, read this prompt."""
+        return next((row for row, other in enumerate(self._active) if not other.done
+                     and not other.start and other.prompt == prompt and len(prompt) > 1), None)
+
+    def _copy_prompt(self, source: int, row: int, handle: Handle) -> None:
+        self._cache.copy_row(source, row)
+        try:
+            self._cache.truncate(row, len(handle.prompt) - 1)
+            handle.kept = len(handle.prompt) - 1
+        except ValueError:  # a window's slots have lost some of it
+            self._cache.clear(row)
 
     def _make_room(self, row: int, handle: Handle) -> bool:
         """Have the cache hold that row, if the sequence fits in beside the others."""

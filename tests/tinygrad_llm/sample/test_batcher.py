@@ -24,6 +24,7 @@ from tinygrad_llm.sample import Chooser, Sampling, choose_all
 from tinygrad_llm.sample import batcher as batcher_module
 from tinygrad_llm.sample.batcher import Batcher
 from tinygrad_llm.sample.handle import Handle
+from tinygrad_llm.sample.prefixes import Prefixes
 from tinygrad_llm.text import CharTokenizer
 
 batcher_module.CAPACITY = 2  # so that caches grow
@@ -88,7 +89,10 @@ def samplings(stop: bool = True) -> st.SearchStrategy[Sampling]:
 
 
 def prompts(context: int) -> st.SearchStrategy[list[int]]:
-    return st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=context)
+    """Return prompts of which many begin alike, or are the same."""
+    return st.integers(1, context).flatmap(lambda size: st.sampled_from(
+        [[1, 2, 3, 4, 5, 6, 7, 8, 0][:size], [1, 2, 3, 0, 0, 0, 1, 1, 1][:size]])) | st.lists(
+        st.integers(0, VOCABULARY - 1), min_size=1, max_size=context)
 
 
 @dataclass
@@ -103,12 +107,18 @@ class Recorder:
 
 
 @st.composite
-def batchers(draw: st.DrawFn, model: Any, **options: Any) -> Batcher:
+def batchers(draw: st.DrawFn, model: Any) -> Batcher:
     """Return one with little room, so that its sequences wait for each other."""
     rows, memory = draw(st.sampled_from([1, 2, 3, 64])), None
     if draw(st.booleans()):
         memory = model.cache(1).nbytes * draw(st.integers(1, 3))
-    return Batcher(model, rows=rows, memory=memory, chunk=draw(st.integers(1, 9)), **options)
+    prefixes = Prefixes(draw(st.sampled_from([0, 3000, 10**6]))) if draw(st.booleans()) else None
+    return Batcher(model, rows=rows, memory=memory, chunk=draw(st.integers(1, 9)),
+                   prefixes=prefixes)
+
+
+def nbytes(batcher: Batcher) -> int:
+    return 0 if batcher._cache is None else batcher._cache.nbytes
 
 
 @draws(200, 15)
@@ -127,8 +137,7 @@ def test_sequences_that_enter_and_leave_in_any_order_are_as_alone(model: Any,
             batcher.step()
         elif handles:
             batcher.cancel(data.draw(st.sampled_from(handles))[0])
-        if batcher.memory is not None and batcher._cache is not None:
-            assert batcher._cache.nbytes <= batcher.memory
+        assert batcher.memory is None or nbytes(batcher) <= batcher.memory
     assert batcher.run() == [] or all(handle.done for handle, _ in handles)
     assert not batcher.unfinished and batcher.step() == []
     for handle, recorder in handles:
@@ -294,6 +303,68 @@ def test_samples_of_one_prompt_differ_by_their_seeds_alone() -> None:
     assert len({tuple(handle.ids) for handle in handles}) > 1
 
 
+class Counted:
+    """A model whose calls for prompts are counted: the shapes of their ids."""
+
+    def __init__(self, model: Any) -> None:
+        self.calls: list[tuple[int, ...]] = []
+        hidden = model.hidden
+
+        def counted(ids: Any, *args: Any, **options: Any) -> Any:
+            self.calls.append(ids.shape)
+            return hidden(ids, *args, **options)
+
+        model.hidden = counted
+
+
+def test_prompts_of_different_lengths_are_read_in_one_call() -> None:
+    model = gpt()
+    calls = Counted(model).calls
+    batcher = Batcher(model)
+    handles = [batcher.add(prompt, GREEDY) for prompt in ([1, 2], [3], [4, 5, 6], [7, 8, 0, 1])]
+    batcher.run()
+    assert calls == [(1, 1), (2, 3)]  # but for their last ids; the second has no other
+    for handle in handles:
+        assert handle.ids == slowly(gpt(), handle.prompt, GREEDY)[0]
+
+
+@pytest.mark.parametrize("window, read", [(0, 1), (2, 2)])
+def test_samples_of_one_prompt_read_it_once(window: int, read: int) -> None:
+    model = llama(12, window=window)
+    calls = Counted(model).calls
+    batcher = Batcher(model, rows=8)
+    drawn = Sampling(max_tokens=4)
+    handles = [batcher.add([1, 2, 3, 4, 5], replace(drawn, seed=seed)) for seed in range(4)]
+    batcher.step()
+    batcher.step()
+    handles.append(batcher.add([1, 2, 3, 4, 5], replace(drawn, seed=9)))
+    batcher.run()
+    assert len(calls) == read  # a window has lost what the last one would copy
+    for handle in handles:
+        assert handle.ids == slowly(llama(12, window=window), handle.prompt, handle.sampling)[0]
+
+
+def test_what_has_been_read_before_is_not_read_again() -> None:
+    model, prefixes = gpt(), Prefixes(10**6)
+    calls = Counted(model).calls
+    first = Batcher(model, prefixes=prefixes)
+    told = first.run([first.add([1, 2, 3], GREEDY)])[0]
+    calls.clear()
+    second = Batcher(model, prefixes=prefixes)
+    prompt = [*told.prompt, *told.ids[:3], 7, 8]
+    again = second.run([second.add(prompt, GREEDY)])[0]
+    assert calls == [(1, 1)] and again.ids == slowly(gpt(), prompt, GREEDY)[0]
+
+
+def test_in_8_bits_a_text_is_close() -> None:
+    model, recorder, alone = gpt(), Recorder([]), Recorder([])
+    batcher = Batcher(model, bits=8)
+    handle = batcher.add([1, 2, 3], Sampling(max_tokens=1, processors=(recorder,)))
+    batcher.run()
+    slowly(model, handle.prompt, Sampling(max_tokens=1, processors=(alone,)))
+    assert 0 < np.abs(recorder.seen[0] - alone.seen[0]).max() < 0.05
+
+
 def test_two_batchers_of_one_model_know_nothing_of_each_other() -> None:
     model = llama()
     one, other = Batcher(model), Batcher(model)
@@ -328,6 +399,22 @@ def test_cancelling() -> None:
     done = batcher.run([batcher.add([2], GREEDY)])[0]
     batcher.cancel(done)
     assert done.reason == "length" and done.ids == slowly(model, [2], GREEDY)[0]
+
+
+def test_a_text_may_be_cancelled_within_a_step() -> None:
+    model = gpt()
+    batcher, handles = Batcher(model), []
+
+    def cancel(logits: Any, ids: Sequence[int]) -> Any:
+        if len(ids) == 4:
+            batcher.cancel(handles[0])
+        return logits
+
+    handles += [batcher.add([1, 2], replace(GREEDY, processors=(cancel,))),
+                batcher.add([3], GREEDY)]
+    batcher.run()
+    assert (handles[0].reason, len(handles[0].ids)) == ("cancelled", 2)
+    assert handles[1].ids == slowly(model, [3], GREEDY)[0]
 
 
 def test_a_stream_that_is_left_cancels_its_text() -> None:
@@ -369,12 +456,14 @@ def test_ten_thousand_sequences_are_worked_off_in_order_within_the_budget() -> N
 def test_a_long_sequence_gets_room_when_shorter_ones_have_left() -> None:
     model = gpt(context=9)
     batcher = Batcher(model, memory=model.cache(1).nbytes)
-    short = [batcher.add([1], replace(GREEDY, max_tokens=2)) for _ in range(6)]
+    short = [batcher.add([1 + i], replace(GREEDY, max_tokens=2)) for i in range(6)]
     long = batcher.add([1] * 9, GREEDY)
     last = batcher.add([2], GREEDY)
     batcher.step()
     assert [bool(h.ids) for h in (*short, long)] == [True] * 3 + [False] * 4
-    batcher.run()
+    while not last.done:
+        batcher.step()
+        assert nbytes(batcher) <= model.cache(1).nbytes
     assert long.ids == slowly(model, long.prompt, GREEDY)[0]
     assert last.ids == slowly(model, last.prompt, GREEDY)[0]
 

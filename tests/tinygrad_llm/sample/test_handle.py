@@ -61,6 +61,11 @@ def test_a_text_that_ends_within_a_character_says_so() -> None:
     assert pieces == ["a", "\ufffd"] and handle.reason == "end"
 
 
+def test_what_never_became_a_stop_string_is_shown_at_the_end() -> None:
+    pieces, handle = spelled("abab", stop=["abc"])
+    assert handle.text == "abab" and pieces == ["ab", "ab"] and handle.reason == "length"
+
+
 def test_ids_without_text_have_none() -> None:
     batcher = Batcher(GPT(GPTConfig(9, 8, layers=1, heads=1, width=4)), CharTokenizer("abc"))
     handle = batcher.add([1], Sampling(seed=1, max_tokens=30))
