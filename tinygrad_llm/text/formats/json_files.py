@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,15 @@ def read_json_object(path: Path) -> dict[str, Any]:
     raise UserError(f"{path} cannot be read: {reason}; fetch it anew")
 
 
-def parse_json(data: bytes) -> Any:
-    """Return the value of a JSON text. UserError where it is none or names a key twice."""
+def parse_json(data: bytes, number: Callable[[str], float] | None = None) -> Any:
+    """Return the value of a JSON text. UserError where it is none or names a key twice.
+
+    number: what reads numbers with a point or an exponent, instead of `read_number`.
+    """
     try:
         text = data.decode()
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number,
-                           parse_float=read_number)
+                           parse_float=number or read_number)
         if _SURROGATE.search(text):  # half of a pair, most likely not alone
             json.dumps(value, ensure_ascii=False).encode()
         return value
