@@ -25,6 +25,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from ...host.errors import UserError
 from .expressions import (
     ANYTHING,
     EMPTY,
@@ -41,6 +42,7 @@ from .expressions import (
 )
 
 DIGITS = 20
+_LISTED = 1_000  # multiples
 _EXACT = 15  # decimal digits that float64 tells apart (Goldberg 1991, theorem 15)
 
 _SPACE = Repeat(literal(" "), 0, 1)
@@ -87,8 +89,8 @@ def _writings(ranges: Ranges) -> Expression:
         escapes.append(Row((literal("u"), _digits(escaped, 4, 4, 16))))
     for first, last in of((0x10000, 0x10FFFF)):
         for a, b in _rectangles(first - 0x10000, last - 0x10000):
-            high, low = ((start + number(a), start + number(b)) for start, number in (
-                (0xD800, lambda n: n >> 10), (0xDC00, lambda n: n & 0x3FF)))
+            high = 0xD800 + (a >> 10), 0xD800 + (b >> 10)
+            low = 0xDC00 + a % 1024, 0xDC00 + b % 1024
             escapes.append(Row((literal("u"), _digits((high,), 4, 4, 16), literal("\\u"),
                                 _digits((low,), 4, 4, 16))))
     options: list[Expression] = [Row((literal("\\"), _choice(escapes)))] if escapes else []
@@ -131,8 +133,10 @@ def _choice(options: Sequence[Expression]) -> Expression:
 
 
 def numbers(low: Fraction | None, high: Fraction | None, above: Fraction | None,
-            below: Fraction | None, whole: bool) -> Expression | None:
+            below: Fraction | None, of: int | None) -> Expression | None:
     r"""Return the numbers x with low <= x <= high and above < x < below; None if there is none.
+
+    of: they are its multiples, whole numbers where it is 1. UserError where these are too many.
 
     With k digits behind the point, $10^k x$ is a whole number, and the bounds become whole ones.
     Rounding to float64 is monotone, so a text within `low` and `high`, which are read as floats
@@ -140,7 +144,7 @@ def numbers(low: Fraction | None, high: Fraction | None, above: Fraction | None,
     more than the distance of floats there: k is 15 less the digits of `above` before its point.
     """
     strict = [len(str(int(abs(bound)))) for bound in (above, below) if bound]
-    k = 0 if whole else max(0, min([DIGITS, *(_EXACT - size for size in strict)]))
+    k = 0 if of else max(0, min([DIGITS, *(_EXACT - size for size in strict)]))
     unit = 10**k
     least, most = [1 - 10**DIGITS * unit], [10**DIGITS * unit - 1]
     if low is not None:
@@ -148,14 +152,33 @@ def numbers(low: Fraction | None, high: Fraction | None, above: Fraction | None,
     if high is not None:
         most.append(math.floor(high * unit))
     if above is not None:
-        least.append(math.floor(above) + 1 if whole else math.ceil(above * unit) + 1)
+        least.append(math.floor(above) + 1 if of else math.ceil(above * unit) + 1)
     if below is not None:
-        most.append(math.ceil(below) - 1 if whole else math.floor(below * unit) - 1)
+        most.append(math.ceil(below) - 1 if of else math.floor(below * unit) - 1)
     first, last = max(least), min(most)
     options = [_size(max(0, first), last, k)] if max(0, first) <= last else []
     if first <= min(-1, last):
         options.append(Row((literal("-"), _size(max(1, -last), -first, k))))
-    return _choice(options) if options else None
+    if not options:
+        return None
+    found = _choice(options)
+    return found if of in (None, 1) else _multiples(of, first, last, found)
+
+
+def _multiples(of: int, first: int, last: int, within: Expression) -> Expression | None:
+    """Return the multiples of a whole number in a range: one by one, or by their last digits."""
+    least, most = -(-first // of), last // of
+    if most - least < _LISTED:
+        found = [literal(str(of * n)) for n in range(least, most + 1)]
+        return _choice(found) if found else None
+    size = next((k for k in range(4) if 10**k % of == 0), None)
+    if size is None:
+        raise UserError(f"multipleOf {of} is not supported for as many numbers: take one that "
+                        f"divides 1000, or bounds that at most {_LISTED} multiples lie between")
+    short = [literal(str(n)) for n in range(0, 10**size, of)]
+    ends = [literal(f"{n:0{size}}") for n in range(0, 10**size, of)]
+    long = Row((Repeat(_one_of(map(ord, _SIGNS[:10])), 1, None), _choice(ends)))
+    return Both(within, Row((Repeat(literal("-"), 0, 1), _choice([*short, long]))))
 
 
 def _size(first: int, last: int, k: int) -> Expression:

@@ -24,9 +24,11 @@ from pathlib import Path
 
 from ...host.errors import UserError, shortened
 from ...text.formats.json_files import parse_json
+from ...text.tokenizer import Tokenizer
 from . import json_text
 from .automaton import automaton_of
 from .combined import Flat, alternatives, meets
+from .constraint import Constraint
 from .expressions import (
     ANYTHING,
     EMPTY,
@@ -42,6 +44,7 @@ from .expressions import (
 from .json_text import COMMA
 from .keywords import Place, Reader, Schema, name_of
 
+_MOST_OPTIONAL = 50  # each takes a level of the expression
 _MOST = {"Length": 1_000, "Items": 200}
 MOST_SCHEMAS = 5_000
 """The most that are written: few $ref may stand for any number of schemas."""
@@ -77,6 +80,14 @@ def expression_of(schema: Schema) -> Expression:
     schema, for what is malformed or not supported, and where it has no sentence.
     """
     return _Writer().expression(Reader(schema).read(schema), ())
+
+
+def json_schema(schema: Schema, tokenizer: Tokenizer, vocab_size: int) -> Constraint:
+    """Return the constraint to texts that a JSON schema allows; raises as `expression_of`.
+
+    Also UserError where the language is too large, or the tokens spell no text of it.
+    """
+    return Constraint(expression_of(schema), tokenizer, vocab_size)
 
 
 class _Writer:
@@ -137,7 +148,10 @@ class _Writer:
         bounds = {name: Fraction(str(schema[key])) if key in schema else None for name, key in (
             ("low", "minimum"), ("high", "maximum"), ("above", "exclusiveMinimum"),
             ("below", "exclusiveMaximum"))}
-        found = json_text.numbers(**bounds, whole=whole or "multipleOf" in schema)
+        try:
+            found = json_text.numbers(**bounds, of=schema.get("multipleOf", 1 if whole else None))
+        except UserError as error:
+            raise UserError(f"{name_of(place)}: {error}") from error
         if found is None:
             raise _no_sentence(place, "no number of at most 20 digits lies within its bounds")
         return found
@@ -161,6 +175,9 @@ class _Writer:
                 raise _no_sentence(place, f"minItems is {least}, and there can be {most} items")
         elif heads and "items" not in schema:
             most = max(least, known if most is None else min(most, known))
+        if len(heads[least:most]) > _MOST_OPTIONAL:
+            raise UserError(f"{name_of(place)}: more than {_MOST_OPTIONAL} prefixItems that may "
+                            f"miss are not supported; set minItems")
         items = [self.expression(s, (*place, "prefixItems", k)) for k, s in enumerate(heads[:most])]
         tail: Expression = EMPTY
         if most is None or most > len(items):
@@ -168,9 +185,10 @@ class _Writer:
             items = items or [item]
             tail = Repeat(Row((COMMA, item)), max(least - len(items), 0),
                           None if most is None else most - len(items))
-        for k in reversed(range(len(items))):
-            tail = Repeat(Row((COMMA if k else EMPTY, items[k], tail)), int(k < least), 1)
-        return Row((literal("["), tail, literal("]")))
+        parts = [Row((COMMA if k else EMPTY, item)) for k, item in enumerate(items)]
+        for part in reversed(parts[least:]):
+            tail = Repeat(Row((part, tail)), 0, 1)
+        return Row((literal("["), *parts[:least], tail, literal("]")))
 
     def object(self, schema: Flat, place: Place) -> Expression:
         required, more = schema.get("required", ()), schema.get("additionalProperties")

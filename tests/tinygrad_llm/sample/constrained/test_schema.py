@@ -12,7 +12,13 @@ import pytest
 from random_schemas import drawn, matches, whole
 
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.sample.constrained.schema import expression_of, read_schema
+from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
+from tinygrad_llm.sample import Batcher, Sampling
+from tinygrad_llm.sample.constrained.schema import expression_of, json_schema, read_schema
+from tinygrad_llm.text import CharTokenizer
+from tinygrad_llm.text.algorithms.bpe import BPE
+from tinygrad_llm.text.decoders import ByteLevel
+from tinygrad_llm.text.tokenizer import Tokenizer
 
 VALIDATOR = jsonschema.Draft202012Validator
 
@@ -45,6 +51,45 @@ def test_sentences_of_many_schemas_validate() -> None:
         check_schema(seed, 3, 5)
 
 
+WORDS = [b'"a', b'": ', b'{"', b", ", b"true", b"null", b"[]", b"12", b"}}", "é".encode() + b"\xe4",
+         b'"name": "', b"\\u00", b" "]
+TOKENIZERS = [CharTokenizer("".join(map(chr, range(32, 127))) + "é😀"),
+              Tokenizer(BPE({piece: id for id, piece in enumerate(dict.fromkeys(
+                  [*(bytes([byte]) for byte in range(256)), *WORDS]))}), decoder=ByteLevel())]
+
+
+def check_answers(seeds: range) -> int:
+    """Have models of random weights answer within each schema; return how many answers ended."""
+    ended = 0
+    for seed in seeds:
+        schema, _ = whole(seed, 2)
+        tokenizer = TOKENIZERS[seed % 2]
+        end = tokenizer.vocab_size
+        config = (GPTConfig(end + 1, 32, layers=1, heads=2, width=8) if seed % 4 < 2
+                  else LlamaConfig(end + 1, 32, layers=1, heads=2, key_heads=1, width=8))
+        model = (GPT if seed % 4 < 2 else Llama)(config, seed)
+        constraint = json_schema(schema, tokenizer, end + 1)
+        batcher = Batcher(model, tokenizer, rows=3)
+        handles = [batcher.add([k + 40], Sampling(
+            constraint=constraint, ends={end}, seed=seed + k, temperature=temperature,
+            max_tokens=constraint.shortest + 40 * k)) for k, temperature in enumerate([1, 0, 2])]
+        batcher.run()
+        for handle in handles:
+            assert handle.error is None
+            check(schema, tokenizer.decode(handle.ids))
+            ended += handle.reason == "end"
+    return ended
+
+
+def test_answers_of_models_validate() -> None:
+    assert check_answers(range(24)) > 24
+
+
+@pytest.mark.long
+def test_answers_of_models_validate_for_500_schemas() -> None:
+    assert check_answers(range(500)) > 500
+
+
 def sentences(schema: Any, texts: list[str]) -> list[str]:
     """Return which of the texts are sentences; each of these must validate."""
     expression = expression_of(schema)
@@ -75,6 +120,12 @@ def test_strings() -> None:
     ({"type": "integer", "minimum": 0.5, "maximum": 30}, "1 9 10 29 30", "0 31 100 -1 05"),
     ({"type": "integer", "exclusiveMinimum": -10, "exclusiveMaximum": 1}, "-9 -1 0", "-10 1 -0"),
     ({"type": "integer", "minimum": -1e300}, "-99999999999999999999 0 5", ""),
+    ({"type": "integer", "multipleOf": 25}, "0 25 -50 100 1075 -99999999999999999975",
+     "5 26 -0 1074 025 0025"),
+    ({"type": "number", "multipleOf": 7, "minimum": -8.5, "exclusiveMaximum": 21}, "-7 0 7 14",
+     "21 -14 1 7.0"),
+    ({"type": "integer", "multipleOf": 1000, "minimum": 5}, "1000 12000", "0 -1000 100 1500"),
+    ({"allOf": [{"multipleOf": 4}, {"multipleOf": 10}], "type": "integer"}, "0 20 -340", "4 10 30"),
     ({"type": "number"}, "0 -0 -0.0 1.5 1e5 1E-320 -2.5e+307 0.00012345678901234567",
      "1e308 1e999 01 .5 1. 12e3 0e1 1e- 1e-333"),
     ({"type": "number", "minimum": 0.25, "maximum": 3}, "0.25 0.250 0.3 1 2.99999 3 3.0 3.00",
@@ -152,6 +203,20 @@ def test_one_alternative_that_nothing_meets_is_left_out() -> None:
     schema = {"anyOf": [{"type": "string", "minLength": 2, "maxLength": 1}, {"type": "null"}]}
     assert sentences(schema, ["null", '"a"', '"ab"']) == ["null"]
     assert sentences({**schema, "type": ["string", "null"]}, ["null", '""']) == ["null"]
+
+
+def test_multiples_of_which_there_are_too_many() -> None:
+    with pytest.raises(UserError, match=r"^\$\.items: multipleOf 7 is not supported for as many"):
+        expression_of({"items": {"type": "integer", "multipleOf": 7, "minimum": 0}})
+    with pytest.raises(UserError, match=r"^\$ has no sentence: no number"):
+        expression_of({"type": "integer", "multipleOf": 7, "minimum": 8, "maximum": 13})
+
+
+def test_prefix_items_that_may_miss() -> None:
+    schema = {"prefixItems": [{"const": 0}] * 500}
+    with pytest.raises(UserError, match=r"^\$: more than 50 prefixItems"):
+        expression_of(schema)
+    assert sentences({**schema, "minItems": 500}, ["[" + ",".join("0" * 500) + "]", "[0]"]) != []
 
 
 def test_upper_bounds_are_kept_smaller() -> None:
