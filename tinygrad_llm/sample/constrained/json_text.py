@@ -152,9 +152,9 @@ def numbers(low: Fraction | None, high: Fraction | None, above: Fraction | None,
     if high is not None:
         most.append(math.floor(high * unit))
     if above is not None:
-        least.append(math.floor(above) + 1 if of else math.ceil(above * unit) + 1)
+        least.append(math.floor(above * unit) + 1)
     if below is not None:
-        most.append(math.ceil(below) - 1 if of else math.floor(below * unit) - 1)
+        most.append(math.ceil(below * unit) - 1)
     first, last = max(least), min(most)
     options = [_size(max(0, first), last, k)] if max(0, first) <= last else []
     if first <= min(-1, last):
