@@ -132,29 +132,30 @@ def _choice(options: Sequence[Expression]) -> Expression:
     return options[0] if len(options) == 1 else Choice(tuple(options))
 
 
-def numbers(low: Fraction | None, high: Fraction | None, above: Fraction | None,
-            below: Fraction | None, of: int | None) -> Expression | None:
+def numbers(low: float | None, high: float | None, above: float | None, below: float | None,
+            of: int | None) -> Expression | None:
     r"""Return the numbers x with low <= x <= high and above < x < below; None if there is none.
 
     of: they are its multiples, whole numbers where it is 1. UserError where these are too many.
 
     With k digits behind the point, $10^k x$ is a whole number, and the bounds become whole ones.
-    Rounding to float64 is monotone, so a text within `low` and `high`, which are read as floats
-    too, remains there. It could be rounded to `above`, if that is not 0, unless $10^{-k}$ is
-    more than the distance of floats there: k is 15 less the digits of `above` before its point.
+    Rounding to float64 is monotone, so a text within the digits of `low` and `high` is read as a
+    float that is there too; whole texts are read exactly, and so are whole bounds. A text could be
+    rounded to `above`, if that is not 0, unless $10^{-k}$ is more than the distance of floats
+    there: k is 15 less the digits of `above` before its point.
     """
     strict = [len(str(int(abs(bound)))) for bound in (above, below) if bound]
     k = 0 if of else max(0, min([DIGITS, *(_EXACT - size for size in strict)]))
     unit = 10**k
     least, most = [1 - 10**DIGITS * unit], [10**DIGITS * unit - 1]
     if low is not None:
-        least.append(math.ceil(low * unit))
+        least.append(math.ceil(_exact(low) * unit))
     if high is not None:
-        most.append(math.floor(high * unit))
+        most.append(math.floor(_exact(high) * unit))
     if above is not None:
-        least.append(math.floor(above * unit) + 1)
+        least.append(math.floor(_exact(above) * unit) + 1)
     if below is not None:
-        most.append(math.ceil(below * unit) - 1)
+        most.append(math.ceil(_exact(below) * unit) - 1)
     first, last = max(least), min(most)
     options = [_size(max(0, first), last, k)] if max(0, first) <= last else []
     if first <= min(-1, last):
@@ -163,6 +164,10 @@ def numbers(low: Fraction | None, high: Fraction | None, above: Fraction | None,
         return None
     found = _choice(options)
     return found if of in (None, 1) else _multiples(of, first, last, found)
+
+
+def _exact(bound: float) -> Fraction:
+    return Fraction(bound if bound == int(bound) else str(bound))
 
 
 def _multiples(of: int, first: int, last: int, within: Expression) -> Expression | None:

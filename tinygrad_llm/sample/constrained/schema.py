@@ -19,7 +19,6 @@ itself; and one that no text can meet "has no sentence".
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 from ...host.errors import UserError, shortened
@@ -145,11 +144,11 @@ class _Writer:
     def number(self, schema: Flat, place: Place, whole: bool = False) -> Expression:
         if not schema.keys() & _OF_TYPE["number"]:
             return json_text.INTEGER if whole else json_text.NUMBER
-        bounds = {name: Fraction(str(schema[key])) if key in schema else None for name, key in (
-            ("low", "minimum"), ("high", "maximum"), ("above", "exclusiveMinimum"),
-            ("below", "exclusiveMaximum"))}
+        low, high, above, below = (schema.get(key) for key in (
+            "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"))
         try:
-            found = json_text.numbers(**bounds, of=schema.get("multipleOf", 1 if whole else None))
+            found = json_text.numbers(low, high, above, below,
+                                      schema.get("multipleOf", 1 if whole else None))
         except UserError as error:
             raise UserError(f"{name_of(place)}: {error}") from error
         if found is None:

@@ -120,6 +120,8 @@ def test_strings() -> None:
     ({"type": "integer", "minimum": 0.5, "maximum": 30}, "1 9 10 29 30", "0 31 100 -1 05"),
     ({"type": "integer", "exclusiveMinimum": -10, "exclusiveMaximum": 1}, "-9 -1 0", "-10 1 -0"),
     ({"type": "integer", "minimum": -1e300}, "-99999999999999999999 0 5", ""),
+    ({"type": "number", "minimum": -3.855961446143577e16, "maximum": 1e300},
+     "-38559614461435768 99999999999999999999.9", "-38559614461435770 -38559614461435769"),
     ({"type": "integer", "multipleOf": 25}, "0 25 -50 100 1075 -99999999999999999975",
      "5 26 -0 1074 025 0025"),
     ({"type": "number", "multipleOf": 7, "minimum": -8.5, "exclusiveMaximum": 21}, "-7 0 7 14",
