@@ -15,7 +15,7 @@ from autograd import Tensor, no_grad
 from autograd.tensor import values
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.nn import Cache, parameters
-from tinygrad_llm.sample.step import ROOMS, stepper
+from tinygrad_llm.sample.step import MANY, ROOMS, laid_out, stepper
 
 TOLERANCE = {np.float32: 1e-4, np.float64: 1e-10}
 VOCAB = 7
@@ -227,6 +227,16 @@ def test_an_untied_head_and_each_eps_are_read() -> None:
     model.head = Tensor(np.cos(np.arange(VOCAB * 4.0)).reshape(VOCAB, 4))
     model.ln_f.eps, model.h[0].ln_1.eps, model.h[0].ln_2.eps = 0.5, 0.3, 0.2
     written(model, 2, 3)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_head_that_is_laid_out_anew_gives_the_same_logits(rows: int) -> None:
+    written(made(GPT(GPTConfig(VOCAB, context=2 * MANY, layers=1, heads=1, width=4))), rows,
+            MANY + 3)
+    w = np.arange(20.0).reshape(5, 4).T
+    got = laid_out(w, 2)
+    np.testing.assert_array_equal(got, w)
+    assert got.flags.c_contiguous and not np.shares_memory(got, w)
 
 
 def test_the_weights_are_only_read_and_frozen_ones_too() -> None:
