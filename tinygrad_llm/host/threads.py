@@ -21,7 +21,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
 from itertools import count as counter
 from typing import Any, TypeVar
@@ -175,6 +175,11 @@ def workers(threads: int | None = None) -> Iterator[int]:
             yield pool.threads
         finally:
             pool.close()
+
+
+def workers_unless_open() -> AbstractContextManager[Any]:
+    """Return the block of `workers()`, or one that does nothing inside an open one or a piece."""
+    return nullcontext() if _LOCAL.in_piece or _current_pool() is not None else workers()
 
 
 def check_threads(threads: int | None) -> int:

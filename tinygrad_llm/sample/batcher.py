@@ -41,6 +41,7 @@ from tqdm import tqdm
 from autograd import namespace, no_grad
 from autograd.backend import Array
 
+from ..host.threads import workers_unless_open
 from ..models import LanguageModel
 from ..text.tokenizer import Tokenizer
 from .chooser import Chooser, choose_all
@@ -321,7 +322,7 @@ class Batcher:
             own[:count] = handle.seen[handle.kept : handle.kept + count]
         cache = self._extended(max(h.kept + n for h, n in zip(handles, counts, strict=True)))
         part = cache.part(first, first + len(counts), counts if len({*counts}) > 1 else None)
-        with no_grad():
+        with workers_unless_open(), no_grad():
             self.model.hidden(namespace(self.model.head.data).asarray(ids), cache=part)
         for row, (handle, count) in enumerate(zip(handles, counts, strict=True), first):
             handle.kept += count

@@ -30,7 +30,14 @@ from tinygrad_llm.host import threads as host_threads
 from tinygrad_llm.host.blas import loaded_blas
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.host.machine import THREADS_VARIABLE, usable_cores
-from tinygrad_llm.host.threads import check_threads, each, matmul, over_rows, workers
+from tinygrad_llm.host.threads import (
+    check_threads,
+    each,
+    matmul,
+    over_rows,
+    workers,
+    workers_unless_open,
+)
 
 THREADS = [1, 2, 4]
 BLAS = loaded_blas()
@@ -271,6 +278,31 @@ def test_blocks_lie_in_one_another() -> None:
             each(3, lambda i: arrive())
         arrive = meet("a", "b")
         each(2, lambda i: arrive())
+
+
+def test_workers_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(THREADS_VARIABLE, "3")
+
+    def threads() -> int:
+        pool = host_threads._current_pool()
+        return 1 if pool is None else pool.threads
+
+    with workers_unless_open():
+        assert threads() == 3
+    with workers(2):
+        with workers_unless_open():
+            assert threads() == 2
+        assert threads() == 2
+        with workers_unless_open():
+            assert each(2, lambda i: threads()) == [1, 1]
+    assert threads() == 1
+
+    def in_piece(i: int) -> int:
+        with workers_unless_open():
+            return threads()
+
+    with workers(2):
+        assert each(2, in_piece) == [1, 1]
 
 
 def test_pieces_see_what_is_switched_for_the_caller() -> None:
