@@ -20,6 +20,10 @@ from .options import Sampling
 Cuts = tuple[float, int | None, float | None, float | None, float | None]
 
 
+class NoToken(UserError):
+    """No token may follow: the options together forbid all."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """A token that was chosen, with log-probabilities of the model's own distribution."""
@@ -160,8 +164,8 @@ class Chooser:
                   "constraint": s.constraint is not None,
                   "max_tokens": s.constraint is not None and s.max_tokens is not None}
         names = [name for name, on in active.items() if on]
-        raise UserError(f"no token is possible: {', '.join(names)} together forbid all "
-                        f"{self.vocab_size}; loosen one of them")
+        raise NoToken(f"no token is possible: {', '.join(names)} together forbid all "
+                      f"{self.vocab_size}; loosen one of them")
 
 
 def choose_all(logits: Array, choosers: Sequence[Chooser]) -> list[int]:
