@@ -106,6 +106,10 @@ class Handle:
         self._stops = StopStrings(self.sampling.stop)
         self._decoder = self._tokenizer.stream_decoder() if self._tokenizer else None
         self._decoded = len(self.prompt)
+        if self._decoder is not None and self.sampling.constraint is not None:
+            for id in self.prompt[-LONGEST_BEGINNING:]:  # a constraint's text goes on from it, and
+                if id in self._known:  # is no beginning, whose space or "##" may read otherwise
+                    self._decoder.push(id)
         self.chooser, self.start, self.kept = chooser, 0, 0
         self._go_on("")
 

@@ -30,10 +30,8 @@ def added_bytes(tokenizer: Tokenizer) -> list[bytes]:
                 model.vocab.get(getattr(model, "unk_token", None) or "")}
     ids = sorted(set(tokenizer.vocab.values()) - left_out)
     found = [b""] * tokenizer.vocab_size
-    if isinstance(tokenizer.decoder, decoders.ByteLevel):
-        for id in ids:
-            found[id] = tokenizer.decode_bytes([id])
-        return found
+    literal = tokenizer.added.by_content if isinstance(
+        tokenizer.decoder, decoders.ByteLevel) else {}  # which spell no bytes
     tokens = [tokenizer.token(id) for id in ids]
     between = _decoded(tokenizer.decoder, [SEPARATOR, *(
         part for token in tokens for part in (token, SEPARATOR))]).split(SEPARATOR.encode())
@@ -43,7 +41,7 @@ def added_bytes(tokenizer: Tokenizer) -> list[bytes]:
         if _depends_on_the_end(tokenizer.decoder) and _decoded(
                 tokenizer.decoder, [SEPARATOR, token]).split(SEPARATOR.encode())[-1] != piece:
             piece = b""
-        found[id] = piece
+        found[id] = token.encode() if token in literal else piece
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from tests.draws import draws
 from tests.languages import expressions, matches, tokenizers
 from tests.vocabularies import vocabulary as real_vocabulary
 from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.models import GPT, GPTConfig
+from tinygrad_llm.sample import Batcher, Sampling
 from tinygrad_llm.sample.constrained import constraint as module
 from tinygrad_llm.sample.constrained.automaton import automaton_of
 from tinygrad_llm.sample.constrained.constraint import (
@@ -205,3 +208,25 @@ def test_walks_with_real_vocabularies(name: str) -> None:
             ids = walk(constraint, most, "random", rng)
             assert len(ids) <= most
             check_answer(pattern, constraint, tokenizer, ids)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_texts_of_a_model_are_of_the_language_under_every_option(kind: str) -> None:
+    tokenizer = KINDS[kind]
+    model = GPT(GPTConfig(vocab_size=tokenizer.vocab_size + 2, context=64, layers=1, heads=2,
+                          width=8), seed=0)
+    prompt = [int(vocabulary(tokenizer, tokenizer.vocab_size).trie.ids[0])]
+    options: list[dict[str, Any]] = [
+        {"temperature": 0}, {"top_k": 3}, {"top_p": 0.5, "repetition_penalty": 1.5},
+        {"temperature": 3.0, "frequency_penalty": 1.0}, {"ends": {tokenizer.vocab_size + 1}}]
+    for pattern in ["(ab|ba)+1?", r'\{"a":[01]{2,9}\}', "[^x]{1,6}"]:
+        if compiled(pattern, kind) is None:
+            continue
+        constraint = regular_expression(pattern, tokenizer, model.config.vocab_size)
+        batcher = Batcher(model, tokenizer)
+        handles = [batcher.add(prompt, Sampling(
+            constraint=constraint, max_tokens=most, seed=k, **option))
+            for k, option in enumerate(options) for most in (constraint.shortest, 12)]
+        batcher.run()
+        for handle in handles:
+            assert re.fullmatch(pattern, handle.text), (pattern, handle.text, handle.reason)
