@@ -9,6 +9,7 @@ import numpy as np
 
 from autograd.backend import Array
 
+from ..text.stream import LONGEST_BEGINNING
 from ..text.tokenizer import Tokenizer
 from .chooser import Choice, Chooser
 from .options import Sampling
