@@ -70,7 +70,8 @@ def chat(args: argparse.Namespace) -> int:
     found = with_beside(model, tokenizer, args.run / PRETRAINED)
     encode = _encoder(found, args)
     ends = ends_of(found.generation) | _end_of_turn(encode, tokenizer.special_tokens)
-    sampling = sampling_of(args, **{**DEFAULTS, "ends": ends, **defaults_of(found.generation)})
+    sampling = sampling_of(args, model, tokenizer, **{
+        **DEFAULTS, "ends": ends, **defaults_of(found.generation)})
     if sampling.seed is None:
         sampling = replace(sampling, seed=int(np.random.SeedSequence().generate_state(1)[0]))
     batcher = batcher_of(args, model, tokenizer, rows=1, prefixes=Prefixes(KEPT_BYTES))

@@ -28,6 +28,7 @@ from .sampling import (
 )
 
 if TYPE_CHECKING:
+    from ..models import LanguageModel
     from ..sample import Batcher, Handle, Sampling
     from ..text.tokenizer import Tokenizer
 
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  tinygrad-llm sample --run runs/tiny --prompt 'ROMEO:' -n 500\n"
         "  tinygrad-llm sample --prompt 'ROMEO:' --n 3 --seed 7       with the seeds 7, 8 and 9\n"
         "  tinygrad-llm sample --prompt 'ROMEO:' --logprobs 3         and what else it might say\n"
+        "  tinygrad-llm sample --prompt 'Born: ' --regex '[0-9]{4}'   nothing but a year\n"
         "  tinygrad-llm sample --prompts some.txt --out texts.jsonl   many together; --resume goes "
         "on")
     parser.add_argument("--run", type=Path, metavar="DIR", default=Path("runs/tiny"),
@@ -70,6 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--logprobs", type=int, nargs="?", const=0, metavar="K",
         help="how probable each token was, in colours in a terminal; and the K likeliest there")
     add_sampling(parser, "0.8", "500")
+    add = parser.add_argument_group("beam search").add_argument
+    add("--beams", type=int, metavar="N",
+        help="the likeliest texts that a search of this width finds, instead of a drawn one")
+    add("--length-penalty", type=float, metavar="A",
+        help="of a text's score, which is its log-probability / length^A (1)")
     parser.set_defaults(verb=sample)
 
 
@@ -93,7 +100,8 @@ def sample(args: argparse.Namespace) -> int:
     model, tokenizer, _ = load_model(args.run, args.checkpoint)
     imported = (args.run / PRETRAINED).is_dir()
     ends = ends_of(with_beside(model, tokenizer, args.run / PRETRAINED).generation)
-    sampling = sampling_of(args, **{**DEFAULTS, "ends": ends})
+    sampling = sampling_of(args, model, tokenizer, **{
+        **DEFAULTS, "ends": ends, **({} if args.beams is None else {"temperature": 0.0})})
     seed = args.seed if args.seed is not None else done[0]["seed"] if done else int(
         np.random.SeedSequence().generate_state(1)[0])
     jobs: list[Job] = [
@@ -101,10 +109,13 @@ def sample(args: argparse.Namespace) -> int:
         for ids in [_fitting(prompt_ids(tokenizer, given["prompt"], template=imported),
                              model.config.context, args.truncate, place)] for j in range(args.n)]
     _check_done(done, jobs, args.out)
-    batcher = batcher_of(args, model, tokenizer)
-    if len(jobs) == 1 and not (args.json or args.out or args.logprobs is not None):
-        return _stream(batcher, replace(sampling, seed=seed), jobs[0])
-    texts = _batched(batcher, sampling, jobs[len(done) :])
+    if args.beams is not None:
+        texts = _searched(args, model, tokenizer, sampling, jobs)
+    else:
+        batcher = batcher_of(args, model, tokenizer)
+        if len(jobs) == 1 and not (args.json or args.out or args.logprobs is not None):
+            return _stream(batcher, replace(sampling, seed=seed), jobs[0])
+        texts = _batched(batcher, sampling, jobs[len(done) :])
     return _show(args, tokenizer, texts, len(jobs), len(done))
 
 
@@ -117,6 +128,11 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--resume goes on with the file of --out; name it")
     if args.out is not None and args.out.exists() and not args.resume:
         raise UserError(f"--out {args.out} exists; go on with it with --resume, or name another")
+    if args.beams is None and args.length_penalty is not None:
+        raise UserError("--length-penalty is for a search: give it with --beams")
+    for name in ("temperature", "bits", "resume"):
+        if args.beams is not None and getattr(args, name) not in (None, False):
+            raise UserError(f"--beams and --{name} exclude each other; give one of them")
 
 
 def _prompts(args: argparse.Namespace) -> list[Record]:
@@ -200,6 +216,22 @@ def _batched(batcher: Batcher, sampling: Sampling, jobs: Iterable[Job]) -> Itera
             batcher.step()
 
 
+def _searched(args: argparse.Namespace, model: LanguageModel, tokenizer: Tokenizer,
+              sampling: Sampling, jobs: list[Job]) -> Iterator[Record]:
+    """Yield the n best texts of each prompt that a search finds."""
+    from ..sample import beam_search
+    from ..sample.prompt import stream_text
+
+    penalty = 1.0 if args.length_penalty is None else args.length_penalty
+    for given, ids in jobs[:: args.n]:
+        with flags_named():
+            found = beam_search(model, ids, sampling, beams=args.beams, count=args.n,
+                                length_penalty=penalty)
+        for beam in found:
+            yield {"prompt": given["prompt"], "text": "".join(stream_text(tokenizer, beam.ids)),
+                   "ids": beam.ids, "reason": beam.reason, "score": beam.score}
+
+
 def _show(args: argparse.Namespace, tokenizer: Tokenizer, texts: Iterable[Record], total: int,
           done: int) -> int:
     """Show the texts as they come; return the exit code."""
@@ -213,7 +245,7 @@ def _show(args: argparse.Namespace, tokenizer: Tokenizer, texts: Iterable[Record
             failed += [f"text {place}: {text['error']}"] if "error" in text else []
             line = json.dumps(text, ensure_ascii=False)
             if not args.out:
-                name = f"seed {text['seed']}"
+                name = f"score {text['score']:.4f}" if "score" in text else f"seed {text['seed']}"
                 head = f"==> text {place}, {name} <==\n" if total > 1 else ""
                 with bar.external_write_mode(sys.stdout) if sys.stdout.isatty() else nullcontext():
                     print(line if args.json else head + _plain(args, tokenizer, text), flush=True)

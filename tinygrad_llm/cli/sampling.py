@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -50,7 +50,7 @@ def add_sampling(parser: argparse.ArgumentParser, temperature: str, tokens: str)
     add("--bias", type=_bias, action="append", metavar="ID=X", dest="logit_bias",
         help="add X to the logit of a token; may be given again")
     add("--ban", type=_ids, metavar="ID,ID", dest="banned", help="never write these tokens")
-    add = parser.add_argument_group("where a text ends").add_argument
+    add = parser.add_argument_group("where a text ends, and what it must be").add_argument
     add("-n", "--tokens", type=int, metavar="N", dest="max_tokens",
         help=f"tokens to write at most ({tokens})")
     add("--min-tokens", type=int, metavar="N", help="tokens before which no text ends (0)")
@@ -58,6 +58,8 @@ def add_sampling(parser: argparse.ArgumentParser, temperature: str, tokens: str)
         help="end before this text, which is not shown; may be given again")
     add("--ends", type=_ids, metavar="ID,ID",
         help="tokens that end a text, or none (what the model's files say)")
+    add("--regex", metavar="PATTERN", help="write only what this regular expression matches whole")
+    add("--json-schema", type=Path, metavar="FILE", help="write only JSON that this schema allows")
     add = parser.add_argument_group("memory").add_argument
     add("--bits", type=int, metavar="8",
         help="store keys and values in 8 bits, in a quarter of the memory")
@@ -80,16 +82,32 @@ def _ids(text: str) -> list[int]:
 
 def check_flags(args: argparse.Namespace, **defaults: Any) -> None:
     """Raise UserError for flags that no model can honour, before one is loaded."""
+    if args.regex is not None and args.json_schema is not None:
+        raise UserError("--regex and --json-schema exclude each other; give one of them")
     if args.bits not in (None, 8):
         raise UserError(f"--bits must be 8, got {args.bits}; leave it out for full numbers")
-    sampling_of(args, **defaults)
+    _sampling(args, defaults)
 
 
-def sampling_of(args: argparse.Namespace, **defaults: Any) -> Sampling:
+def sampling_of(args: argparse.Namespace, model: LanguageModel, tokenizer: Tokenizer,
+                **defaults: Any) -> Sampling:
     """Return the options that the flags give, and the `defaults` where they give none.
 
     Raises UserError for impossible ones and contradictions, naming the flags.
     """
+    if args.regex is not None:
+        from ..sample.constrained import regular_expression
+
+        defaults["constraint"] = regular_expression(args.regex, tokenizer, model.config.vocab_size)
+    if args.json_schema is not None:
+        from ..sample.constrained import json_schema, read_schema
+
+        defaults["constraint"] = json_schema(read_schema(args.json_schema), tokenizer,
+                                             model.config.vocab_size)
+    return _sampling(args, defaults)
+
+
+def _sampling(args: argparse.Namespace, defaults: Mapping[str, Any]) -> Sampling:
     from ..sample import Sampling
 
     given = {field.name: value for field in fields(Sampling)
@@ -102,7 +120,7 @@ def sampling_of(args: argparse.Namespace, **defaults: Any) -> Sampling:
 
 def batcher_of(args: argparse.Namespace, model: LanguageModel, tokenizer: Tokenizer,
                **options: Any) -> Batcher:
-    """Return what writes the model's texts, with the flags' memory and drafts."""
+    """Return what writes the model's texts, with the flags' memory."""
     from ..sample import Batcher
 
     with flags_named():

@@ -1,11 +1,13 @@
 """From logits to text."""
 
 from .batcher import Batcher
+from .beam import Beam, beam_search
 from .chooser import Choice, Chooser, choose_all
 from .generate import generate
 from .handle import Handle
 from .options import Sampling
+from .prefixes import Prefixes
 from .stop import StopStrings
 
-__all__ = ["Batcher", "Choice", "Chooser", "Handle", "Sampling", "StopStrings", "choose_all",
-           "generate"]
+__all__ = ["Batcher", "Beam", "Choice", "Chooser", "Handle", "Prefixes", "Sampling", "StopStrings",
+           "beam_search", "choose_all", "generate"]

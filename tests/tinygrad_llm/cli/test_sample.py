@@ -207,6 +207,15 @@ def test_options_reach_the_text(tiny: Path, capsys: pytest.CaptureFixture[str]) 
     assert cut["text"] == texts(capsys, "--prompt", "The shee", "--seed", "1")[0]["text"]
 
 
+def test_beam_search(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = texts(capsys, "--prompt", "The", "--beams", "3", "--n", "2", "-n", "4")
+    assert found[0]["score"] >= found[1]["score"] and len(found[0]["ids"]) == 4
+    assert texts(capsys, "--prompt", "The", "--beams", "3", "--n", "2", "-n", "4",
+                 "--length-penalty", "0")[0]["score"] == pytest.approx(4 * found[0]["score"])
+    assert main(["sample", "--prompt", "The", "--beams", "2", "-n", "4"]) == 0
+    assert capsys.readouterr().out == f"The{found[0]['text']}\n"
+
+
 def test_many_texts_end_with_their_reader(tiny: Path) -> None:
     (tiny / "a.txt").write_text("The\n" * 300)
     process = command("sample", "-n", "50", "--prompts", "a.txt", cwd=tiny)
@@ -226,6 +235,13 @@ def test_many_texts_end_with_their_reader(tiny: Path) -> None:
     (["--prompts", "none.txt"], "cannot read --prompts none.txt"),
     (["--prompts", "unknown.txt"], "'Ω'"),
     (["--n", "0"], "--n must be at least 1"),
+    (["--beams", "2", "--temperature", "1"], "--beams and --temperature exclude each other"),
+    (["--beams", "2", "--top-k", "3"], "--top-k"),
+    (["--beams", "2", "--n", "3"], "3"),
+    (["--beams", "2", "--bits", "8"], "--beams and --bits exclude each other"),
+    (["--length-penalty", "1"], "give it with --beams"),
+    (["--regex", "a", "--json-schema", "x"], "--regex and --json-schema exclude each other"),
+    (["--json-schema", "a.txt"], "a.txt is no JSON"),
     (["--bits", "4"], "--bits must be 8"),
     (["--min-tokens", "9", "-n", "5"], "--min-tokens (9) is more than -n (5)"),
     (["--ban", "5", "--bias", "5=1"], "--ban and in --bias"),

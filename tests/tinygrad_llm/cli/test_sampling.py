@@ -45,7 +45,7 @@ def parsed(*args: str) -> argparse.Namespace:
 def options(*args: str, **defaults: Any) -> Sampling:
     found = parsed(*args)
     check_flags(found, **defaults)
-    return sampling_of(found, **defaults)
+    return sampling_of(found, None, None, **defaults)  # type: ignore[arg-type]
 
 
 def test_each_option_has_a_flag() -> None:
@@ -63,6 +63,7 @@ def test_each_option_has_a_flag() -> None:
     (["--ban", "5", "--bias", "5=1"], "in --ban and in --bias"),
     (["--temperature", "0", "--typical-p", "0.5"], r"which --typical-p \(0.5\)"),
     (["--stop", ""], "^--stop: a stop string"), (["--seed", "-1"], "^--seed must"),
+    (["--regex", "a", "--json-schema", "b"], "^--regex and --json-schema exclude"),
     (["--bits", "3"], "^--bits must be 8, got 3"),
 ])
 def test_mistakes_name_flags(args: list[str], words: str) -> None:
