@@ -481,6 +481,15 @@ def test_a_long_prompt_does_not_stall_the_others() -> None:
     assert len(long.ids) == 1  # 59 ids, less one a step, by eights or shares of eight
 
 
+def test_many_long_prompts_are_read_in_turn_with_a_shorter_one() -> None:
+    batcher = Batcher(gpt(context=64), chunk=8)
+    long = [batcher.add([i] * 60, GREEDY) for i in range(8)]
+    short = batcher.add([8] * 20, GREEDY)
+    for _ in range(12):
+        batcher.step()
+    assert short.ids and not any(handle.ids for handle in long)
+
+
 @pytest.mark.parametrize("past_context, most", [("stop", None), ("stop", 50), ("slide", 4)])
 def test_texts_end_where_the_context_does_or_max_tokens(past_context: Any, most: Any) -> None:
     model = gpt(context=8)
