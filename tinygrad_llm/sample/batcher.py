@@ -131,7 +131,7 @@ class Batcher:
                     f"truncate='right'")
             ids = ids[-config.context :] if truncate == "left" else ids[: config.context]
         sampling = self._ending(sampling, config.context + 1 - len(ids))
-        Chooser(sampling, ids, config.vocab_size, rng)  # raises for what is impossible
+        chooser = Chooser(sampling, ids, config.vocab_size, rng)  # raises for the impossible
         handle = Handle(self, ids, sampling, config, self.tokenizer, self._known, rng)
         if self.memory is not None and self._bytes(1, handle.positions) > self.memory:
             raise ValueError(
@@ -140,6 +140,8 @@ class Batcher:
                 f"give it more memory, or lower max_tokens")
         if sampling.max_tokens == 0:
             handle.end("length")
+        elif chooser.finished:
+            handle.end("end")
         else:
             self._queue.append(handle)
         return handle
@@ -252,8 +254,6 @@ class Batcher:
         if source is not None and self._active[source].kept < len(handle.prompt) - 1:
             return False  # that row is reading what this one can copy then
         handle.begin()
-        if handle.done:  # an interrupt came before this was seen
-            return self._enter(row)
         self._active[row : row + 1] = [handle]
         self._queue.popleft()
         if source is not None:

@@ -181,12 +181,13 @@ def interrupted_at(line: int, folder: str, work: Callable[[], Any]) -> int:
 
 
 def interrupted_texts(line: int, folder: str) -> tuple[int, list[Any]]:
-    """Return how many lines were run, and what three texts are after an interrupt at a line."""
-    batcher = Batcher(llama(6, seed=3, window=3), LETTERS, rows=2, chunk=3)
+    """Return how many lines were run, and what four texts are after an interrupt at a line."""
+    batcher = Batcher(llama(6, seed=3, window=3), LETTERS, rows=3, chunk=3)
     options: Any = {"temperature": 0.9, "max_tokens": 8, "logprobs": 1}
     handles = [batcher.add([1, 2, 3, 4, 5], Sampling(seed=1, repetition_penalty=1.2, **options)),
                batcher.add([1], Sampling(seed=2, stop=["gh", "b"], **options)),
-               batcher.add([8, 8], Sampling(seed=4, ends=(3, 6), **options))]
+               batcher.add([8, 8], Sampling(seed=4, ends=(3, 6), **options)),
+               batcher.add([1, 2, 3, 4, 5], Sampling(seed=7, **options))]
     lines = interrupted_at(line, folder, batcher.run)
     batcher.run()
     assert all(len(handle.choices) == len(handle.ids) for handle in handles)
@@ -339,9 +340,56 @@ def test_samples_of_one_prompt_read_it_once(window: int, read: int) -> None:
     batcher.step()
     handles.append(batcher.add([1, 2, 3, 4, 5], replace(drawn, seed=9)))
     batcher.run()
-    assert len(calls) == read  # a window has lost what the last one would copy
+    assert calls == [(1, 4)] * read  # a window has lost what the last one would copy
     for handle in handles:
         assert handle.ids == slowly(llama(12, window=window), handle.prompt, handle.sampling)[0]
+
+
+def test_a_window_that_has_moved_is_not_the_prompt() -> None:
+    model, recorder, alone = gpt(4), Recorder([]), Recorder([])
+    batcher = Batcher(model)
+    batcher.add([1, 2, 3], replace(GREEDY, max_tokens=20))
+    for _ in range(4):
+        batcher.step()
+    batcher.add([1, 2, 3], replace(GREEDY, max_tokens=2, processors=(recorder,)))
+    batcher.run()
+    slowly(model, [1, 2, 3], replace(GREEDY, max_tokens=2, processors=(alone,)))
+    np.testing.assert_allclose(recorder.seen, alone.seen, atol=1e-10)
+
+
+def test_samples_of_one_prompt_after_an_interrupt_when_one_window_has_moved() -> None:
+    model, before = gpt(6), [True]
+
+    def interrupt(logits: Any, ids: Sequence[int]) -> Any:
+        if len(ids) == 4 and before:
+            before.clear()
+            raise KeyboardInterrupt
+        return logits
+
+    batcher, drawn = Batcher(model, rows=2), Sampling(max_tokens=12, seed=1)
+    handles = [batcher.add([5], replace(drawn, max_tokens=4)), batcher.add([1, 2, 3], drawn),
+               batcher.add([1, 2, 3], replace(drawn, seed=3, processors=(interrupt,)))]
+    with pytest.raises(KeyboardInterrupt):
+        batcher.run()
+    assert [len(handle.ids) for handle in handles] == [4, 5, 1]  # the last is in the first row
+    batcher.run()
+    for handle in handles:
+        assert handle.ids == slowly(model, handle.prompt, handle.sampling)[0]
+
+
+class Nothing:
+    """A constraint whose only text is the empty one."""
+
+    start = 0
+
+    def finished(self, state: int) -> bool:
+        return True
+
+
+def test_a_constraint_whose_only_text_is_empty() -> None:
+    batcher = Batcher(gpt())
+    handle = batcher.add([1], Sampling(constraint=Nothing()))
+    assert (handle.reason, handle.ids) == ("end", []) and batcher.unfinished == []
 
 
 def test_what_has_been_read_before_is_not_read_again() -> None:
