@@ -195,13 +195,14 @@ def interrupted_texts(line: int, folder: str) -> tuple[int, list[Any]]:
 
 
 @pytest.mark.parametrize("folder, count", [
-    ("sample", 15), ("tinygrad_llm", 5), pytest.param("sample", 3000, marks=pytest.mark.long),
-    pytest.param("tinygrad_llm", 1000, marks=pytest.mark.long)])
+    ("sample", 15), ("tinygrad_llm", 5), pytest.param("sample", 1000, marks=pytest.mark.long),
+    pytest.param("tinygrad_llm", 300, marks=pytest.mark.long)])
 def test_an_interrupt_at_any_line_changes_no_text(folder: str, count: int) -> None:
     interrupted_texts(0, folder)  # what is made once is made
     lines, expected = interrupted_texts(0, folder)
     assert {reason for _, _, reason, _ in expected} == {"length", "stop", "end"}
-    for line in np.unique(np.linspace(1, lines, count).astype(int)).tolist():
+    last = 0.98 * lines  # a few lines less are run where something has been made before
+    for line in np.unique(np.linspace(1, last, count).astype(int)).tolist():
         ran, texts = interrupted_texts(line, folder)
         assert ran == line
         for (*got, choices), (*wanted, wanted_choices) in zip(texts, expected, strict=True):
