@@ -28,7 +28,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.decode import machine
+from benchmarks.generate import machine
 from benchmarks.records import publish
 from benchmarks.train_cpu import REST, positive, ratio_quartiles
 from tinygrad_llm.data import read_corpus
