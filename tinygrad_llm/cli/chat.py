@@ -69,7 +69,8 @@ def chat(args: argparse.Namespace) -> int:
     model, tokenizer, _ = load_model(args.run, args.checkpoint)
     found = with_beside(model, tokenizer, args.run / PRETRAINED)
     encode = _encoder(found, args)
-    ends = ends_of(found.generation) | _end_of_turn(encode, tokenizer.special_tokens)
+    ends = ends_of(found.generation, model.config.vocab_size) | _end_of_turn(
+        encode, tokenizer.special_tokens)
     sampling = sampling_of(args, model, tokenizer, **{
         **DEFAULTS, "ends": ends, **defaults_of(found.generation)})
     if sampling.seed is None:

@@ -99,7 +99,8 @@ def sample(args: argparse.Namespace) -> int:
     prompts, done = _prompts(args), _done(args.out) if args.resume else []
     model, tokenizer, _ = load_model(args.run, args.checkpoint)
     imported = (args.run / PRETRAINED).is_dir()
-    ends = ends_of(with_beside(model, tokenizer, args.run / PRETRAINED).generation)
+    ends = ends_of(with_beside(model, tokenizer, args.run / PRETRAINED).generation,
+                   model.config.vocab_size)
     sampling = sampling_of(args, model, tokenizer, **{
         **DEFAULTS, "ends": ends, **({} if args.beams is None else {"temperature": 0.0})})
     seed = args.seed if args.seed is not None else done[0]["seed"] if done else int(

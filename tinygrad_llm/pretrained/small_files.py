@@ -111,10 +111,14 @@ def small_files(found: Pretrained) -> dict[str, bytes]:
     return files
 
 
-def ends_of(generation: Mapping[str, Any]) -> frozenset[int]:
-    """Return the ids that end a text, by the settings of generation_config.json."""
+def ends_of(generation: Mapping[str, Any], vocab_size: int) -> frozenset[int]:
+    """Return the ids of a model that end a text, by the settings of generation_config.json.
+
+    Some published files name ids that the model has not; these it never writes.
+    """
     ends = generation.get("eos_token_id")
-    return frozenset(id for id in (ends if isinstance(ends, list) else [ends]) if type(id) is int)
+    return frozenset(id for id in (ends if isinstance(ends, list) else [ends])
+                     if type(id) is int and 0 <= id < vocab_size)
 
 
 def special_names(found: Pretrained) -> dict[str, Any]:

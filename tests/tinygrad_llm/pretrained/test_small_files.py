@@ -79,6 +79,7 @@ def test_the_names_that_chat_templates_know(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("given", "ends"), [
     ({}, []), ({"eos_token_id": None}, []), ({"eos_token_id": 3}, [3]),
-    ({"eos_token_id": [3, 5]}, [3, 5]), ({"eos_token_id": "3"}, [])])
+    ({"eos_token_id": [3, 5]}, [3, 5]), ({"eos_token_id": "3"}, []),
+    ({"eos_token_id": [-1, 6, 7]}, [6])])
 def test_the_ids_that_end_a_text(given: dict[str, Any], ends: list[int]) -> None:
-    assert ends_of(given) == frozenset(ends)
+    assert ends_of(given, 7) == frozenset(ends)
