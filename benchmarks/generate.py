@@ -12,8 +12,8 @@ writes `tokens` tokens behind each of `batch` prompts of 8, reading the prompts 
 take turns, after a rest (see `benchmarks.train_cpu`) and a short turn that is not counted, which
 wakes their threads. They must agree on the logits after the prompts, and on the texts up to the
 first token whose logit is within rounding of another's. Ours is a `Batcher`, theirs `generate` in
-PyTorch's inference mode, on the number of threads at which it was fastest in an uncounted turn.
-With `--mixed`, `--constrained` and `--memory` both sides are ours.
+PyTorch's inference mode; each has the number of threads at which it was fastest in an uncounted
+turn. With `--mixed`, `--constrained` and `--memory` both sides are ours.
 
 Weights are drawn five times as large as a fresh model's, so that the likeliest token stands out.
 """
@@ -26,6 +26,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import string
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -43,8 +44,8 @@ from autograd import no_grad
 from benchmarks.configs import Sizes
 from benchmarks.records import publish
 from benchmarks.train_cpu import REST, cpu_model, positive, ratio_quartiles
-from tinygrad_llm.host.machine import memory_of_process, usable_cores
-from tinygrad_llm.host.threads import THREADS_VARIABLE, workers_unless_open
+from tinygrad_llm.host.machine import THREADS_VARIABLE, memory_of_process, usable_cores
+from tinygrad_llm.host.threads import workers_unless_open
 from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.pretrained import from_pretrained
@@ -53,7 +54,8 @@ from tinygrad_llm.sample.constrained.schema import json_schema
 from tinygrad_llm.text import CharTokenizer
 
 PROMPT, WAKE = 8, 4  # tokens of a prompt, and of a turn that wakes the threads
-MIXED = 64, (4, 128), (8, 64)  # prompts, the range of their lengths, and of their texts'
+MIXED = 64, (4, 128), (4, 32)  # prompts, the range of their lengths, and of their texts'
+LETTERS = "".join(sorted({*string.ascii_lowercase, *string.digits, *string.punctuation} - {*"`^$"}))
 SCHEMA = {"type": "object", "required": ["name", "tags", "age"], "properties": {
     "name": {"type": "string"}, "tags": {"type": "array", "items": {"type": "string"}},
     "age": {"type": "integer"}}}
@@ -87,8 +89,7 @@ def our_model(args: argparse.Namespace) -> tuple[Any, Any]:
     for name, p in parameters(model).items():
         if ".ln_" not in name and not name.startswith("ln_f"):
             p.data *= 5
-    letters = "".join(map(chr, range(32, 32 + min(65, model.config.vocab_size))))
-    return model, CharTokenizer(letters + "{}")
+    return model, CharTokenizer(LETTERS)
 
 
 def their_model(args: argparse.Namespace, model: Any) -> Any:
@@ -96,6 +97,7 @@ def their_model(args: argparse.Namespace, model: Any) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
+    rival: Any
     if args.folder:
         rival = AutoModelForCausalLM.from_pretrained(args.folder, dtype=torch.float32)
     else:
@@ -203,7 +205,8 @@ def in_turn(model: Any, both: bool) -> Turn:
 
 def memory(model: Any, rows: int = 8) -> Iterator[dict[str, Any]]:
     """Yield the bytes of cache a token takes, predicted and measured, in float32 and in 8 bits."""
-    attn, layers, capacity = model.h[0].attn, len(model.h), model.config.context
+    attn, layers = model.h[0].attn, len(model.h)
+    capacity = min(1024, model.config.context)
     for bits, bytes_of_head in ((None, 4 * attn.depth), (8, attn.depth + 4)):
         before = memory_of_process().now
         cache = model.cache(rows, capacity, bits=bits)
@@ -212,7 +215,8 @@ def memory(model: Any, rows: int = 8) -> Iterator[dict[str, Any]]:
                 a.fill(1)  # what is not written takes no memory yet
         measured = (memory_of_process().now - before) / (rows * capacity)
         yield {"bits": bits or 32, "predicted": 2 * layers * attn.key_heads * bytes_of_head,
-               "bytes_per_token": cache.bytes_per_token, "measured": round(measured, 1)}
+               "measured": round(measured, 1)}
+        del cache, layer, a
 
 
 @contextmanager
@@ -239,6 +243,12 @@ def seconds(side: str, turn: Turn, tokens: int, threads: int) -> float:
         return time.perf_counter() - start
 
 
+def best_threads(side: str, turn: Turn, tokens: int, most: int) -> int:
+    """Return the number of threads, 1 or `most`, at which a turn is fastest."""
+    times = {threads: seconds(side, turn, tokens, threads) for threads in {1, most}}
+    return min(times, key=lambda threads: times[threads])
+
+
 def timed(sides: dict[str, Turn], tokens: int, turns: int, threads: dict[str, int],
           size: dict[str, int]) -> dict[str, Any]:
     """Return the tokens a second of both sides, whose turns are for `size` tokens."""
@@ -247,7 +257,8 @@ def timed(sides: dict[str, Turn], tokens: int, turns: int, threads: dict[str, in
         for side, turn in sides.items():
             speeds[side].append(size[side] / seconds(side, turn, tokens, threads[side]))
     (_, ours), *others = speeds.items()
-    result = {f"{side}_tokens_per_s": round(median(s), 1) for side, s in speeds.items()}
+    result: dict[str, Any] = {
+        f"{side}_tokens_per_s": round(median(s), 1) for side, s in speeds.items()}
     if others:
         result["ratio"] = round(median(ours) / median(others[0][1]), 3)
         result["ratio_quartiles"] = ratio_quartiles(ours, others[0][1])
@@ -282,7 +293,6 @@ def beside_rival(args: argparse.Namespace, model: Any, tokens: int, turns: int) 
     prompts = drawn(model, args.batch, args.prefill or PROMPT)
     sides = {"ours": our_reader(model, prompts) if args.prefill else
              our_writer(model, prompts, args.batch)}
-    threads = {"ours": args.threads}
     if args.vs == "transformers":
         rival = their_model(args, model)
         check_logits(our_reader(model, prompts)(0), their_reader(rival, prompts)(0))
@@ -290,9 +300,8 @@ def beside_rival(args: argparse.Namespace, model: Any, tokens: int, turns: int) 
             rival, prompts)
         if not args.prefill:
             check_agreement(model, prompts, sides, tokens)
-        times = {n: seconds(args.vs, sides[args.vs], tokens, n)
-                 for n in range(1, args.threads + 1)}
-        threads[args.vs] = min(times, key=lambda n: times[n])
+    threads = {side: best_threads(side, turn, tokens, args.threads)
+               for side, turn in sides.items()}
     each = args.batch * (args.prefill or tokens)
     return {"batch": args.batch, "prefill": args.prefill, "tokens": tokens,
             **timed(sides, tokens, turns, threads, dict.fromkeys(sides, each)),
@@ -312,9 +321,9 @@ def beside_ours(args: argparse.Namespace, model: Any, tokenizer: Any, tokens: in
         sides = {"constrained": our_writer(model, prompts, args.batch, constraint=constraint),
                  "free": our_writer(model, prompts, args.batch)}
     size = {side: sum(map(len, turn(tokens))) for side, turn in sides.items()}
+    threads = dict.fromkeys(sides, args.threads)
     return {"mode": "mixed" if args.mixed else "constrained", "batch": args.batch,
-            "tokens": size, "threads": args.threads,
-            **timed(sides, tokens, turns, dict.fromkeys(sides, args.threads), size)}
+            "tokens": size, "threads": threads, **timed(sides, tokens, turns, threads, size)}
 
 
 def machine() -> dict[str, Any]:
@@ -344,7 +353,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=positive, help="tokens of each text in a turn")
     parser.add_argument("--turns", type=positive, help="turns of each side")
     parser.add_argument("--threads", type=positive, default=usable_cores(),
-                        help="threads of ours, and at most of theirs; default: %(default)s")
+                        help="threads of each side, at most; default: %(default)s")
     parser.add_argument("--out", type=Path, help="a file to append the line to")
     args = parser.parse_args()
     installed = all(importlib.util.find_spec(name) for name in ("torch", "transformers"))
