@@ -1,4 +1,4 @@
-"""Random JSON schemas, each with a maker of instances; sentences of expressions, drawn and matched.
+"""Random JSON schemas, each with a maker of instances; sentences of expressions, drawn.
 
 `whole` returns (schema, make): make(rng) is a valid instance that uses only what the expression of
 the schema can write: named properties in the schema's order, whole numbers without a point.
@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from tests.languages import matches
 from tinygrad_llm.sample.constrained.expressions import (
     Both,
     Characters,
@@ -252,37 +253,3 @@ def drawn(expression: Expression, rng: random.Random) -> str:
                 if matches(second, found := drawn(first, rng)):
                     return found
             raise LookupError("no sentence of both was found")
-
-
-def matches(expression: Expression, text: str) -> bool:
-    """Return whether the text is a sentence, by the definition: where each part may end."""
-    known: dict[tuple[int, int], frozenset[int]] = {}
-
-    def ends(node: Expression, start: int) -> frozenset[int]:
-        key = id(node), start
-        if key not in known:
-            known[key] = found_ends(node, start)
-        return known[key]
-
-    def found_ends(node: Expression, start: int) -> frozenset[int]:
-        match node:
-            case Characters(ranges):
-                inside = start < len(text) and any(a <= ord(text[start]) <= b for a, b in ranges)
-                return frozenset({start + 1} if inside else ())
-            case Row(parts):
-                found = {start}
-                for part in parts:
-                    found = {end for place in found for end in ends(part, place)}
-                return frozenset(found)
-            case Choice(options):
-                return frozenset(end for option in options for end in ends(option, start))
-            case Both(first, second):
-                return ends(first, start) & ends(second, start)
-            case Repeat(part, least, most):
-                found, result, count = {start}, set[int](), 0
-                while count < least or (not found <= result and (most is None or count <= most)):
-                    result |= found if count >= least else set()
-                    found = {end for place in found for end in ends(part, place)}
-                    count += 1
-                return frozenset(result)
-    return len(text) in ends(expression, 0)

@@ -93,14 +93,12 @@ class Batcher:
                 raise ValueError(f"Batcher: {name} must be at least 1, got {value}")
         self.model, self.tokenizer = model, tokenizer
         self.rows, self.memory, self.chunk = rows or ROWS, memory, chunk
-        self.prefixes = prefixes
-        self._options: dict[str, Any] = {} if bits is None else {"bits": bits}
+        self.prefixes, self.bits = prefixes, bits
         self._known = frozenset(tokenizer.vocab.values()) if tokenizer else frozenset()
         self._queue: deque[Handle] = deque()
         self._active: list[Handle] = []  # that of row 0, of row 1, ...
         self._cache: Any = None
         self._step: Any = None  # ids (n,) to logits (n, V), by that cache
-        self._reserved = 0  # positions that the longest row of the cache may come to need
         self._row_bytes: dict[int, int] = {}
         self._turn = 0  # the row whose prompt is read first
         self._leaving = False  # something that is active has ended
@@ -285,7 +283,7 @@ class Batcher:
                 return False
             self._cache = self._step = None  # it has more than there is memory for now
         if self._cache is None:
-            self._cache = self.model.cache(1, min(positions, CAPACITY), **self._options)
+            self._cache = self.model.cache(1, min(positions, CAPACITY), bits=self.bits)
         elif row == self._cache.rows:
             more = min(2 * row, self.rows)
             self._cache.grow(rows=more if self._fits(more, positions) else row + 1)
@@ -302,7 +300,7 @@ class Batcher:
     def _bytes(self, rows: int, positions: int) -> int:
         """Return the bytes of a cache of so many rows and positions."""
         if positions not in self._row_bytes:
-            self._row_bytes[positions] = self.model.cache(1, positions, **self._options).nbytes
+            self._row_bytes[positions] = self.model.cache(1, positions, bits=self.bits).nbytes
         return rows * self._row_bytes[positions]
 
     # 2. and 3. The model reads.

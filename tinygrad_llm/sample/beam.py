@@ -32,6 +32,7 @@ from autograd import namespace, no_grad, to_host
 from autograd.backend import Array
 
 from ..models import LanguageModel
+from .batcher import checked_ids
 from .chooser import Chooser, NoToken
 from .logits import largest, log_softmax
 from .options import Sampling
@@ -64,8 +65,7 @@ def beam_search(model: LanguageModel, prompt: Sequence[int], sampling: Sampling,
     contradict each other, and for options of drawing, by their names; otherwise as `generate`.
     """
     _check(sampling, beams, length_penalty, count, early_stopping)
-    if not (ids := [index(id) for id in prompt]):
-        raise ValueError("beam search: the prompt must have at least one token")
+    ids = checked_ids(prompt, model.config.vocab_size)
     reader = _Reader(model, len(ids), sampling, beams)
     sampling = replace(sampling, max_tokens=reader.most)  # by then a constraint must be met
     keep = max(2, 1 + len(sampling.ends)) * beams
@@ -131,8 +131,7 @@ def _longer(parent: Chooser, row: int, token: int, total: float) -> _Text:
     chooser.take(token)
     if chooser.written == sampling.max_tokens:
         return _Text(total, row, chooser, "length")
-    done = sampling.constraint is not None and sampling.constraint.finished(chooser.state)
-    return _Text(total, row, chooser, "end" if done else "")
+    return _Text(total, row, chooser, "end" if chooser.finished else "")
 
 
 class _Reader:

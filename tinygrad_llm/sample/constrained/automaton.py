@@ -199,8 +199,8 @@ class _Graph:
     def without_jumps(self, exit: int) -> Automaton:
         """Return the automaton that begins at node 0 and accepts at `exit`."""
         closures: dict[int, tuple[int, ...]] = {}
-        numbers = {start: 0} if (start := self.closure(0, exit)) is not None else {}
-        states, edges, count = [start], list[set[Edge]](), 0
+        start = self.closure(0, exit)
+        numbers, states, edges, count = {start: 0}, [start], list[set[Edge]](), 0
         for state in states:  # which grows
             row = set()
             for node in state:

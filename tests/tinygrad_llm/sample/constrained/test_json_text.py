@@ -12,8 +12,9 @@ import pytest
 from draws import draws
 from hypothesis import given
 from hypothesis import strategies as st
-from random_schemas import drawn, matches
+from random_schemas import drawn
 
+from tests.languages import matches
 from tinygrad_llm.sample.constrained import json_text
 from tinygrad_llm.sample.constrained.expressions import (
     ANYTHING,

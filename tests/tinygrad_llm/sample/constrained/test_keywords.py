@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from random_schemas import matches
 
+from tests.languages import matches
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.sample.constrained.keywords import DEEPEST, Reader
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from random_schemas import drawn, matches, whole
+from random_schemas import drawn, whole
 
+from tests.languages import matches
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.sample import Batcher, Sampling
