@@ -260,9 +260,11 @@ def write_product(a: Array, b: Array, total: Array, add: bool) -> None:
     Both go by the same blocks of rows: a product has other bits when it is cut otherwise.
     """
     step = max(1, _TERM_BYTES * len(total) // max(1, total.nbytes))
+    # One array for all terms: a worker may hold the last one a moment after its piece is done.
+    term = namespace(a, b).empty((min(step, len(total)) * add, b.shape[1]), np.result_type(a, b))
     for start in range(0, len(total), step):
-        rows = slice(start, start + step)
+        rows = total[start : start + step]
         if add:
-            total[rows] += matmul(a[rows], b)
+            rows += matmul(a[start : start + step], b, out=term[: len(rows)])
         else:
-            matmul(a[rows], b, out=total[rows])
+            matmul(a[start : start + step], b, out=rows)
