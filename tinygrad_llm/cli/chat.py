@@ -210,7 +210,7 @@ class Conversation:
         said, handle = self.messages, None
         sampling = replace(self.sampling, seed=(self.sampling.seed or 0) + self.answers)
         try:
-            handle = self.batcher.add(self._prompt(), sampling)
+            handle = self.batcher.add(self._prompt(), sampling, begins=True)
             for text in self.batcher.stream(handle):
                 print(text, end="", flush=True)
                 if reader_is_gone():

@@ -186,7 +186,7 @@ def _check_done(done: list[Record], jobs: list[Job], out: Path) -> None:
 def _stream(batcher: Batcher, sampling: Sampling, job: Job) -> int:
     given, ids = job
     with flags_named():
-        handle = batcher.add(ids, sampling)
+        handle = batcher.add(ids, sampling, begins=given["prompt"] is None)
     print(given["prompt"] or "", end="", flush=True)
     for text in batcher.stream(handle):
         print(text, end="", flush=True)
@@ -196,14 +196,15 @@ def _stream(batcher: Batcher, sampling: Sampling, job: Job) -> int:
     return 0
 
 
-def _batched(batcher: Batcher, sampling: Sampling, jobs: Iterable[Job]) -> Iterator[Record]:
+def _batched(batcher: Batcher, sampling: Sampling, jobs: Iterable[Job]) -> Iterator[Job]:
     """Yield the texts in order, each as soon as it and those before it are done."""
     waiting: deque[tuple[Record, Handle]] = deque()
     left = iter(jobs)
     while True:
         for given, ids in islice(left, AHEAD - len(waiting)):
             with flags_named():
-                waiting.append((given, batcher.add(ids, replace(sampling, seed=given["seed"]))))
+                waiting.append((given, batcher.add(ids, replace(sampling, seed=given["seed"]),
+                                                   begins=given["prompt"] is None)))
         if not waiting:
             return
         while waiting and waiting[0][1].done:
@@ -212,13 +213,13 @@ def _batched(batcher: Batcher, sampling: Sampling, jobs: Iterable[Job]) -> Itera
                         for choice in handle.choices]
             yield {**given, "text": handle.text, "ids": handle.ids, "reason": handle.reason,
                    "logprobs": logprobs if sampling.logprobs is not None else None,
-                   **({"error": str(handle.error)} if handle.error else {})}
+                   **({"error": str(handle.error)} if handle.error else {})}, handle.prompt
         if waiting:
             batcher.step()
 
 
 def _searched(args: argparse.Namespace, model: LanguageModel, tokenizer: Tokenizer,
-              sampling: Sampling, jobs: list[Job]) -> Iterator[Record]:
+              sampling: Sampling, jobs: list[Job]) -> Iterator[Job]:
     """Yield the n best texts of each prompt that a search finds."""
     from ..sample import beam_search
     from ..sample.prompt import stream_text
@@ -229,11 +230,17 @@ def _searched(args: argparse.Namespace, model: LanguageModel, tokenizer: Tokeniz
             found = beam_search(model, ids, sampling, beams=args.beams, count=args.n,
                                 length_penalty=penalty)
         for beam in found:
-            yield {"prompt": given["prompt"], "text": "".join(stream_text(tokenizer, beam.ids)),
-                   "ids": beam.ids, "reason": beam.reason, "score": beam.score}
+            said = "".join(stream_text(tokenizer, beam.ids, _before(given, ids)))
+            yield {"prompt": given["prompt"], "text": said, "ids": beam.ids,
+                   "reason": beam.reason, "score": beam.score}, ids
 
 
-def _show(args: argparse.Namespace, tokenizer: Tokenizer, texts: Iterable[Record], total: int,
+def _before(text: Record, ids: list[int]) -> list[int]:
+    """Return the ids whose text an answer goes on from."""
+    return [] if text["prompt"] is None else ids
+
+
+def _show(args: argparse.Namespace, tokenizer: Tokenizer, texts: Iterable[Job], total: int,
           done: int) -> int:
     """Show the texts as they come; return the exit code."""
     from tqdm import tqdm
@@ -242,14 +249,15 @@ def _show(args: argparse.Namespace, tokenizer: Tokenizer, texts: Iterable[Record
     bar = tqdm(total=total, initial=done, desc="writing", unit="text", disable=not args.prompts,
                mininterval=0.1 if sys.stderr.isatty() else 10)
     with bar, open(args.out or os.devnull, "ab") as out:
-        for place, text in enumerate(texts, done + 1):
+        for place, (text, ids) in enumerate(texts, done + 1):
             failed += [f"text {place}: {text['error']}"] if "error" in text else []
             line = json.dumps(text, ensure_ascii=False)
             if not args.out:
                 name = f"score {text['score']:.4f}" if "score" in text else f"seed {text['seed']}"
                 head = f"==> text {place}, {name} <==\n" if total > 1 else ""
                 with bar.external_write_mode(sys.stdout) if sys.stdout.isatty() else nullcontext():
-                    print(line if args.json else head + _plain(args, tokenizer, text), flush=True)
+                    print(line if args.json else head + _plain(args, tokenizer, text, ids),
+                          flush=True)
             out.write(f"{line}\n".encode())
             out.flush()
             bar.update()
@@ -260,14 +268,14 @@ def _show(args: argparse.Namespace, tokenizer: Tokenizer, texts: Iterable[Record
     return 0
 
 
-def _plain(args: argparse.Namespace, tokenizer: Tokenizer, text: Record) -> str:
+def _plain(args: argparse.Namespace, tokenizer: Tokenizer, text: Record, ids: list[int]) -> str:
     """Return a text as it is read, with its tokens' probabilities if they are asked for."""
     said = text["text"]
     if args.logprobs is None:
         return f"{text['prompt'] or ''}{said}"
     lines = list(_table(tokenizer, text))
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
-        said = "".join(_shaded(piece, p) for piece, p in _pieces(tokenizer, text))
+        said = "".join(_shaded(piece, p) for piece, p in _pieces(tokenizer, text, ids))
         lines = ["  ".join(_shaded(f"from {p:.0%}", p) for p, _ in SHADES),
                  *(lines if args.logprobs else ())]
     return "\n".join([f"{text['prompt'] or ''}{said}", *lines])
@@ -278,12 +286,14 @@ def _shaded(piece: str, p: float) -> str:
     return f"\x1b[38;5;{shade}m{piece}\x1b[0m" if piece else ""
 
 
-def _pieces(tokenizer: Tokenizer, text: Record) -> Iterator[tuple[str, float]]:
+def _pieces(tokenizer: Tokenizer, text: Record, ids: list[int]) -> Iterator[tuple[str, float]]:
     """Yield what of the text each token completed, and its probability."""
-    decoder, start, known = tokenizer.stream_decoder(), 0, {*tokenizer.vocab.values()}
-    for place, choice in enumerate(text["logprobs"], 1):
-        piece = decoder.push(choice["id"]) if choice["id"] in known else ""
-        end = start + len(piece) if place < len(text["logprobs"]) else None
+    from ..sample.prompt import stream_text
+
+    start, choices = 0, text["logprobs"]
+    pieces = stream_text(tokenizer, (choice["id"] for choice in choices), _before(text, ids))
+    for place, (choice, piece) in enumerate(zip(choices, pieces, strict=False), 1):
+        end = start + len(piece) if place < len(choices) else None  # the last one has the rest
         yield text["text"][start:end], exp(choice["logprob"])
         start += len(piece)
 

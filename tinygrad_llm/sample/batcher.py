@@ -94,7 +94,6 @@ class Batcher:
         self.model, self.tokenizer = model, tokenizer
         self.rows, self.memory, self.chunk = rows or ROWS, memory, chunk
         self.prefixes, self.bits = prefixes, bits
-        self._known = frozenset(tokenizer.vocab.values()) if tokenizer else frozenset()
         self._queue: deque[Handle] = deque()
         self._active: list[Handle] = []  # that of row 0, of row 1, ...
         self._cache: Any = None
@@ -107,12 +106,14 @@ class Batcher:
     # What its users call
 
     def add(self, prompt: Sequence[int] | Array, sampling: Sampling | None = None, *,
-            truncate: Literal["left", "right"] | None = None,
+            truncate: Literal["left", "right"] | None = None, begins: bool = False,
             rng: np.random.Generator | None = None) -> Handle:
         """Queue a text that goes on from the ids of a prompt; return its handle.
 
         A prompt that is longer than the context loses its beginning under `truncate="left"`, its
         end under "right". `rng` draws the tokens in the place of a generator of `sampling.seed`.
+        With `begins`, as an answer in a chat begins, the text does not go on from the prompt's: its
+        first token loses the space that a decoder takes there (but not under a constraint).
         Raises ValueError for an empty prompt, one that is too long, options that would never end
         the text, and a sequence that the memory can never hold, TypeError and IndexError for ids
         that are none of the model's.
@@ -130,7 +131,7 @@ class Batcher:
             ids = ids[-config.context :] if truncate == "left" else ids[: config.context]
         sampling = self._ending(sampling, config.context + 1 - len(ids))
         chooser = Chooser(sampling, ids, config.vocab_size, rng)  # raises for the impossible
-        handle = Handle(self, ids, sampling, config, self.tokenizer, self._known, rng)
+        handle = Handle(self, ids, sampling, config, self.tokenizer, begins, rng)
         if self.memory is not None and self._bytes(1, handle.positions) > self.memory:
             raise ValueError(
                 f"the sequence needs {handle.positions} positions of the cache, "

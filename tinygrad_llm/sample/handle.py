@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from autograd.backend import Array
 
-from ..text.stream import LONGEST_BEGINNING
 from ..text.tokenizer import Tokenizer
 from .chooser import Choice, Chooser
 from .options import Sampling
+from .prompt import AnswerStream
 from .stop import StopStrings
 
 
@@ -31,13 +30,13 @@ class Handle:
     """
 
     def __init__(self, owner: object, prompt: list[int], sampling: Sampling, config: Any,
-                 tokenizer: Tokenizer | None, known: Collection[int],
+                 tokenizer: Tokenizer | None, begins: bool,
                  rng: np.random.Generator | None) -> None:
         self.owner, self.prompt, self.sampling = owner, prompt, sampling
         self.text = ""
         self.reason: str | None = None
         self.error: Exception | None = None
-        self._config, self._tokenizer, self._known = config, tokenizer, known
+        self._config, self._tokenizer, self._begins = config, tokenizer, begins
         self._rng, self._seed = rng, sampling.seed
         self._read = 0  # characters that `read` has given
         self.chooser: Any = None  # a Chooser when it gets a row: some are large
@@ -105,12 +104,10 @@ class Handle:
                 chooser.take(id)
             chooser.choices = former.choices[: len(written)]
         self._stops = StopStrings(self.sampling.stop)
-        self._decoder = self._tokenizer.stream_decoder() if self._tokenizer else None
+        alone = self._begins and self.sampling.constraint is None  # whose text is never a beginning
+        self._decoder = None if self._tokenizer is None else AnswerStream(
+            self._tokenizer, () if alone else self.prompt)
         self._decoded = len(self.prompt)
-        if self._decoder is not None and self.sampling.constraint is not None:
-            for id in self.prompt[-LONGEST_BEGINNING:]:  # a constraint's text goes on from it, and
-                if id in self._known:  # is no beginning, whose space or "##" may read otherwise
-                    self._decoder.push(id)
         self.chooser, self.start, self.kept = chooser, 0, 0
         self._go_on("")
 
@@ -128,8 +125,7 @@ class Handle:
         if self._decoder is not None:
             for id in ids[self._decoded:]:
                 self._decoded += 1
-                if id in self._known:
-                    text += self._stops.push(self._decoder.push(id))
+                text += self._stops.push(self._decoder.push(id))
             self.text = text
         if self._stops.found is not None:
             self.end("stop")

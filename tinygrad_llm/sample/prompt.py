@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..host.errors import UserError
+from ..text.stream import LONGEST_BEGINNING
 from ..text.tokenizer import Tokenizer
 
 
@@ -22,13 +23,36 @@ def prompt_ids(tokenizer: Tokenizer, prompt: str | None = None, template: bool =
     return ids
 
 
-def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
-    """Yield the text of `ids` as they come; a character only when its last byte is there.
+class AnswerStream:
+    """The text of ids as they come, where they go on from a prompt's.
 
-    Ids of the model that the tokenizer does not use, which an untrained model may draw, have no
-    text. All that is yielded, joined, is what decoding all ids at once gives.
+    A character is given out when its last byte is there. Behind a prompt, the first token keeps the
+    space that a decoder takes from the beginning of a text, so that prompt and answer joined are
+    the whole text. Ids of the model that the tokenizer does not use, which an untrained model may
+    draw, have no text.
     """
-    known = frozenset(tokenizer.vocab.values())
-    decoder = tokenizer.stream_decoder()
-    yield from (decoder.push(id) for id in ids if id in known)
-    yield decoder.finish()
+
+    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int] = ()) -> None:
+        self._tokenizer, self._stream = tokenizer, tokenizer.stream_decoder()
+        for id in prompt[-LONGEST_BEGINNING:]:
+            self.push(id)
+
+    def push(self, id: int) -> str:
+        """Return the characters that this id completes."""
+        try:
+            self._tokenizer.token(id)
+        except ValueError:
+            return ""
+        return self._stream.push(id)
+
+    def finish(self) -> str:
+        """Return the rest: an unfinished character as U+FFFD."""
+        return self._stream.finish()
+
+
+def stream_text(tokenizer: Tokenizer, ids: Iterable[int], prompt: Sequence[int] = ()
+                ) -> Iterator[str]:
+    """Yield what each of the ids completes of a text behind a prompt, and at the end the rest."""
+    stream = AnswerStream(tokenizer, prompt)
+    yield from map(stream.push, ids)
+    yield stream.finish()

@@ -2,7 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.draws import draws
+from tests.languages import tokenizers
 from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.models import GPT, GPTConfig
+from tinygrad_llm.sample import Batcher, Sampling
 from tinygrad_llm.sample.prompt import prompt_ids, stream_text
 from tinygrad_llm.text import CharTokenizer
 from tinygrad_llm.text.algorithms.bpe import BPE
@@ -14,6 +18,7 @@ BYTES = {bytes([b]): b for b in range(256)}
 PAIRS = Tokenizer(BPE(BYTES | {b"th": 256}, [(b"t", b"h")]), decoder=ByteLevel())
 ENDED = Tokenizer(BPE(BYTES, []), decoder=ByteLevel(),
                   added=AddedTokens([AddedToken("<|endoftext|>", 300, special=True)]))
+KINDS = tokenizers()
 
 
 @given(st.lists(st.integers(0, 256), max_size=40))
@@ -53,3 +58,28 @@ def test_what_a_text_goes_on_from() -> None:
 def test_a_prompt_without_tokens_is_refused() -> None:
     with pytest.raises(UserError, match="has no tokens"):
         prompt_ids(PAIRS, "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@draws(200, 20)
+@given(data=st.data())
+def test_prompt_and_answer_joined_are_the_whole_text(kind: str, data: st.DataObject) -> None:
+    tokenizer = KINDS[kind]
+    whole = [id for token, id in tokenizer.vocab.items() if not token.startswith(("<0x", "<unk"))
+             and "\ufffd" not in tokenizer.decode([id])]  # parts of characters: see TokenStream
+    ids = st.lists(st.sampled_from(whole), min_size=1, max_size=6)
+    prompt, answer = data.draw(ids, "prompt"), data.draw(ids, "answer")
+    said = "".join(stream_text(tokenizer, answer, prompt))
+    assert tokenizer.decode(prompt) + said == tokenizer.decode(prompt + answer)
+    assert "".join(stream_text(tokenizer, answer)) == tokenizer.decode(answer)
+
+
+@pytest.mark.parametrize("kind", ["byte fallback", "unigram"])
+def test_an_answer_keeps_its_first_space_unless_it_begins_a_text(kind: str) -> None:
+    tokenizer = KINDS[kind]
+    token = tokenizer.id("▁")
+    batcher = Batcher(GPT(GPTConfig(len(tokenizer.vocab), 8, 1, 1, 4)), tokenizer)
+    sampling = Sampling(temperature=0, logit_bias={token: 1e9}, max_tokens=2)
+    goes_on, begins = (batcher.add([token], sampling, begins=begins) for begins in (False, True))
+    batcher.run()
+    assert (goes_on.text, begins.text) == ("  ", " ")
