@@ -1,8 +1,9 @@
-r"""The tokens that a model writes in a second, beside Hugging Face transformers.
+r"""The tokens that a model writes in a second, beside Hugging Face transformers or llama.cpp.
 
     python -m benchmarks.generate --config tiny --batch 8
     python -m benchmarks.generate --folder SmolLM2-135M-Instruct --batch 8     # real weights
     python -m benchmarks.generate --config gpt2 --prefill 512     # reading a prompt
+    python -m benchmarks.generate --folder SmolLM2-135M.Q4_1.gguf --vs llama.cpp
     python -m benchmarks.generate --config gpt2 --mixed           # 64 prompts, together or in turn
     python -m benchmarks.generate --config tiny --constrained     # by a JSON schema, and free
     python -m benchmarks.generate --config gpt2 --memory          # bytes of cache a token
@@ -13,7 +14,9 @@ take turns, after a rest (see `benchmarks.train_cpu`) and a short turn that is n
 wakes their threads. They must agree on the logits after the prompts, and on the texts up to the
 first token whose logit is within rounding of another's. Ours is a `Batcher`, theirs `generate` in
 PyTorch's inference mode; each has the number of threads at which it was fastest in an uncounted
-turn. With `--mixed`, `--constrained` and `--memory` both sides are ours.
+turn. With `--constrained` and `--memory` both sides are ours, and with `--mixed` two of three: the
+rival writes one text after another. llama.cpp reads the weights as they lie in its file, of 4 bits
+for instance, and ours in float32.
 
 Weights are drawn five times as large as a fresh model's, so that the likeliest token stands out.
 """
@@ -32,6 +35,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -53,6 +57,8 @@ from tinygrad_llm.sample import Batcher, Sampling
 from tinygrad_llm.sample.constrained.schema import json_schema
 from tinygrad_llm.text import CharTokenizer
 
+PACKAGES = {"transformers": ("transformers", "torch"), "llama.cpp": ("llama_cpp_python",),
+            "none": ()}
 PROMPT, WAKE = 8, 4  # tokens of a prompt, and of a turn that wakes the threads
 MIXED = 64, (4, 128), (4, 32)  # prompts, the range of their lengths, and of their texts'
 LETTERS = "".join(sorted({*string.ascii_lowercase, *string.digits, *string.punctuation} - {*"`^$"}))
@@ -90,6 +96,20 @@ def our_model(args: argparse.Namespace) -> tuple[Any, Any]:
         if ".ln_" not in name and not name.startswith("ln_f"):
             p.data *= 5
     return model, CharTokenizer(LETTERS)
+
+
+def llama_cpp_writer(file: Path, prompt: np.ndarray, threads: int) -> Turn:
+    """Return the turn of llama.cpp, for one prompt."""
+    from llama_cpp import Llama
+
+    rival = Llama(str(file), n_ctx=1024, n_threads=threads, verbose=False)
+
+    def turn(count: int) -> list[list[int]]:
+        rival.reset()
+        written = rival.generate(prompt.tolist(), temp=0.0, reset=False)
+        return [[*islice(written, count)]]
+
+    return turn
 
 
 def their_model(args: argparse.Namespace, model: Any) -> Any:
@@ -187,18 +207,33 @@ def their_reader(rival: Any, prompt: np.ndarray) -> Turn:
     return turn
 
 
-def in_turn(model: Any, both: bool) -> Turn:
-    """Return the turn that writes behind 64 prompts of mixed lengths, together or one by one."""
+def mixed(model: Any) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return prompts of mixed lengths, and how many tokens are written behind each."""
     count, prompts, texts = MIXED
-    rng, batcher = np.random.default_rng(0), Batcher(model, rows=count if both else 1)
+    rng = np.random.default_rng(0)
     lengths = rng.integers(prompts[0], prompts[1] + 1, size=count)
     tokens = rng.integers(texts[0], texts[1] + 1, size=count)
-    ids = [rng.integers(model.config.vocab_size, size=n) for n in lengths]
+    return [rng.integers(model.config.vocab_size, size=n) for n in lengths], tokens
+
+
+def in_turn(model: Any, ids: list[np.ndarray], tokens: np.ndarray, rows: int) -> Turn:
+    """Return the turn that writes behind those prompts, so many at once."""
+    batcher = Batcher(model, rows=rows)
 
     def turn(most: int) -> list[list[int]]:
         return [handle.ids for handle in batcher.run([
             batcher.add(prompt, Sampling(temperature=0, max_tokens=min(int(n), most)))
             for prompt, n in zip(ids, tokens, strict=True)])]
+
+    return turn
+
+
+def rival_in_turn(rival: Any, ids: list[np.ndarray], tokens: np.ndarray) -> Turn:
+    """Return the turn in which the rival writes behind those prompts, one after another."""
+    writers = [their_writer(rival, prompt[None]) for prompt in ids]
+
+    def turn(most: int) -> list[list[int]]:
+        return [writer(min(int(n), most))[0] for writer, n in zip(writers, tokens, strict=True)]
 
     return turn
 
@@ -259,9 +294,10 @@ def timed(sides: dict[str, Turn], tokens: int, turns: int, threads: dict[str, in
     (_, ours), *others = speeds.items()
     result: dict[str, Any] = {
         f"{side}_tokens_per_s": round(median(s), 1) for side, s in speeds.items()}
-    if others:
-        result["ratio"] = round(median(ours) / median(others[0][1]), 3)
-        result["ratio_quartiles"] = ratio_quartiles(ours, others[0][1])
+    for name, other in zip(("ratio", *(f"ratio_to_{side}" for side, _ in others[1:])),
+                           (other for _, other in others), strict=False):
+        result |= {name: round(median(ours) / median(other), 3),
+                   f"{name}_quartiles": ratio_quartiles(ours, other)}
     return result
 
 
@@ -300,28 +336,33 @@ def beside_rival(args: argparse.Namespace, model: Any, tokens: int, turns: int) 
             rival, prompts)
         if not args.prefill:
             check_agreement(model, prompts, sides, tokens)
-    threads = {side: best_threads(side, turn, tokens, args.threads)
-               for side, turn in sides.items()}
+    elif args.vs == "llama.cpp":
+        sides[args.vs] = llama_cpp_writer(args.folder, prompts[0], args.threads)
+    threads = {side: args.threads if side == "llama.cpp" else
+               best_threads(side, turn, tokens, args.threads) for side, turn in sides.items()}
     each = args.batch * (args.prefill or tokens)
     return {"batch": args.batch, "prefill": args.prefill, "tokens": tokens,
             **timed(sides, tokens, turns, threads, dict.fromkeys(sides, each)),
             "rival": args.vs, "threads": threads,
-            **{package: importlib.metadata.version(package) if args.vs != "none" else None
-               for package in ("transformers", "torch")}}
+            **{package: importlib.metadata.version(package) for package in PACKAGES[args.vs]}}
 
 
 def beside_ours(args: argparse.Namespace, model: Any, tokenizer: Any, tokens: int, turns: int
                 ) -> dict[str, Any]:
-    """Return what was measured of our way beside another of ours; neither counts its first turn."""
+    """Return what was measured of our way beside others; none counts its first turn."""
     if args.mixed:
-        sides = {"together": in_turn(model, True), "one_by_one": in_turn(model, False)}
+        ids, count = mixed(model)
+        sides = {"together": in_turn(model, ids, count, len(ids)),
+                 "one_by_one": in_turn(model, ids, count, 1)}
+        if args.vs == "transformers":
+            sides[args.vs] = rival_in_turn(their_model(args, model), ids, count)
     else:
         prompts = drawn(model, args.batch, PROMPT)
         constraint = json_schema(SCHEMA, tokenizer, model.config.vocab_size)
         sides = {"constrained": our_writer(model, prompts, args.batch, constraint=constraint),
                  "free": our_writer(model, prompts, args.batch)}
     size = {side: sum(map(len, turn(tokens))) for side, turn in sides.items()}
-    threads = dict.fromkeys(sides, args.threads)
+    threads = {side: best_threads(side, turn, tokens, args.threads) for side, turn in sides.items()}
     return {"mode": "mixed" if args.mixed else "constrained", "batch": args.batch,
             "tokens": size, "threads": threads, **timed(sides, tokens, turns, threads, size)}
 
@@ -341,14 +382,15 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.generate",
                                      description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--config", choices=CONFIGS, default="tiny")
-    parser.add_argument("--folder", type=Path, help="a folder of Hugging Face's, for its model")
+    parser.add_argument("--folder", type=Path,
+                        help="a folder of Hugging Face's or a GGUF file, for its model")
     parser.add_argument("--batch", type=positive, default=1, help="texts at once")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--prefill", type=positive, help="read prompts of so many tokens")
     mode.add_argument("--mixed", action="store_true", help="64 prompts, together or one by one")
     mode.add_argument("--constrained", action="store_true", help="by a JSON schema, and free")
     mode.add_argument("--memory", action="store_true", help="bytes of cache a token")
-    parser.add_argument("--vs", choices=["transformers", "none"],
+    parser.add_argument("--vs", choices=PACKAGES,
                         help="the rival; default: transformers where it is installed")
     parser.add_argument("--tokens", type=positive, help="tokens of each text in a turn")
     parser.add_argument("--turns", type=positive, help="turns of each side")
@@ -357,6 +399,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="a file to append the line to")
     args = parser.parse_args()
     installed = all(importlib.util.find_spec(name) for name in ("torch", "transformers"))
+    if args.vs == "llama.cpp" and (not args.folder or args.batch > 1 or args.prefill):
+        parser.error("--vs llama.cpp: it reads a GGUF file, given by --folder, for one text")
     if args.vs == "transformers" and not installed:
         parser.error("--vs transformers: it is not installed; pip install torch transformers, or "
                      "use --vs none")
