@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_runs import write_chat_run
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
@@ -51,3 +52,14 @@ def test_the_snippets_of_the_readme_run() -> None:
     for block in blocks:
         subprocess.run([sys.executable, "-W", "error", "-c", block.split("```")[0]], check=True,
                        env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def test_the_snippets_of_the_page_on_generation_run_in_a_row(tmp_path: Path) -> None:
+    write_chat_run(tmp_path / "runs" / "tiny")
+    blocks = (ROOT / "docs" / "generation.md").read_text("utf-8").split("```python\n")[1:]
+    program = "".join(block.split("```")[0] for block in blocks)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], text=True, cwd=tmp_path,
+                          capture_output=True, encoding="utf-8",
+                          env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"})
+    assert done.returncode == 0, done.stderr
+    assert "tokens, ended by length" in done.stdout and "of at least" in done.stdout
