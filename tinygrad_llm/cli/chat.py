@@ -136,7 +136,7 @@ def _loaded(args: argparse.Namespace) -> list[dict[str, str]]:
     messages: list[dict[str, str]] = []
     if args.load is not None:
         place = f"--load {args.load}"
-        content = json_of(read(args.load, "--load"), place)
+        content = json_of(read(args.load, "--load").encode(), place)
         if not isinstance(content, dict) or not isinstance(content.get("messages"), list):
             raise UserError(f'{place}: expected {{"messages": [...]}}, as /save writes it')
         for number, message in enumerate(content["messages"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 DEFAULTS: dict[str, Any] = {"temperature": 0.8, "max_tokens": 500}
 AHEAD = 256  # texts that are begun or queued before the first of them is done
+WRITTEN = ("seed", "text", "ids", "reason", "logprobs", "error", "score")
 Record = dict[str, Any]  # what is known of a text, as a line of JSON has it
 Job = tuple[Record, list[int]]  # what is given, prompt and seed among it, and the prompt's ids
 SHADES = ((0.9, 46), (0.5, 154), (0.2, 226), (0.05, 214), (0.0, 203))
@@ -96,20 +98,24 @@ def sample(args: argparse.Namespace) -> int:
     from ..train.run import PRETRAINED, load_model
 
     _check(args)
-    prompts, done = _prompts(args), _done(args.out) if args.resume else []
+    prompts, (done, rest) = _prompts(args), _done(args.out) if args.resume else ([], b"")
     model, tokenizer, _ = load_model(args.run, args.checkpoint)
     imported = (args.run / PRETRAINED).is_dir()
     ends = ends_of(with_beside(model, tokenizer, args.run / PRETRAINED).generation,
                    model.config.vocab_size)
     sampling = sampling_of(args, model, tokenizer, **{
         **DEFAULTS, "ends": ends, **({} if args.beams is None else {"temperature": 0.0})})
-    seed = args.seed if args.seed is not None else done[0]["seed"] if done else int(
-        np.random.SeedSequence().generate_state(1)[0])
+    seed = args.seed
+    if seed is None:
+        fresh = int(np.random.SeedSequence().generate_state(1)[0])
+        seed = done[0].get("seed") if done and isinstance(done[0].get("seed"), int) else fresh
     jobs: list[Job] = [
         ({**given, "seed": seed + j}, ids) for place, given in enumerate(prompts, 1)
         for ids in [_fitting(prompt_ids(tokenizer, given["prompt"], template=imported),
                              model.config.context, args.truncate, place)] for j in range(args.n)]
-    _check_done(done, jobs, args.out)
+    _check_done(done, rest, jobs, args.out)
+    if rest:
+        os.truncate(args.out, args.out.stat().st_size - len(rest))
     if args.beams is not None:
         texts = _searched(args, model, tokenizer, sampling, jobs)
     else:
@@ -129,6 +135,10 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--resume goes on with the file of --out; name it")
     if args.out is not None and args.out.exists() and not args.resume:
         raise UserError(f"--out {args.out} exists; go on with it with --resume, or name another")
+    if args.out is not None and not args.out.parent.is_dir():
+        raise UserError(f"--out {args.out}: there is no folder {args.out.parent}; make it first")
+    if args.beams is not None and not args.n <= args.beams:
+        raise UserError(f"--n ({args.n}) is more than --beams ({args.beams}); raise --beams")
     if args.beams is None and args.length_penalty is not None:
         raise UserError("--length-penalty is for a search: give it with --beams")
     for name in ("temperature", "bits", "resume"):
@@ -137,23 +147,26 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _prompts(args: argparse.Namespace) -> list[Record]:
-    """Return the prompts, each as {"prompt": ...}; UserError where a line has none."""
+    """Return the prompts, each as {"prompt": ...}; UserError where a line has none.
+
+    A line of JSON keeps its other keys, but for those of `WRITTEN`: such lines may be read again.
+    """
     if args.prompts is None:
         return [{"prompt": given_prompt(args)}]
     if args.prompt is not None or args.prompt_file is not None:
         raise UserError("--prompts and --prompt or --prompt-file exclude each other; give one of "
                         "them")
-    lines = read(args.prompts, "--prompts").replace("\r\n", "\n").removesuffix("\n").split("\n")
+    lines = read(args.prompts, "--prompts").removesuffix("\n").split("\n")
     found: list[Record] = []
     for place, line in enumerate(lines, 1):
         given = {"prompt": line}
-        if lines[0].startswith('{"'):
-            given = json_of(line, f"--prompts {args.prompts}, line {place},")
+        if re.match(r'\s*\{\s*"', lines[0]):
+            given = json_of(line.encode(), f"--prompts {args.prompts}, line {place}")
         if not isinstance(given, dict) or not given.get("prompt") or not isinstance(
                 given["prompt"], str):
             raise UserError(f"--prompts {args.prompts}, line {place}: expected a prompt of at "
                             f"least one character, got {shortened(line)}")
-        found.append(given)
+        found.append({key: value for key, value in given.items() if key not in WRITTEN})
     return found
 
 
@@ -165,22 +178,36 @@ def _fitting(ids: list[int], context: int, truncate: str | None, place: int) -> 
     return ids[:context] if truncate == "right" else ids[-context:]
 
 
-def _done(out: Path) -> list[Record]:
-    """Return the texts that a file has, and cut off a line that was not finished."""
+def _done(out: Path) -> tuple[list[Record], bytes]:
+    """Return the texts that a file has, and what there is of a line that was not finished."""
     if not out.exists():
-        return []
-    whole = out.read_bytes()[: out.read_bytes().rfind(b"\n") + 1]
-    with open(out, "r+b") as file:
-        file.truncate(len(whole))
-    return [json_of(line, f"--out {out}, line {place},")
-            for place, line in enumerate(whole.decode().splitlines(), 1)]
+        return [], b""
+    if not out.is_file():
+        raise UserError(f"--out {out} is no file; name another")
+    *lines, rest = out.read_bytes().split(b"\n")
+    found = [json_of(line, f"--out {out}, line {place}") for place, line in enumerate(lines, 1)]
+    return [line if isinstance(line, dict) else {} for line in found], rest
 
 
-def _check_done(done: list[Record], jobs: list[Job], out: Path) -> None:
-    for place, line in enumerate(done, 1):
-        if place > len(jobs) or any(line.get(k) != v for k, v in jobs[place - 1][0].items()):
+def _check_done(done: list[Record], rest: bytes, jobs: list[Job], out: Path) -> None:
+    """Raise UserError where a file has anything but the first texts of these jobs."""
+    for place, line in enumerate([*done, rest] if rest else done, 1):
+        given = jobs[place - 1][0] if place <= len(jobs) else {"prompt": ""}
+        prompt = _json({k: v for k, v in given.items() if k != "seed"})[:-1].encode()
+        if not (prompt.startswith(line) or line.startswith(prompt) if isinstance(line, bytes) else
+                all(line.get(key) == value for key, value in given.items())):
             raise UserError(f"--out {out}, line {place}, is of another prompt or seed than these; "
                             f"name another file")
+
+
+def _json(text: Record, encoding: str | None = "utf-8") -> str:
+    """Return a line of JSON; where the encoding lacks one of its characters, in ASCII."""
+    line = json.dumps(text, ensure_ascii=False)
+    try:
+        line.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(text)
+    return line
 
 
 def _stream(batcher: Batcher, sampling: Sampling, job: Job) -> int:
@@ -188,11 +215,14 @@ def _stream(batcher: Batcher, sampling: Sampling, job: Job) -> int:
     with flags_named():
         handle = batcher.add(ids, sampling, begins=given["prompt"] is None)
     print(given["prompt"] or "", end="", flush=True)
-    for text in batcher.stream(handle):
-        print(text, end="", flush=True)
-        if reader_is_gone():
-            return 0
-    print()
+    try:
+        with flags_named(UserError):
+            for text in batcher.stream(handle):
+                print(text, end="", flush=True)
+                if reader_is_gone():
+                    break
+    finally:
+        print(flush=True)
     return 0
 
 
@@ -251,20 +281,20 @@ def _show(args: argparse.Namespace, tokenizer: Tokenizer, texts: Iterable[Job], 
     with bar, open(args.out or os.devnull, "ab") as out:
         for place, (text, ids) in enumerate(texts, done + 1):
             failed += [f"text {place}: {text['error']}"] if "error" in text else []
-            line = json.dumps(text, ensure_ascii=False)
             if not args.out:
                 name = f"score {text['score']:.4f}" if "score" in text else f"seed {text['seed']}"
                 head = f"==> text {place}, {name} <==\n" if total > 1 else ""
                 with bar.external_write_mode(sys.stdout) if sys.stdout.isatty() else nullcontext():
-                    print(line if args.json else head + _plain(args, tokenizer, text, ids),
-                          flush=True)
-            out.write(f"{line}\n".encode())
+                    print(_json(text, sys.stdout.encoding) if args.json else
+                          head + _plain(args, tokenizer, text, ids), flush=True)
+            out.write(f"{_json(text)}\n".encode())
             out.flush()
             bar.update()
             if reader_is_gone():
                 return 0
     if failed:
-        raise UserError(f"{len(failed)} of {total} texts failed; {failed[0]}")
+        with flags_named(UserError):
+            raise UserError(f"{len(failed)} of {total} texts failed; {failed[0]}")
     return 0
 
 

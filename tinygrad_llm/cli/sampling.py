@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from ..sample import Batcher, Sampling
     from ..text.tokenizer import Tokenizer
 
-FLAGS = {"max_tokens": "-n", "logit_bias": "--bias", "banned": "--ban"}
+FLAGS = {"max_tokens": "-n", "logit_bias": "--bias", "banned": "--ban",
+         "constraint": "--regex or --json-schema"}
 """The flags of options that they are not named after."""
 NAMED = re.compile(r"\b(?:[a-z]+_[a-z_]*[a-z]|banned)\b"
-                   r"|^(?:beams|ends|logprobs|seed|stop|temperature)(?= must|:)")
+                   r"|^(?:beams|ends|logprobs|seed|stop|temperature)(?= must|:)"
+                   r"|(?<=leave out )(?:logprobs|seed|stop)\b|(?:(?<=by )|(?<=, ))constraint\b")
 """Where a message names an option."""
 
 
@@ -51,7 +53,7 @@ def add_sampling(parser: argparse.ArgumentParser, temperature: str, tokens: str)
         help="add X to the logit of a token; may be given again")
     add("--ban", type=_ids, metavar="ID,ID", dest="banned", help="never write these tokens")
     add = parser.add_argument_group("where a text ends, and what it must be").add_argument
-    add("-n", "--tokens", type=int, metavar="N", dest="max_tokens",
+    add("-n", "--tokens", "--max-tokens", type=int, metavar="N", dest="max_tokens",
         help=f"tokens to write at most ({tokens})")
     add("--min-tokens", type=int, metavar="N", help="tokens before which no text ends (0)")
     add("--stop", action="append", metavar="TEXT",
@@ -86,6 +88,9 @@ def check_flags(args: argparse.Namespace, **defaults: Any) -> None:
         raise UserError("--regex and --json-schema exclude each other; give one of them")
     if args.bits not in (None, 8):
         raise UserError(f"--bits must be 8, got {args.bits}; leave it out for full numbers")
+    ids = [id for id, _ in args.logit_bias or ()]
+    if len({*ids}) < len(ids):
+        raise UserError(f"--bias names an id twice, got {ids}; add its numbers up")
     _sampling(args, defaults)
 
 
@@ -128,12 +133,16 @@ def batcher_of(args: argparse.Namespace, model: LanguageModel, tokenizer: Tokeni
 
 
 @contextmanager
-def flags_named() -> Iterator[None]:
-    """Inside the block, a wrong value is the user's: UserError names its flag."""
+def flags_named(*kinds: type[Exception]) -> Iterator[None]:
+    """Inside the block, a wrong value is the user's: UserError names its flag.
+
+    kinds: the errors of wrong values, if not ValueError, TypeError and IndexError.
+    """
     try:
         yield
-    except (ValueError, TypeError, IndexError) as error:
-        raise UserError(NAMED.sub(lambda name: _flag(name[0]), str(error))) from error
+    except (kinds or (ValueError, TypeError, IndexError)) as error:
+        message = str(error).replace("; None leaves it out", "; or leave it out")
+        raise UserError(NAMED.sub(lambda name: _flag(name[0]), message)) from error
 
 
 def _flag(option: str) -> str:
@@ -141,18 +150,31 @@ def _flag(option: str) -> str:
 
 
 def read(path: Path, flag: str) -> str:
-    """Return a UTF-8 file's text, or with - that of standard input. UserError names the flag."""
+    """Return a UTF-8 file's text, or with - that of standard input. UserError names the flag.
+
+    As in text to train on, a byte order mark is dropped, and Windows' line ends are newlines.
+    """
     try:
-        return (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode()
+        text = (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode()
+        return text.removeprefix("\ufeff").replace("\r\n", "\n")
     except OSError as error:
         raise UserError(f"cannot read {flag} {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{flag} {path} is not UTF-8 at byte {error.start}; convert it") from error
 
 
-def json_of(text: str, place: str) -> Any:
-    """Return what a text says in JSON. UserError names the place."""
+def json_of(data: bytes, place: str) -> Any:
+    """Return what a text says in JSON, read strictly. UserError names the place."""
+    from ..text.formats.json_files import parse_json
+
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{place} is no JSON: {error}; got {shortened(text)}") from error
+        return parse_json(data, number=_finite)
+    except UserError as error:
+        raise UserError(f"{place}: {error}; got {shortened(data.decode(errors='replace'))}"
+                        ) from error
+
+
+def _finite(digits: str) -> float:
+    if not isfinite(number := float(digits)):
+        raise ValueError(f"the number {digits} is too large")
+    return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable
@@ -13,9 +14,12 @@ def write_in_one_step(path: str | Path, parts: Iterable[bytes | memoryview]) -> 
 
     A temporary file beside it is written, flushed to the disk and renamed, which is atomic on one
     file system; that is why it may not lie in the system's temporary folder. Then the folder is
-    flushed, so that the new name survives a crash. An OSError names the file.
+    flushed, so that the new name survives a crash. A link stays one, and its target is replaced;
+    what is no file, such as /dev/null, is refused. An OSError names the file.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "It is a device or a pipe, and no file", str(path))
     temporary = path.with_name(f"{path.name}.tmp")
     try:
         with open(temporary, "wb") as file:

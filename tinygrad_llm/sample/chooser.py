@@ -163,9 +163,9 @@ class Chooser:
                   "banned": s.banned, "min_tokens": self.written < s.min_tokens and s.ends,
                   "constraint": s.constraint is not None,
                   "max_tokens": s.constraint is not None and s.max_tokens is not None}
-        names = [name for name, on in active.items() if on]
-        raise NoToken(f"no token is possible: {', '.join(names)} together forbid all "
-                      f"{self.vocab_size}; loosen one of them")
+        names = [name for name, on in active.items() if on] or ["logit_bias", "penalties"]
+        raise NoToken(f"no token is possible: all {self.vocab_size} are forbidden by "
+                      f"{', '.join(names)}; loosen one of these")
 
 
 def choose_all(logits: Array, choosers: Sequence[Chooser]) -> list[int]:

@@ -113,7 +113,7 @@ def texts(capsys: pytest.CaptureFixture[str], *args: str) -> list[dict[str, Any]
     """Return the lines of JSON that `sample` writes."""
     capsys.readouterr()
     assert main(["sample", "--json", "-n", "12", *args]) == 0
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [json.loads(line) for line in capsys.readouterr().out.split("\n")[:-1]]
 
 
 def test_many_texts_are_what_each_is_alone(
@@ -158,6 +158,74 @@ def test_a_file_of_texts_is_gone_on_with(tiny: Path, capsys: pytest.CaptureFixtu
     assert "line 2, is of another prompt" in error_of(capsys, *many, "--resume")
     assert (tiny / "out.jsonl").read_bytes() == whole
     assert "name it" in error_of(capsys, "sample", "--resume")
+
+
+@pytest.mark.parametrize("content", [
+    b"my notes", b"{", b"my notes\nmore", b"\n", b"[1]\n", b"{}\n", b'{"prompt": "The"}\n', b"\xff\n",
+    b'{"prompt": "The", "seed": "x"}\n', b'{"prompt": "The", "seed": null}\n',
+    b'{"prompt": "The", "seed": 1}\n\n', b'{"prompt": "The", "seed": 1}\n{"prompt": "B"',
+    b'{"prompt": "The", "seed": 1}\n{"prompt": "A", "seed": 1}\n{"prompt": "C"'])
+def test_another_file_is_not_gone_on_with(tiny: Path, capsys: pytest.CaptureFixture[str],
+                                          content: bytes) -> None:
+    """It stays as it is, but for a line that may be the beginning of the next."""
+    (tiny / "a.txt").write_text("The\nA\n")
+    (tiny / "out.jsonl").write_bytes(content)
+    if content != b"{":
+        assert "--out out.jsonl, line " in error_of(
+            capsys, "sample", "--prompts", "a.txt", "--out", "out.jsonl", "--resume")
+        assert (tiny / "out.jsonl").read_bytes() == content
+    assert "no file" in error_of(capsys, "sample", "--out", "runs", "--resume")
+    assert "there is no folder none" in error_of(capsys, "sample", "--out", "none/out.jsonl")
+
+
+def test_lines_of_json_are_gone_on_with_and_read_again(
+        tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever else they say: line ends of Unicode, and keys that are written here."""
+    (tiny / "a.jsonl").write_text('{ "prompt": "The", "x": "a\u2028b\x85é", "text": "old"}\n'
+                                  '{"prompt": "A", "seed": 3, "x": 0.1}\n', encoding="utf-8")
+    many = ["sample", "-n", "3", "--prompts", "a.jsonl", "--out", "out.jsonl"]
+    assert main(many) == 0
+    whole = (tiny / "out.jsonl").read_bytes()
+    first, second = (json.loads(line) for line in whole.decode().split("\n")[:2])
+    assert first["x"] == "a\u2028b\x85é" and first["text"] != "old" and second["x"] == 0.1
+    assert first["seed"] == second["seed"]
+    for size in range(0, len(whole) + 1, 7):
+        (tiny / "out.jsonl").write_bytes(whole[:size])
+        assert main([*many, "--resume", "--seed", str(first["seed"])]) == 0
+        assert (tiny / "out.jsonl").read_bytes() == whole
+    assert texts(capsys, "--prompts", "out.jsonl", "-n", "3", "--seed", str(first["seed"])) == [
+        first, second]
+
+
+def test_json_in_an_encoding_that_lacks_characters(
+        tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows' pipes have one. The line is in ASCII then, and says the same."""
+    (tiny / "a.jsonl").write_text('{"prompt": "The", "x": "Ω😀é"}', encoding="utf-8")
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, "cp1252"))
+    assert main(["sample", "--json", "-n", "3", "--prompts", "a.jsonl"]) == 0
+    line = written.getvalue()
+    assert line.isascii() and json.loads(line)["x"] == "Ω😀é"
+
+
+def test_prompts_of_windows(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A byte order mark and its line ends are not part of them, as in text to train on."""
+    (tiny / "a.txt").write_bytes(b"\xef\xbb\xbfThe\r\nA")
+    (tiny / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"prompt": "The"}\r\n')
+    assert texts(capsys, "--prompt-file", "a.txt")[0]["prompt"] == "The\nA"
+    assert [text["prompt"] for text in texts(capsys, "--prompts", "a.txt")] == ["The", "A"]
+    assert [text["prompt"] for text in texts(capsys, "--prompts", "a.jsonl")] == ["The"]
+
+
+def test_what_leaves_no_token_is_named_by_its_flags(
+        tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = ["--prompt", "The", "-n", "40", "--no-repeat-ngram", "1"]
+    for args in (ended, [*ended, "--json"]):
+        assert "forbidden by --no-repeat-ngram; " in error_of(capsys, "sample", *args)
+    assert main(["sample", *ended]) == 2
+    assert capsys.readouterr().out.endswith("\n")  # what was written before stands by itself
+    assert "by --regex or --json-schema, -n; " in error_of(
+        capsys, "sample", "--regex", "[0-9]{9}", "-n", "3")
 
 
 def test_how_probable_each_token_was(tiny: Path, capsys: pytest.CaptureFixture[str],
@@ -230,14 +298,23 @@ def test_many_texts_end_with_their_reader(tiny: Path) -> None:
     (["--prompt", "The sheep says"], "prompt 1 has 14 tokens, and the model's context holds 8"),
     (["--prompts", "a.txt", "--prompt", "x"], "exclude each other"),
     (["--prompts", "gap.txt"], "line 2: expected a prompt"),
-    (["--prompts", "bad.jsonl"], "line 2, is no JSON"),
+    (["--prompts", "bad.jsonl"], "line 2: it is no JSON"),
+    (["--prompts", "nan.jsonl"], "line 1: it is no JSON that can be read: NaN"),
+    (["--prompts", "large.jsonl"], "line 1: it is no JSON that can be read: the number 1e999"),
+    (["--prompts", "half.jsonl"], "line 1: it has a lone surrogate"),
+    (["--prompts", "twice.jsonl"], "line 1: it is no JSON that can be read: an object names"),
+    (["--prompts", "deep.jsonl"], "line 1: it is no JSON that can be read"),
     (["--prompts", "other.jsonl"], "line 2: expected a prompt"),
     (["--prompts", "none.txt"], "cannot read --prompts none.txt"),
     (["--prompts", "unknown.txt"], "'Ω'"),
     (["--n", "0"], "--n must be at least 1"),
     (["--beams", "2", "--temperature", "1"], "--beams and --temperature exclude each other"),
     (["--beams", "2", "--top-k", "3"], "--top-k"),
-    (["--beams", "2", "--n", "3"], "3"),
+    (["--beams", "2", "--n", "3"], "--n (3) is more than --beams (2)"),
+    (["--beams", "0"], "--n (1) is more than --beams (0)"),
+    (["--beams", "2", "--seed", "3"], "leave out --seed"),
+    (["--top-k", "0"], "--top-k must be at least 1, got 0; or leave it out"),
+    (["--bias", "0=1", "--bias", "0=2"], "--bias names an id twice"),
     (["--beams", "2", "--bits", "8"], "--beams and --bits exclude each other"),
     (["--length-penalty", "1"], "give it with --beams"),
     (["--regex", "a", "--json-schema", "x"], "--regex and --json-schema exclude each other"),
@@ -254,6 +331,11 @@ def test_mistakes_that_are_named(tiny: Path, capsys: pytest.CaptureFixture[str],
                                  args: list[str], words: str) -> None:
     for name, content in (("a.txt", "The\n"), ("gap.txt", "The\n\nA\n"), ("unknown.txt", "A\nΩ"),
                           ("bad.jsonl", '{"prompt": "A"}\n{'),
+                          ("nan.jsonl", '{"prompt": "A", "x": NaN}'),
+                          ("large.jsonl", '{"prompt": "A", "x": 1e999}'),
+                          ("half.jsonl", '{"prompt": "A", "x": "\\ud83d"}'),
+                          ("twice.jsonl", '{"prompt": "A", "prompt": "B"}'),
+                          ("deep.jsonl", '{"prompt": ' + "[" * 100000),
                           ("other.jsonl", '{"prompt": "A"}\n{"text": "A"}')):
         (tiny / name).write_text(content, encoding="utf-8")
     assert words in error_of(capsys, "sample", *args)

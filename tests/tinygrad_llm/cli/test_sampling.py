@@ -78,15 +78,25 @@ def test_errors_of_options_name_flags() -> None:
             raise error("seed must; max_tokens, banned, no_repeat_ngram; seed")
     with pytest.raises(KeyError), flags_named():
         raise KeyError("seed")
+    with pytest.raises(UserError, match="^-n; or leave it out$"), flags_named(UserError):
+        raise UserError("max_tokens; None leaves it out")
+    with pytest.raises(ValueError, match="^max_tokens$"), flags_named(UserError):
+        raise ValueError("max_tokens")
+    words = "leave out seed; by constraint, banned; min_tokens, constraint; the constraint, stop"
+    with pytest.raises(UserError) as caught, flags_named():
+        raise ValueError(words)
+    assert str(caught.value) == (
+        "leave out --seed; by --regex or --json-schema, --ban; --min-tokens, --regex or "
+        "--json-schema; the constraint, stop")
 
 
 def test_files(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes("é".encode())
+    (tmp_path / "a").write_bytes("\ufeffé\r\nb\ufeff\rc".encode())
     (tmp_path / "b").write_bytes(b"a\xff")
-    assert read(tmp_path / "a", "--x") == "é"
+    assert read(tmp_path / "a", "--x") == "é\nb\ufeff\rc"
     for name, words in (("b", "not UTF-8 at byte 1"), ("c", "cannot read --x")):
         with pytest.raises(UserError, match=words):
             read(tmp_path / name, "--x")
-    assert json_of("[1]", "x") == [1]
-    with pytest.raises(UserError, match="--x a is no JSON"):
-        json_of("[", "--x a")
+    assert json_of(b"[1, 0.1]", "x") == [1, 0.1]
+    with pytest.raises(UserError, match="--x a: it is no JSON"):
+        json_of(b"[", "--x a")

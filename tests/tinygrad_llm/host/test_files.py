@@ -52,6 +52,30 @@ def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there are no named pipes")
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """Such as /dev/null, which an administrator could replace."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="device or a pipe") as caught:
+        write_in_one_step(pipe, [b"new"])
+    assert caught.value.filename == str(pipe) and pipe.is_fifo()
+    with pytest.raises(IsADirectoryError):
+        write_in_one_step(tmp_path, [b"new"])
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a right on Windows")
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link, target = tmp_path / "link", tmp_path / "there/a.bin"
+    link.symlink_to("there/a.bin")
+    for content in (b"old", b"new"):
+        write_in_one_step(link, [content])
+        assert link.is_symlink() and target.read_bytes() == content
+    assert os.listdir(tmp_path / "there") == ["a.bin"]
+
+
 def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
     def full() -> Iterator[bytes]:
         yield b"half"

@@ -167,7 +167,7 @@ def test_texts_that_are_stuck_are_left_and_where_all_are_it_is_an_error() -> Non
     options = {"no_repeat_ngram": 1, "banned": [2]}
     found = beam_search(model, [2], Sampling(max_tokens=3, ends=[0], **options), beams=3, count=3)
     assert {(*beam.ids, beam.reason) for beam in found} == {("end",), (1, "end")}
-    with pytest.raises(UserError, match="no_repeat_ngram, banned together forbid all 3"):
+    with pytest.raises(UserError, match="all 3 are forbidden by no_repeat_ngram, banned;"):
         beam_search(model, [2], Sampling(max_tokens=3, **options), beams=3)
 
 

@@ -293,11 +293,11 @@ def test_huge_logits_are_chosen_from() -> None:
 
 
 @pytest.mark.parametrize("chosen, words", [
-    ({"banned": range(1, V), "no_repeat_ngram": 1}, "no_repeat_ngram, banned together forbid"),
-    ({"banned": range(1, V), "ends": [0], "min_tokens": 1}, "banned, min_tokens together forbid"),
+    ({"banned": range(1, V), "no_repeat_ngram": 1}, "by no_repeat_ngram, banned;"),
+    ({"banned": range(1, V), "ends": [0], "min_tokens": 1}, "by banned, min_tokens;"),
     ({"constraint": Brackets(), "max_tokens": 1, "ends": [END]},
-     "constraint, max_tokens together forbid"),
-    ({"processors": [lambda z, ids: z - INF]}, "processors together forbid all 11"),
+     "by constraint, max_tokens;"),
+    ({"processors": [lambda z, ids: z - INF]}, "all 11 are forbidden by processors;"),
 ])
 def test_what_forbids_all_tokens_is_named(chosen: dict[str, Any], words: str) -> None:
     chooser = Chooser(Sampling(**chosen), [0], V)
