@@ -21,7 +21,7 @@ def add_bias(logits: Array, ids: np.ndarray, bias: np.ndarray) -> Array:
 
     Source: OpenAI, API reference, `logit_bias`.
     """
-    return _changed(logits, ids, lambda z: z + namespace(z).asarray(bias, dtype=z.dtype))
+    return _changed(logits, ids, lambda z: z + namespace(z).asarray(bias))
 
 
 def penalize_repetition(logits: Array, ids: np.ndarray, penalty: float) -> Array:
@@ -43,13 +43,18 @@ def penalize_counts(logits: Array, ids: np.ndarray, counts: np.ndarray, presence
     `counts` says how often each of them occurred. Source: OpenAI, API reference, "Frequency and
     presence penalties".
     """
-    return add_bias(logits, ids, -frequency * counts - presence * (counts > 0))
+    c = namespace(logits).asarray(counts)
+    return _changed(logits, ids, lambda z: z - frequency * c - presence * (c > 0))
 
 
 def _changed(logits: Array, ids: np.ndarray, change: Callable[[Array], Array]) -> Array:
-    """Return a copy in which `change` has replaced the logits (..., n) of n distinct `ids`."""
+    """Return a copy in which `change` has replaced the logits (..., n) of n distinct `ids`.
+
+    In float64: a penalty of 1e-50 would be 0 in float32, and make NaN of -inf.
+    """
     logits, ids = logits.copy(), namespace(logits).asarray(ids)
-    logits[..., ids] = change(logits[..., ids])
+    with np.errstate(over="ignore"):  # to an infinity: a logit that forbids, or that is refused
+        logits[..., ids] = change(logits[..., ids].astype(float))
     return logits
 
 
@@ -131,7 +136,8 @@ def keep_top_p(logits: Array, p: float) -> Array:
         return logits
     xp = namespace(logits)
     falling = -xp.sort(-logits)
-    mass = xp.exp(falling - falling[..., :1])
+    z = falling.astype(float, copy=False)  # sums in half precision would soon stand still
+    mass = xp.exp(z - z[..., :1])
     upto = xp.cumsum(mass, axis=-1)
     inside = upto - mass < p * upto[..., -1:]  # what the more probable ones sum to is not enough
     least = xp.where(inside, falling, xp.inf).min(axis=-1, keepdims=True)
@@ -149,8 +155,8 @@ def keep_min_p(logits: Array, p: float) -> Array:
     """
     if not 0 <= p <= 1:
         raise ValueError(f"min_p must lie in [0, 1], got {p}")
-    top = logits.max(axis=-1, keepdims=True)
-    return keep(logits, logits - top >= (log(p) if p else -np.inf))
+    z = logits.astype(float, copy=False)
+    return keep(logits, z - z.max(axis=-1, keepdims=True) >= (log(p) if p else -np.inf))
 
 
 def keep_typical(logits: Array, p: float) -> Array:
@@ -199,10 +205,8 @@ def largest(logits: Array, k: int) -> Array:
 
 
 def softmax(logits: Array) -> Array:
-    """Return the probabilities $e^{z_v} / \\sum_u e^{z_u}$ over the last axis."""
-    xp = namespace(logits)
-    p = xp.exp(logits - logits.max(axis=-1, keepdims=True))
-    return p / p.sum(axis=-1, keepdims=True)
+    """Return the probabilities $e^{z_v} / \\sum_u e^{z_u}$ over the last axis, in float64."""
+    return namespace(logits).exp(log_softmax(logits))
 
 
 def log_softmax(logits: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from numbers import Real
 from operator import index
 from typing import Any, Literal
@@ -97,6 +97,10 @@ class Sampling:
             if not callable(function):
                 raise TypeError(f"processors must hold functions of logits and ids, got "
                                 f"{shortened(function)}")
+        if missing := [name for name in ("start", "next", "allowed", "accepts")
+                       if self.constraint is not None and not hasattr(self.constraint, name)]:
+            raise TypeError(f"constraint must have {', '.join(missing)}, got "
+                            f"{shortened(self.constraint)}; make one by sample.constrained")
         if self.past_context not in ("slide", "stop"):
             raise ValueError(f"past_context must be 'slide' or 'stop', got "
                              f"{shortened(self.past_context)}")
@@ -130,8 +134,12 @@ MAY_BE_NONE = frozenset(["top_k", "top_p", "min_p", "typical_p", "max_tokens", "
 def _number(name: str, value: Any) -> float:
     words, possible = NUMBERS.get(name, ("be a number", lambda x: x == x))
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(_message(name, words, value))
-    if not possible(number := float(value)):  # NaN too
+        raise TypeError(_message(name, "be a number", value))
+    try:
+        number = float(value)
+    except OverflowError:  # of an int, or a fraction
+        number = inf if value > 0 else -inf
+    if not possible(number):  # NaN too
         raise ValueError(_message(name, words, value))
     if not isfinite(number):
         raise ValueError(_message(name, "be finite", value))
@@ -140,11 +148,15 @@ def _number(name: str, value: Any) -> float:
 
 def _count(name: str, value: Any) -> int:
     least = COUNTS.get(name, 0)
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise TypeError(_message(name, f"be a whole number of at least {least}", value))
-    if index(value) < least:
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = index(value)
+    except TypeError:  # of another type, or an array of several
+        raise TypeError(_message(name, f"be a whole number of at least {least}", value)) from None
+    if number < least:
         raise ValueError(_message(name, f"be at least {least}", value))
-    return index(value)
+    return number
 
 
 def _message(name: str, words: str, value: Any) -> str:

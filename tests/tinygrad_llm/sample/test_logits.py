@@ -155,6 +155,29 @@ def test_all_kinds_of_numbers_stay_what_they_are() -> None:
         assert got.dtype == np.float32 and got.shape == z.shape
 
 
+def test_half_precision_keeps_what_float64_does() -> None:
+    """Sums of float16 stand still at 2,048 equals, and have no larger number than 65,504."""
+    rng = np.random.default_rng(0)
+    for z in (rng.normal(size=70_000), np.zeros(70_000), rng.normal(size=300) * 30):
+        half = z.astype(np.float16)
+        for filter in (lambda z: keep_top_p(z, 0.9), lambda z: keep_min_p(z, 0.01),
+                       lambda z: keep_typical(z, 0.9)):
+            np.testing.assert_array_equal(filter(half), filter(half.astype(float)))
+        np.testing.assert_array_equal(softmax(half), softmax(half.astype(float)))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_penalties_that_the_type_of_the_logits_cannot_hold(dtype: Any) -> None:
+    """They make infinities, and no NaN of them."""
+    z, ids = np.array([1, -2, 0, -INF], dtype), np.arange(4)
+    for got, expected in (
+            (penalize_repetition(z, ids, 1e300), [0, -INF, 0, -INF]),
+            (penalize_repetition(z, ids, 1e-300), [INF, 0, 0, -INF]),
+            (add_bias(z, ids, np.array([1e300, -1e300, 0, 1e300])), [INF, -INF, 0, -INF]),
+            (penalize_counts(z, ids, ids, 0.0, 1e308), [1, -INF, -INF, -INF])):
+        np.testing.assert_array_equal(got, np.array(expected, dtype), strict=True)
+
+
 FILTERS: dict[str, Any] = {
     "greedy": greedy, "temperature": lambda z: scale_by_temperature(z, 0.7),
     "top k": lambda z: keep_top_k(z, 3), "top p": lambda z: keep_top_p(z, 0.7),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ INF, NAN = float("inf"), float("nan")
     ({"temperature": -0.1}, "temperature must be at least 0, got -0.1"),
     ({"temperature": NAN}, "temperature must be at least 0, got nan"),
     ({"temperature": INF}, "temperature must be finite"),
+    ({"temperature": 10**400}, "temperature must be finite"),
+    ({"frequency_penalty": Fraction(-(10**400), 3)}, "frequency_penalty must be finite"),
     ({"top_k": 0}, "top_k must be at least 1, got 0; None leaves it out"),
     ({"top_k": -1}, "top_k .* got -1"),
     ({"top_p": 0.0}, r"top_p must lie in \(0, 1\], got 0"), ({"top_p": 2}, r"\(0, 1\], got 2"),
@@ -52,7 +55,8 @@ def test_impossible_and_contradictory_options_are_named(options: dict[str, Any],
 @pytest.mark.parametrize("options", [
     {name: value}
     for name, values in {
-        "temperature": ["1", None, True, 1j], "top_k": [2.0, "2", True, np.True_],
+        "temperature": ["1", None, True, 1j], "top_k": [2.0, "2", True, np.True_, np.array([3])],
+        "constraint": [5, "[0-9]+"],
         "top_p": ["0.9", True, [0.9]], "min_p": [np.False_], "repetition_penalty": [None],
         "no_repeat_ngram": [None, 1.5], "logit_bias": [[1, 2], None, {1: "2"}, {"1": 2.0}],
         "banned": [3, None, "a", [1.5], [True]], "ends": [2, [None]], "max_tokens": [1.5, True],
