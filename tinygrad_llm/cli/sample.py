@@ -216,7 +216,7 @@ def _stream(batcher: Batcher, sampling: Sampling, job: Job) -> int:
         handle = batcher.add(ids, sampling, begins=given["prompt"] is None)
     print(given["prompt"] or "", end="", flush=True)
     try:
-        with flags_named(UserError):
+        with flags_named((UserError,)):
             for text in batcher.stream(handle):
                 print(text, end="", flush=True)
                 if reader_is_gone():
@@ -293,7 +293,7 @@ def _show(args: argparse.Namespace, tokenizer: Tokenizer, texts: Iterable[Job], 
             if reader_is_gone():
                 return 0
     if failed:
-        with flags_named(UserError):
+        with flags_named((UserError,)):
             raise UserError(f"{len(failed)} of {total} texts failed; {failed[0]}")
     return 0
 

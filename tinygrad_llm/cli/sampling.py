@@ -133,14 +133,12 @@ def batcher_of(args: argparse.Namespace, model: LanguageModel, tokenizer: Tokeni
 
 
 @contextmanager
-def flags_named(*kinds: type[Exception]) -> Iterator[None]:
-    """Inside the block, a wrong value is the user's: UserError names its flag.
-
-    kinds: the errors of wrong values, if not ValueError, TypeError and IndexError.
-    """
+def flags_named(kinds: tuple[type[Exception], ...] = (ValueError, TypeError, IndexError)
+                ) -> Iterator[None]:
+    """Inside the block, an error of these kinds is the user's: UserError names its flag."""
     try:
         yield
-    except (kinds or (ValueError, TypeError, IndexError)) as error:
+    except kinds as error:
         message = str(error).replace("; None leaves it out", "; or leave it out")
         raise UserError(NAMED.sub(lambda name: _flag(name[0]), message)) from error
 

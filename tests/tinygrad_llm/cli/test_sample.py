@@ -161,8 +161,8 @@ def test_a_file_of_texts_is_gone_on_with(tiny: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("content", [
-    b"my notes", b"{", b"my notes\nmore", b"\n", b"[1]\n", b"{}\n", b'{"prompt": "The"}\n', b"\xff\n",
-    b'{"prompt": "The", "seed": "x"}\n', b'{"prompt": "The", "seed": null}\n',
+    b"my notes", b"{", b"my notes\nmore", b"\n", b"[1]\n", b"{}\n", b'{"prompt": "The"}\n',
+    b"\xff\n", b'{"prompt": "The", "seed": "x"}\n', b'{"prompt": "The", "seed": null}\n',
     b'{"prompt": "The", "seed": 1}\n\n', b'{"prompt": "The", "seed": 1}\n{"prompt": "B"',
     b'{"prompt": "The", "seed": 1}\n{"prompt": "A", "seed": 1}\n{"prompt": "C"'])
 def test_another_file_is_not_gone_on_with(tiny: Path, capsys: pytest.CaptureFixture[str],

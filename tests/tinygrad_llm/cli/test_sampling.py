@@ -78,9 +78,9 @@ def test_errors_of_options_name_flags() -> None:
             raise error("seed must; max_tokens, banned, no_repeat_ngram; seed")
     with pytest.raises(KeyError), flags_named():
         raise KeyError("seed")
-    with pytest.raises(UserError, match="^-n; or leave it out$"), flags_named(UserError):
+    with pytest.raises(UserError, match="^-n; or leave it out$"), flags_named((UserError,)):
         raise UserError("max_tokens; None leaves it out")
-    with pytest.raises(ValueError, match="^max_tokens$"), flags_named(UserError):
+    with pytest.raises(ValueError, match="^max_tokens$"), flags_named((UserError,)):
         raise ValueError("max_tokens")
     words = "leave out seed; by constraint, banned; min_tokens, constraint; the constraint, stop"
     with pytest.raises(UserError) as caught, flags_named():
