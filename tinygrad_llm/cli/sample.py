@@ -191,7 +191,8 @@ def _done(out: Path) -> tuple[list[Record], bytes]:
 
 def _check_done(done: list[Record], rest: bytes, jobs: list[Job], out: Path) -> None:
     """Raise UserError where a file has anything but the first texts of these jobs."""
-    for place, line in enumerate([*done, rest] if rest else done, 1):
+    lines: list[Record | bytes] = [*done, rest] if rest else [*done]
+    for place, line in enumerate(lines, 1):
         given = jobs[place - 1][0] if place <= len(jobs) else {"prompt": ""}
         prompt = _json({k: v for k, v in given.items() if k != "seed"})[:-1].encode()
         if not (prompt.startswith(line) or line.startswith(prompt) if isinstance(line, bytes) else

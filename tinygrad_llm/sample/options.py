@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import isfinite
 from numbers import Real
 from operator import index
 from typing import Any, Literal
@@ -138,7 +138,7 @@ def _number(name: str, value: Any) -> float:
     try:
         number = float(value)
     except OverflowError:  # of an int, or a fraction
-        number = inf if value > 0 else -inf
+        raise ValueError(_message(name, "be finite", value)) from None
     if not possible(number):  # NaN too
         raise ValueError(_message(name, words, value))
     if not isfinite(number):
