@@ -97,10 +97,9 @@ class Sampling:
             if not callable(function):
                 raise TypeError(f"processors must hold functions of logits and ids, got "
                                 f"{shortened(function)}")
-        if missing := [name for name in ("start", "next", "allowed", "accepts")
-                       if self.constraint is not None and not hasattr(self.constraint, name)]:
-            raise TypeError(f"constraint must have {', '.join(missing)}, got "
-                            f"{shortened(self.constraint)}; make one by sample.constrained")
+        if self.constraint is not None and not hasattr(self.constraint, "start"):
+            raise TypeError(f"constraint must be one that sample.constrained makes, got "
+                            f"{shortened(self.constraint)}")
         if self.past_context not in ("slide", "stop"):
             raise ValueError(f"past_context must be 'slide' or 'stop', got "
                              f"{shortened(self.past_context)}")
