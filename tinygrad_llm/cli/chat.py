@@ -11,10 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..host.errors import UserError, did_you_mean
+from ..host.errors import UserError, did_you_mean, shortened
 from ..host.files import write_in_one_step
 from ..host.output import reader_is_gone
-from .sampling import add_sampling, batcher_of, check_flags, json_of, read, sampling_of
+from .sampling import (
+    add_sampling,
+    batcher_of,
+    check_flags,
+    flags_named,
+    json_of,
+    read,
+    sampling_of,
+)
 
 if TYPE_CHECKING:
     from ..pretrained import Pretrained
@@ -32,7 +40,8 @@ HELP = """\
 /regenerate   answer your last message anew
 /save FILE    write the conversation as JSON, which --load reads; /save! writes over a file
 /help         show this
-/quit         leave; so do Ctrl-D, and Ctrl-C twice. Ctrl-C stops an answer."""
+/quit         leave; so do Ctrl-D, and Ctrl-C twice. Ctrl-C stops an answer.
+//TEXT        say /TEXT: a message that begins with a slash"""
 
 Encode = Callable[[list[dict[str, str]], bool], list[int]]  # messages, whether a reply begins
 
@@ -75,6 +84,12 @@ def chat(args: argparse.Namespace) -> int:
         **DEFAULTS, "ends": ends, **defaults_of(found.generation)})
     if sampling.seed is None:
         sampling = replace(sampling, seed=int(np.random.SeedSequence().generate_state(1)[0]))
+    if args.system is not None:
+        try:
+            encode([{"role": "system", "content": args.system},
+                    {"role": "user", "content": "a"}], True)
+        except UserError as error:
+            raise UserError(f"--system is not possible here; leave it out: {error}") from error
     batcher = batcher_of(args, model, tokenizer, rows=1, prefixes=Prefixes(KEPT_BYTES))
     return Conversation(batcher, sampling, encode, messages).hold()
 
@@ -169,7 +184,7 @@ class Conversation:
         interrupted = False
         while not reader_is_gone():
             try:
-                line = input("> " if self.terminal else "").strip()
+                line = input("> " if self.terminal else "").removeprefix("\ufeff").strip()
                 interrupted = False
                 if line.split(maxsplit=1)[:1] == ["/quit"]:
                     return 0
@@ -197,12 +212,14 @@ class Conversation:
         commands: dict[str, Callable[[str], None]] = {
             "/reset": self._reset, "/undo": self._undo, "/regenerate": self._regenerate,
             "/save": self._save, "/save!": self._save_over, "/help": lambda _: print(HELP)}
-        if line.startswith("/"):
+        if line.startswith("/") and not line.startswith("//"):
             if command not in commands:
-                raise UserError(f"{command} is no command{did_you_mean(command, commands)}")
+                raise UserError(f"{command} is no command (to say it, write /{command})"
+                                f"{did_you_mean(command, [*commands, '/quit'])}")
             commands[command](rest.strip())
         elif line:
-            self.messages.append({"role": "user", "content": line})
+            content = line[1:] if line.startswith("//") else line
+            self.messages.append({"role": "user", "content": content})
             self._answer()
 
     def _answer(self) -> None:
@@ -211,16 +228,17 @@ class Conversation:
         sampling = replace(self.sampling, seed=(self.sampling.seed or 0) + self.answers)
         try:
             handle = self.batcher.add(self._prompt(), sampling, begins=True)
-            for text in self.batcher.stream(handle):
-                print(text, end="", flush=True)
-                if reader_is_gone():
-                    return
+            with flags_named((UserError,)):
+                for text in self.batcher.stream(handle):
+                    print(text, end="", flush=True)
+                    if reader_is_gone():
+                        return
         except KeyboardInterrupt:
             if handle is not None:
                 self.batcher.cancel(handle)
                 print(handle.read(), end="")
             self._note("\n(stopped)" if handle and handle.text else
-                       "\n(stopped; your message is taken back)")
+                       "\n(stopped before an answer; the conversation is as it was)")
         finally:
             self.answers += 1
             if handle is None or handle.error or not (handle.text or handle.reason != "cancelled"):
@@ -244,9 +262,12 @@ class Conversation:
             if len(ids) + room <= context or not later:
                 break
             self.left_out = later[0] - head
+        if not ids:
+            raise UserError("the chat template makes no tokens of the conversation; correct it")
         if len(ids) > context:
-            raise UserError(f"the message has {len(ids)} tokens with what stands around it, and "
-                            f"the model's context holds {context}; shorten it")
+            raise UserError(f"the message has {len(ids)} tokens with what stands around it"
+                            f"{' and the system prompt' * head}, and the model's context holds "
+                            f"{context}; shorten it")
         if self.left_out > before:
             self._note(f"(the context of {context} tokens is full: the oldest {self.left_out} "
                        f"messages are left out)")
@@ -269,9 +290,15 @@ class Conversation:
 
     def _regenerate(self, _: str) -> None:
         self._check_answered("answer")
+        before = [*self.messages]
         while self.messages[-1]["role"] != "user":
             self.messages.pop()
-        self._answer()
+        asked = self.messages[-1]
+        try:
+            self._answer()
+        finally:
+            if not any(message is asked for message in self.messages):  # there is no new answer
+                self.messages[:] = before
 
     def _check_answered(self, do: str) -> None:
         if not any(message["role"] == "user" for message in self.messages):
@@ -280,14 +307,16 @@ class Conversation:
     def _save(self, name: str, over: bool = False) -> None:
         if not name:
             raise UserError("/save needs the name of a file, such as /save chat.json")
-        path = Path(name).expanduser()
-        if path.exists() and not over:
-            raise UserError(f"{path} exists; /save! {name} writes over it")
         content = json.dumps({"messages": self.messages}, ensure_ascii=False, indent=2)
         try:
-            write_in_one_step(path, [f"{content}\n".encode()])
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}; name another") from error
+            path = Path(name).expanduser()
+            if not (kept := path.exists() and not over):
+                write_in_one_step(path, [f"{content}\n".encode()])
+        except (OSError, ValueError, RuntimeError) as error:  # of a name, too: ~nobody, or a NUL
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"cannot write {shortened(name)}: {reason}; name another") from error
+        if kept:
+            raise UserError(f"{path} exists; /save! {name} writes over it")
         self._note(f"(saved {len(self.messages)} messages in {path})")
 
     def _save_over(self, name: str) -> None:

@@ -36,7 +36,8 @@ class Sampling:
     and min_p always keep it, so they and a seed are allowed beside it. Log-probabilities are those
     of the model's own distribution, before 1.
 
-    - `max_tokens`, `min_tokens`: of the answer, without an id that ends it. `ends`: those ids.
+    - `max_tokens`, `min_tokens`: of the answer, without an id that ends it. `ends`: those ids. A
+      stop string, or a constraint that is met, ends a text before `min_tokens` too.
     - `stop`: strings before which the text ends; see `StopStrings`. One string is one stop.
     - `logprobs`: the number of top tokens that are reported beside each chosen one; None: nothing.
     - `constraint`: has `start`, `next(state, token)`, `allowed(state, left)`, `accepts(state)` and

@@ -401,6 +401,9 @@ def _require_data(config: TrainConfig, folder: Path) -> None:
 
 def _loaded(folder: Path, checkpoint: str) -> tuple[LanguageModel, Tokenizer, TrainConfig, int]:
     if not holds_run(folder):
+        if (folder / "config.json").is_file():
+            raise UserError(f"{folder} is a model's folder, and no run; make one of it with "
+                            f"'tinygrad-llm import {folder} --out runs/{folder.resolve().name}'")
         raise UserError(f"there is no run in {folder}; train one with "
                         f"'tinygrad-llm train --out {folder}', or check --run")
     config = make_config(read_settings(folder / "config.toml"))

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from command_line import ROOT, STARTED, command, error_of, train
 from small_runs import CHATML, write_chat_run
 
 from tinygrad_llm.cli import main
-from tinygrad_llm.cli.chat import defaults_of
+from tinygrad_llm.cli.chat import Conversation, defaults_of
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.sample import Sampling, generate
 from tinygrad_llm.text.chat import encode_chat
@@ -89,12 +91,48 @@ def test_commands(say: Say) -> None:
     assert "/regenerate" in say("/help\n")
     for script, words in (("/undo\n", "no message to take back"),
                           ("/regenerate\n", "no message to answer"),
-                          ("/udno\n", "/udno is no command; did you mean '/undo'?"),
+                          ("/udno\n", "/udno is no command (to say it, write //udno); did you "
+                                       "mean '/undo'?"), ("/exit\n", "did you mean '/quit'?"),
                           ("/save\n", "/save needs the name of a file"),
-                          ("/save no/where.json\n", "cannot write no"),
+                          ("/save no/where.json\n", "cannot write 'no"),
+                          ("/save ~nobody-of-this-name/a\n", "cannot write '~nobody"),
+                          ("/save a\0b\n", "cannot write 'a"),
+                          (f"/save {'x' * 300}\n", "cannot write 'xxx"),
                           (b"\xff\n", "standard input is not UTF-8")):
         say(script, code=2)
         assert words in say.err  # type: ignore[attr-defined]
+
+
+def test_messages_that_begin_with_a_slash(say: Say) -> None:
+    assert say("//etc is a folder\n") == lines(answers("/etc is a folder"))
+
+
+def test_input_of_windows(say: Say) -> None:
+    assert say(b"\xef\xbb\xbfHi\r\nYes\r\n") == lines(answers("Hi", "Yes"))
+
+
+def test_nothing_is_lost_where_there_is_no_new_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    class Failing:
+        model = SimpleNamespace(config=SimpleNamespace(context=100))
+
+        def __init__(self, error: BaseException) -> None:
+            self.error = error
+
+        def add(self, ids: list[int], sampling: Sampling, **options: bool) -> None:
+            raise self.error
+
+    for error in (UserError("no"), KeyboardInterrupt()):
+        for count in (1, 2, 3, 4):
+            messages = [{"role": ("user", "assistant", "assistant", "user")[i], "content": str(i)}
+                        for i in range(count)]
+            talk = Conversation(Failing(error), Sampling(max_tokens=5),  # type: ignore[arg-type]
+                                lambda messages, reply: [1], [*messages])
+            with suppress(UserError):
+                talk._take("/regenerate")
+            assert talk.messages == messages
+            with suppress(UserError):
+                talk._take("more")
+            assert talk.messages == messages
 
 
 def test_seeds(say: Say) -> None:
@@ -142,7 +180,10 @@ def test_a_full_context(say: Say) -> None:
     assert out.startswith(lines([first, second])) and len(out) > len(lines([first, second]))
     assert "context of 200 tokens is full: the oldest 2 messages" in say.err  # type: ignore[attr-defined]
     assert len(json.loads(Path("chat.json").read_text("utf-8"))["messages"]) == 7
+    say("word " * 40, code=2)
+    assert "stands around it, and the model's" in say.err  # type: ignore[attr-defined]
     say("word " * 40, "--system", "S", code=2)
+    assert "around it and the system prompt, and" in say.err  # type: ignore[attr-defined]
     assert "the message has 2" in say.err and "shorten it" in say.err  # type: ignore[attr-defined]
 
 
@@ -159,6 +200,14 @@ def test_the_template_of_the_model(folder: Path, say: Say) -> None:
     write_chat_run(folder / "fails", chat_template="{{ raise_exception('not today') }}")
     say("Hi\n", run="fails", code=2)
     assert "line 1: not today" in say.err  # type: ignore[attr-defined]
+    write_chat_run(folder / "empty", chat_template="{{ nothing }}")
+    say("Hi\n", run="empty", code=2)
+    assert "makes no tokens of the conversation" in say.err  # type: ignore[attr-defined]
+    write_chat_run(folder / "bare", chat_template="{% if messages[0].role == 'system' %}"
+                   "{{ raise_exception('System role not supported') }}{% endif %}" + TEMPLATE)
+    assert say("Hi\n", run="bare") == f"{text}\n"
+    say("Hi\n", "--system", "S", run="bare", code=2)
+    assert "--system is not possible here; leave it out: " in say.err  # type: ignore[attr-defined]
 
 
 def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str], say: Say) -> None:
@@ -168,6 +217,11 @@ def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str], say: Say) ->
     assert "--top-p must" in error_of(capsys, "chat", "run", "--top-p", "2")
     assert train() == 0
     assert "was not made for chat" in error_of(capsys, "chat", "runs/tiny")
+    (folder / "hf").mkdir()
+    (folder / "hf/config.json").write_text("{}")
+    assert "'tinygrad-llm import hf --out runs/hf'" in error_of(capsys, "chat", "hf")
+    say("a\n", "--regex", "[0-9]{9}", "-n", "3", code=2)
+    assert "by --regex or --json-schema, -n; " in say.err  # type: ignore[attr-defined]
 
 
 def test_settings_of_the_model(folder: Path, say: Say) -> None:
