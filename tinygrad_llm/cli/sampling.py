@@ -55,7 +55,8 @@ def add_sampling(parser: argparse.ArgumentParser, temperature: str, tokens: str)
     add = parser.add_argument_group("where a text ends, and what it must be").add_argument
     add("-n", "--tokens", "--max-tokens", type=int, metavar="N", dest="max_tokens",
         help=f"tokens to write at most ({tokens})")
-    add("--min-tokens", type=int, metavar="N", help="tokens before which none of --ends is chosen (0)")
+    add("--min-tokens", type=int, metavar="N",
+        help="tokens before which none of --ends is chosen (0)")
     add("--stop", action="append", metavar="TEXT",
         help="end before this text, which is not shown; may be given again")
     add("--ends", type=_ids, metavar="ID,ID",
