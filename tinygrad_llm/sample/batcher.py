@@ -32,6 +32,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
+from numbers import Integral
 from operator import index
 from typing import Any, Literal
 
@@ -41,6 +42,7 @@ from tqdm import tqdm
 from autograd import namespace, no_grad
 from autograd.backend import Array
 
+from ..host.errors import shortened
 from ..host.threads import workers_unless_open
 from ..models import LanguageModel
 from ..text.tokenizer import Tokenizer
@@ -62,9 +64,14 @@ def checked_ids(prompt: Sequence[int] | Array, vocab_size: int) -> list[int]:
     Raises ValueError where it is empty, TypeError for ids that are not integers, IndexError for
     those that the model does not have.
     """
-    if any(isinstance(id, (bool, np.bool_)) for id in prompt):
-        raise TypeError("the prompt's ids must be integers, got a bool")
-    ids = [index(id) for id in prompt]
+    try:
+        given = [*prompt]
+        if any(isinstance(id, (bool, np.bool_)) for id in given):
+            raise TypeError
+        ids = [index(id) for id in given]
+    except TypeError:
+        raise TypeError(f"the prompt must be the ids of one text, which are integers, got "
+                        f"{shortened(prompt)}; a tokenizer's encode makes ids") from None
     if not ids:
         raise ValueError("the prompt must have at least one token")
     if min(ids) < 0 or max(ids) >= vocab_size:
@@ -89,6 +96,8 @@ class Batcher:
                  rows: int | None = None, memory: int | None = None, chunk: int = 512,
                  prefixes: Prefixes | None = None, bits: int | None = None) -> None:
         for name, value in (("rows", rows), ("memory", memory), ("chunk", chunk)):
+            if value is not None and not isinstance(value, Integral):
+                raise TypeError(f"Batcher: {name} must be a whole number, got {value!r}")
             if value is not None and value < 1:
                 raise ValueError(f"Batcher: {name} must be at least 1, got {value}")
         self.model, self.tokenizer = model, tokenizer
@@ -119,6 +128,8 @@ class Batcher:
         that are none of the model's.
         """
         sampling, config = sampling or Sampling(), self.model.config
+        if not isinstance(sampling, Sampling):
+            raise TypeError(f"the options must be a Sampling, got {shortened(sampling)}")
         ids = checked_ids(prompt, config.vocab_size)
         if truncate not in (None, "left", "right"):
             raise ValueError(f"truncate must be 'left', 'right' or None, got {truncate!r}")

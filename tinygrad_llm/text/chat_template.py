@@ -109,7 +109,7 @@ class ChatTemplate:
             lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
                      if frame.filename == "<template>"]
             place = f", line {lines[-1]}" if lines else ""
-            raise UserError(f"the chat template{place}: {error or type(error).__name__}; change "
+            raise UserError(f"the chat template{place}: {str(error) or type(error).__name__}; change "
                             f"the messages, or the template") from error
 
 

@@ -554,7 +554,11 @@ def test_texts_end_where_the_context_does_or_max_tokens(past_context: Any, most:
     ([], GREEDY, {}, ValueError, "at least one token"),
     ([9], GREEDY, {}, IndexError, r"lie in \[0, 9\), got 9 to 9; .*another tokenizer"),
     ([-1], GREEDY, {}, IndexError, "got -1 to -1"), ([1.0], GREEDY, {}, TypeError, "integer"),
-    ("abc", GREEDY, {}, TypeError, "integer"), ([True], GREEDY, {}, TypeError, "bool"),
+    ("abc", GREEDY, {}, TypeError, "integer"), ([True], GREEDY, {}, TypeError, "got .True."),
+    ([[1, 2]], GREEDY, {}, TypeError, "ids of one text"), (None, GREEDY, {}, TypeError, "got None"),
+    (np.ones((1, 2), int), GREEDY, {}, TypeError, "ids of one text"),
+    (iter([9]), GREEDY, {}, IndexError, "got 9 to 9"),
+    ([1], {"top_k": 1}, {}, TypeError, "the options must be a Sampling, got {'top_k': 1}"),
     ([1] * 9, GREEDY, {}, ValueError, "has 9 tokens, .* sees 8 at most; .*truncate='left'"),
     ([1], GREEDY, {"truncate": "middle"}, ValueError, "'left', 'right' or None, got 'middle'"),
     ([1], Sampling(), {}, ValueError, "past_context='slide' and max_tokens=None"),
@@ -575,6 +579,8 @@ def test_what_a_batcher_refuses() -> None:
     for option in ("rows", "memory", "chunk"):
         with pytest.raises(ValueError, match=f"Batcher: {option} must be at least 1, got 0"):
             Batcher(model, **{option: 0})
+        with pytest.raises(TypeError, match=f"Batcher: {option} must be a whole number, got '2'"):
+            Batcher(model, **{option: "2"})
     small = Batcher(model, memory=model.cache(1, 5).nbytes)
     small.add([1], replace(GREEDY, max_tokens=4))
     with pytest.raises(ValueError, match=r"needs 6 positions .* 1,536 bytes, .* has 1,280; give"):

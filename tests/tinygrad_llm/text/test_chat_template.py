@@ -165,6 +165,14 @@ def test_faults_of_a_template_name_its_line(source: str, message: str) -> None:
         render(source)
 
 
+def test_a_fault_without_words_is_named_by_its_kind() -> None:
+    def fail() -> None:
+        raise MemoryError
+
+    with pytest.raises(UserError, match="the chat template, line 2: MemoryError; change"):
+        ChatTemplate("\n{{ fail() }}").render([{"role": "user", "content": ""}], fail=fail)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no timer")
 def test_endless_templates_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_template, "SECONDS", 0.1)
