@@ -109,8 +109,8 @@ class ChatTemplate:
             lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
                      if frame.filename == "<template>"]
             place = f", line {lines[-1]}" if lines else ""
-            raise UserError(f"the chat template{place}: {str(error) or type(error).__name__}; change "
-                            f"the messages, or the template") from error
+            raise UserError(f"the chat template{place}: {str(error) or type(error).__name__}; "
+                            f"change the messages, or the template") from error
 
 
 def _compiled(source: str) -> Any:
