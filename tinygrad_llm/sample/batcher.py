@@ -95,7 +95,8 @@ class Batcher:
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer | None = None, *,
                  rows: int | None = None, memory: int | None = None, chunk: int = 512,
                  prefixes: Prefixes | None = None, bits: int | None = None) -> None:
-        for name, value in (("rows", rows), ("memory", memory), ("chunk", chunk)):
+        numbers: dict[str, Any] = {"rows": rows, "memory": memory, "chunk": chunk}
+        for name, value in numbers.items():
             if value is not None and not isinstance(value, Integral):
                 raise TypeError(f"Batcher: {name} must be a whole number, got {value!r}")
             if value is not None and value < 1:
