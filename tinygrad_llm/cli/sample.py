@@ -194,7 +194,7 @@ def _check_done(done: list[Record], rest: bytes, jobs: list[Job], out: Path) -> 
     lines: list[Record | bytes] = [*done, rest] if rest else [*done]
     for place, line in enumerate(lines, 1):
         given = jobs[place - 1][0] if place <= len(jobs) else {"prompt": ""}
-        prompt = _json({k: v for k, v in given.items() if k != "seed"})[:-1].encode()
+        prompt = _json(_unseeded(given))[:-1].encode()
         if not (prompt.startswith(line) or line.startswith(prompt) if isinstance(line, bytes) else
                 all(line.get(key) == value for key, value in given.items())):
             raise UserError(f"--out {out}, line {place}, is of another prompt or seed than these; "
@@ -262,8 +262,12 @@ def _searched(args: argparse.Namespace, model: LanguageModel, tokenizer: Tokeniz
                                 length_penalty=penalty)
         for beam in found:
             said = "".join(stream_text(tokenizer, beam.ids, _before(given, ids)))
-            yield {"prompt": given["prompt"], "text": said, "ids": beam.ids,
-                   "reason": beam.reason, "score": beam.score}, ids
+            yield {**_unseeded(given), "text": said, "ids": beam.ids, "reason": beam.reason,
+                   "score": beam.score}, ids
+
+
+def _unseeded(given: Record) -> Record:
+    return {key: value for key, value in given.items() if key != "seed"}
 
 
 def _before(text: Record, ids: list[int]) -> list[int]:
@@ -305,7 +309,8 @@ def _plain(args: argparse.Namespace, tokenizer: Tokenizer, text: Record, ids: li
     if args.logprobs is None:
         return f"{text['prompt'] or ''}{said}"
     lines = list(_table(tokenizer, text))
-    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and (
+            os.environ.get("TERM") != "dumb"):
         said = "".join(_shaded(piece, p) for piece, p in _pieces(tokenizer, text, ids))
         lines = ["  ".join(_shaded(f"from {p:.0%}", p) for p, _ in SHADES),
                  *(lines if args.logprobs else ())]

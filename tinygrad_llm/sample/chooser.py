@@ -131,7 +131,7 @@ class Chooser:
             z = filters.penalize_counts(z, np.fromiter(self._counts, int), counts,
                                         s.presence_penalty, s.frequency_penalty)
         for function in s.processors:
-            z = xp.asarray(function(z, self.ids), dtype=dtype)
+            z = xp.asarray(function(z.copy(), self.ids), dtype=dtype)  # it may write into its own
             if z.shape != (self.vocab_size,):
                 raise ValueError(f"processors: {function} must return logits of shape "
                                  f"({self.vocab_size},), got {z.shape}")

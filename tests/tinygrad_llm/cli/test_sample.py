@@ -243,9 +243,11 @@ def test_how_probable_each_token_was(tiny: Path, capsys: pytest.CaptureFixture[s
     lines = capsys.readouterr().out.splitlines()
     assert "\n".join(lines[:-12]) == f"The{text['text']}" and lines[-12].split("%")[0].strip()
     assert " of " in lines[-1]
-    for colours, environment in ((True, ""), (False, "1")):
+    for colours, environment, terminal in ((True, "", "xterm"), (False, "1", "xterm"),
+                                           (False, "", "dumb")):
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
         monkeypatch.setenv("NO_COLOR", environment)
+        monkeypatch.setenv("TERM", terminal)
         assert main(shown) == 0
         out = capsys.readouterr().out
         assert ("\x1b[38;5;" in out) == colours
@@ -280,6 +282,9 @@ def test_beam_search(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found[0]["score"] >= found[1]["score"] and len(found[0]["ids"]) == 4
     assert texts(capsys, "--prompt", "The", "--beams", "3", "--n", "2", "-n", "4",
                  "--length-penalty", "0")[0]["score"] == pytest.approx(4 * found[0]["score"])
+    (tiny / "a.jsonl").write_text('{"prompt": "The", "id": 5, "seed": 1}')
+    assert texts(capsys, "--prompts", "a.jsonl", "--beams", "3", "--n", "2", "-n", "4") == [
+        {"prompt": "The", "id": 5, **text} for text in found]
     assert main(["sample", "--prompt", "The", "--beams", "2", "-n", "4"]) == 0
     assert capsys.readouterr().out == f"The{found[0]['text']}\n"
 

@@ -317,6 +317,16 @@ def test_processors_that_give_no_logits() -> None:
             Chooser(Sampling(processors=[function]), [0], V).process(np.zeros(V))
 
 
+def test_a_processor_may_write_into_its_logits() -> None:
+    """Those of the model, of which log-probabilities are, stay as they are."""
+    def in_place(z: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+        z[3] = 99
+        return z
+
+    z = np.zeros(V)
+    assert Chooser(Sampling(processors=[in_place]), [0], V).process(z)[3] == 99 and not z.any()
+
+
 def test_all_banned_is_refused_at_once() -> None:
     with pytest.raises(UserError, match="banned forbids all 11 tokens"):
         Chooser(Sampling(banned=range(V)), [0], V)

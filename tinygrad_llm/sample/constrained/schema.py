@@ -18,6 +18,7 @@ itself; and one that no text can meet "has no sentence".
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def read_schema(path: str | Path) -> Schema:
     twice, has NaN, an infinity or a lone surrogate, or more levels than Python reads.
     """
     try:
-        return parse_json(Path(path).read_bytes(), number=float)
+        return parse_json(Path(path).read_bytes().removeprefix(BOM_UTF8), number=float)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     except UserError as error:

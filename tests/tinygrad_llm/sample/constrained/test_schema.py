@@ -243,6 +243,8 @@ def test_a_schema_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "schema.json"
     path.write_text('{"type": "number", "maximum": 0.30000000000000004}', encoding="utf-8")
     assert read_schema(path) == {"type": "number", "maximum": 0.1 + 0.2}
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as editors of Windows write it
+    assert read_schema(path) == {"type": "number", "maximum": 0.1 + 0.2}
 
 
 @pytest.mark.parametrize(("content", "reason"), [
