@@ -77,14 +77,14 @@ def check(pattern: str, text: str, search: bool = False) -> None:
 
 
 @given(st.data())
-@draws(400, dev=150)
+@draws(150, dev=150)
 def test_a_pattern_has_the_language_that_re_gives_it(data: st.DataObject) -> None:
     pattern = data.draw(patterns)
     check(pattern, data.draw(near_texts(pattern)))
 
 
 @given(st.data())
-@draws(200, dev=60)
+@draws(100, dev=60)
 def test_a_search_finds_what_re_finds(data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.tuples(st.sampled_from(["", "^", "(?:^|b)", "(?:^a|^)"]), patterns,
                                         st.sampled_from(["", "$", "(?:$|a)", "($)"])),
@@ -100,7 +100,7 @@ def test_a_search_finds_what_re_finds(data: st.DataObject) -> None:
 @example("[^\\d]", "٣")
 @example(".", "\r")
 @example("\\S", "\ufeff")
-@draws(200, dev=60)
+@draws(100, dev=60)
 def test_a_text_of_the_language_matches_in_every_reading(pattern: str, text: str) -> None:
     check(pattern, text)
 

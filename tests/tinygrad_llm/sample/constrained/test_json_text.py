@@ -98,7 +98,7 @@ DECIMAL = st.one_of(st.floats(-200, 200), st.floats(-1e25, 1e25), st.integers(-3
 
 
 @given(DECIMAL, DECIMAL, st.booleans(), st.booleans(), st.integers(0, 9))
-@draws(1000, 60)
+@draws(200, 60)
 def test_numbers_in_a_range_are_there_as_floats(low: float, high: float, strict_low: bool,
                                                 strict_high: bool, seed: int) -> None:
     """A float is what is read, and may be on the other side of a bound that the digits keep."""
