@@ -24,6 +24,7 @@ PROMISES = {
     "09_train_a_tokenizer": "the fast trainer begins with the same 12 merges",
     "10_files_to_batches": "the batch knows where each begins",
     "11_from_gpt_to_llama": "its loss is the same to the bit",
+    "12_let_it_write": "each is the text of its seed alone",
 }
 
 
