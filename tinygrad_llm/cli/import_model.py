@@ -50,4 +50,6 @@ def import_model(args: argparse.Namespace) -> int:
     print(f"writing {args.out} ...", flush=True)
     write_run(args.out, found.model, found.tokenizer, beside(found))
     print(f"done; let it write: tinygrad-llm sample --run {args.out} --prompt 'Once upon a time'")
+    if found.chat_template is not None:
+        print(f"or talk with it: tinygrad-llm chat {args.out}")
     return 0

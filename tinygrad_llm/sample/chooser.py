@@ -164,8 +164,11 @@ class Chooser:
                   "constraint": s.constraint is not None,
                   "max_tokens": s.constraint is not None and s.max_tokens is not None}
         names = [name for name, on in active.items() if on] or ["logit_bias", "penalties"]
+        least = getattr(s.constraint, "shortest", 0)
+        reason = "" if self.written or s.max_tokens is None or s.max_tokens >= least else (
+            f" (the shortest text has {least} tokens, and max_tokens is {s.max_tokens})")
         raise NoToken(f"no token is possible: all {self.vocab_size} are forbidden by "
-                      f"{', '.join(names)}; loosen one of these")
+                      f"{', '.join(names)}{reason}; loosen one of these")
 
 
 def choose_all(logits: Array, choosers: Sequence[Chooser]) -> list[int]:

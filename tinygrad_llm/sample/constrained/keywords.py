@@ -81,6 +81,12 @@ _KEYWORDS: dict[str, _Check] = {
     **dict.fromkeys(("allOf", "anyOf", "oneOf"), _SCHEMAS)}
 _NEUTRAL = ("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly",
             "$schema", "$id", "$comment", "$defs", "definitions", "discriminator")
+_NO_MISTAKE = frozenset((
+    "not", "if", "then", "else", "contains", "minContains", "maxContains", "uniqueItems",
+    "patternProperties", "propertyNames", "minProperties", "maxProperties", "dependentRequired",
+    "dependentSchemas", "dependencies", "additionalItems", "unevaluatedItems",
+    "unevaluatedProperties", "contentEncoding", "contentMediaType", "contentSchema"))
+"""Keywords of JSON schema's that are not known here: no other one was meant."""
 
 
 class Reader:
@@ -182,7 +188,8 @@ def check_depth(depth: int, most: int, place: Place) -> None:
 def _instead(keyword: Any) -> str:
     if not isinstance(keyword, str):
         return "a keyword is a string"
-    near = did_you_mean(keyword, (*_KEYWORDS, *_NEUTRAL)).removeprefix("; ")
+    near = "" if keyword in _NO_MISTAKE else did_you_mean(
+        keyword, (*_KEYWORDS, *_NEUTRAL)).removeprefix("; ")
     return near if near.startswith("did") else "take it out, or say it with enum, anyOf or pattern"
 
 

@@ -197,6 +197,19 @@ def test_a_character_may_be_split_over_tokens() -> None:
     assert np.flatnonzero(constraint.allowed(constraint.start)).tolist() == [0xE4, 0xE5]
 
 
+def test_too_few_tokens_for_the_shortest_text_are_named() -> None:
+    tokenizer = KINDS["byte-level"]
+    model = GPT(GPTConfig(vocab_size=300, context=8, layers=1, heads=1, width=4), seed=0)
+    year = regular_expression("[0-9]{4}", tokenizer, 300)
+    least, batcher = year.shortest, Batcher(model, tokenizer)
+    handles = [batcher.add([1], Sampling(constraint=year, max_tokens=most))
+               for most in (least - 1, least)]
+    batcher.run()
+    assert f"by constraint, max_tokens (the shortest text has {least} tokens, and max_tokens is " \
+           f"{least - 1}); loosen" in str(handles[0].error)
+    assert handles[1].error is None and re.fullmatch("[0-9]{4}", handles[1].text)
+
+
 @pytest.mark.parametrize("name", ["gpt2", "llama2/tokenizer.json", "bert/vocab.txt"])
 def test_walks_with_real_vocabularies(name: str) -> None:
     tokenizer = load_tokenizer(real_vocabulary(name))

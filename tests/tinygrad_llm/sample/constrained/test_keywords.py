@@ -26,6 +26,12 @@ def test_keywords_that_are_not_supported(keyword: str) -> None:
     assert f"$.properties.age.{keyword}: the keyword '{keyword}' is not supp" in str(error.value)
 
 
+@pytest.mark.parametrize("keyword", ["contains", "uniqueItems", "patternProperties"])
+def test_what_is_no_mistake_is_not_corrected(keyword: str) -> None:
+    with pytest.raises(UserError, match="not supported; take it out, or say it with"):
+        read({keyword: True})
+
+
 def test_a_keyword_that_is_misspelt() -> None:
     with pytest.raises(UserError, match=r"did you mean 'maxLength'\?$"):
         read({"maxlength": 3})
