@@ -15,7 +15,7 @@ Source: Thompson, "Regular Expression Search Algorithm", CACM 11(6), 1968.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
 
@@ -86,6 +86,15 @@ def automaton_of(expression: Expression) -> Automaton:
     return graph.without_jumps(graph.add(expression, graph.node()))
 
 
+def _parts(expression: Expression) -> Iterator[Expression]:
+    """Yield what stands one after the other."""
+    if isinstance(expression, Row):
+        for part in expression.parts:
+            yield from _parts(part)
+    else:
+        yield expression
+
+
 class _Graph:
     """Thompson's graph: for each node its edges, and the nodes that jumps lead to.
 
@@ -119,12 +128,24 @@ class _Graph:
                     entry = self.add(part, entry)
                 return entry
             case Choice(options):
-                ends = [self.add(option, entry) for option in options]
-                return self.joined(ends)
+                return self.joined(self.branches(options, entry))
             case Repeat(part, least, most):
                 return self.repeated(part, least, most, entry)
             case Both(first, second):
                 return self.product(automaton_of(first), automaton_of(second), entry)
+
+    def branches(self, options: Iterable[Expression], entry: int) -> list[int]:
+        """Add options, which share the nodes of what they begin with; return where they end."""
+        after: dict[tuple[int, Expression], int] = {}
+        ends = []
+        for option in options:
+            node = entry
+            for part in _parts(option):
+                if (node, part) not in after:
+                    after[node, part] = self.add(part, node)
+                node = after[node, part]
+            ends.append(node)
+        return ends
 
     def joined(self, ends: list[int]) -> int:
         exit = self.node()

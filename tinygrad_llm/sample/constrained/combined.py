@@ -121,7 +121,8 @@ def _disjoint(first: Flat, second: Flat, place: Place) -> bool:
     """Return whether it is certain that no value meets both."""
     types = _wide(first.get("type", TYPES)) & _wide(second.get("type", TYPES))
     for one, other in ((first, second), (second, first)):
-        if "enum" in one and not any(meets(v, one) and meets(v, other) for v in one["enum"]):
+        values = _MEET["enum"](one["enum"], other.get("enum", one["enum"])) if "enum" in one else ()
+        if "enum" in one and not any(meets(v, one) and meets(v, other) for v in values):
             return True
         for name in one.get("required", ()) if types == {"object"} else ():
             here = (*place, "properties", name)
@@ -133,13 +134,12 @@ def _disjoint(first: Flat, second: Flat, place: Place) -> bool:
 
 
 def meets(value: Any, schema: Flat) -> bool:
-    """Return whether a value is of a schema's type, enum, lengths and range."""
+    """Return whether a value is of a schema's type, lengths and range; not whether of its enum."""
     kind = {str: "string", bool: "boolean", int: "integer", float: "number", dict: "object",
             list: "array"}.get(type(value), "null")
     if kind == "number" and value.is_integer():
         kind = "integer"
-    if kind not in _wide(schema.get("type", TYPES)) or (
-            "enum" in schema and not _enum_of_both([value], schema["enum"])):
+    if kind not in _wide(schema.get("type", TYPES)):
         return False
     if kind == "string":
         return bool(schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", math.inf))

@@ -3,8 +3,9 @@
 The other way round, each value that the schema allows has a text, but for the layout and numbers of
 `json_text` and these choices:
 
-    objects    have the named properties, in the schema's order, and others only where
-               `additionalProperties` is given; what `required` alone names is of that, or any value
+    objects    have the named properties, in the schema's order, and others, whose names may come
+               twice, only where `additionalProperties` is given, or neither `properties` nor
+               `required` is; what `required` alone names is of the first, or any value
     lists      have what `prefixItems` names, and others only where `items` is given, or neither is
     any value  (`true`, `{}`) is null, a truth, number or string, or a list or an object of these
     no `type`  means what other keywords speak of: an object with `properties`
@@ -191,8 +192,9 @@ class _Writer:
         return Row((literal("["), *parts[:least], tail, literal("]")))
 
     def object(self, schema: Flat, place: Place) -> Expression:
-        required, more = schema.get("required", ()), schema.get("additionalProperties")
-        named = {**schema.get("properties", {})}
+        required, named = schema.get("required", ()), {**schema.get("properties", {})}
+        more = schema.get("additionalProperties", None if "properties" in schema or required
+                          else True)
         for name in required:
             if more is False and name not in named:
                 raise _no_sentence(place, f"{shortened(name)} is required and not in properties, "

@@ -15,6 +15,7 @@ from tests.languages import matches
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.sample import Batcher, Sampling
+from tinygrad_llm.sample.constrained.automaton import automaton_of
 from tinygrad_llm.sample.constrained.schema import expression_of, json_schema, read_schema
 from tinygrad_llm.text import CharTokenizer
 from tinygrad_llm.text.algorithms.bpe import BPE
@@ -159,7 +160,8 @@ def test_strings() -> None:
     ({"required": ["z"], "type": "object"}, '{"z":1} {"z":[]}', '{} {"y":1}'),
     ({"additionalProperties": {"const": 0}, "properties": {"ab": {"const": 1}}},
      '{} {"ab":1} {"a":0} {"ab":1,"abc":0,"":0}', '{"ab":0} {"a":1} {"\\u0061b":0} {"a":0,"ab":1}'),
-    ({"type": "object"}, "{}", '{"a":1}'),
+    ({"type": "object"}, '{} {"a":1} {"a":[2],"a":"b"}', '{"a":{"b":{}}} [] null'),
+    ({"type": "object", "properties": {}}, "{}", '{"a":1}'),
     ({"$ref": "#/$defs/n", "$defs": {"n": {"type": "integer"}}, "maximum": 3}, "3 -9", "4 null"),
     ({"anyOf": [{"type": "integer"}, {"const": "a"}], "maximum": 1}, '1 "a"', "2"),
     ({"oneOf": [{"type": "integer"}, {"type": "string"}], "maxLength": 1}, '2 "a"', '"aa" null'),
@@ -228,6 +230,13 @@ def test_upper_bounds_are_kept_smaller() -> None:
     assert not sentences({"type": "string", "maxLength": 2000}, [text])
     assert sentences({"type": "string", "maxLength": 1001, "minLength": 1001}, [text])
     assert sentences({"type": "string"}, [text])
+
+
+def test_an_enum_of_10_000() -> None:
+    """Strings share the states of what they begin with, so that they fit."""
+    values = [f"the value of number {k}é" for k in range(10_000)]
+    automaton = automaton_of(expression_of({"enum": values, "minLength": 20, "type": "string"}))
+    assert len(automaton) < 200_000
 
 
 def test_many_schemas_by_few_refs_are_refused() -> None:
