@@ -50,7 +50,7 @@ from .chooser import Chooser, choose_all
 from .handle import Handle
 from .options import Sampling
 from .prefixes import Prefixes
-from .step import stepper
+from .step import Step, stepper
 
 ROWS = 64
 """Sequences that are written at once, unless it is said."""
@@ -206,6 +206,8 @@ class Batcher:
             self._take_turns()
         changed: list[Handle] = []
         if self._active:
+            if self._step is None:
+                self._step = stepper(self.model, self._cache) or self._by_its_own_call
             self._read_prompts()
             changed = self._write(self._next_logits())
             if self._leaving:
@@ -331,9 +333,24 @@ class Batcher:
             if room > 0:
                 counts[row] = min(left[row], share, room)
                 room, self._turn = room - counts[row], row + 1
+        self._extended(max(self._active[row].kept + n for row, n in counts.items()))
+        if isinstance(self._step, Step) and self._step.reads:  # which a cache that grew may end
+            self._read_by_step(counts)
+            return
         for _, run in groupby(enumerate(sorted(counts)), lambda place: place[1] - place[0]):
             rows = [row for _, row in run]  # side by side
             self._read(rows[0], [counts[row] for row in rows])
+
+    def _read_by_step(self, counts: dict[int, int]) -> None:
+        """Read so many ids of each row, all in one call and none of them padded."""
+        texts = {}
+        for row, count in counts.items():
+            handle = self._active[row]
+            texts[row] = handle.seen[handle.kept : handle.kept + count]
+        self._step.read(texts)
+        for row, count in counts.items():
+            self._active[row].kept += count
+            self._keep(row, self._active[row])
 
     def _read(self, first: int, counts: list[int]) -> None:
         """Read so many ids of the rows from `first` on, in one call."""
@@ -352,9 +369,7 @@ class Batcher:
     def _next_logits(self) -> Array:
         """Read the next id of each row; return the logits (n, V) of what follows."""
         active = self._active
-        cache = self._extended(max([handle.kept for handle in active]) + 1)
-        if self._step is None:
-            self._step = stepper(self.model, cache) or self._by_its_own_call
+        self._extended(max([handle.kept for handle in active]) + 1)
         logits = self._step([handle.next_id for handle in active])
         for handle in active:
             handle.kept += 1

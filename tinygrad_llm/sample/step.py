@@ -2,6 +2,7 @@ r"""Twin of `model.next_logits` for the next token of several texts, written out
 
     step = stepper(model, cache)          # None for a model that it does not know
     logits = step(tokens)                 # model.next_logits(tokens[:, None], cache.part(0, n))
+    step.read({2: ids})                   # model.hidden(ids[None], cache=cache.part(2, 3))
 
 A step is `nn` and `functional` for a single position of each of n rows. In a small model a layer
 multiplies for 10 microseconds, and each call of NumPy takes a quarter of one before its first
@@ -18,6 +19,11 @@ bias c of the map behind it:
 
 $$W (w \odot n + b) + c = W (w \odot n) + (W b + c).$$
 
+Reading a prompt is the same with a column for each of its ids, of all prompts side by side: none is
+padded, each attends by itself, and behind the last layer's keys and values nothing is computed. The
+columns are cut into pieces, which go from layer to layer together, as each may need the keys of the
+others. A piece's arrays fit a core's cache, and workers share the pieces.
+
 A part of another class than the usual ones, experts or a map with low-rank additions, is called as
 it is. BLAS uses the threads that it is set to: a product with few columns is over before threads of
 Python's are awake.
@@ -25,9 +31,9 @@ Python's are awake.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from math import sqrt
+from math import prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -38,6 +44,7 @@ from autograd.tensor import values
 
 from ..functional import gelu
 from ..functional.gelu import CUBIC, ROOT
+from ..host.threads import each, workers_unless_open
 from ..models import GPT, Llama
 from ..models.gpt import Block
 from ..models.llama import LlamaBlock
@@ -83,6 +90,7 @@ class Step:
         self._check()
         self.head, self.steps = model.head.data.T, 0
         self.rooms: dict[int, _Room] = {}
+        self.readers: list[_Room] = []
         self._begin()
 
     def _check(self) -> None:
@@ -106,6 +114,7 @@ class Step:
         model, cache = self.model, self.cache
         self.arrays, self.lengths = cache.layers[0].arrays, cache.lengths
         self.rooms.clear()
+        self.readers.clear()
         self.logits = np.empty((cache.rows, len(model.head.data)), self.dtype)
         self.scores = np.empty(cache.rows * cache.capacity * max(
             block.attn.heads for block in model.h), self.dtype)
@@ -117,13 +126,12 @@ class Step:
         Their keys and values are kept. The logits lie in a buffer that the next step overwrites.
         Raises ValueError where a row is full, IndexError where there are too few rows.
         """
-        ids, cache = np.asarray(tokens), self.cache
+        ids = np.asarray(tokens)
         self.steps += 1
         if self.steps == MANY:
             self.head = laid_out(self.head)
             self.rooms.clear()
-        if self.arrays is not cache.layers[0].arrays or self.lengths is not cache.lengths:
-            self._begin()
+        self._look()
         room = self.rooms.get(len(ids))
         if room is None:
             if len(self.rooms) == ROOMS:
@@ -131,7 +139,72 @@ class Step:
             room = self.rooms[len(ids)] = _Room(self, len(ids))
         return room.run(ids)
 
+    @property
+    def reads(self) -> bool:
+        """Whether `read` can be called: not where slots rotate, or angles depend on the length."""
+        rotary = self.model.rotary
+        return (rotary is None or rotary.rule != "dynamic") and all(
+            layer.slots == self.cache.capacity for layer in self.cache.layers)
 
+    def read(self, texts: Mapping[int, Sequence[int]]) -> None:
+        """Keep keys and values of the next ids of some rows, given by their number, 1 at least.
+
+        Raises ValueError where a row is full.
+        """
+        self._look()
+        lengths, rows = self.cache.lengths, list(texts)
+        counts = np.array([len(texts[row]) for row in rows])
+        ids = np.concatenate([np.asarray(texts[row]) for row in rows])
+        firsts = np.cumsum(counts) - counts
+        at = np.arange(len(ids)) + np.repeat(lengths[rows] - firsts, counts)
+        check_room(int(at.max()) + 1, self.places.limit)
+        pieces = -(-len(ids) // PIECE)
+        size = -(-len(ids) // pieces)
+        rooms = self._readers(pieces, -(-size // ROUND) * ROUND)
+        ends = list(zip(rows, firsts.tolist(), (firsts + counts).tolist(), strict=True))
+        for start, room in zip(range(0, len(ids), size), rooms, strict=True):
+            stop = min(start + size, len(ids))
+            room.look(ids[start:stop], at[start:stop], [
+                (row, max(first, start) - start, min(end, stop) - start)
+                for row, first, end in ends if first < stop and end > start])
+        with workers_unless_open(), np.errstate(over="ignore"):
+            for phases in zip(*(room.phases for room in rooms), strict=True):
+                each(pieces, partial(_run_one, phases))
+        lengths[rows] += counts
+
+    def _look(self) -> None:
+        """Begin anew if the cache has other arrays."""
+        if self.arrays is not self.cache.layers[0].arrays or self.lengths is not self.cache.lengths:
+            self._begin()
+
+    def _readers(self, count: int, size: int) -> list[_Room]:
+        """Return so many rooms of `size` columns for reading."""
+        if self.readers and self.readers[0].n != size:
+            self.readers.clear()
+        while len(self.readers) < count:
+            self.readers.append(_Room(self, size, reading=True))
+        return self.readers[:count]
+
+
+def run(calls: Sequence[Callable[[], Any]]) -> None:
+    """Call them in their order."""
+    for call in calls:
+        call()
+
+
+def _run_one(phases: Sequence[Sequence[Callable[[], Any]]], piece: int) -> None:
+    run(phases[piece])
+
+
+def check_room(positions: int, limit: int) -> None:
+    """Raise ValueError where a row gets more positions than there is room for."""
+    if positions > limit:
+        raise ValueError(f"step: a row has {positions - 1} tokens already, of at most {limit}: the "
+                         f"context, or what the cache has room for")
+
+
+PIECE, ROUND = 256, 16  # columns of a piece in reading, at most; they are made up to a multiple
+QUERIES = 64  # of a head, that attend at once in reading
 ROOMS = 8  # numbers of rows whose calls are kept
 MANY = 32  # steps, after which laying out the head pays: it takes as long as 20 are faster by
 
@@ -198,15 +271,20 @@ class _Places:
 
 
 class _Room:
-    """The buffers of a step of n rows, and its calls in order."""
+    """The buffers of a step of n rows, or of n ids that are read, and its calls in order."""
 
-    def __init__(self, step: Step, n: int) -> None:
+    def __init__(self, step: Step, n: int, reading: bool = False) -> None:
         model, self.dtype, self.n = step.model, step.dtype, n
-        self.part, self.places = step.cache.part(0, n), step.places
+        self.part, self.places = step.cache if reading else step.cache.part(0, n), step.places
         self.shape = () if n == 1 else (n,)
         self.calls: list[Callable[[], Any]] = []
+        self.phases = [self.calls]  # in reading, one behind each layer's keys and values
+        self.texts: list[tuple[int, int, int, int]] = []
+        self.reading, self.buffers = reading, dict[Any, Array]()
         self.views: dict[Any, _View] = {}
         self.scores, self.logits = step.scores, step.logits[:n]
+        if reading:
+            self.scores = np.empty(QUERIES * len(step.scores) // step.cache.rows, self.dtype)
         config, width = model.config, model.config.width
         self.one, self.zero, self.power, self.cubic, self.linear = (
             np.array(number, self.dtype) for number in (1, 0, -0.5, -2 * ROOT * CUBIC, -2 * ROOT))
@@ -222,6 +300,9 @@ class _Room:
         for block, layer in zip(model.h, self.part.layers, strict=True):
             norm_1, norm_2 = (getattr(block, name) for name in names[:2])
             self.attention(norm_1, block.attn, layer)
+            if reading and block is model.h[-1]:
+                self.phases.pop()  # the last keys and values are kept, and no logits are asked for
+                return
             self.add(block.post_attn if post_norms else None)
             self.mlp(norm_2, block.mlp)
             self.add(block.post_mlp if post_norms else None)
@@ -232,28 +313,42 @@ class _Room:
         """Return the logits (n, V) behind the next tokens (n,)."""
         lengths = self.part.lengths
         last = int(lengths.max())
-        if last >= self.places.limit:
-            raise ValueError(f"step: a row has {last} tokens already, of at most "
-                             f"{self.places.limit}: the context, or what the cache has room for")
+        check_room(last + 1, self.places.limit)
         if self.n == 1:
-            self.places.put(int(ids[0]), last, self.x)
+            self.put(int(ids[0]), last)
         else:
-            self.places.put(ids, lengths, self.x.T)
-        if self.places.rotary is not None:
-            cos, sin = self.places.angles(last if self.n == 1 else lengths)
-            np.copyto(self.cos, cos.T)
-            np.copyto(self.sin, sin.T)
+            self.put(ids, lengths)
         for view in self.views.values():
             view.begin(lengths, last)
         with np.errstate(over="ignore"):
-            for call in self.calls:
-                call()
+            run(self.calls)
         self.part.advance(1)
         return self.logits
+
+    def put(self, ids: Any, at: Any) -> None:
+        """Put ids in at their positions, both (n,) or an integer."""
+        self.places.put(ids, at, self.x.T)
+        if self.places.rotary is not None:
+            cos, sin = self.places.angles(at)
+            np.copyto(self.cos, cos.T)
+            np.copyto(self.sin, sin.T)
+
+    def look(self, ids: Array, at: Array, texts: list[tuple[int, int, int]]) -> None:
+        """Take ids to read, at most n, and their positions; those of a row lie at first..stop."""
+        self.texts = [(row, int(at[first]), first, stop) for row, first, stop in texts]
+        rest = 0, self.n - len(ids)
+        self.put(np.pad(ids, rest), np.pad(at, rest))
 
     def empty(self, *shape: int) -> Array:
         """Return a buffer with a column for each row of the batch."""
         return np.empty((*shape, *self.shape), self.dtype)
+
+    def buffer(self, name: str, *shape: int) -> Array:
+        """Return a buffer that each layer overwrites: filled, as nothing writes a missing id's."""
+        key = name, shape
+        if key not in self.buffers:
+            self.buffers[key] = np.zeros((*shape, *self.shape), self.dtype)
+        return self.buffers[key]
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Add a call to the step."""
@@ -323,7 +418,7 @@ class _Room:
         """Write what attention adds to the stream into y."""
         heads, groups, depth = attn.heads, attn.key_heads, attn.depth
         self.norm(norm, self.x, self.normed, attn.qkv)
-        qkv = self.empty((heads + 2 * groups) * depth)
+        qkv = self.buffer("qkv", (heads + 2 * groups) * depth)
         self.map(attn.qkv, self.normed, qkv, norm)
         by_head = qkv.reshape(-1, depth, *self.shape)
         rows = by_head if self.n == 1 else by_head.transpose(2, 0, 1)  # n, H + 2 G, D
@@ -335,18 +430,34 @@ class _Room:
         if self.places.rotary is not None:
             self.rotate(by_head[: heads + groups])
         cap = attn.soft_cap
-        alpha = (1 / sqrt(depth) if attn.scale is None else attn.scale) / (cap or 1)
-        scaled = np.empty((*self.shape, groups, heads // groups, depth), self.dtype)
-        self.call(np.multiply, q.reshape(scaled.shape), np.array(alpha, self.dtype), scaled)
-        slots = layer.slots
-        window = attn.window if attn.window is not None and attn.window < slots else None
-        view = self.views.setdefault((slots, window, scaled.shape), _View(
-            self, slots, window, scaled.shape))
-        mixed = self.empty(heads * depth)
-        by_head = mixed.reshape(*scaled.shape[-3:], *self.shape)
-        self.calls.append(_Attend(view, scaled, k, v, layer, cap, by_head if self.n == 1 else
-                                  by_head.transpose(3, 0, 1, 2)))
+        alpha = np.array((1 / sqrt(depth) if attn.scale is None else attn.scale) / (cap or 1),
+                         self.dtype)
+        shape = groups, heads // groups, depth
+        mixed = self.buffer("mixed", heads * depth)
+        if self.reading:
+            self.attention_of_texts(by_head[:heads].reshape(*shape, self.n), k, v, alpha, attn,
+                                    layer, mixed.reshape(*shape, self.n))
+        else:
+            scaled = self.buffer("scaled", *shape) if self.n == 1 else np.empty(
+                (self.n, *shape), self.dtype)
+            self.call(np.multiply, q.reshape(scaled.shape), alpha, scaled)
+            slots = layer.slots
+            window = attn.window if attn.window is not None and attn.window < slots else None
+            view = self.views.setdefault((slots, window, scaled.shape), _View(
+                self, slots, window, scaled.shape))
+            by_head = mixed.reshape(*shape, *self.shape)
+            self.calls.append(_Attend(view, scaled, k, v, layer, cap, by_head if self.n == 1 else
+                                      by_head.transpose(3, 0, 1, 2)))
         self.map(attn.out, mixed, self.y)
+
+    def attention_of_texts(self, q: Array, k: Array, v: Array, alpha: Array,
+                           attn: CausalSelfAttention, layer: Any, mixed: Array) -> None:
+        """Keep keys and values (n, G, D); in the next phase, write what each text attends to."""
+        self.call(np.multiply, q, alpha, q)
+        self.calls.append(partial(_keep, self, k, v, layer))
+        self.calls = []
+        self.phases.append(self.calls)
+        self.calls.append(partial(_read, self, q, layer, attn.window, attn.soft_cap, mixed))
 
     def rotate(self, x: Array) -> None:
         """Turn the pairs of queries and keys (H + G, D, n) in place."""
@@ -355,7 +466,7 @@ class _Room:
         x, cos, sin = (a.reshape(*a.shape[:-1 - len(self.shape)], *pairs, *self.shape)
                        for a in (x, self.cos, self.sin))
         other = x[:, :, ::-1] if self.places.rotary.interleaved else x[:, ::-1]
-        turned = np.empty_like(x)
+        turned = self.buffer("turned", *x.shape[: -len(self.shape) or None])
         self.call(np.multiply, other, sin, turned)
         self.call(np.multiply, x, cos, x)
         self.call(np.add, x, turned, x)
@@ -370,12 +481,12 @@ class _Room:
             self.whole(mlp, self.rows(self.normed), self.rows(self.y))
             return
         self.norm(norm, self.x, self.normed, up)
-        inner = self.empty(len(up.weight.data))
+        inner = self.buffer("inner", len(up.weight.data))
         self.map(up, self.normed, inner, norm)
         z = inner[: len(inner) // 2] if gated else inner
         activation = _exact_gelu if gated and mlp.activation == "gelu" else (
             ACTIVATIONS[mlp.activation])
-        activation(self, z, np.empty_like(z))
+        activation(self, z, self.buffer("activation", len(z)))
         if gated:
             self.call(np.multiply, z, inner[len(z) :], z)
         self.map(mlp.down, z, self.y)
@@ -475,3 +586,38 @@ class _Attend:
         np.exp(p, p)
         np.matmul(p, self.values[..., : view.time, :], self.out)  # (n,) G, R, D
         np.divide(self.out, np.add.reduce(p, axis=-1, out=sums, keepdims=True), self.mixed)
+
+
+def _keep(room: _Room, k: Array, v: Array, layer: Any) -> None:
+    """Keep the keys and values (n, G, D) of the ids that are read."""
+    for row, at, first, stop in room.texts:
+        for kept, new in zip(layer.arrays, (k, v), strict=True):
+            kept[row, :, at : at + stop - first] = new[first:stop].swapaxes(0, 1)
+
+
+def _read(room: _Room, q: Array, layer: Any, window: int | None, cap: float | None, mixed: Array
+          ) -> None:
+    """Write what the queries (G, R, D, n) of each text attend to into `mixed`, of the same shape.
+
+    A query has a column of p (G, R, S, t), and the mixture of values is one of $V^\top P$.
+    """
+    for row, at, first, stop in room.texts:
+        keys, values = (a[row, :, None] for a in layer.arrays)  # G, 1, slots, D
+        for i in range(first, stop, QUERIES):
+            j = min(i + QUERIES, stop)
+            place = at + i - first  # of query i
+            low, high = max(0, place + 1 - (window or place + 1)), place + j - i
+            shape = *q.shape[:2], high - low, j - i
+            p = room.scores[: prod(shape)].reshape(shape)
+            np.matmul(keys[:, :, low:high], q[..., i:j], p)
+            if cap is not None:
+                np.tanh(p, p)
+                np.multiply(p, np.array(cap, p.dtype), p)
+            after = np.arange(low - place, high - place)[:, None] - np.arange(j - i)
+            unseen = after > 0 if window is None else (after > 0) | (after <= -window)
+            np.copyto(p, -np.inf, where=unseen)
+            np.subtract(p, np.maximum.reduce(p, axis=-2, keepdims=True), p)
+            np.exp(p, p)
+            o = mixed[..., i:j]
+            np.matmul(values[:, :, low:high].swapaxes(-1, -2), p, o)
+            np.divide(o, np.add.reduce(p, axis=-2, keepdims=True), o)

@@ -25,6 +25,7 @@ from tinygrad_llm.sample import batcher as batcher_module
 from tinygrad_llm.sample.batcher import Batcher
 from tinygrad_llm.sample.handle import Handle
 from tinygrad_llm.sample.prefixes import Prefixes
+from tinygrad_llm.sample.step import Step
 from tinygrad_llm.text import CharTokenizer
 
 batcher_module.CAPACITY = 2  # so that caches grow
@@ -305,35 +306,38 @@ def test_samples_of_one_prompt_differ_by_their_seeds_alone() -> None:
     assert len({tuple(handle.ids) for handle in handles}) > 1
 
 
-class Counted:
-    """A model whose calls for prompts are counted: the shapes of their ids."""
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The calls for prompts: how many ids each reads of its rows."""
+    found: list[list[int]] = []
+    read, hidden = Step.read, Llama.hidden
 
-    def __init__(self, model: Any) -> None:
-        self.calls: list[tuple[int, ...]] = []
-        hidden = model.hidden
+    def counted_read(step: Step, texts: Any) -> None:
+        found.append([len(ids) for ids in texts.values()])
+        read(step, texts)
 
-        def counted(ids: Any, *args: Any, **options: Any) -> Any:
-            self.calls.append(ids.shape)
-            return hidden(ids, *args, **options)
+    def counted_hidden(model: Any, ids: Any, *args: Any, **options: Any) -> Any:
+        found.append([ids.shape[1]] * len(ids))
+        return hidden(model, ids, *args, **options)
 
-        model.hidden = counted
+    monkeypatch.setattr(Step, "read", counted_read)
+    monkeypatch.setattr(Llama, "hidden", counted_hidden)
+    return found
 
 
-def test_prompts_of_different_lengths_are_read_in_one_call() -> None:
-    model = gpt()
-    calls = Counted(model).calls
-    batcher = Batcher(model)
+def test_prompts_of_different_lengths_are_read_in_one_call(calls: list[list[int]]) -> None:
+    batcher = Batcher(gpt())
     handles = [batcher.add(prompt, GREEDY) for prompt in ([1, 2], [3], [4, 5, 6], [7, 8, 0, 1])]
     batcher.run()
-    assert calls == [(1, 1), (2, 3)]  # but for their last ids; the second has no other
+    assert calls == [[1, 2, 3]]  # but for their last ids; the second has no other
     for handle in handles:
         assert handle.ids == slowly(gpt(), handle.prompt, GREEDY)[0]
 
 
 @pytest.mark.parametrize("window, read", [(0, 1), (2, 2)])
-def test_samples_of_one_prompt_read_it_once(window: int, read: int) -> None:
+def test_samples_of_one_prompt_read_it_once(window: int, read: int, calls: list[list[int]]
+                                            ) -> None:
     model = llama(12, window=window)
-    calls = Counted(model).calls
     batcher = Batcher(model, rows=8)
     drawn = Sampling(max_tokens=4)
     handles = [batcher.add([1, 2, 3, 4, 5], replace(drawn, seed=seed)) for seed in range(4)]
@@ -341,7 +345,7 @@ def test_samples_of_one_prompt_read_it_once(window: int, read: int) -> None:
     batcher.step()
     handles.append(batcher.add([1, 2, 3, 4, 5], replace(drawn, seed=9)))
     batcher.run()
-    assert calls == [(1, 4)] * read  # a window has lost what the last one would copy
+    assert calls == [[4]] * read  # a window has lost what the last one would copy
     for handle in handles:
         assert handle.ids == slowly(llama(12, window=window), handle.prompt, handle.sampling)[0]
 
@@ -393,16 +397,15 @@ def test_a_constraint_whose_only_text_is_empty() -> None:
     assert (handle.reason, handle.ids) == ("end", []) and batcher.unfinished == []
 
 
-def test_what_has_been_read_before_is_not_read_again() -> None:
+def test_what_has_been_read_before_is_not_read_again(calls: list[list[int]]) -> None:
     model, prefixes = gpt(), Prefixes(10**6)
-    calls = Counted(model).calls
     first = Batcher(model, prefixes=prefixes)
     told = first.run([first.add([1, 2, 3], GREEDY)])[0]
     calls.clear()
     second = Batcher(model, prefixes=prefixes)
     prompt = [*told.prompt, *told.ids[:3], 7, 8]
     again = second.run([second.add(prompt, replace(GREEDY, max_tokens=1))])[0]
-    assert calls == [(1, 1)] and again.ids == slowly(gpt(), prompt, GREEDY)[0][:1]
+    assert calls == [[1]] and again.ids == slowly(gpt(), prompt, GREEDY)[0][:1]
 
 
 def test_in_8_bits_a_text_is_close() -> None:

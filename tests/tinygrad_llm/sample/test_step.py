@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 
 from autograd import Tensor, no_grad
 from autograd.tensor import values
+from tinygrad_llm.host.threads import workers
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.nn import Cache, parameters
+from tinygrad_llm.sample import step as step_module
 from tinygrad_llm.sample.step import MANY, ROOMS, laid_out, stepper
 
 TOLERANCE = {np.float32: 1e-4, np.float64: 1e-10}
@@ -154,6 +157,63 @@ def test_numbers_far_from_the_usual_neither_warn_nor_differ(scale: float) -> Non
             for token in (1, 4, 1, 5):
                 got, expected = step([token, 3]), asked(model, [token, 3], other)
                 np.testing.assert_allclose(got, expected, atol=1e-3 * np.abs(expected).max())
+
+
+@given(gpts() | llamas(), st.sampled_from([np.float32, np.float64]), st.data())
+def test_reading_is_the_model_s_own_call_without_padding(model: Any, dtype: Any,
+                                                         data: st.DataObject) -> None:
+    made(model, dtype, seed=data.draw(st.integers(0, 99)))
+    capacity = data.draw(st.integers(1, model.config.context))
+    caches = [model.cache(3, capacity, rotate=False) for _ in range(2)]
+    step = stepper(model, caches[1])
+    assert step is not None
+    if not step.reads:
+        assert model.rotary.rule == "dynamic"
+        return
+    rng = np.random.default_rng(0)
+    for _ in range(data.draw(st.integers(1, 3))):
+        change(data, caches, 1)
+        room = caches[0].capacity - caches[0].lengths
+        counts = {row: data.draw(st.integers(1, int(room[row])))
+                  for row in data.draw(st.permutations(range(3))) if room[row]}
+        texts = {row: rng.integers(VOCAB, size=count).tolist() for row, count in counts.items()}
+        if not texts or min(caches[0].capacity, model.config.context) < caches[0].capacity:
+            continue
+        with no_grad():
+            for row, ids in texts.items():
+                model.hidden(np.array([ids]), cache=caches[0].part(row, row + 1))
+        with patch.object(step_module, "PIECE", data.draw(st.sampled_from([3, 256]))), \
+                patch.object(step_module, "QUERIES", data.draw(st.sampled_from([2, 64]))):
+            step.read(texts)
+            step.readers.clear()
+        np.testing.assert_array_equal(*(cache.lengths for cache in caches))
+        for one, other in zip(caches[0].layers, caches[1].layers, strict=True):
+            for expected, got in zip(one.arrays, other.arrays, strict=True):
+                same(got, expected, dtype)
+
+
+def test_what_rotates_or_has_no_room_is_not_read() -> None:
+    model = made(Llama(LlamaConfig(VOCAB, 9, 1, 1, 4, window=2)))
+    rotating, whole = stepper(model, model.cache()), stepper(model, model.cache(rotate=False))
+    assert rotating is not None and not rotating.reads
+    assert whole is not None and whole.reads
+    with pytest.raises(ValueError, match="step: a row has 9 tokens already, of at most 9"):
+        whole.read({0: [1] * 10})
+    assert whole.cache.lengths.tolist() == [0]
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_reading_in_pieces_has_the_same_bits_on_any_number_of_threads(threads: int) -> None:
+    model = made(GPT(GPTConfig(VOCAB, context=999, layers=2, heads=2, width=8)), np.float32)
+    caches, ids = [model.cache(2) for _ in range(2)], np.arange(2 * 400).reshape(2, 400) % VOCAB
+    for cache, number in zip(caches, (1, threads), strict=True):
+        step = stepper(model, cache)
+        assert step is not None
+        with workers(number):
+            step.read(dict(enumerate(ids)))
+    for one, other in zip(*(cache.layers for cache in caches), strict=True):
+        for a, b in zip(one.arrays, other.arrays, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 class Replaced:
