@@ -42,8 +42,9 @@ def check_ids(model: str, ids: Array, context: int, cache: Cache | None, documen
         if given is not None and not hasattr(given, "shape"):
             raise TypeError(f"{model}: expected {name} as an array of integers (B, T), got "
                             f"{type(given).__name__}; numpy.asarray makes one")
-    cached, count = (0, ids.shape[-1]) if cache is None else cache.longest(ids.shape[-1])
-    if ids.ndim != 2 or cached + count > context:
+    time, cached = ids.shape[-1], 0 if cache is None else cache.length
+    longest = time if cache is None else cache.ends(time).max(initial=0)
+    if ids.ndim != 2 or longest > context:
         raise ValueError(f"{model}: expected ids (B, T) with T at most the context of {context}, "
                          f"got {tuple(ids.shape)}"
                          + (f" after {cached} that are cached" if cached else ""))

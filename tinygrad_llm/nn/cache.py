@@ -56,21 +56,14 @@ def quantized(x: Array) -> tuple[Array, Array]:
 
 
 class LayerCache:
-    """The keys and values of one layer, for the rows of a `Cache` or of a part of one."""
+    """The keys and values of one layer, for the rows of a `Cache` or of a part of one.
+
+    `arrays` (rows, G, slots, ...) are both, or their integers and then their scales.
+    """
 
     def __init__(self, arrays: Sequence[Array], lengths: np.ndarray, dtype: Any,
                  counts: np.ndarray | None = None) -> None:
         self.arrays, self.lengths, self.dtype, self.counts = tuple(arrays), lengths, dtype, counts
-
-    @property
-    def keys(self) -> Array:
-        """All slots (rows, G, slots, D), also those that are not filled."""
-        return self.arrays[0]
-
-    @property
-    def values(self) -> Array:
-        """All slots (rows, G, slots, D), also those that are not filled."""
-        return self.arrays[1]
 
     @property
     def slots(self) -> int:
@@ -96,7 +89,7 @@ class LayerCache:
             self.put(new)
         else:
             self.put(new)
-            seen = [a[:, :, : min(stop, slots)].swapaxes(1, 2) for a in self.arrays]
+            seen = [a[:, :, :stop].swapaxes(1, 2) for a in self.arrays]
         offset = None if self._start() is not None else xp.asarray(before)
         return *self.floats(seen), offset
 
@@ -175,6 +168,7 @@ class Cache:
         self.windows, self.capacity = list(windows), capacity
         self.lengths, self.tops = np.zeros((2, rows), np.int64)
         self.counts: np.ndarray | None = None
+        self.is_part = False
         kinds = [(depth, dtype)] * 2 if bits is None else (
             [(depth, np.int8)] * 2 + [(1, np.result_type(dtype, np.float32))] * 2)
         # Zeros, as a value that no query sees counts 0 times, and 0 times NaN is NaN.
@@ -223,6 +217,7 @@ class Cache:
         if not 0 <= start <= stop <= self.rows:
             raise IndexError(f"cache: expected rows inside 0 to {self.rows}, got {start} to {stop}")
         part = copy(self)
+        part.is_part = True
         part.lengths, part.tops = self.lengths[start:stop], self.tops[start:stop]
         part.counts = None if counts is None else np.array(counts, np.int64)
         if part.counts is not None and part.counts.shape != part.lengths.shape:
@@ -232,18 +227,8 @@ class Cache:
                                   part.counts) for layer in self.layers]
         return part
 
-    def longest(self, time: int) -> tuple[int, int]:
-        """Return the positions and the next ids of the row that a call takes furthest.
-
-        Its ids are (rows, time).
-        """
-        if not self.rows:
-            return 0, time
-        ends = self._ends(time)
-        row = ends.argmax()
-        return int(self.lengths[row]), int(ends[row] - self.lengths[row])
-
-    def _ends(self, time: int) -> np.ndarray:
+    def ends(self, time: int) -> np.ndarray:
+        """Return the lengths (rows,) behind a call with ids (rows, time)."""
         return self.lengths + (time if self.counts is None else self.counts)
 
     def places(self, batch: int, time: int) -> tuple[np.ndarray, Any]:
@@ -257,7 +242,7 @@ class Cache:
         start = self.length
         if self.counts is None and not (self.lengths - start).any():
             return np.arange(start, start + time), start + time
-        ends = self._ends(time)[:, None]
+        ends = self.ends(time)[:, None]
         return np.minimum(self.lengths[:, None] + np.arange(time), ends - 1), ends
 
     def _check(self, batch: int, time: int) -> None:
@@ -268,19 +253,18 @@ class Cache:
         if counts is not None and not ((counts >= 1) & (counts <= time)).all():
             raise ValueError(f"cache: each row's count must lie in [1, {time}], as ids are "
                              f"{(batch, time)}, got {counts.tolist()}")
-        length, count = self.longest(time)
-        if length + count > self.capacity:
-            raise ValueError(f"cache: a row has {length} positions of at most {self.capacity}, so "
-                             f"{count} more do not fit; grow() makes room")
+        if (longest := self.ends(time).max(initial=0)) > self.capacity:
+            raise ValueError(f"cache: a row would have {longest} positions, and there is room for "
+                             f"{self.capacity}; grow() makes more")
 
     def advance(self, time: int) -> None:
         """Count the positions of a call with ids (rows, time), whose keys and values are kept."""
-        self.lengths += time if self.counts is None else self.counts
+        self.lengths[:] = self.ends(time)
 
     def reorder(self, rows: Sequence[int]) -> None:
         """Let row b be what row rows[b] was, for each b of rows (n,); others stay as they are."""
         source = np.array(rows, np.int64)
-        self._check_rows(*source.tolist(), *range(len(source))[-1:])
+        self._check_rows(*source, *range(len(source)))
         target = np.flatnonzero(source != np.arange(len(source)))
         source = source[target]
         tops = self._tops()
@@ -314,7 +298,8 @@ class Cache:
             raise ValueError(f"cache: row {row} has {before} positions, so it cannot be cut to "
                              f"{length}")
         if length == 0:
-            return self.clear(row)
+            self.clear(row)
+            return
         for layer in self.layers:
             if length < before and layer.slots < top > length + 1:
                 raise ValueError(f"cache: {layer.slots} slots of a window have lost what position "
@@ -325,7 +310,6 @@ class Cache:
             for a in layer.arrays:
                 a[row, :, namespace(a).asarray(slot)] = 0
         self.lengths[row], self.tops[row] = length, top
-        return None
 
     def first(self, row: int) -> int:
         """Return the first position of a row that all layers still keep."""
@@ -350,7 +334,6 @@ class Cache:
 
         Raises ValueError where the row is not empty, or there is no room.
         """
-        self._check_rows(row)
         time, part = len(kept[0][0]), self.part(row, row + 1)
         if self.lengths[row]:
             raise ValueError(f"cache: row {row} has {self.lengths[row]} positions; clear it, then "
@@ -363,8 +346,10 @@ class Cache:
     def grow(self, rows: int | None = None, capacity: int | None = None) -> None:
         """Make room for more rows or positions. Parts that were made before do not see it.
 
-        Raises ValueError for less than there is.
+        Raises ValueError for less than there is, and for a part, whose memory is its cache's.
         """
+        if self.is_part:
+            raise ValueError("cache: a part cannot grow; call grow() of the cache that it is of")
         rows, capacity = rows or self.rows, capacity or self.capacity
         if rows < self.rows or capacity < self.capacity:
             raise ValueError(f"cache: it has {self.rows} rows of {self.capacity} positions, which "

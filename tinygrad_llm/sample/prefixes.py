@@ -44,15 +44,16 @@ class Node:
 class Prefixes:
     """Beginnings of texts in at most `budget` bytes; those used least recently make room.
 
-    They belong to one model with the weights that it has, and to caches of one kind.
+    They belong to one model with the weights that it has, and to caches of one kind; ValueError is
+    raised for a cache of other numbers. After an interrupt within a change all is forgotten.
     """
 
     def __init__(self, budget: int) -> None:
         if budget < 0:
             raise ValueError(f"prefixes: expected a budget of at least 0 bytes, got {budget}")
-        self.budget, self.nbytes = budget, 0
-        self.root = Node(np.zeros(0, np.int64), [], None)
-        self.nodes: OrderedDict[Node, None] = OrderedDict()  # from the one used least recently
+        self.budget = budget
+        self.kinds: list[np.dtype] | None = None  # of the arrays of the caches
+        self.clear()
 
     def fill(self, cache: Cache, row: int, ids: Sequence[int]) -> int:
         """Write the longest known beginning of ids[:-1] into an empty row; return its length.
@@ -60,6 +61,7 @@ class Prefixes:
         The last id is left for the model's call, which returns what follows it. Raises ValueError
         where the row is not empty.
         """
+        self._begin(cache)
         path = self._along(np.array(ids[: min(len(ids) - 1, cache.capacity)], np.int64))
         runs = [[(k[:count], v[:count]) for k, v in node.kept] for node, count in path]
         if runs:
@@ -75,6 +77,7 @@ class Prefixes:
         of a window have lost: a prefill in chunks calls it after each, with chunks no longer than
         the window.
         """
+        self._begin(cache)
         text = np.array(ids[: cache.lengths[row]], np.int64)
         path = self._along(text)
         start = sum(count for _, count in path)
@@ -85,6 +88,7 @@ class Prefixes:
             room = self.budget * len(new.ids) // new.nbytes - start
             if room < len(new.ids):
                 new = Node(*new.part(0, max(0, room)), self.root)
+            self.changing = True
             if len(new.ids):
                 if path and path[-1][1] < len(nodes[-1].ids):
                     nodes[-1] = self._split(*path[-1])
@@ -94,12 +98,24 @@ class Prefixes:
                 nodes.append(new)
         self._use(nodes)
         while self.nbytes > self.budget:
+            self.changing = True
             self._drop()
+        self.changing = False
 
     def clear(self) -> None:
         """Forget all."""
-        while self.nodes:
-            self._drop()
+        self.root, self.nbytes = Node(np.zeros(0, np.int64), [], None), 0
+        self.nodes: OrderedDict[Node, None] = OrderedDict()  # from the one used least recently
+        self.changing = False  # True where an interrupt has left a change half done
+
+    def _begin(self, cache: Cache) -> None:
+        if self.changing:
+            self.clear()
+        kinds = [a.dtype for layer in cache.layers for a in layer.arrays]
+        if self.kinds not in (None, kinds):
+            raise ValueError("prefixes: they are of caches with other numbers (layers, dtype or "
+                             "bits); have Prefixes of its own for each kind")
+        self.kinds = kinds
 
     def _along(self, text: np.ndarray) -> list[tuple[Node, int]]:
         """Return the nodes that a text goes through, and how many ids of each."""
@@ -124,9 +140,11 @@ class Prefixes:
         return upper
 
     def _use(self, path: list[Node]) -> None:
+        self.changing = True
         for node in reversed(path):
             self.nodes[node] = None
             self.nodes.move_to_end(node)
+        self.changing = False
 
     def _drop(self) -> None:
         node, _ = self.nodes.popitem(last=False)

@@ -205,12 +205,130 @@ def test_what_a_cleared_row_held_is_gone() -> None:
             m(ids, cache=cache)
             m(ids, cache=cache)
             for layer in cache.layers:
-                layer.keys[1, :, : layer.slots // 2] = layer.values[1, :, : 6] = np.nan
+                for a in layer.arrays:
+                    a[1, :, :6] = np.nan
             cache.clear(1)
             got = m.next_logits(ids[:, :1], cache).data
         expected = logits_of(config, (1, 2, 3, 1, 2, 3, 1))[-1], logits_of(config, (4,))[-1]
         np.testing.assert_allclose(got, expected, 1e-10)
         assert cache.lengths.tolist() == [7, 1]
+
+
+def texts_of(config: Any, texts: list[list[int]], **how: Any) -> Cache:
+    """Return a cache whose rows hold these texts."""
+    cache: Cache = made(config).cache(rows=len(texts), **how)
+    for row, text in enumerate(texts):
+        with no_grad():
+            made(config)(np.array([text]), cache=cache.part(row, row + 1))
+    return cache
+
+
+def assert_next(config: Any, cache: Cache, texts: list[list[int]], counts: Any = None) -> None:
+    """Check what a call for 3, or for each row's own number of ids, makes of what is kept."""
+    ids, counts = CALL.integers(0, 7, (len(texts), 3)), counts or [3] * len(texts)
+    with no_grad():
+        got = made(config).next_logits(ids, cache.part(0, len(texts), counts)).data
+    for row, (text, count) in enumerate(zip(texts, counts, strict=True)):
+        whole = (*text, *ids[row, :count].tolist())
+        np.testing.assert_allclose(got[row], logits_of(config, whole)[-1], 1e-10, 1e-10)
+
+
+def poison(cache: Cache, row: int, *positions: int) -> None:
+    """Make what is kept of some positions NaN."""
+    for layer in cache.layers:
+        for a in layer.arrays:
+            a[row, :, [position % layer.slots for position in positions]] = np.nan
+
+
+@pytest.mark.parametrize("name", ["learnt", "window"])
+def test_what_a_row_was_cut_from_is_gone_also_nan(name: str) -> None:
+    """A query of a longer row would have it times a probability of 0."""
+    config, texts = CONFIGS[name], [[1, 2, 3, 4, 5], [6, 5, 4]]
+    for cut in range(3):
+        cache = texts_of(config, texts, rotate=False)
+        poison(cache, 1, *range(cut, 3))
+        cache.truncate(1, cut)
+        assert_next(config, cache, [texts[0], texts[1][:cut]], [1, 1])
+
+
+@pytest.mark.parametrize("name", ["learnt", "window"])
+@pytest.mark.parametrize("longer", [0, 1])
+def test_a_row_that_becomes_another_keeps_nothing_of_its_own(name: str, longer: int) -> None:
+    """Neither NaN behind what it gets, nor what it had been cut from; nor does it get too little.
+
+    Rows come from before the call, also where they change places, and each can be cut after it.
+    """
+    config, texts = CONFIGS[name], [[1, 2, 3], [6, 5, 4]]
+    texts[longer] = [0, 1, 2, 3, 4, 5]
+    cache = texts_of(config, [*texts, [2, 2]], rotate=False)
+    poison(cache, 1, *range(1, len(texts[1])))
+    cache.copy_row(0, 1)
+    assert_next(config, cache, [texts[0], texts[0], [2, 2]], [1, 2, 1])
+    cache = texts_of(config, [*texts, [2, 2]], rotate=False)
+    cache.truncate(longer, 4)
+    cache.reorder([1, 0])
+    cache.truncate(1 - longer, 2)
+    cut = [texts[1][:], texts[0][:], [2, 2]]
+    cut[1 - longer] = cut[1 - longer][:2]
+    assert_next(config, cache, cut, [3, 1, 2])
+
+
+def test_a_window_that_has_moved_can_be_cut_by_one_position_and_no_more() -> None:
+    """By a part too, whose rows know what they have held; to nothing, always."""
+    config, text = CONFIGS["window"], [1, 2, 3, 4, 5, 6, 0]  # a window of 4
+    cache = texts_of(config, [[2], text])
+    part = cache.part(1, 2)
+    for _ in range(2):
+        for refused in (5, 1):
+            with pytest.raises(ValueError, match=f"lost what position {refused} of row 0 .* 7;"):
+                part.truncate(0, refused)
+        part.truncate(0, 6)
+    cache.copy_row(1, 0)
+    assert_next(config, cache, [text[:6]] * 2, [1, 2])
+    for row, refused in ((0, 5), (1, 6)):
+        with pytest.raises(ValueError, match=f"have lost what position {refused} of row {row}"):
+            cache.truncate(row, refused)
+    part.truncate(0, 0)
+    assert cache.lengths.tolist() == [7, 0] and cache.part(1, 1).rows == 0
+    with no_grad():
+        got = made(config).next_logits(np.array([[5, 6]]), part).data[0]
+    np.testing.assert_allclose(got, logits_of(config, (5, 6))[-1], 1e-10, 1e-10)
+
+
+@pytest.mark.parametrize("name", ["learnt", "window"])
+def test_rows_that_are_added_are_empty_and_those_that_were_there_go_on(name: str) -> None:
+    config, texts = CONFIGS[name], [[1, 2, 3, 4, 5], [6]]
+    for bits in (None, 8):
+        cache = texts_of(config, texts, capacity=6, bits=bits)
+        cache.grow(rows=3, capacity=12)
+        assert cache.rows == 3 and cache.lengths.tolist() == [5, 1, 0]
+        assert [layer.slots for layer in cache.layers] == [12 if name == "learnt" else 4] * 2
+        if bits is None:
+            assert_next(config, cache, [*texts, []], [3, 1, 2])
+    cache = texts_of(config, texts, capacity=6)
+    cache.truncate(0, 4)
+    cache.grow(rows=3)
+    assert_next(config, cache, [texts[0][:4], texts[1], []], [2, 3, 1])
+
+
+def test_what_is_written_into_a_row_must_fit_and_leaves_it_empty_otherwise() -> None:
+    config = CONFIGS["learnt"]
+    kept = texts_of(config, [[1, 2, 3]]).read(0, 0, 3)
+    cache = made(config).cache(rows=2, capacity=2)
+    with pytest.raises(ValueError, match="would have 3 positions, and there is room for 2; grow"):
+        cache.write(1, kept)
+    assert cache.lengths.tolist() == [0, 0]
+    cache.write(1, [(k[:2], v[:2]) for k, v in kept])
+    assert cache.lengths.tolist() == [0, 2] and cache.part(1, 1).rows == 0
+    assert made(config).cache(capacity=1).capacity == 1
+
+
+def test_a_step_in_a_window_that_has_moved_copies_nothing() -> None:
+    layer = made(CONFIGS["window"]).cache().layers[0]
+    k = np.zeros((1, 1, 1, 4))
+    for length in (3, 4, 9):
+        layer.lengths[:] = length
+        assert np.shares_memory(layer.extend(k, k)[0], layer.arrays[0])
 
 
 def test_a_window_keeps_no_more_than_it_sees() -> None:
@@ -235,9 +353,9 @@ def test_a_step_of_rows_that_are_alike_copies_nothing() -> None:
     keys, values, offset = layer.extend(k[:, 2:], -k[:, 2:])
     np.testing.assert_array_equal(keys, k)
     np.testing.assert_array_equal(values, -k)
-    assert np.shares_memory(keys, layer.keys) and offset is None
+    assert np.shares_memory(keys, layer.arrays[0]) and offset is None
     part = cache.part(1, 3)
-    assert np.shares_memory(part.layers[1].values, cache.layers[1].values)
+    assert np.shares_memory(part.layers[1].arrays[1], cache.layers[1].arrays[1])
     part.advance(3)
     assert cache.lengths.tolist() == [2, 5, 5] and part.rows == 2
 
@@ -269,6 +387,16 @@ def test_a_device_keeps_its_own_arrays_and_never_waits(name: str, bits: int | No
                 p.data = before[name]
     for a, e in zip(got, expected, strict=True):
         np.testing.assert_allclose(to_host(a), e, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_in_8_bits_scales_have_32_and_what_is_read_is_of_the_models_kind(dtype: Any) -> None:
+    cache = made(CONFIGS["grouped"], dtype).cache(bits=8)
+    with no_grad():
+        made(CONFIGS["grouped"], dtype)(np.array([[1, 2]]), cache=cache)
+    assert [a.dtype for a in cache.layers[0].arrays] == [np.int8] * 2 + [np.float32] * 2
+    assert {x.dtype for two in cache.read(0, 0, 2) for x in two} == {np.dtype(dtype)}
+    assert quantized(np.ones((2, 3), dtype))[1].dtype == np.float32
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -333,9 +461,9 @@ def test_what_does_not_fit_is_refused_and_leaves_the_cache_as_it_was() -> None:
         m(ids, cache=cache)
         before = [a.copy() for layer in cache.layers for a in layer.arrays]
         for bad, part, message in (
-                (ids, cache, r"a row has 2 positions of at most 3, so 2 more do not fit"),
+                (ids, cache, "would have 4 positions, and there is room for 3; grow"),
                 (ids[:1], cache, r"expected ids for 2 rows, got 1; model.cache\(rows=1\)"),
-                (ids, cache.part(0, 2, [1, 2]), "a row has 2 positions of at most 3, so 2 more"),
+                (ids, cache.part(0, 2, [1, 2]), "would have 4 positions, .* room for 3"),
                 (ids, cache.part(0, 2, [0, 1]), r"count must lie in \[1, 2\], .*got \[0, 1\]"),
                 (ids, cache.part(0, 2, [1, 3]), r"count must lie in \[1, 2\], .*got \[1, 3\]")):
             with pytest.raises(ValueError, match=message):
@@ -351,7 +479,9 @@ def test_rows_and_positions_that_do_not_exist_are_refused() -> None:
         made(CONFIGS["learnt"])(np.array([[1, 2]]), cache=cache.part(1, 2))
     for call in (lambda: cache.part(1, 3), lambda: cache.part(-1, 1), lambda: cache.part(2, 1),
                  lambda: cache.clear(2), lambda: cache.copy_row(0, 2), lambda: cache.reorder([2]),
-                 lambda: cache.copy_row(-1, 0), lambda: cache.reorder([0, 1, 1]),
+                 lambda: cache.copy_row(-1, 0), lambda: cache.copy_row(0, -1),
+                 lambda: cache.reorder([0, 1, 1]), lambda: cache.truncate(-1, 1),
+                 lambda: cache.write(2, cache.read(1, 0, 1)),
                  lambda: cache.truncate(-1, 0), lambda: cache.read(2, 0, 0)):
         with pytest.raises(IndexError, match="cache: expected rows inside 0 to"):
             call()
@@ -362,6 +492,7 @@ def test_rows_and_positions_that_do_not_exist_are_refused() -> None:
             (lambda: cache.write(1, cache.read(1, 0, 1)), "row 1 has 2 positions; clear it"),
             (lambda: cache.grow(rows=1), "2 rows of 12 positions, which cannot shrink to 1 of 12"),
             (lambda: cache.grow(capacity=11), "cannot shrink to 2 of 11"),
+            (lambda: cache.part(0, 2).grow(capacity=13), r"a part cannot grow; call grow\(\) of"),
             (lambda: made(CONFIGS["learnt"]).cache(rows=-1), "at least 1, got -1 and 12"),
             (lambda: made(CONFIGS["learnt"]).cache(capacity=0), "at least 1, got 1 and 0"),
             (lambda: made(CONFIGS["learnt"]).cache(bits=4), "bits is 8, or None .*, got 4")):
@@ -375,6 +506,9 @@ def test_a_gradient_would_be_lost_and_is_refused() -> None:
         m(np.array([[1, 2]]), cache=m.cache())
     k = Tensor(np.zeros((1, 1, 1, 4)))
     m.cache().layers[0].extend(k, k)  # a constant has none
+    for pair in ((k, m.wte.weight), (m.wte.weight, k)):
+        with pytest.raises(RuntimeError, match="no gradient flows"):
+            m.cache().layers[0].extend(*(x if x is k else x[None, :1, None] for x in pair))
 
 
 def test_a_cache_without_layers_or_rows_is_empty() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,6 +107,89 @@ def test_what_was_used_least_recently_goes_first() -> None:
     assert prefixes.nbytes == (2 + 1 + 1 + 3) * EACH
     assert known([0, 0, 1, 1]) == 2
     assert known([1, 1, 1, 0]) == 0  # it had made room
+
+
+def test_reading_a_beginning_counts_as_using_it() -> None:
+    model, prefixes = MODELS["gpt"], Prefixes(6 * EACH)
+    cache = model.cache()
+    for ids in ([0, 0, 0], [1, 1, 1]):
+        cache.clear(0)
+        prefilled(model, cache, 0, ids, prefixes, chunk=12)
+    cache.clear(0)
+    assert prefixes.fill(cache, 0, [0, 0, 0, 2]) == 3
+    cache.clear(0)
+    prefilled(model, cache, 0, [2], prefixes)
+    for ids, known in (([1, 1, 1, 2], 0), ([0, 0, 0, 2], 3)):
+        cache.clear(0)
+        assert prefixes.fill(cache, 0, ids) == known
+
+
+def test_a_cache_with_less_room_gets_what_it_has_room_for() -> None:
+    model, prefixes, ids = MODELS["gpt"], Prefixes(10**6), [0, 1, 2, 2, 1]
+    prefilled(model, model.cache(), 0, ids, prefixes)
+    small = model.cache(capacity=2)
+    assert prefixes.fill(small, 0, ids) == 2 and small.lengths.tolist() == [2]
+
+
+@pytest.mark.parametrize("room, kept", [(3, 3), (4, 4), (5, 5), (6, 6)])
+def test_of_a_text_that_is_partly_known_as_much_is_added_as_there_is_room_for(room: int, kept: int
+                                                                             ) -> None:
+    """And nothing of its known beginning is lost for it."""
+    model, prefixes, ids = MODELS["gpt"], Prefixes(room * EACH + 1), [0, 1, 2, 2, 1, 0, 0]
+    cache = model.cache()
+    prefilled(model, cache, 0, ids[:3], prefixes)
+    cache.clear(0)
+    assert prefilled(model, cache, 0, ids, prefixes, chunk=12)[0] == min(3, room)
+    assert prefixes.nbytes == kept * EACH == held(prefixes)
+    cache.clear(0)
+    assert prefixes.fill(cache, 0, ids) == kept
+
+
+def test_a_cache_of_another_kind_is_refused() -> None:
+    model, prefixes = MODELS["gpt"], Prefixes(10**6)
+    prefilled(model, model.cache(), 0, [0, 1, 2], prefixes)
+    for call in (prefixes.fill, prefixes.keep):
+        with pytest.raises(ValueError, match="caches with other numbers"):
+            call(model.cache(bits=8), 0, [0, 1, 2])
+    assert prefixes.fill(model.cache(capacity=5), 0, [0, 1, 2]) == 2
+
+
+@pytest.mark.parametrize("count", [15, pytest.param(2000, marks=pytest.mark.long)])
+def test_an_interrupt_at_any_line_leaves_no_wrong_beginnings(count: int) -> None:
+    """A node that is half split would give the keys of other positions."""
+    model = MODELS["gpt"]
+    asked = [[1] * 6, [1, 1, 0], [1, 1, 1, 1, 2], [0, 1], [1, 0, 0, 0], [1] * 5]
+
+    def run(line: int) -> int:
+        prefixes, come = Prefixes(9 * EACH), 0
+
+        def trace(frame: Any, event: str, _: Any) -> Any:
+            nonlocal come
+            if Path(frame.f_code.co_filename).name != "prefixes.py":
+                return None
+            come += event == "line"
+            if event == "line" and come == line:
+                raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            for ids in asked:
+                try:
+                    prefilled(model, model.cache(), 0, ids, prefixes, chunk=12)
+                except KeyboardInterrupt:
+                    sys.settrace(trace)
+        finally:
+            sys.settrace(before)
+        for ids in asked:
+            _, logits = prefilled(model, model.cache(), 0, ids, prefixes, chunk=12)
+            np.testing.assert_allclose(logits, model(np.array([ids])).data[0, -1], 1e-9, 1e-10)
+            assert held(prefixes) == prefixes.nbytes <= prefixes.budget
+        return come
+
+    for line in np.unique(np.linspace(1, run(0), count).astype(int)).tolist():
+        run(line)
 
 
 def test_more_than_the_budget_is_kept_up_to_where_it_is_full() -> None:
