@@ -19,6 +19,9 @@ has its own generator. A step is
 3. the next id of every sequence in one call: the token chosen last, or the next of its prompt;
 4. a token is chosen for each sequence that the model has read to its end.
 
+With a draft, `speculate` guesses what follows these sequences; their guesses are read in the same
+call, and several tokens of each may be chosen at once.
+
 The n sequences that are being written have the rows 0 to n - 1 of the cache: what leaves a row is
 followed there by the next of the queue, or by the last row.
 
@@ -41,6 +44,7 @@ from tqdm import tqdm
 
 from autograd import namespace, no_grad
 from autograd.backend import Array
+from autograd.tensor import values
 
 from ..host.errors import shortened
 from ..host.threads import workers_unless_open
@@ -50,6 +54,7 @@ from .chooser import Chooser, choose_all
 from .handle import Handle
 from .options import Sampling
 from .prefixes import Prefixes
+from .speculate import Draft, written
 from .step import Step, stepper
 
 ROWS = 64
@@ -85,8 +90,9 @@ class Batcher:
 
     At most `rows` sequences are written at once, in a cache of at most `memory` bytes; the others
     are queued. `prefixes` are read where a prompt begins with what is kept there, and added to.
-    With `bits=8`, keys and values are stored in 8 bits. The batcher belongs to the model's weights
-    as they are now: make another one after they have changed.
+    With `bits=8`, keys and values are stored in 8 bits. What `draft` guesses, a `LookUp` or a
+    `ModelDraft`, is checked by the model, several tokens in one call. The batcher belongs to the
+    model's weights as they are now: make another one after they have changed.
 
     Whatever is raised in `step`, an interrupt for instance, the next one goes on, and all texts are
     what they would have been.
@@ -94,16 +100,21 @@ class Batcher:
 
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer | None = None, *,
                  rows: int | None = None, memory: int | None = None, chunk: int = 512,
-                 prefixes: Prefixes | None = None, bits: int | None = None) -> None:
+                 prefixes: Prefixes | None = None, bits: int | None = None,
+                 draft: Draft | None = None) -> None:
         numbers: dict[str, Any] = {"rows": rows, "memory": memory, "chunk": chunk}
         for name, value in numbers.items():
             if value is not None and not isinstance(value, Integral):
                 raise TypeError(f"Batcher: {name} must be a whole number, got {value!r}")
             if value is not None and value < 1:
                 raise ValueError(f"Batcher: {name} must be at least 1, got {value}")
+        vocab_size = model.config.vocab_size
+        if draft is not None and draft.vocab_size not in (None, vocab_size):
+            raise ValueError(f"Batcher: the draft has a vocabulary of {draft.vocab_size} tokens, "
+                             f"and the model of {vocab_size}; a draft needs the same ids")
         self.model, self.tokenizer = model, tokenizer
         self.rows, self.memory, self.chunk = rows or ROWS, memory, chunk
-        self.prefixes, self.bits = prefixes, bits
+        self.prefixes, self.bits, self.draft = prefixes, bits, draft
         self._queue: deque[Handle] = deque()
         self._active: list[Handle] = []  # that of row 0, of row 1, ...
         self._cache: Any = None
@@ -209,7 +220,9 @@ class Batcher:
             if self._step is None:
                 self._step = stepper(self.model, self._cache) or self._by_its_own_call
             self._read_prompts()
-            changed = self._write(self._next_logits())
+            drafts = self._drafts()
+            changed = (self._write_drafted(drafts) if drafts else
+                       self._write(self._next_logits()))
             if self._leaving:
                 self._take_turns()
         self._interrupted = False
@@ -221,6 +234,10 @@ class Batcher:
             raise ValueError("stop strings are found in the text; give the Batcher the tokenizer")
         most, endless = sampling.max_tokens, not (sampling.ends or sampling.stop)
         if sampling.past_context == "stop":
+            if sampling.min_tokens > room:
+                raise ValueError(f"min_tokens is {sampling.min_tokens}, and the context has room "
+                                 f"for {room} behind the prompt; lower it, shorten the prompt, or "
+                                 f"give past_context='slide'")
             return replace(sampling, max_tokens=room if most is None else min(most, room))
         if most is None and endless and sampling.constraint is None:
             raise ValueError("past_context='slide' and max_tokens=None: the text would never end; "
@@ -298,7 +315,7 @@ class Batcher:
                 return False
             self._cache = self._step = None  # it has more than there is memory for now
         if self._cache is None:
-            self._cache = self.model.cache(1, min(positions, CAPACITY), bits=self.bits)
+            self._cache = self._new_cache(min(positions, CAPACITY))
         elif row == self._cache.rows:
             more = min(2 * row, self.rows)
             self._cache.grow(rows=more if self._fits(more, positions) else row + 1)
@@ -315,8 +332,12 @@ class Batcher:
     def _bytes(self, rows: int, positions: int) -> int:
         """Return the bytes of a cache of so many rows and positions."""
         if positions not in self._row_bytes:
-            self._row_bytes[positions] = self.model.cache(1, positions, bits=self.bits).nbytes
+            self._row_bytes[positions] = self._new_cache(positions).nbytes
         return rows * self._row_bytes[positions]
+
+    def _new_cache(self, positions: int) -> Any:
+        """Return a cache of one row; of drafts that are refused it has to forget what was read."""
+        return self.model.cache(1, positions, bits=self.bits, rotate=self.draft is None)
 
     # 2. and 3. The model reads.
 
@@ -355,16 +376,23 @@ class Batcher:
     def _read(self, first: int, counts: list[int]) -> None:
         """Read so many ids of the rows from `first` on, in one call."""
         handles = self._active[first : first + len(counts)]
-        ids = np.zeros((len(counts), max(counts)), np.int64)
-        for own, handle, count in zip(ids, handles, counts, strict=True):
-            own[:count] = handle.seen[handle.kept : handle.kept + count]
-        cache = self._extended(max(h.kept + n for h, n in zip(handles, counts, strict=True)))
-        part = cache.part(first, first + len(counts), counts if len({*counts}) > 1 else None)
-        with workers_unless_open(), no_grad():
-            self.model.hidden(namespace(self.model.head.data).asarray(ids), cache=part)
+        self._call(self.model.hidden, first, [
+            h.seen[h.kept : h.kept + n] for h, n in zip(handles, counts, strict=True)])
         for row, (handle, count) in enumerate(zip(handles, counts, strict=True), first):
             handle.kept += count
             self._keep(row, handle)
+
+    def _call(self, part_of_model: Any, first: int, texts: list[list[int]]) -> Any:
+        """Return what the model, or a part, makes of the next ids of the rows from `first` on."""
+        counts = [len(text) for text in texts]
+        ids = np.zeros((len(counts), max(counts)), np.int64)
+        for own, text in zip(ids, texts, strict=True):
+            own[: len(text)] = text
+        cache = self._extended(max(handle.kept + count for handle, count in zip(
+            self._active[first:], counts, strict=False)))
+        part = cache.part(first, first + len(counts), counts if len({*counts}) > 1 else None)
+        with workers_unless_open(), no_grad():
+            return part_of_model(namespace(self.model.head.data).asarray(ids), cache=part)
 
     def _next_logits(self) -> Array:
         """Read the next id of each row; return the logits (n, V) of what follows."""
@@ -428,6 +456,65 @@ class Batcher:
             handle.take(token, logits)
         except Exception as error:  # of a constraint or a decoder
             handle.end("error", error)
+
+    # With a draft, 3. and 4. are these.
+
+    def _drafts(self) -> dict[int, tuple[list[int], Any]]:
+        """Return what is guessed to follow the rows whose last id is read next, and its q."""
+        drafts = {}
+        for row, handle in enumerate(self._active):
+            if self.draft is None or handle.left > 1:
+                continue
+            handle.mark()
+            try:
+                drafted, q = self.draft.propose(handle.chooser.ids, handle.room, handle.chooser)
+                self._check_drafted(drafted, handle.room)
+            except Exception as error:
+                handle.end("error", error)
+            else:
+                if drafted:
+                    drafts[row] = drafted, q
+        return drafts
+
+    def _check_drafted(self, drafted: list[int], room: int) -> None:
+        vocab_size = self.model.config.vocab_size
+        if len(drafted) > room or any(not 0 <= id < vocab_size for id in drafted):
+            raise ValueError(f"the draft must guess at most {room} ids in [0, {vocab_size}), got "
+                             f"{drafted}")
+
+    def _write_drafted(self, drafts: dict[int, tuple[list[int], Any]]) -> list[Handle]:
+        """Read the next id of each row and what is guessed behind it; write what is accepted."""
+        logits = values(self._call(self.model, 0, [  # n, T, V
+            [handle.next_id, *(drafts[row][0] if row in drafts else ())]
+            for row, handle in enumerate(self._active)]))
+        handles = []
+        for row, handle in enumerate(self._active):
+            handle.kept += 1
+            if handle.left:
+                continue
+            handles.append(handle)
+            start, taken = handle.start, self._take_drafted(
+                handle, logits[row], *drafts.get(row, ([], None)))
+            if handle.start == start:
+                handle.kept += taken - 1  # the last one has not been read
+            if handle.done:
+                self._leaving = True
+            else:
+                self._cache.truncate(row, handle.kept)
+        return handles
+
+    def _take_drafted(self, handle: Handle, logits: Array, drafted: list[int], q: Any) -> int:
+        """Write what is accepted of a draft, and a token more; return how many tokens that are."""
+        taken = 0
+        try:
+            for token, z in zip(written(handle.chooser, logits, drafted, q), logits, strict=False):
+                if handle.done:
+                    break
+                handle.take(token, z)
+                taken += 1
+        except Exception as error:  # of the options, a constraint or a decoder
+            handle.end("error", error)
+        return max(taken, 1)
 
     def _recover(self) -> None:
         """After an interrupt, which may have come anywhere: queue all that was active again.

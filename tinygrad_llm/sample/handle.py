@@ -42,6 +42,7 @@ class Handle:
         self.chooser: Any = None  # a Chooser when it gets a row: some are large
         self.start = 0  # the place in `chooser.ids` of the first id that the model sees
         self.kept = 0  # positions from there on that are in the cache
+        self._mark: tuple[int, Any] | None = None
 
     @property
     def ids(self) -> list[int]:
@@ -86,10 +87,26 @@ class Handle:
         """The first of those."""
         return self.chooser.ids[self.start + self.kept]  # type: ignore[no-any-return]
 
+    @property
+    def room(self) -> int:
+        """How many more ids the next call of the model may read, of which each is written."""
+        room, most = self._config.context - len(self.chooser.ids) + self.start, (
+            self.sampling.max_tokens)
+        return int(room if most is None else min(room, most - self.chooser.written - 1))
+
+    def mark(self) -> None:
+        """Begin a step with a draft: cut short by an interrupt, it is written again from here.
+
+        It draws more or fewer numbers than it writes tokens, and which, depends on where it begins.
+        """
+        if self._rng is None:
+            self._mark = len(self.chooser.ids), self.chooser.rng.bit_generator.state
+
     def begin(self) -> None:
         """Make what the next choice depends on. After an interrupt: anew, from the ids there are.
 
-        An interrupt may have come between any two lines, but a token is written by one of them.
+        An interrupt may have come between any two lines, but a token is written by one of them, and
+        where that is not enough, `mark` says how far to go back.
         """
         former = self.chooser
         if self._rng is None and self._seed is None:
@@ -97,11 +114,14 @@ class Handle:
         rng = self._rng or np.random.Generator(np.random.Philox(self._seed))
         chooser = Chooser(self.sampling, self.prompt, self._config.vocab_size, rng)
         if former is not None:
-            written = former.ids[len(self.prompt) :]
+            stop, state = self._mark or (None, None)
+            written = former.ids[len(self.prompt) : stop]
             for id in written:
                 if self._rng is None:
                     rng.random()  # which chose it
                 chooser.take(id)
+            if state is not None:
+                rng.bit_generator.state = state
             chooser.choices = former.choices[: len(written)]
         self._stops = StopStrings(self.sampling.stop)
         alone = self._begins and self.sampling.constraint is None  # whose text is never a beginning

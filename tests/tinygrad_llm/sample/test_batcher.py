@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,87 +12,33 @@ import strict_cupy
 from draws import draws
 from hypothesis import given
 from hypothesis import strategies as st
+from writers import (
+    GREEDY,
+    LETTERS,
+    VOCABULARY,
+    gpt,
+    interrupted_at,
+    llama,
+    made,
+    models,
+    prompts,
+    samplings,
+    slowly,
+)
 
 from autograd import Tensor
 from autograd.tensor import values
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
+from tinygrad_llm.models import GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.nn import parameters
-from tinygrad_llm.sample import Chooser, Sampling, choose_all
+from tinygrad_llm.sample import LookUp, ModelDraft, Sampling
 from tinygrad_llm.sample import batcher as batcher_module
 from tinygrad_llm.sample.batcher import Batcher
 from tinygrad_llm.sample.handle import Handle
 from tinygrad_llm.sample.prefixes import Prefixes
 from tinygrad_llm.sample.step import Step
-from tinygrad_llm.text import CharTokenizer
 
 batcher_module.CAPACITY = 2  # so that caches grow
-
-GREEDY = Sampling(temperature=0, max_tokens=5)
-VOCABULARY = 9
-LETTERS = CharTokenizer("abcdefghi")
-
-
-def made(config: Any, seed: int = 0, scale: float = 0.4) -> Any:
-    """Return a model in float64 whose likeliest token stands out."""
-    model = (GPT if isinstance(config, GPTConfig) else Llama)(config)
-    rng = np.random.default_rng(seed)
-    for name, p in parameters(model).items():
-        p.data = scale * rng.standard_normal(p.shape)
-        if "norm" in name or ".ln_" in name:
-            p.data += 1
-    return model
-
-
-def gpt(context: int = 8, seed: int = 0) -> GPT:
-    return made(GPTConfig(VOCABULARY, context, layers=2, heads=2, width=8), seed)
-
-
-def llama(context: int = 8, seed: int = 0, window: int = 0) -> Llama:
-    return made(LlamaConfig(VOCABULARY, context, layers=2, heads=4, key_heads=2, width=16,
-                            window=window, layer_pattern="LG" if window else "L"), seed)
-
-
-@st.composite
-def models(draw: st.DrawFn) -> Any:
-    context, seed = draw(st.integers(1, 9)), draw(st.integers(0, 99))
-    return (gpt(context, seed) if draw(st.booleans())
-            else llama(context, seed, draw(st.integers(0, 4))))
-
-
-def slowly(model: Any, prompt: Sequence[int], sampling: Sampling) -> tuple[list[int], str]:
-    """Return a text by its definition, full forward passes over the window, and why it ended."""
-    context = model.config.context
-    chooser, window, ids = Chooser(sampling, prompt, VOCABULARY), [*prompt], []
-    while len(ids) != sampling.max_tokens:
-        z = model(np.array([window])).data[:, -1]
-        token, = choose_all(z, [chooser])
-        if token in sampling.ends:
-            return ids, "end"
-        chooser.take(token, z[0])
-        ids.append(token)
-        if len(window) == context:
-            if sampling.past_context == "stop":
-                return ids, "length"
-            window = window[context - context // 2 :]
-        window.append(token)
-    return ids, "length"
-
-
-def samplings(stop: bool = True) -> st.SearchStrategy[Sampling]:
-    return st.builds(
-        Sampling, temperature=st.sampled_from([0.0, 0.0, 0.8]), seed=st.integers(0, 99),
-        top_k=st.sampled_from([None, 3]), repetition_penalty=st.sampled_from([1.0, 1.5]),
-        max_tokens=st.integers(0, 14), ends=st.sampled_from([(), (3,), (1, 4)]),
-        past_context=st.sampled_from(["slide", "stop"] if stop else ["slide"]))
-
-
-def prompts(context: int) -> st.SearchStrategy[list[int]]:
-    """Return prompts of which many begin alike, or are the same."""
-    return st.integers(1, context).flatmap(lambda size: st.sampled_from(
-        [[1, 2, 3, 4, 5, 6, 7, 8, 0][:size], [1, 2, 3, 0, 0, 0, 1, 1, 1][:size]])) | st.lists(
-        st.integers(0, VOCABULARY - 1), min_size=1, max_size=context)
-
 
 @dataclass
 class Recorder:
@@ -109,13 +53,15 @@ class Recorder:
 
 @st.composite
 def batchers(draw: st.DrawFn, model: Any) -> Batcher:
-    """Return one with little room, so that its sequences wait for each other."""
+    """Return one with little room, so that its sequences wait for each other; some look up."""
     rows, memory = draw(st.sampled_from([1, 2, 3, 64])), None
+    ngram, count = draw(st.integers(1, 3)), draw(st.integers(1, 6))
+    draft = LookUp(ngram, count) if draw(st.booleans()) else None
     if draw(st.booleans()):
-        memory = model.cache(1).nbytes * draw(st.integers(1, 3))
+        memory = model.cache(1, rotate=draft is None).nbytes * draw(st.integers(1, 3))
     prefixes = Prefixes(draw(st.sampled_from([0, 3000, 10**6]))) if draw(st.booleans()) else None
     return Batcher(model, rows=rows, memory=memory, chunk=draw(st.integers(1, 9)),
-                   prefixes=prefixes)
+                   prefixes=prefixes, draft=draft)
 
 
 def nbytes(batcher: Batcher) -> int:
@@ -153,37 +99,11 @@ def test_sequences_that_enter_and_leave_in_any_order_are_as_alone(model: Any,
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
 
 
-def interrupted_at(line: int, folder: str, work: Callable[[], Any]) -> int:
-    """Raise KeyboardInterrupt before the so-manieth line of a folder that `work` comes to.
-
-    Returns how many lines it came to.
-    """
-    count = 0
-
-    def trace(frame: Any, event: str, _: Any) -> Any:
-        nonlocal count
-        if folder not in Path(frame.f_code.co_filename).parts:
-            return None
-        if event == "line":
-            count += 1
-            if count == line:
-                raise KeyboardInterrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    except KeyboardInterrupt:
-        assert count == line
-    finally:
-        sys.settrace(before)
-    return count
-
-
-def interrupted_texts(line: int, folder: str) -> tuple[int, list[Any]]:
+def interrupted_texts(line: int, folder: str, draft: str = "") -> tuple[int, list[Any]]:
     """Return how many lines were run, and what four texts are after an interrupt at a line."""
-    batcher = Batcher(llama(6, seed=3, window=3), LETTERS, rows=3, chunk=3)
+    drafts = {"model": lambda: ModelDraft(gpt(5, seed=4), 3), "look-up": lambda: LookUp(1, 3)}
+    batcher = Batcher(llama(6, seed=3, window=3), LETTERS, rows=3, chunk=3,
+                      draft=drafts[draft]() if draft else None)
     options: Any = {"temperature": 0.9, "max_tokens": 8, "logprobs": 1}
     handles = [batcher.add([1, 2, 3, 4, 5], Sampling(seed=1, repetition_penalty=1.2, **options)),
                batcher.add([1], Sampling(seed=2, stop=["gh", "b"], **options)),
@@ -195,16 +115,18 @@ def interrupted_texts(line: int, folder: str) -> tuple[int, list[Any]]:
     return lines, [(h.ids, h.text, h.reason, h.choices) for h in handles]
 
 
-@pytest.mark.parametrize("folder, count", [
-    ("sample", 15), ("tinygrad_llm", 5), pytest.param("sample", 1000, marks=pytest.mark.long),
-    pytest.param("tinygrad_llm", 300, marks=pytest.mark.long)])
-def test_an_interrupt_at_any_line_changes_no_text(folder: str, count: int) -> None:
-    interrupted_texts(0, folder)  # what is made once is made
-    lines, expected = interrupted_texts(0, folder)
-    assert {reason for _, _, reason, _ in expected} == {"length", "stop", "end"}
+@pytest.mark.parametrize("folder, count, draft", [
+    ("sample", 15, ""), ("tinygrad_llm", 5, ""), ("sample", 5, "model"), ("sample", 4, "look-up"),
+    *(pytest.param(folder, count, draft, marks=pytest.mark.long)
+      for folder, count in (("sample", 1000), ("tinygrad_llm", 300))
+      for draft in ("", "model", "look-up"))])
+def test_an_interrupt_at_any_line_changes_no_text(folder: str, count: int, draft: str) -> None:
+    interrupted_texts(0, folder, draft)  # what is made once is made
+    lines, expected = interrupted_texts(0, folder, draft)
+    assert {reason for _, _, reason, _ in expected} >= {"length", "stop"}
     last = 0.98 * lines  # a few lines less are run where something has been made before
     for line in np.unique(np.linspace(1, last, count).astype(int)).tolist():
-        ran, texts = interrupted_texts(line, folder)
+        ran, texts = interrupted_texts(line, folder, draft)
         assert ran == line
         for (*got, choices), (*wanted, wanted_choices) in zip(texts, expected, strict=True):
             assert got == wanted
