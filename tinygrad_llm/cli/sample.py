@@ -141,7 +141,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--n ({args.n}) is more than --beams ({args.beams}); raise --beams")
     if args.beams is None and args.length_penalty is not None:
         raise UserError("--length-penalty is for a search: give it with --beams")
-    for name in ("temperature", "bits", "resume"):
+    for name in ("temperature", "bits", "resume", "lookup", "draft"):
         if args.beams is not None and getattr(args, name) not in (None, False):
             raise UserError(f"--beams and --{name} exclude each other; give one of them")
 

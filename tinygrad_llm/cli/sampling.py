@@ -63,9 +63,14 @@ def add_sampling(parser: argparse.ArgumentParser, temperature: str, tokens: str)
         help="tokens that end a text, or none (what the model's files say)")
     add("--regex", metavar="PATTERN", help="write only what this regular expression matches whole")
     add("--json-schema", type=Path, metavar="FILE", help="write only JSON that this schema allows")
-    add = parser.add_argument_group("memory").add_argument
+    add = parser.add_argument_group("memory and speed").add_argument
     add("--bits", type=int, metavar="8",
         help="store keys and values in 8 bits, in a quarter of the memory")
+    add("--lookup", action="store_true",
+        help="guess ahead what stood behind the same words before, for texts that quote their "
+             "prompt; the text stays the same")
+    add("--draft", type=Path, metavar="RUN",
+        help="let a smaller model of the same tokenizer guess ahead; what is likely stays the same")
 
 
 def _bias(text: str) -> tuple[int, float]:
@@ -87,6 +92,8 @@ def check_flags(args: argparse.Namespace, **defaults: Any) -> None:
     """Raise UserError for flags that no model can honour, before one is loaded."""
     if args.regex is not None and args.json_schema is not None:
         raise UserError("--regex and --json-schema exclude each other; give one of them")
+    if args.lookup and args.draft is not None:
+        raise UserError("--lookup and --draft exclude each other; give one of them")
     if args.bits not in (None, 8):
         raise UserError(f"--bits must be 8, got {args.bits}; leave it out for full numbers")
     ids = [id for id, _ in args.logit_bias or ()]
@@ -126,11 +133,19 @@ def _sampling(args: argparse.Namespace, defaults: Mapping[str, Any]) -> Sampling
 
 def batcher_of(args: argparse.Namespace, model: LanguageModel, tokenizer: Tokenizer,
                **options: Any) -> Batcher:
-    """Return what writes the model's texts, with the flags' memory."""
-    from ..sample import Batcher
+    """Return what writes the model's texts, with the flags' memory and draft."""
+    from ..sample import Batcher, LookUp, ModelDraft
+    from ..train.run import load_model
 
+    draft: LookUp | ModelDraft | None = LookUp() if args.lookup else None
+    if args.draft is not None:
+        smaller, theirs, _ = load_model(args.draft)
+        if (theirs.vocab, smaller.config.vocab_size) != (tokenizer.vocab, model.config.vocab_size):
+            raise UserError(f"--draft {args.draft} has other tokens than the model; give a run of "
+                            f"the same tokenizer, with as many ids")
+        draft = ModelDraft(smaller)
     with flags_named():
-        return Batcher(model, tokenizer, bits=args.bits, **options)
+        return Batcher(model, tokenizer, bits=args.bits, draft=draft, **options)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import pytest
 from command_line import TEXT, command, error_of, train
 
 from tinygrad_llm.cli import main
+from tinygrad_llm.sample import Batcher, LookUp, ModelDraft
 from tinygrad_llm.train import load_model
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -277,6 +278,23 @@ def test_options_reach_the_text(tiny: Path, capsys: pytest.CaptureFixture[str]) 
     assert cut["text"] == texts(capsys, "--prompt", "The shee", "--seed", "1")[0]["text"]
 
 
+def test_drafts_change_no_text(tiny: Path, capsys: pytest.CaptureFixture[str],
+                               monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[Any] = []
+    take = Batcher._take_drafted
+    monkeypatch.setattr(Batcher, "_take_drafted", lambda self, handle, logits, drafted, q: (
+        used.append(type(self.draft)), take(self, handle, logits, drafted, q))[1])
+    drawn, greedy = (["--prompt", "The", "--seed", "1"],
+                     ["--prompt", "The", "--temperature", "0", "--seed", "1"])
+    assert texts(capsys, *drawn, "--lookup") == texts(capsys, *drawn)
+    assert texts(capsys, *greedy, "--draft", "runs/tiny") == texts(capsys, *greedy)
+    assert {*used} == {LookUp, ModelDraft}
+    (tiny / "text.txt").write_text(TEXT + "~")
+    assert train("--out", "runs/other") == 0
+    assert "--draft runs/other has other tokens than the model" in error_of(
+        capsys, "sample", *drawn, "--draft", "runs/other")
+
+
 def test_beam_search(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = texts(capsys, "--prompt", "The", "--beams", "3", "--n", "2", "-n", "4")
     assert found[0]["score"] >= found[1]["score"] and len(found[0]["ids"]) == 4
@@ -321,6 +339,7 @@ def test_many_texts_end_with_their_reader(tiny: Path) -> None:
     (["--top-k", "0"], "--top-k must be at least 1, got 0; or leave it out"),
     (["--bias", "0=1", "--bias", "0=2"], "--bias names an id twice"),
     (["--beams", "2", "--bits", "8"], "--beams and --bits exclude each other"),
+    (["--beams", "2", "--lookup"], "--beams and --lookup exclude each other"),
     (["--length-penalty", "1"], "give it with --beams"),
     (["--regex", "a", "--json-schema", "x"], "--regex and --json-schema exclude each other"),
     (["--json-schema", "a.txt"], "a.txt is no JSON"),

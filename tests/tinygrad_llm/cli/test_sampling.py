@@ -64,6 +64,7 @@ def test_each_option_has_a_flag() -> None:
     (["--temperature", "0", "--typical-p", "0.5"], r"which --typical-p \(0.5\)"),
     (["--stop", ""], "^--stop: a stop string"), (["--seed", "-1"], "^--seed must"),
     (["--regex", "a", "--json-schema", "b"], "^--regex and --json-schema exclude"),
+    (["--draft", "a", "--lookup"], "^--lookup and --draft exclude"),
     (["--bits", "3"], "^--bits must be 8, got 3"),
 ])
 def test_mistakes_name_flags(args: list[str], words: str) -> None:
