@@ -127,7 +127,8 @@ class ModelDraft:
     def __init__(self, model: LanguageModel, count: int = 4) -> None:
         if count < 1:
             raise ValueError(f"a model's draft: expected a count of at least 1, got {count}")
-        self.model, self.count, self.vocab_size = model, count, model.config.vocab_size
+        self.model, self.count = model, count
+        self.vocab_size: int | None = model.config.vocab_size
         self._texts: WeakKeyDictionary[Chooser, _Followed] = WeakKeyDictionary()
 
     def propose(self, ids: Sequence[int], count: int, chooser: Chooser
@@ -204,36 +205,23 @@ CAPACITY = 256
 class LookUp:
     """Drafts by what stood behind the same words before, in the prompt or in the answer.
 
-    The last `ngram` tokens, or as many as there are, are looked for in what is before them; of the
-    places where most of them agree, the last. The text is guessed to go on as it did there, at most
-    `count` tokens long, through the guess itself where it comes to the end of the text.
+    The last `ngram` tokens are looked for in what is before them, from its end. The text is guessed
+    to go on as it did there, at most `count` tokens long, through the guess itself where it comes
+    to the end of the text. The fewer tokens must agree, the more guesses, and the more in vain.
     """
 
-    def __init__(self, ngram: int = 3, count: int = 10) -> None:
+    def __init__(self, ngram: int = 2, count: int = 10) -> None:
         if ngram < 1 or count < 1:
             raise ValueError(f"look-up: expected an n-gram and a count of at least 1, got {ngram} "
                              f"and {count}")
-        self.ngram, self.count, self.vocab_size = ngram, count, None
+        self.ngram, self.count = ngram, count
+        self.vocab_size: int | None = None  # it fits every model
 
     def propose(self, ids: Sequence[int], count: int, chooser: object) -> tuple[list[int], None]:
         """Return at most `count` tokens that may follow `ids`, and None: each is certain."""
-        start = self._found(ids)
-        if not start:
-            return [], None
-        period = len(ids) - start
-        return [ids[start + k % period] for k in range(min(count, self.count))], None
-
-    def _found(self, ids: Sequence[int]) -> int:
-        """Return the place behind the last of the longest earlier occurrences; 0: there is none."""
-        best, longest = 0, 0
-        for stop in range(len(ids) - 1, 0, -1):
-            if ids[stop - 1] != ids[-1]:
-                continue
-            size = 1
-            while size < min(self.ngram, stop) and ids[stop - 1 - size] == ids[-1 - size]:
-                size += 1
-            if size > longest:
-                best, longest = stop, size
-            if longest == self.ngram:
-                break
-        return best
+        last = ids[-self.ngram :]
+        for place in range(len(ids) - 1, self.ngram - 1, -1):
+            if ids[place - 1] == last[-1] and ids[place - self.ngram : place] == last:
+                period = len(ids) - place
+                return [ids[place + k % period] for k in range(min(count, self.count))], None
+        return [], None
