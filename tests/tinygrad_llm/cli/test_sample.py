@@ -284,8 +284,8 @@ def test_drafts_change_no_text(tiny: Path, capsys: pytest.CaptureFixture[str],
     take = Batcher._take_drafted
     monkeypatch.setattr(Batcher, "_take_drafted", lambda self, handle, logits, drafted, q: (
         used.append(type(self.draft)), take(self, handle, logits, drafted, q))[1])
-    drawn, greedy = (["--prompt", "The", "--seed", "1"],
-                     ["--prompt", "The", "--temperature", "0", "--seed", "1"])
+    drawn = ["--prompt", "eeeeee", "--seed", "1"]
+    greedy = [*drawn, "--temperature", "0"]
     assert texts(capsys, *drawn, "--lookup") == texts(capsys, *drawn)
     assert texts(capsys, *greedy, "--draft", "runs/tiny") == texts(capsys, *greedy)
     assert {*used} == {LookUp, ModelDraft}
