@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from operator import index
 
@@ -37,7 +37,7 @@ class Chooser:
     """The state of one text: its ids, its generator, what its options count, where a constraint is.
 
     `rng` replaces the generator that is made of the seed. Raises IndexError for ids outside the
-    vocabulary, and UserError where all of it is banned.
+    vocabulary, and UserError where all of it is banned, or what a constraint cannot do without.
     """
 
     def __init__(self, sampling: Sampling, prompt: Sequence[int], vocab_size: int,
@@ -55,6 +55,8 @@ class Chooser:
                                  f"{max(ids)}")
         if len(s.banned) == vocab_size:
             raise UserError(f"banned forbids all {vocab_size} tokens; leave one")
+        if hasattr(s.constraint, "without"):  # else a text may come where only they lead on
+            s = self.sampling = replace(s, constraint=s.constraint.without([*s.banned, *s.ends]))
         self._banned, self._ends, self._biased = (
             np.fromiter(ids, int) for ids in (s.banned, s.ends, s.logit_bias))
         self._bias = np.fromiter(s.logit_bias.values(), float)

@@ -17,7 +17,9 @@ limit, that had a way out at its beginning.
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -35,6 +37,7 @@ BLOCK = 1 << 18  # ways through the trie that are followed at once, and in full
 FEWEST = 16  # of them, whatever the number of states
 SPARSE = 16  # times as many nodes in a level as those that are followed: then one by one
 FEW = 16  # nodes
+MOST_BANS = 8  # sets of tokens without which a constraint is kept
 State = bytes
 
 
@@ -64,16 +67,40 @@ class Constraint:
     """
 
     def __init__(self, expression: Expression, tokenizer: Tokenizer, vocab_size: int) -> None:
-        self.vocabulary = vocabulary(tokenizer, vocab_size)
-        automaton = automaton_of(expression)
-        needs = tokens_needed(automaton, self.vocabulary)
+        self._begin(automaton_of(expression), vocabulary(tokenizer, vocab_size))
+
+    def _begin(self, automaton: Automaton, words: Vocabulary) -> None:
+        self.vocabulary = words
+        needs = tokens_needed(automaton, words)
         self.start: State = np.zeros(1, np.int32).tobytes()
         self.shortest = int(needs[0])
         if self.shortest == NEVER:
-            raise UserError(_why_none(automaton, self.vocabulary))
+            raise UserError(_why_none(automaton, words))
         self._steps = Steps(automaton, needs)
         self._masks: OrderedDict[State, _Mask] = OrderedDict()
         self._memory = 0
+        self._without: dict[frozenset[int], Constraint] = {}
+
+    def without(self, ids: Collection[int]) -> Constraint:
+        """Return the constraint to the texts that are written without these tokens.
+
+        So no text comes to a place that only they lead on from. Raises UserError where the other
+        tokens spell no text.
+        """
+        pieces = self.vocabulary.pieces
+        lost = frozenset(id for id in ids if id < len(pieces) and pieces[id])
+        if lost and lost not in self._without:
+            found = copy.copy(self)
+            try:
+                found._begin(self._steps.automaton, Vocabulary(
+                    [b"" if id in lost else piece for id, piece in enumerate(pieces)],
+                    len(pieces)))
+            except UserError as error:
+                raise UserError(f"without the tokens of banned and ends, {error}") from error
+            if len(self._without) == MOST_BANS:
+                self._without.clear()
+            self._without[lost] = found
+        return self._without[lost] if lost else self
 
     def next(self, state: State, token: int) -> State:
         """Return the state behind a token; ValueError where the language has no way on."""

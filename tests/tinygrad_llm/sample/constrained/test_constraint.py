@@ -16,6 +16,7 @@ from tests.vocabularies import vocabulary as real_vocabulary
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.sample import Batcher, Sampling
+from tinygrad_llm.sample.chooser import Chooser, choose_all
 from tinygrad_llm.sample.constrained import constraint as module
 from tinygrad_llm.sample.constrained.automaton import automaton_of
 from tinygrad_llm.sample.constrained.constraint import (
@@ -243,3 +244,34 @@ def test_the_texts_of_a_model_are_of_the_language_under_every_option(kind: str) 
         batcher.run()
         for handle in handles:
             assert re.fullmatch(pattern, handle.text), (pattern, handle.text, handle.reason)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_banned_tokens_and_ends_lead_to_no_dead_end(kind: str) -> None:
+    """Each token that a text had is banned, or made one that ends: others are written, or none."""
+    tokenizer, pattern = KINDS[kind], "(ab|ba|aab?){1,3}"
+    if compiled(pattern, kind) is None:
+        return
+    size = tokenizer.vocab_size + 1
+    constraint = regular_expression(pattern, tokenizer, size)
+    logits, refused = np.zeros(size), 0
+    for lost in constraint.vocabulary.trie.ids.tolist():
+        options: list[dict[str, Any]] = [{"banned": {lost}}, {"ends": {lost}}]
+        for option in options:
+            try:
+                choosers = [Chooser(Sampling(constraint=constraint, seed=seed, max_tokens=8,
+                                             **option), [0], size) for seed in range(5)]
+            except UserError as error:
+                assert str(error).startswith("without the tokens of banned and ends, no text")
+                refused += 1
+                continue
+            for chooser in choosers:
+                while chooser.written < 8 and not chooser.finished:
+                    token, = choose_all(logits[None], [chooser])
+                    if token in chooser.sampling.ends:
+                        break
+                    chooser.take(token)
+                text = b"".join(constraint.vocabulary.pieces[id] for id in chooser.ids[1:])
+                assert re.fullmatch(pattern, text.decode()) and lost not in chooser.ids[1:]
+    assert constraint.without({size - 1}) is constraint
+    assert refused or kind != "characters"
