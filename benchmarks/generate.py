@@ -13,7 +13,8 @@ writes `tokens` tokens behind each of `batch` prompts of 8, reading the prompts 
 take turns, after a rest (see `benchmarks.train_cpu`) and a short turn that is not counted, which
 wakes their threads. They must agree on the logits after the prompts, and on the texts up to the
 first token whose logit is within rounding of another's. Ours is a `Batcher`, theirs `generate` in
-PyTorch's inference mode; each has the number of threads at which it was fastest in an uncounted
+PyTorch's inference mode; a prompt is read by a `Batcher` up to its first token.
+Each has the number of threads at which it was fastest in an uncounted
 turn. With `--constrained` and `--memory` both sides are ours, and with `--mixed` two of three: the
 rival writes one text after another. llama.cpp reads the weights as they lie in its file, of 4 bits
 for instance, and ours in float32.
@@ -185,7 +186,7 @@ def their_writer(rival: Any, prompts: np.ndarray) -> Turn:
 
 
 def our_reader(model: Any, prompt: np.ndarray) -> Turn:
-    """Return the turn that reads a prompt as a batcher does; it gives the logits that follow."""
+    """Return the turn that gives the logits behind a prompt, by the model's own call."""
     def turn(_: int) -> np.ndarray:
         with workers_unless_open(), no_grad():
             logits: np.ndarray = model.next_logits(prompt, model.cache(*prompt.shape)).data
@@ -327,8 +328,8 @@ def check_logits(ours: np.ndarray, theirs: np.ndarray) -> None:
 def beside_rival(args: argparse.Namespace, model: Any, tokens: int, turns: int) -> dict[str, Any]:
     """Return what was measured of ours and of transformers, if it is there."""
     prompts = drawn(model, args.batch, args.prefill or PROMPT)
-    sides = {"ours": our_reader(model, prompts) if args.prefill else
-             our_writer(model, prompts, args.batch)}
+    write = our_writer(model, prompts, args.batch)
+    sides: dict[str, Turn] = {"ours": (lambda _: write(1)) if args.prefill else write}
     if args.vs == "transformers":
         rival = their_model(args, model)
         check_logits(our_reader(model, prompts)(0), their_reader(rival, prompts)(0))
