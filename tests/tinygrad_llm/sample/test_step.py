@@ -201,7 +201,7 @@ def test_a_window_is_read_to_its_edge(window: int) -> None:
     with no_grad():
         model.hidden(ids[None], cache=caches[0])
     step.read({0: ids.tolist()})
-    same(caches[1].layers[1].keys, caches[0].layers[1].keys, np.float64)
+    same(caches[1].layers[1].arrays[0], caches[0].layers[1].arrays[0], np.float64)
 
 
 def test_what_rotates_or_has_no_room_is_not_read() -> None:
