@@ -221,7 +221,7 @@ def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str], say: Say) ->
     (folder / "hf/config.json").write_text("{}")
     assert "'tinygrad-llm import hf --out runs/hf'" in error_of(capsys, "chat", "hf")
     say("a\n", "--regex", "[0-9]{9}", "-n", "3", code=2)
-    assert "by --regex or --json-schema, -n; " in say.err  # type: ignore[attr-defined]
+    assert "by --regex or --json-schema, -n (the shortest text has 9 tokens, " in say.err  # type: ignore[attr-defined]
 
 
 def test_settings_of_the_model(folder: Path, say: Say) -> None:
