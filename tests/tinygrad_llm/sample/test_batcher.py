@@ -118,13 +118,14 @@ def interrupted_texts(line: int, folder: str, draft: str = "") -> tuple[int, lis
 @pytest.mark.parametrize("folder, count, draft", [
     ("sample", 15, ""), ("tinygrad_llm", 5, ""), ("sample", 5, "model"), ("sample", 4, "look-up"),
     *(pytest.param(folder, count, draft, marks=pytest.mark.long)
-      for folder, count in (("sample", 1000), ("tinygrad_llm", 300))
-      for draft in ("", "model", "look-up"))])
+      for folder, count, draft in (("sample", 1000, ""), ("tinygrad_llm", 300, ""),
+                                   ("sample", 150, "model"), ("tinygrad_llm", 40, "model"),
+                                   ("sample", 150, "look-up"), ("tinygrad_llm", 40, "look-up")))])
 def test_an_interrupt_at_any_line_changes_no_text(folder: str, count: int, draft: str) -> None:
     interrupted_texts(0, folder, draft)  # what is made once is made
     lines, expected = interrupted_texts(0, folder, draft)
     assert {reason for _, _, reason, _ in expected} >= {"length", "stop"}
-    last = 0.98 * lines  # a few lines less are run where something has been made before
+    last = 0.95 * lines  # a few lines less are run where something has been made before
     for line in np.unique(np.linspace(1, last, count).astype(int)).tolist():
         ran, texts = interrupted_texts(line, folder, draft)
         assert ran == line
