@@ -366,6 +366,11 @@ class Cache:
             layer.arrays, layer.lengths = tuple(arrays), lengths
         self.lengths, self.tops, self.capacity = lengths, tops, capacity
 
+    def reserve(self, positions: int, most: int) -> None:
+        """Have room for so many positions in each row: it grows by doubling, to `most` at most."""
+        if positions > self.capacity:
+            self.grow(capacity=min(max(2 * self.capacity, positions), most))
+
     def _tops(self) -> np.ndarray:
         """Return the largest lengths since the rows were empty: their slots are filled up to it."""
         return np.maximum(self.lengths, self.tops)

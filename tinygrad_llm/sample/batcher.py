@@ -220,7 +220,7 @@ class Batcher:
             if self._step is None:
                 self._step = stepper(self.model, self._cache) or self._by_its_own_call
             self._read_prompts()
-            drafts = self._drafts()
+            drafts = self._drafts(self.draft) if self.draft is not None else {}
             changed = (self._write_drafted(drafts) if drafts else
                        self._write(self._next_logits()))
             if self._leaving:
@@ -354,33 +354,21 @@ class Batcher:
             if room > 0:
                 counts[row] = min(left[row], share, room)
                 room, self._turn = room - counts[row], row + 1
-        self._extended(max(self._active[row].kept + n for row, n in counts.items()))
+        self._read({row: (handle := self._active[row]).seen[handle.kept : handle.kept + count]
+                    for row, count in counts.items()})
+
+    def _read(self, texts: dict[int, list[int]]) -> None:
+        """Read the next ids of some rows: by the step, which pads none, or by the model's call."""
+        self._extended(max(self._active[row].kept + len(ids) for row, ids in texts.items()))
         if isinstance(self._step, Step) and self._step.reads:  # which a cache that grew may end
-            self._read_by_step(counts)
-            return
-        for _, run in groupby(enumerate(sorted(counts)), lambda place: place[1] - place[0]):
-            rows = [row for _, row in run]  # side by side
-            self._read(rows[0], [counts[row] for row in rows])
-
-    def _read_by_step(self, counts: dict[int, int]) -> None:
-        """Read so many ids of each row, all in one call and none of them padded."""
-        texts = {}
-        for row, count in counts.items():
-            handle = self._active[row]
-            texts[row] = handle.seen[handle.kept : handle.kept + count]
-        self._step.read(texts)
-        for row, count in counts.items():
-            self._active[row].kept += count
+            self._step.read(texts)
+        else:
+            for _, run in groupby(enumerate(sorted(texts)), lambda place: place[1] - place[0]):
+                rows = [row for _, row in run]  # side by side
+                self._call(self.model.hidden, rows[0], [texts[row] for row in rows])
+        for row, ids in texts.items():
+            self._active[row].kept += len(ids)
             self._keep(row, self._active[row])
-
-    def _read(self, first: int, counts: list[int]) -> None:
-        """Read so many ids of the rows from `first` on, in one call."""
-        handles = self._active[first : first + len(counts)]
-        self._call(self.model.hidden, first, [
-            h.seen[h.kept : h.kept + n] for h, n in zip(handles, counts, strict=True)])
-        for row, (handle, count) in enumerate(zip(handles, counts, strict=True), first):
-            handle.kept += count
-            self._keep(row, handle)
 
     def _call(self, part_of_model: Any, first: int, texts: list[list[int]]) -> Any:
         """Return what the model, or a part, makes of the next ids of the rows from `first` on."""
@@ -409,11 +397,10 @@ class Batcher:
             return self.model.next_logits(xp.asarray(ids)[:, None], part).data
 
     def _extended(self, positions: int) -> Any:
-        """Return the cache with room for so many positions; it grows by doubling."""
+        """Return the cache with room for so many positions, and for the active texts at most."""
         cache = self._cache
         if positions > cache.capacity:
-            most = max(handle.positions for handle in self._active)
-            cache.grow(capacity=min(max(2 * cache.capacity, positions), most))
+            cache.reserve(positions, max(handle.positions for handle in self._active))
         return cache
 
     def _keep(self, row: int, handle: Handle) -> None:
@@ -459,15 +446,15 @@ class Batcher:
 
     # With a draft, 3. and 4. are these.
 
-    def _drafts(self) -> dict[int, tuple[list[int], Any]]:
+    def _drafts(self, draft: Draft) -> dict[int, tuple[list[int], Any]]:
         """Return what is guessed to follow the rows whose last id is read next, and its q."""
         drafts = {}
         for row, handle in enumerate(self._active):
-            if self.draft is None or handle.left > 1:
+            if handle.left > 1:
                 continue
             handle.mark()
             try:
-                drafted, q = self.draft.propose(handle.chooser.ids, handle.room, handle.chooser)
+                drafted, q = draft.propose(handle.chooser.ids, handle.room, handle.chooser)
                 self._check_drafted(drafted, handle.room)
             except Exception as error:
                 handle.end("error", error)

@@ -113,7 +113,7 @@ def _drawn(weights: np.ndarray, rng: np.random.Generator) -> int:
 
 def distribution(chooser: Chooser, logits: Array) -> np.ndarray:
     """Return the probabilities (V,) from which the chooser's next token is drawn, in float64."""
-    p: np.ndarray = softmax(to_host(chooser.filtered(logits)).astype(float))
+    p: np.ndarray = softmax(to_host(chooser.filtered(logits)))
     return p
 
 
@@ -189,8 +189,7 @@ class _Followed:
         """Return the logits (V,) of the token that follows."""
         cache, xp = self.cache, namespace(self.model.head.data)
         new = self.ids[self.start + cache.length :]
-        if (needed := cache.length + len(new)) > cache.capacity:
-            cache.grow(capacity=min(max(2 * cache.capacity, needed), self.context))
+        cache.reserve(cache.length + len(new), self.context)
         with workers_unless_open(), no_grad():
             for start in range(0, len(new) - CAPACITY, CAPACITY):
                 self.model.hidden(xp.asarray([new[start : start + CAPACITY]]), cache=cache)

@@ -311,6 +311,13 @@ def test_rows_that_are_added_are_empty_and_those_that_were_there_go_on(name: str
     assert_next(config, cache, [texts[0][:4], texts[1], []], [2, 3, 1])
 
 
+def test_room_is_reserved_by_doubling() -> None:
+    cache = made(CONFIGS["learnt"]).cache(rows=1, capacity=2)
+    for positions, capacity in ((2, 2), (3, 4), (4, 4), (11, 11), (12, 12)):
+        cache.reserve(positions, most=12)
+        assert cache.capacity == capacity
+
+
 def test_what_is_written_into_a_row_must_fit_and_leaves_it_empty_otherwise() -> None:
     config = CONFIGS["learnt"]
     kept = texts_of(config, [[1, 2, 3]]).read(0, 0, 3)
