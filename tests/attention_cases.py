@@ -59,13 +59,13 @@ def in_loops(q: np.ndarray, k: np.ndarray, v: np.ndarray, offset: Any = None,
 def gradients_in_matrices(q: np.ndarray, k: np.ndarray, v: np.ndarray, g: np.ndarray,
                           seen: np.ndarray, soft_cap: float = math.inf, dropout: float = 0.0,
                           key: int | None = None) -> list[np.ndarray]:
-    """Return the gradients of q, k and v, where the queries see these keys, (T, S)."""
+    """Return the gradients of q, k and v, where the queries see these keys, (B, T, S)."""
     repeats, alpha = q.shape[2] // k.shape[2], q.shape[3] ** -0.5
     q, g = (x.swapaxes(1, 2) for x in (q, g))
     k, v = (x.swapaxes(1, 2).repeat(repeats, 1) for x in (k, v))
     s = alpha * (q @ k.swapaxes(2, 3))
     tanh = np.tanh(s / soft_cap)
-    p = np.exp(s if soft_cap == math.inf else soft_cap * tanh) * seen
+    p = np.exp(s if soft_cap == math.inf else soft_cap * tanh) * seen[:, None]
     p /= p.sum(-1, keepdims=True)
     mask = kept(p.shape, dropout, key)
     dp = mask * (g @ v.swapaxes(2, 3))
@@ -84,26 +84,29 @@ def waves(*shape: int) -> np.ndarray:
 
 
 def several_blocks(time: int, keys: int, heads: int, groups: int, depth: int,
-                   window: int = 999, length: int = 999, offset: int | None = None,
-                   **options: Any) -> Any:
+                   window: int = 999, length: int = 999,
+                   offset: int | tuple[int, ...] | None = None, **options: Any) -> Any:
     """Return an edge: a call that takes several pieces and blocks of the twin, and its gradients.
 
-    `length` is that of the documents, which come with a window and an offset.
+    `length` is that of the documents, which come with a window and an offset, of all three
+    sequences or of each.
     """
     q, g = waves(3, time, heads, depth), np.cos(waves(3, time, heads, depth) * 9)
     k, v = waves(3, keys + 1, groups, depth)[:, 1:], waves(3, keys + 2, groups, depth)[:, 2:]
-    i, j = np.arange(time)[:, None] + (keys - time if offset is None else offset), np.arange(keys)
+    first = np.broadcast_to(keys - time if offset is None else offset, 3)
+    i, j = first[:, None, None] + np.arange(time)[:, None], np.arange(keys)
     seen = (j <= i) & (i - j < window) & (i // length == j // length)
     gradients = gradients_in_matrices(q, k, v, g, seen, **options)
     if length < keys:
         documents = np.tile(j // length, (3, 1))
-        options |= {"window": window, "documents": documents, "offset": offset}
+        options |= {"window": window, "documents": documents, "offset": np.array(offset)}
     return (q, k, v), options, g, gradients
 
 
 EDGES = (several_blocks(70, 90, 8, 4, 1, dropout=0.25, key=7),
          several_blocks(70, 70, 4, 4, 18, dropout=0.25, key=7),  # few keys: p is kept
-         several_blocks(130, 150, 8, 4, 2, window=20, length=48, soft_cap=1.5, offset=7))
+         several_blocks(130, 150, 8, 4, 2, window=20, length=48, soft_cap=1.5, offset=7),
+         several_blocks(70, 150, 8, 4, 1, window=20, length=48, offset=(80, 7, 0)))
 
 # Two queries 0 and keys 0, of which the first query sees one: by q_1 and k_j it is p_j (v_j - o_1).
 _BY_KEYS = np.zeros((6, 6))

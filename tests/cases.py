@@ -312,7 +312,7 @@ _ONE_HOT = "dz[xp.arange(len(t)), t] -= 1"
 _RIGHT = "right = z[xp.arange(len(targets)), xp.where(used, targets, 0)]"
 _LOSSES = "losses = autograd.where(used, autograd.logsumexp(z, -1) - right, 0.0)"
 _SEEN = "seen = visible(values(q), k.shape[2], offset, window, documents)"
-_SIZES = "(batch, groups, _, time, depth), keys = (q.shape, k.shape[3])"
+_SIZES = "batch, groups, _, keys, depth = k.shape"
 _HEADS = "(_, _, heads, depth), groups = (q.shape, k.shape[2])"
 _FLAT = "x.reshape(*x.shape[:2], 1, prod(x.shape[2:4]), x.shape[4])"
 _SPLIT = "return autograd.reshape(picked, (*x.shape[:-1], count, depth))"
@@ -324,7 +324,7 @@ _MUTANTS: list[Any] = [
     ("the arrays have the same lengths in these axes", *[
         (unit, before, before.replace(*change)) for unit, before, *changes in (
             ("attention", "g = by_group(g, k.shape[1])", *[("k.", f"{x}.") for x in "qvo"]),
-            ("attention numpy", _SIZES, ("q.shape", "o.shape"), ("k.shape", "v.shape")),
+            ("attention numpy", _SIZES, ("k.shape", "v.shape")),
             ("attention reference", _HEADS, ("k.shape", "v.shape")),
             ("attention reference", _SEEN, ("(q)", "(s)"), ("k.shape", "v.shape")),
             ("attention reference", _MASK, ("p.shape", "s.shape")),

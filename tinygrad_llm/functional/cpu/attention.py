@@ -72,7 +72,7 @@ def forward(q: Array, k: Array, v: Array, /, *, offset: Any = None, window: int 
             m = block_mask((*q.shape[:-1], keys), cut[n], block, how, e)
             p = e if m is None else e * m
             np.matmul(p, vn[..., low:high, :], out=on[..., i:j, :])
-            kept.append((e, m, slope) if few else ())
+            kept.append((block, (e, m, slope) if few else ()))
         on /= zn
         return kept
 
@@ -83,20 +83,19 @@ def forward(q: Array, k: Array, v: Array, /, *, offset: Any = None, window: int 
 def backward(g: Array, saved: Any) -> tuple[Array, ...]:
     """Return the gradients of q, k and v."""
     q, k, v, o, t, z, cut, how, kept = saved
-    (batch, groups, _, time, depth), keys = q.shape, k.shape[3]
+    batch, groups, _, keys, depth = k.shape
     results = np.empty(g.shape, g.dtype), *np.empty((2, batch, keys, groups, depth), g.dtype)
     whole = *(by_group(x, groups) for x in (*results, g)), q, k, v, o, t, z
 
     def pull(n: int) -> None:
         dq, dk, dv, gn, qn, kn, vn, on, tn, zn = (x[cut[n]] for x in whole)
         room, second = scratch(qn, keys, 2)
-        parts = blocks(time, how, cut[n][0])
-        last = parts[-1]
+        last = kept[n][-1][0]
         gn, scaled = gn / zn, qn * how.alpha
         delta = np.einsum("bgrid,bgrid->bgri", gn, on)[..., None]
-        for d in (dk, dv):
-            d[..., : last.low, :] = d[..., last.high :, :] = 0
-        for block, found in zip(reversed(parts), reversed(kept[n]), strict=True):
+        dk[..., : last.low, :] = dk[..., last.high :, :] = 0
+        dv[..., : last.low, :] = dv[..., last.high :, :] = 0
+        for block, found in reversed(kept[n]):
             i, j, low, high = block
             if found:
                 e, m, slope = found
