@@ -1,23 +1,31 @@
 r"""Finite automata over the bytes of UTF-8 for the languages of `expressions`.
 
-An expression becomes Thompson's graph: nodes, edges that read a byte of a range, and jumps that
-read nothing. A state of the automaton is a set of nodes that jumps join, without the jumps:
+A state is what is left to read: an expression and a state behind it. A byte leads from it to states
+again, by the partial derivatives of its expression (Antimirov, section 3), here written t -b-> s
+with a text t in front of the state s:
 
-    closure(n) = all nodes that jumps lead to from n, itself too
-    q -[low, high]-> closure(m)    for each edge n -[low, high]-> m with n in q
+    characters      -b-> the rest of a character that b begins, then s
+    a row           -b-> by its first part; where that may be empty, also by the parts behind it
+    a choice        -b-> by each option
+    part{i,i+j}     -b-> by part, then part{i-1,i-1+j} (where i is 0: part{0,j-1}), then s
+    both of a and b -b-> each pair of states that b leads a and b to
 
-so a state stands for each place that can be in an expression, and from it several edges may read
-the same byte. `Steps` goes by sets of states, so that a byte leads to one set: the sets are made
-when a text first comes to them, since all of them may be exponentially many.
+So a count is a number in a state, and not so many copies of a part: states are made when a text
+first comes to them. Counts matter only near their bounds: with c behind `cut` a state has no more
+optional repetitions than c left, and no text of fewer characters sees a difference.
+`automaton_of` has all states of a language, cut. From a state several edges may read the same byte.
+`Steps` goes by sets of states, so that a byte leads to one set.
 
-Source: Thompson, "Regular Expression Search Algorithm", CACM 11(6), 1968.
+Source: Antimirov, "Partial derivatives of regular expressions and finite automaton constructions",
+Theoretical Computer Science 155(2), 1996.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -27,23 +35,279 @@ from .expressions import LAST, Both, Characters, Choice, Expression, Ranges, Rep
 MOST_STATES = 200_000
 MOST_EDGES = 1_000_000
 MOST_SETS = 1 << 14  # kept by `Steps`, of 1 kB each
+ENDLESS = 1 << 30  # optional repetitions: any number
 
 Edge = tuple[int, int, int]  # the first byte, the last, and where they lead
 Bytes = tuple[tuple[int, int], ...]  # a first and a last byte for each place
+Item = tuple[Any, ...]
+Node = tuple[Any, ...]
 
 _SAME_SIZE = ((0, 0x7F), (0x80, 0x7FF), (0x800, 0xD7FF), (0xE000, 0xFFFF), (0x10000, LAST))
+
+
+class Language:
+    """The states of an expression's texts, numbered as they are met; 0 has nothing left to read.
+
+    `nodes[q]` is an item and the state behind it, or the rest of a character and that state, or two
+    states that read the same text, their reaches and that state. An item is an expression with its
+    parts numbered; a Repeat has the repetitions that it needs, and those that it may have besides.
+    """
+
+    def __init__(self, expression: Expression) -> None:
+        self.items: list[Item] = []
+        self.empty: list[bool] = []  # whether the item has the empty text
+        self.least: list[int] = []  # characters of the item's shortest text, about
+        self.reach: list[int] = []  # of the longest way to an end from within, the shortest taken
+        self.nodes: list[Node] = [()]
+        self._item_numbers: dict[Item, int] = {}
+        self._numbers: dict[Node, int] = {(): 0}
+        self._edges: dict[int, list[Edge]] = {0: []}
+        self._known: dict[int, tuple[Expression, int]] = {}
+        self._cuts: dict[tuple[int, int], int] = {}
+        self.start = self._then(self._item(expression), 0)
+
+    def edges(self, state: int, many: int | None = None) -> list[Edge]:
+        """Return the edges (low, high, target) of a state.
+
+        many: count `many` optional repetitions also as more of them, as `cut` may have made it.
+        """
+        if many is None and state in self._edges:
+            return self._edges[state]
+        found, place = set[Edge](), state
+        while node := self.nodes[place]:
+            found |= self._read(node, many)
+            if not self._is_empty(node):
+                break
+            place = node[-1]
+        edges = sorted(found)
+        if many is None:
+            self._edges[state] = edges
+        return edges
+
+    def accepts(self, state: int) -> bool:
+        """Return whether a text may end in a state."""
+        while (node := self.nodes[state]) and self._is_empty(node):
+            state = node[-1]
+        return not node
+
+    def cut(self, state: int, most: int | None) -> int:
+        """Return the state with at most so many optional repetitions left of each part.
+
+        Where two languages read the same text, so many more as the other may need to its end.
+        """
+        if most is None:
+            return state
+        way = []
+        while state and (state, most) not in self._cuts:
+            way.append(state)
+            state = self.nodes[state][-1]
+        found = self._cuts[state, most] if state else 0
+        for place in reversed(way):
+            first, *others, _ = self.nodes[place]
+            if others:
+                second, reach, other_reach = others
+                found = self._node((self.cut(first, most + other_reach),
+                                    self.cut(second, most + reach), reach, other_reach, found))
+            elif isinstance(first, int) and self.items[first][0] == "repeat":
+                _, part, least, more = self.items[first]
+                found = self._then(self._repeat(
+                    part, least, more if more == ENDLESS else min(more, most)), found)
+            else:
+                found = self._node((first, found))
+            self._cuts[place, most] = found
+        return found
+
+    def check_size(self, most: int | None) -> None:
+        """Refuse a language whose states, `cut`, are too many."""
+        sizes: list[int] = []
+        for item in self.items:
+            match item:
+                case "row", *parts:
+                    sizes.append(sum(sizes[part] for part in parts))
+                case "repeat", part, least, more:
+                    copies = least + (0 if more == ENDLESS else more if most is None
+                                      else min(more, most))
+                    sizes.append(sizes[part] * max(1, copies))
+                case _:
+                    sizes.append(1)
+        _check(max(sizes))
+
+    def _item(self, expression: Expression) -> int:
+        """Return the number of an expression."""
+        if id(expression) in self._known:
+            return self._known[id(expression)][1]
+        match expression:
+            case Characters(ranges):
+                found = self._number_of(("characters", utf8(ranges)), False, 1, 1)
+            case Row(parts):
+                found = self._row(tuple(map(self._item, parts)))
+            case Choice(options):
+                found = self._branches(map(self._item, options))
+            case Repeat(part, least, most):
+                found = self._repeat(self._item(part), least,
+                                     ENDLESS if most is None else most - least)
+            case Both(first, second):
+                a, b = self._item(first), self._item(second)
+                found = self._number_of(
+                    ("both", a, b), self.empty[a] and self.empty[b],
+                    self.least[a] + self.least[b], self.reach[a] + self.reach[b])
+        self._known[id(expression)] = expression, found
+        return found
+
+    def _branches(self, options: Iterable[int]) -> int:
+        """Return the number of a choice whose options share what they begin with.
+
+        So an enum of thousands of strings is a tree: `after[k]` has the parts that go on from its
+        place k, and -1 where an option ends.
+        """
+        after: list[dict[int, int]] = [{}]
+        for option in options:
+            place = 0
+            for part in (*self._parts(option), -1):
+                if part not in after[place]:
+                    after[place][part] = len(after)
+                    after.append({})
+                place = after[place][part]
+        behind: list[list[int]] = [[] for _ in after]  # the parts from a place to an end, backwards
+        for place in range(len(after) - 1, -1, -1):
+            for part, k in after[place].items():
+                behind[k] += [part] if part >= 0 else []
+            ways = [behind[k] for k in after[place].values()]
+            if len(ways) == 1:
+                behind[place] = ways[0]
+            elif ways or not place:
+                behind[place] = [self._choice(tuple(self._row(tuple(way[::-1])) for way in ways))]
+        return self._row(tuple(behind[0][::-1]))
+
+    def _parts(self, item: int) -> Iterator[int]:
+        """Yield the items that stand one after the other."""
+        if self.items[item][0] == "row":
+            for part in self.items[item][1:]:
+                yield from self._parts(part)
+        else:
+            yield item
+
+    def _row(self, parts: tuple[int, ...]) -> int:
+        if len(parts) == 1:
+            return parts[0]
+        least = reach = 0
+        for part in reversed(parts):
+            reach = max(reach, self.reach[part] + least)
+            least += self.least[part]
+        return self._number_of(("row", *parts), all(self.empty[p] for p in parts), least, reach)
+
+    def _choice(self, options: tuple[int, ...]) -> int:
+        return self._number_of(("choice", *options), any(self.empty[o] for o in options),
+                               min((self.least[o] for o in options), default=1),
+                               max((self.reach[o] for o in options), default=1))
+
+    def _repeat(self, part: int, least: int, more: int) -> int:
+        if self.empty[part]:  # then none is needed, and each may read something
+            least, more = 0, min(least + more, ENDLESS)
+        if not least + more:
+            return self._row(())
+        item = self.items[part]
+        if (least, more) == (0, ENDLESS) and item[0] == "repeat" and item[2:] == (0, ENDLESS):
+            return part
+        size, reach = self.least[part], self.reach[part]
+        return self._number_of(("repeat", part, least, more), not least, least * size,
+                               reach + max(least - 1, 0) * size)
+
+    def _number_of(self, item: Item, empty: bool, least: int, reach: int) -> int:
+        found = self._item_numbers.get(item)
+        if found is None:
+            found = self._item_numbers[item] = len(self.items)
+            self.items.append(item)
+            self.empty.append(empty)
+            self.least.append(least)
+            self.reach.append(reach)
+        return found
+
+    def _node(self, node: Node) -> int:
+        found = self._numbers.get(node)
+        if found is None:
+            found = self._numbers[node] = len(self.nodes)
+            self.nodes.append(node)
+        return found
+
+    def _then(self, item: int, after: int) -> int:
+        """Return the state that reads an item, and then what another does."""
+        if self.items[item][0] != "row":
+            return self._node((item, after))
+        for part in reversed(self.items[item][1:]):
+            after = self._then(part, after)
+        return after
+
+    def _is_empty(self, node: Node) -> bool:
+        """Return whether a text may go on behind a node without a byte of its own."""
+        if len(node) > 2:
+            return self.accepts(node[0]) and self.accepts(node[1])
+        return isinstance(node[0], int) and self.empty[node[0]]
+
+    def _read(self, node: Node, many: int | None) -> set[Edge]:
+        """Return the edges of a node's own bytes."""
+        first, *others, after = node
+        if others:
+            second, reach, other = others
+            return self._pairs(first, second, reach, other, after, many)
+        if isinstance(first, int):
+            return self._read_item(first, after, many)
+        return {(*first[0], self._node((first[1:], after)) if first[1:] else after)}
+
+    def _read_item(self, item: int, after: int, many: int | None) -> set[Edge]:
+        found = set[Edge]()
+        match self.items[item]:
+            case "characters", sequences:
+                for first, *rest in sequences:
+                    found.add((*first, self._node((tuple(rest), after)) if rest else after))
+            case "row", *parts:
+                for k, part in enumerate(parts):
+                    found |= self._read_item(part, self._then(self._row(tuple(parts[k + 1:])),
+                                                              after), many)
+                    if not self.empty[part]:
+                        break
+            case "choice", *options:
+                for option in options:
+                    found |= self._read_item(option, after, many)
+            case "repeat", part, least, more:
+                left = [more] if least or more == ENDLESS else [
+                    more - 1, more] if more == many else [more - 1]
+                for count in left:
+                    rest = self._repeat(part, max(least - 1, 0), count)
+                    found |= self._read_item(part, self._then(rest, after), many)
+            case "both", a, b:
+                found = self._pairs(self._then(a, 0), self._then(b, 0), self.reach[a],
+                                    self.reach[b], after, many)
+        return found
+
+    def _pairs(self, a: int, b: int, reach: int, other: int, after: int, many: int | None
+               ) -> set[Edge]:
+        """Return the edges that two states have in common."""
+        others = self.edges(b, None if many is None else many + reach)
+        return {(max(low, lower), min(high, higher),
+                 self._node((target, second, reach, other, after)))
+                for low, high, target in self.edges(a, None if many is None else many + other)
+                for lower, higher, second in others if max(low, lower) <= min(high, higher)}
+
+
+def _check(count: int) -> None:
+    if count > MOST_STATES:
+        raise UserError(f"the language needs at least {count} states, and {MOST_STATES} is the "
+                        "most; take smaller counts, or none")
 
 
 class Automaton:
     """States 0 to N - 1, of which 0 is the beginning; from all others an end is reached.
 
     The edges of state q are `first[q]` to `first[q + 1] - 1`: bytes `low` to `high` (uint8's
-    values, int32) lead to `target`. accepting (N,): whether a text may end.
+    values, int32) lead to `target`. accepting (N,): whether a text may end. `number` has the state
+    here of each one that was given for it.
     """
 
-    def __init__(self, edges: list[set[Edge]], accepting: list[bool]) -> None:
+    def __init__(self, edges: list[set[Edge]], accepting: list[bool], names: Sequence[int]) -> None:
         kept = _alive(edges, accepting)
         number = {state: k for k, state in enumerate(kept)}
+        self.number = {names[state]: k for state, k in number.items()}
         rows = [sorted((low, high, number[target]) for low, high, target in edges[state]
                        if target in number) for state in kept]
         self.first = np.cumsum([0, *map(len, rows)])
@@ -77,169 +341,46 @@ def _alive(edges: list[set[Edge]], accepting: list[bool]) -> list[int]:
     return sorted(seen | {0})
 
 
-def automaton_of(expression: Expression) -> Automaton:
+def automaton_of(language: Language, most: int | None = None) -> Automaton:
     """Return the automaton of a language; UserError where it has too many states or edges.
 
-    Its size grows with that of the expression, counts of repetitions multiplied out.
+    most: the optional repetitions of a part that its states have at most, see `Language.cut`: each
+    state of the language, cut, has its own here, whose texts are some of its own.
     """
-    graph = _Graph()
-    return graph.without_jumps(graph.add(expression, graph.node()))
+    language.check_size(most)
+    start = language.cut(language.start, most)
+    numbers, states, edges, count = {start: 0}, [start], list[set[Edge]](), 0
+    for state in states:  # which grows
+        row = {(low, high, language.cut(target, most)) for low, high, target in
+               language.edges(state)}
+        more = () if most is None else language.edges(state, most)
+        for target in [*(edge[2] for edge in row), *(language.cut(e[2], most) for e in more)]:
+            if target not in numbers:
+                numbers[target] = len(states)
+                states.append(target)
+        edges.append({(low, high, numbers[target]) for low, high, target in row})
+        count += len(row)
+        _check(len(states))
+        if count > MOST_EDGES:
+            raise UserError(f"the language needs more than {MOST_EDGES} edges between its "
+                            "states; take smaller counts, or fewer optional parts in a row")
+    return Automaton(edges, [language.accepts(state) for state in states], states)
 
 
-def _parts(expression: Expression) -> Iterator[Expression]:
-    """Yield what stands one after the other."""
-    if isinstance(expression, Row):
-        for part in expression.parts:
-            yield from _parts(part)
-    else:
-        yield expression
-
-
-class _Graph:
-    """Thompson's graph: for each node its edges, and the nodes that jumps lead to.
-
-    `add` never adds an edge or a jump that leads back to its entry, or one out of its exit: so
-    that fragments share them.
-    """
-
-    def __init__(self) -> None:
-        self.edges: list[list[Edge]] = []
-        self.jumps: list[list[int]] = []
-
-    def node(self) -> int:
-        self.check(1)
-        self.edges.append([])
-        self.jumps.append([])
-        return len(self.edges) - 1
-
-    def check(self, more: int) -> None:
-        """Refuse more nodes than there may be."""
-        if (count := len(self.edges) + more) > MOST_STATES:
-            raise UserError(f"the language needs at least {count} states, and {MOST_STATES} is the "
-                            "most; take smaller counts, or none")
-
-    def add(self, expression: Expression, entry: int) -> int:
-        """Add an expression that begins at node `entry`; return the node at which it ends."""
-        match expression:
-            case Characters(ranges):
-                return self.characters(ranges, entry)
-            case Row(parts):
-                for part in parts:
-                    entry = self.add(part, entry)
-                return entry
-            case Choice(options):
-                return self.joined(self.branches(options, entry))
-            case Repeat(part, least, most):
-                return self.repeated(part, least, most, entry)
-            case Both(first, second):
-                return self.product(automaton_of(first), automaton_of(second), entry)
-
-    def branches(self, options: Iterable[Expression], entry: int) -> list[int]:
-        """Add options, which share the nodes of what they begin with; return where they end."""
-        after: dict[tuple[int, Expression], int] = {}
-        ends = []
-        for option in options:
-            node = entry
-            for part in _parts(option):
-                if (node, part) not in after:
-                    after[node, part] = self.add(part, node)
-                node = after[node, part]
-            ends.append(node)
-        return ends
-
-    def joined(self, ends: list[int]) -> int:
-        exit = self.node()
-        for end in ends:
-            self.jumps[end].append(exit)
-        return exit
-
-    def characters(self, ranges: Ranges, entry: int) -> int:
-        nodes: dict[Bytes, int] = {(): self.node()}
-
-        def before(rest: Bytes) -> int:
-            if rest not in nodes:
-                nodes[rest] = self.node()
-                self.edges[nodes[rest]].append((*rest[0], before(rest[1:])))
-            return nodes[rest]
-
-        for sequence in utf8(ranges):
-            self.edges[entry].append((*sequence[0], before(sequence[1:])))
-        return nodes[()]
-
-    def repeated(self, part: Expression, least: int, most: int | None, entry: int) -> int:
-        copies = max(least, 1) if most is None else most
-        ends = [entry] if least == 0 else []
-        start = self.node()
-        self.jumps[entry].append(start)
-        if copies:
-            end = self.add(part, start)
-            size = len(self.edges) - start
-            self.check(size * (copies - 1))
-            for k in range(copies - 1):  # the next copy is the last one, moved
-                if k + 1 >= least:
-                    ends.append(end)
-                for edges in self.edges[start:start + size]:
-                    self.edges.append([(low, high, m + size) for low, high, m in edges])
-                for jumps in self.jumps[start:start + size]:
-                    self.jumps.append([m + size for m in jumps])
-                self.jumps[end].append(start + size)
-                start, end = start + size, end + size
-            if most is None:
-                self.jumps[end].append(start)
-            ends.append(end)
-        return self.joined(ends)
-
-    def product(self, first: Automaton, second: Automaton, entry: int) -> int:
-        """Add what both automata accept: nodes are pairs of states, edges common bytes."""
-        nodes, pairs, exit = {(0, 0): self.node()}, [(0, 0)], self.node()
-        self.jumps[entry].append(nodes[0, 0])
-        for pair in pairs:  # which grows
-            if first.accepting[pair[0]] and second.accepting[pair[1]]:
-                self.jumps[nodes[pair]].append(exit)
-            others = second.edges(pair[1])
-            for low, high, target in first.edges(pair[0]):
-                for lower, higher, other in others:
-                    if (low_both := max(low, lower)) <= (high_both := min(high, higher)):
-                        if (both := (target, other)) not in nodes:
-                            nodes[both] = self.node()
-                            pairs.append(both)
-                        self.edges[nodes[pair]].append((low_both, high_both, nodes[both]))
-        return exit
-
-    def closure(self, node: int, exit: int) -> tuple[int, ...]:
-        """Return the nodes that jumps lead to, those that have edges or are the exit."""
-        found = [node]
-        seen = {node}
-        for n in found:  # which grows
-            for m in self.jumps[n]:
-                if m not in seen:
-                    seen.add(m)
-                    found.append(m)
-        return tuple(sorted(n for n in found if self.edges[n] or n == exit))
-
-    def without_jumps(self, exit: int) -> Automaton:
-        """Return the automaton that begins at node 0 and accepts at `exit`."""
-        closures: dict[int, tuple[int, ...]] = {}
-        start = self.closure(0, exit)
-        numbers, states, edges, count = {start: 0}, [start], list[set[Edge]](), 0
-        for state in states:  # which grows
-            row = set()
-            for node in state:
-                for low, high, m in self.edges[node]:
-                    if m not in closures:
-                        closures[m] = self.closure(m, exit)
-                        count += len(closures[m])
-                    target = closures[m]
-                    if target not in numbers:
-                        numbers[target] = len(states)
-                        states.append(target)
-                    row.add((low, high, numbers[target]))
-            edges.append(row)
-            count += len(row)
-            if count > MOST_EDGES:
-                raise UserError(f"the language needs more than {MOST_EDGES} edges between its "
-                                "states; take smaller counts, or fewer optional parts in a row")
-        return Automaton(edges, [exit in state for state in states])
+def has_text(expression: Expression) -> bool:
+    """Return whether a language has a text; UserError where it has too many states."""
+    language = Language(expression)
+    states = dict.fromkeys([language.start])
+    todo = [*states]
+    for state in todo:  # which grows
+        if language.accepts(state):
+            return True
+        for *_, target in language.edges(state):
+            if target not in states:
+                states[target] = None
+                todo.append(target)
+        _check(len(todo))
+    return False
 
 
 @lru_cache(maxsize=256)
@@ -279,26 +420,28 @@ def _between(first: bytes, last: bytes) -> Iterator[Bytes]:
 
 
 class Steps:
-    """Sets of an automaton's states, numbered as texts come to them; 0 is the empty set.
+    """Sets of a language's states, numbered as texts come to them; 0 is the empty set.
 
     `sets[i]` is the i-th, as the bytes of sorted int32 numbers, which is its name for good:
     `forget` gives others the numbers anew, so that memory stays bounded. `table` (sets, 256) has
-    where each byte leads; `ready` must have seen a set's row first. least (N,): a number for each
-    state; `least_of` has that of a set, the smallest.
+    where each byte leads; `ready` must have seen a set's row first. need: returns a number for a
+    state, or None where no text ends behind it; `least_of` has that of a set, the smallest.
     """
 
-    def __init__(self, automaton: Automaton, least: np.ndarray) -> None:
-        self.automaton, self.least = automaton, least
+    def __init__(self, language: Language, need: Callable[[int], int | None]) -> None:
+        self.language, self.need = language, need
+        self._alive: dict[int, list[Edge]] = {}
+        self.start = np.array([language.start], np.int32).tobytes()
         self.forget()
 
     def forget(self) -> None:
         """Drop all sets."""
         self.table = np.zeros((256, 256), np.int32)
         self.is_ready = np.zeros(256, bool)
-        self.least_of = np.zeros(256, self.least.dtype)
+        self.least_of = np.zeros(256, np.int32)
         self.sets: list[bytes] = []
         self.numbers: dict[bytes, int] = {}
-        self.least_of[self.number(b"")] = np.iinfo(self.least.dtype).max
+        self.least_of[self.number(b"")] = np.iinfo(np.int32).max
         self.is_ready[0] = True
 
     def number(self, states: bytes) -> int:
@@ -312,7 +455,8 @@ class Steps:
                     np.concatenate([a, np.zeros_like(a)])
                     for a in (self.table, self.is_ready, self.least_of))
             if states:
-                self.least_of[found] = self.least[np.frombuffer(states, np.int32)].min()
+                self.least_of[found] = min(need for state in _numbers(states)
+                                           if (need := self.need(state)) is not None)
         return found
 
     def ready(self, numbers: np.ndarray) -> None:
@@ -324,21 +468,39 @@ class Steps:
                 self.table[k, low:high] = target
             self.is_ready[k] = True
 
+    def cut(self, states: bytes, most: int) -> bytes:
+        """Return a set with each of its states cut."""
+        return _named({self.language.cut(state, most) for state in _numbers(states)})
+
+    def after(self, states: bytes, text: bytes) -> bytes:
+        """Return the set that a text leads to; the empty one where there is no way on."""
+        found = {*_numbers(states)}
+        for byte in text:
+            found = {target for state in found for low, high, target in self._edges(state)
+                     if low <= byte <= high}
+        return _named(found)
+
+    def _edges(self, state: int) -> list[Edge]:
+        """Return the edges of a state from which a text ends."""
+        if state not in self._alive:
+            self._alive[state] = [edge for edge in self.language.edges(state)
+                                  if self.need(edge[2]) is not None]
+        return self._alive[state]
+
     def _row(self, states: bytes) -> Iterator[tuple[int, int, bytes]]:
         """Yield ranges of bytes, the last excluded, and the set that each leads to."""
-        edges = [edge for state in np.frombuffer(states, np.int32).tolist()
-                 for edge in self.automaton.edges(state)]
+        edges = [edge for state in _numbers(states) for edge in self._edges(state)]
         cuts = sorted({cut for low, high, _ in edges for cut in (low, high + 1)})
         for start, stop in pairwise(cuts):
             targets = {target for low, high, target in edges if low <= start <= high}
             if targets:
-                yield start, stop, np.array(sorted(targets), np.int32).tobytes()
+                yield start, stop, _named(targets)
 
-    def after(self, states: bytes, text: bytes) -> bytes:
-        """Return the set that a text leads to; the empty one where there is no way on."""
-        number = self.number(states)
-        for byte in text:
-            if not self.is_ready[number]:
-                self.ready(np.array([number]))
-            number = int(self.table[number, byte])
-        return self.sets[number]
+
+def _numbers(states: bytes) -> list[int]:
+    found: list[int] = np.frombuffer(states, np.int32).tolist()
+    return found
+
+
+def _named(states: set[int]) -> bytes:
+    return np.array(sorted(states), np.int32).tobytes()

@@ -13,21 +13,30 @@ its states, since a text is accepted where one of its ways is. So from S with n 
 
 and one of those is always there, down to n = d = 0. So no text runs into a dead end, or into the
 limit, that had a way out at its beginning.
+
+The counts of repetitions make very many states, which differ only near their bounds. So $d_q$ is
+that of the state with at most MORE optional repetitions left, cut(q, MORE): an upper bound, and
+exact unless a text ends earlier by more repetitions than that. The argument above holds for it, as
+cutting a state behind a token leaves no less than the token behind a cut state. And of tokens of at
+most L characters, the states with the same cut(q, L + MORE) have the same mask, since each
+repetition takes a character: so masks are made and kept for short and for long tokens apart.
 """
 
 from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ...host.errors import UserError, shortened
 from ...text.tokenizer import Tokenizer
-from .automaton import MOST_SETS, Automaton, Steps, automaton_of
+from .automaton import MOST_SETS, Automaton, Language, Steps, automaton_of
 from .expressions import Expression, parse
 from .tokens import Trie, Vocabulary, spread, vocabulary
 
@@ -38,7 +47,9 @@ FEWEST = 16  # of them, whatever the number of states
 SPARSE = 16  # times as many nodes in a level as those that are followed: then one by one
 FEW = 16  # nodes
 MOST_BANS = 8  # sets of tokens without which a constraint is kept
+MORE = 4, 64  # optional repetitions; the second where no text is found with the first
 State = bytes
+T = TypeVar("T", bound="_Mask | np.ndarray")
 
 
 def regular_expression(pattern: str, tokenizer: Tokenizer, vocab_size: int) -> Constraint:
@@ -51,12 +62,14 @@ def regular_expression(pattern: str, tokenizer: Tokenizer, vocab_size: int) -> C
 
 @dataclass(frozen=True, slots=True)
 class _Mask:
-    """What may follow a state: ids, the tokens that each needs to the end, itself too."""
+    """What may follow a state, without a limit."""
 
-    ids: np.ndarray
-    needs: np.ndarray
-    allowed: np.ndarray  # (V,) bool, without a limit
-    most: int  # the largest of `needs`
+    allowed: np.ndarray  # (V,) bool
+    most: int  # tokens to the end that one of them needs, itself too
+
+    @property
+    def nbytes(self) -> int:
+        return self.allowed.nbytes
 
 
 class Constraint:
@@ -67,17 +80,21 @@ class Constraint:
     """
 
     def __init__(self, expression: Expression, tokenizer: Tokenizer, vocab_size: int) -> None:
-        self._begin(automaton_of(expression), vocabulary(tokenizer, vocab_size))
+        self._begin(Language(expression), vocabulary(tokenizer, vocab_size))
 
-    def _begin(self, automaton: Automaton, words: Vocabulary) -> None:
+    def _begin(self, language: Language, words: Vocabulary) -> None:
         self.vocabulary = words
-        needs = tokens_needed(automaton, words)
-        self.start: State = np.zeros(1, np.int32).tobytes()
-        self.shortest = int(needs[0])
-        if self.shortest == NEVER:
-            raise UserError(_why_none(automaton, words))
-        self._steps = Steps(automaton, needs)
-        self._masks: OrderedDict[State, _Mask] = OrderedDict()
+        for self._more in MORE:
+            self._automaton = automaton_of(language, self._more)
+            self._needs = tokens_needed(self._automaton, words)
+            self.shortest = int(self._needs[0])
+            if self.shortest < NEVER:
+                break
+        else:
+            raise UserError(_why_none(self._automaton, words))
+        self._steps = Steps(language, self._need)
+        self.start: State = self._steps.start
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self._memory = 0
         self._without: dict[frozenset[int], Constraint] = {}
 
@@ -92,7 +109,7 @@ class Constraint:
         if lost and lost not in self._without:
             found = copy.copy(self)
             try:
-                found._begin(self._steps.automaton, Vocabulary(
+                found._begin(self._steps.language, Vocabulary(
                     [b"" if id in lost else piece for id, piece in enumerate(pieces)],
                     len(pieces)))
             except UserError as error:
@@ -119,7 +136,7 @@ class Constraint:
 
     def finished(self, state: State) -> bool:
         """Return whether a text ends here, since nothing can follow."""
-        return self.accepts(state) and not len(self._mask(state).ids)
+        return self.accepts(state) and not self._mask(state).most
 
     def allowed(self, state: State, left: int | None = None) -> np.ndarray:
         """Return the tokens that may follow (V,), with at most `left` from here on.
@@ -127,40 +144,58 @@ class Constraint:
         Other calls return the same array: do not change it.
         """
         mask = self._mask(state)
-        if left is None or left >= mask.most:
-            return mask.allowed
-        allowed = np.zeros(len(mask.allowed), bool)
-        allowed[mask.ids[mask.needs <= left]] = True
-        return allowed
+        return mask.allowed if left is None or left >= mask.most else self._within(state, left)
+
+    def _need(self, state: int) -> int | None:
+        """Return $d_q$ of a state, None where no text ends behind it."""
+        place = self._automaton.number.get(self._steps.language.cut(state, self._more))
+        return None if place is None else int(self._needs[place])
 
     def _mask(self, state: State) -> _Mask:
-        mask = self._masks.get(state)
-        if mask is None:
-            mask = self._masks[state] = self._new_mask(state)
-            self._memory += mask.ids.nbytes + mask.needs.nbytes + mask.allowed.nbytes
-            while self._memory > MEMORY and len(self._masks) > 1:
-                _, old = self._masks.popitem(last=False)
-                self._memory -= old.ids.nbytes + old.needs.nbytes + old.allowed.nbytes
-        self._masks.move_to_end(state)
-        return mask
+        return self._made(state, partial(self._new_mask, state))
 
     def _new_mask(self, state: State) -> _Mask:
-        self._forget()
-        trie = self.vocabulary.trie
-        needs = self._least(state).take(trie.node)
-        kept = np.flatnonzero(needs < NEVER)
-        ids, needs = trie.ids.take(kept), needs.take(kept) + 1
-        allowed = np.zeros(len(self.vocabulary.pieces), bool)
-        allowed[ids] = True
-        return _Mask(ids, needs, allowed, int(needs.max(initial=0)))
+        needs = self._needs_of(state)
+        most = int(needs.max(initial=0, where=needs < NEVER))
+        return _Mask(self._within(state, most), most)
 
-    def _least(self, state: State) -> np.ndarray:
-        """Return the least $d_q$ behind each node of the trie (N,) that is read from a state on.
+    def _within(self, state: State, left: int) -> np.ndarray:
+        """Return the tokens (V,) that need at most `left`, themselves too."""
+        allowed = np.zeros(len(self.vocabulary.pieces), bool)
+        allowed[self.vocabulary.ids.compress(self._needs_of(state) <= left)] = True
+        return allowed
+
+    def _needs_of(self, state: State) -> np.ndarray:
+        """Return what each of the vocabulary's `ids` needs to the end, itself too, or NEVER."""
+        self._forget()
+        parts = []
+        for length, trie in self.vocabulary.tries:
+            cut = self._steps.cut(state, length + self._more)
+            parts.append(self._made((length, cut), partial(self._new_part, cut, trie)))
+        return np.concatenate(parts)
+
+    def _new_part(self, state: State, trie: Trie) -> np.ndarray:
+        needs = self._least(state, trie).take(trie.node)
+        return needs + (needs < NEVER)
+
+    def _made(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what was made for a key, or make it; of what is kept, the oldest is dropped."""
+        found: T | None = self._kept.get(key)
+        if found is None:
+            found = self._kept[key] = make()
+            self._memory += found.nbytes
+            while self._memory > MEMORY and len(self._kept) > 1:
+                self._memory -= self._kept.popitem(last=False)[1].nbytes
+        self._kept.move_to_end(key)
+        return found
+
+    def _least(self, state: State, trie: Trie) -> np.ndarray:
+        """Return the least $d_q$ behind each node of a trie (N,) that is read from a state on.
 
         All nodes of a length are read at once, of few the beginnings that are alive. The last few,
         of long runs of spaces, are read one by one.
         """
-        steps, trie = self._steps, self.vocabulary.trie
+        steps = self._steps
         sets = np.array([steps.number(state)], np.int32)  # of the nodes, or of a whole level
         nodes: np.ndarray | None = None
         least = np.full(len(trie.bytes), NEVER, np.int32)
@@ -179,14 +214,15 @@ class Constraint:
             alive = np.flatnonzero(sets)
             nodes, sets = alive + start if places is None else places[alive], sets[alive]
             if count <= FEW:
-                self._one_by_one(least, nodes, sets)
+                self._one_by_one(least, nodes, sets, trie)
                 break
             least[nodes] = steps.least_of.take(sets)
         return least
 
-    def _one_by_one(self, least: np.ndarray, nodes: np.ndarray, sets: np.ndarray) -> None:
+    def _one_by_one(self, least: np.ndarray, nodes: np.ndarray, sets: np.ndarray, trie: Trie
+                    ) -> None:
         """Fill in `least` of these nodes, which lead to these sets, and of all that go on."""
-        steps, trie = self._steps, self.vocabulary.trie
+        steps = self._steps
         todo = list(zip(nodes.tolist(), sets.tolist(), strict=True))
         for node, number in todo:  # which grows
             least[node] = steps.least_of[number]

@@ -27,7 +27,7 @@ from ...host.errors import UserError, shortened
 from ...text.formats.json_files import parse_json
 from ...text.tokenizer import Tokenizer
 from . import json_text
-from .automaton import automaton_of
+from .automaton import has_text
 from .combined import Flat, alternatives, meets
 from .constraint import Constraint
 from .expressions import (
@@ -224,7 +224,7 @@ def _no_sentence(place: Place, reason: str) -> _NoSentence:
 
 def _is_empty(texts: Expression, place: Place) -> bool:
     try:
-        return not automaton_of(texts).accepting.any()
+        return not has_text(texts)
     except UserError as error:
         raise UserError(f"{name_of(place)}: {error}") from error
 

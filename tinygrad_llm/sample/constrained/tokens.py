@@ -9,6 +9,7 @@ neither does one whose text depends on its neighbours (the last token of a text 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,6 +18,7 @@ from ...text import decoders
 from ...text.tokenizer import Tokenizer
 
 SEPARATOR = "\ue000|\ue001"  # no token: private characters, which no decoder changes
+LENGTHS = 4, 16  # bytes of pieces
 SAMPLE = 256  # tokens for the searches that would take long with all
 
 _known: WeakKeyDictionary[Tokenizer, dict[int, Vocabulary]] = WeakKeyDictionary()
@@ -106,13 +108,19 @@ def spread(first: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 class Vocabulary:
     """The pieces of a tokenizer's ids below `size`, in tries: all, and a sample.
 
-    All that the pieces spell, those of the sample spell too.
+    All that the pieces spell, those of the sample spell too. tries: all once more, those of LENGTHS
+    apart, each with the length of the longest piece; ids: theirs, in this order.
     """
 
     def __init__(self, pieces: Sequence[bytes], size: int) -> None:
         self.pieces = [*pieces[:size], *[b""] * (size - len(pieces))]
         self.trie = Trie(self.pieces, range(size))
         ids = self.trie.ids
+        sizes = np.array([len(self.pieces[id]) for id in ids], int)
+        bounds = [0, *(n for n in LENGTHS if n < max(sizes, default=1)), max(sizes, default=1)]
+        self.tries = [(most, Trie(self.pieces, ids[(least < sizes) & (sizes <= most)].tolist()))
+                      for least, most in pairwise(bounds)]
+        self.ids = np.concatenate([trie.ids for _, trie in self.tries])
         some = {*ids[::max(1, len(ids) // SAMPLE)].tolist(), *_irreducible(self.pieces)}
         self.sample = Trie(self.pieces, some)
 

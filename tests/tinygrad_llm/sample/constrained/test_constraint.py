@@ -18,14 +18,14 @@ from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.sample import Batcher, Sampling
 from tinygrad_llm.sample.chooser import Chooser, choose_all
 from tinygrad_llm.sample.constrained import constraint as module
-from tinygrad_llm.sample.constrained.automaton import automaton_of
+from tinygrad_llm.sample.constrained.automaton import Language, automaton_of
 from tinygrad_llm.sample.constrained.constraint import (
     NEVER,
     Constraint,
     regular_expression,
     tokens_needed,
 )
-from tinygrad_llm.sample.constrained.expressions import Expression
+from tinygrad_llm.sample.constrained.expressions import Both, Expression, parse
 from tinygrad_llm.sample.constrained.tokens import vocabulary
 from tinygrad_llm.text import load_tokenizer
 from tinygrad_llm.text.tokenizer import Tokenizer
@@ -132,12 +132,51 @@ def test_random_languages_have_no_dead_ends(expression: Expression, kind: str, s
     assert matches(expression, text.decode())
 
 
+COUNTS = ["[ab]{0,9}", "(ab|ba){0,7}1", "a{2,8}b{0,6}", "(a{0,3}b){0,5}", "((ab?){0,4}1){1,4}"]
+LOOKED_AT = [Both(parse(first), parse(second)) for first, second in [
+    ("[ab]{0,9}", "(a{0,3}b?){0,4}"), (".{0,9}", "(ab|b){1,6}"), ("(aaa|b){0,4}", "[ab]{0,8}")]]
+
+
+@pytest.mark.parametrize("more", [(1, 64), (2, 64)])
+@pytest.mark.parametrize("kind", ["byte-level", "characters", "unigram"])
+@pytest.mark.parametrize("language", [*map(parse, COUNTS), *LOOKED_AT])
+def test_masks_by_cut_counts_are_those_of_the_counts(
+        language: Expression, kind: str, more: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each state's mask is that of all its tokens; limits forbid no more than they must."""
+    words, size = vocabulary(KINDS[kind], KINDS[kind].vocab_size), KINDS[kind].vocab_size
+    monkeypatch.setattr(module, "MORE", (1 << 20,))
+    exact = Constraint(language, KINDS[kind], size)
+    monkeypatch.setattr(module, "MORE", more)
+    fast = Constraint(language, KINDS[kind], size)
+    states, todo, cut = {fast.start: exact.start}, [fast.start], 0
+    for state in todo:  # which grows
+        twin, least = states[state], fast._steps.least_of[fast._steps.number(state)]
+        wanted = exact.allowed(twin)
+        got = fast.allowed(state)
+        assert not (got & ~wanted).any() and (isinstance(language, Both) or (got == wanted).all())
+        assert fast.accepts(state) == exact.accepts(twin)
+        assert fast.finished(state) == exact.finished(twin)
+        for left in range(1, 6):
+            within = fast.allowed(state, left)
+            assert not (within & ~exact.allowed(twin, left)).any()
+            assert within.any() or least > left or not wanted.any()
+            cut += (within != exact.allowed(twin, left)).any()
+        for id in np.flatnonzero(got).tolist():
+            after = fast.next(state, id)
+            if after not in states:
+                assert fast._steps.after(state, words.pieces[id]) == after
+                states[after] = exact.next(twin, id)
+                todo.append(after)
+    assert len(todo) > 8
+
+
 @given(expressions, st.sampled_from(sorted(KINDS)))
 @draws(60, dev=25)
 def test_a_search_that_is_cut_short_errs_to_the_safe_side(expression: Expression, kind: str
                                                           ) -> None:
     words = vocabulary(KINDS[kind], KINDS[kind].vocab_size)
-    automaton = automaton_of(expression)
+    automaton = automaton_of(Language(expression))
     exact = tokens_needed(automaton, words)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "FEWEST", 1)
@@ -168,14 +207,18 @@ def test_states_are_values_and_masks_are_kept_within_a_budget(
     for id in ids:
         before, first = state, one.allowed(state).copy()
         state = one.next(state, id)
-        assert one.next(before, id) == state and hash(state) == hash(two.next(before, id))
+        assert one.next(before, id) == state and hash(one.next(before, id)) == hash(state)
         assert np.array_equal(one.allowed(before), first)
+    wanted, state = [], one.start
+    for _ in range(60):
+        wanted.append((one.allowed(state), one.allowed(state, 3)))
+        state = one.next(state, ord("a"))
     monkeypatch.setattr(module, "MEMORY", 4000)
     monkeypatch.setattr(module, "MOST_SETS", 3)
     state = two.start
-    for _ in range(60):
-        assert np.array_equal(one.allowed(state), two.allowed(state))
-        assert len(two._masks) * 290 <= 4000 + 290
+    for masks in wanted:
+        assert np.array_equal(masks, (two.allowed(state), two.allowed(state, 3)))
+        assert sum(kept.nbytes for kept in two._kept.values()) == two._memory <= 4000
         state = two.next(state, ord("a"))
     assert two.finished(state) and two.accepts(state) and not two.allowed(state).any()
 

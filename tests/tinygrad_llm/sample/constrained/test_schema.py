@@ -15,7 +15,7 @@ from tests.languages import matches
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.sample import Batcher, Sampling
-from tinygrad_llm.sample.constrained.automaton import automaton_of
+from tinygrad_llm.sample.constrained.automaton import Language, automaton_of
 from tinygrad_llm.sample.constrained.schema import expression_of, json_schema, read_schema
 from tinygrad_llm.text import CharTokenizer
 from tinygrad_llm.text.algorithms.bpe import BPE
@@ -235,7 +235,8 @@ def test_upper_bounds_are_kept_smaller() -> None:
 def test_an_enum_of_10_000() -> None:
     """Strings share the states of what they begin with, so that they fit."""
     values = [f"the value of number {k}é" for k in range(10_000)]
-    automaton = automaton_of(expression_of({"enum": values, "minLength": 20, "type": "string"}))
+    schema = {"enum": values, "minLength": 20, "type": "string"}
+    automaton = automaton_of(Language(expression_of(schema)))
     assert len(automaton) < 200_000
 
 
