@@ -127,7 +127,7 @@ def _longer(parent: Chooser, row: int, token: int, total: float) -> _Text:
     sampling = parent.sampling
     if token in sampling.ends:
         return _Text(total, row, parent, "end")
-    chooser = parent.fork()
+    chooser = parent.fork(parent.rng)  # nothing is drawn
     chooser.take(token)
     if chooser.written == sampling.max_tokens:
         return _Text(total, row, chooser, "length")

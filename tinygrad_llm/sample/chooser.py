@@ -113,11 +113,14 @@ class Chooser:
             if s.constraint is not None and token not in s.ends:
                 self.state = s.constraint.next(self.state, token)
 
-    def fork(self) -> Chooser:
-        """Return a copy: what either takes or draws, the other does not see."""
+    def fork(self, rng: np.random.Generator | None = None) -> Chooser:
+        """Return a copy: what either takes or draws, the other does not see.
+
+        `rng` replaces the copy of the generator, which takes a millisecond.
+        """
         other = copy.copy(self)
         other.ids, other.choices = self.ids.copy(), self.choices.copy()
-        other.rng = copy.deepcopy(self.rng)
+        other.rng = rng or copy.deepcopy(self.rng)
         other._counts = self._counts.copy()
         return other
 

@@ -136,9 +136,9 @@ class ModelDraft:
         """Return at most `count` tokens that the model writes behind `ids`, and its q (k, V)."""
         if (text := self._texts.get(chooser)) is None:
             text = self._texts[chooser] = _Followed(self.model)
-        writer, certain = chooser.fork(), chooser.sampling.temperature == 0
+        writer = chooser.fork(chooser.rng)  # by a copy's numbers the draft would be accepted, too
+        certain = chooser.sampling.temperature == 0
         q: list[np.ndarray] = []
-        writer.rng = chooser.rng  # by a copy's numbers the draft would be accepted, too
         text.begin(ids)
         for _ in range(min(count, self.count, text.room)):
             try:

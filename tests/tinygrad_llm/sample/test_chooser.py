@@ -171,6 +171,7 @@ def test_a_fork_of_a_text_without_a_seed_draws_the_same() -> None:
     chooser = Chooser(Sampling(), [1], V)
     fork = chooser.fork()
     assert written([chooser]) == written([fork]) != written([Chooser(Sampling(), [1], V)])
+    assert chooser.fork(fork.rng).rng is fork.rng
 
 
 @pytest.mark.parametrize("seed", range(4))
