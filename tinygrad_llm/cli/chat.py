@@ -126,7 +126,7 @@ def _encoder(found: Pretrained, args: argparse.Namespace) -> Encode:
     if format is None and not fit:
         raise UserError(f"the run in {args.run} has no chat template, and its tokenizer the "
                         f"control tokens of no format that is known here; it was not made for "
-                        f"chat: let it write with 'tinygrad-llm sample --run {args.run}'")
+                        f"chat: let it write with 'tinygrad-llm sample {args.run}'")
     format = format or fit[0]
     encode_chat(tokenizer, [], format)  # raises where the tokenizer is not fit
     return lambda messages, reply: encode_chat(

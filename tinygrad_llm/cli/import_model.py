@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         f"types of models: {', '.join(MODEL_TYPES)}\n\nexample:\n"
         "  tinygrad-llm import SmolLM2-135M/ --out runs/smollm2\n"
-        "  tinygrad-llm sample --run runs/smollm2 --prompt 'The capital of France is'\n"
+        "  tinygrad-llm sample runs/smollm2 --prompt 'The capital of France is'\n"
         "  tinygrad-llm eval runs/smollm2 --data my_text.txt --context 512\n"
         "  tinygrad-llm train --init runs/smollm2 --data my_text.txt --context 256 --batch 4 "
         "--out runs/mine\n"
@@ -49,7 +49,7 @@ def import_model(args: argparse.Namespace) -> int:
           f"{found.tokenizer.vocab_size} tokens, a context of {found.model.config.context}")
     print(f"writing {args.out} ...", flush=True)
     write_run(args.out, found.model, found.tokenizer, beside(found))
-    print(f"done; let it write: tinygrad-llm sample --run {args.out} --prompt 'Once upon a time'")
+    print(f"done; let it write: tinygrad-llm sample {args.out} --prompt 'Once upon a time'")
     if found.chat_template is not None:
         print(f"or talk with it: tinygrad-llm chat {args.out}")
     return 0

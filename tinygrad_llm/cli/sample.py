@@ -48,13 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           "A model that\nwas imported ends where its files say that a text ends.")
     parser.epilog = (
         "examples:\n"
-        "  tinygrad-llm sample --run runs/tiny --prompt 'ROMEO:' -n 500\n"
+        "  tinygrad-llm sample runs/tiny --prompt 'ROMEO:' -n 500\n"
         "  tinygrad-llm sample --prompt 'ROMEO:' --n 3 --seed 7       with the seeds 7, 8 and 9\n"
         "  tinygrad-llm sample --prompt 'ROMEO:' --logprobs 3         and what else it might say\n"
         "  tinygrad-llm sample --prompt 'Born: ' --regex '[0-9]{4}'   nothing but a year\n"
         "  tinygrad-llm sample --prompts some.txt --out texts.jsonl   many together; --resume goes "
         "on")
-    parser.add_argument("--run", type=Path, metavar="DIR", default=Path("runs/tiny"),
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", default=Path("runs/tiny"),
                         help="the run's folder (runs/tiny)")
     parser.add_argument("--checkpoint", metavar="WHICH", default="last",
                         help="last, best (by validation loss) or a step that was kept (last)")

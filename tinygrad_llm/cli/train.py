@@ -116,7 +116,7 @@ def train(args: argparse.Namespace) -> int:
     if run_to_the_end(run, threads=threads):
         with suppress(MemoryError):  # a run that is done stays done
             _compare(run, threads)
-        print(f"done; let it write: tinygrad-llm sample --run {folder}")
+        print(f"done; let it write: tinygrad-llm sample {folder}")
         return 0
     print(f"stopped after step {run.step} and saved; go on with: "
           f"tinygrad-llm train --resume --out {folder}")

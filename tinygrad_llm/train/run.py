@@ -405,7 +405,7 @@ def _loaded(folder: Path, checkpoint: str) -> tuple[LanguageModel, Tokenizer, Tr
             raise UserError(f"{folder} is a model's folder, and no run; make one of it with "
                             f"'tinygrad-llm import {folder} --out runs/{folder.resolve().name}'")
         raise UserError(f"there is no run in {folder}; train one with "
-                        f"'tinygrad-llm train --out {folder}', or check --run")
+                        f"'tinygrad-llm train --out {folder}', or give the folder of another")
     config = make_config(read_settings(folder / "config.toml"))
     tokenizer = open_tokenizer(folder / "tokenizer.json")
     check_tokenizer(folder)

@@ -41,11 +41,11 @@ def test_a_run_can_be_sampled_evaluated_and_trained_on(
     wanted = parameters(model_of(config))
     assert all((p.data == wanted[name].data).all() for name, p in parameters(model).items())
     assert tokenizer.encode("abc") == [3, 4, 5]
-    assert main(["sample", "--run", "run", "--prompt", "the ", "-n", "5"]) == 0
+    assert main(["sample", "run", "--prompt", "the ", "-n", "5"]) == 0
     assert main(["eval", "run", "--data", "words.txt", "--context", "8"]) == 0
     assert "over the 819 tokens of words.txt" in capsys.readouterr().out
     assert main(["train", "--init", "run", *TRAIN, "--context", "8", "--out", "more"]) == 0
-    assert main(["sample", "--run", "more", "-n", "5"]) == 0
+    assert main(["sample", "more", "-n", "5"]) == 0
     assert main(["export", "more", "--out", "exported"]) == 0
     found = from_pretrained("exported")
     assert found.model.config.context == 8
@@ -63,7 +63,7 @@ def test_a_gguf_file(folder: Path) -> None:
     assert all((p.data == parameters(model)[name].data).all()
                for name, p in parameters(found).items())
     assert tokenizer.encode("ab") == [10, 1, 2]
-    assert main(["sample", "--run", "run", "--prompt", "ab", "-n", "5"]) == 0
+    assert main(["sample", "run", "--prompt", "ab", "-n", "5"]) == 0
     assert main(["export", "run", "--out", "exported"]) == 0
     again = from_pretrained("exported")
     assert again.chat_template == "{{ x }}" and again.generation == {"eos_token_id": 3}
@@ -85,7 +85,7 @@ def test_rows_without_a_token_are_kept(folder: Path) -> None:
     assert main(["import", "source", "--out", "run"]) == 0
     model, tokenizer, config = load_model(Path("run"))
     assert (model.config.vocab_size, tokenizer.vocab_size, config.data.token_rows) == (40, 29, 40)
-    assert main(["sample", "--run", "run", "-n", "30"]) == 0
+    assert main(["sample", "run", "-n", "30"]) == 0
     assert main(["train", "--init", "run", *TRAIN, "--out", "more"]) == 0
     assert load_model(Path("more"))[0].config.vocab_size == 40
     assert main(["train", "--resume", "--steps", "3", "--out", "more"]) == 0
@@ -117,7 +117,7 @@ def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "has no tokenizer" in error_of(capsys, "import", "source", "--out", "other")
     assert not (folder / "other").exists()
     shutil.rmtree(folder / "source")
-    assert main(["sample", "--run", "run", "-n", "3"]) == 0  # which needs its source no more
+    assert main(["sample", "run", "-n", "3"]) == 0  # which needs its source no more
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,7 +130,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_text_ends_where_the_model_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_folder(folder / "source")
     assert main(["import", "source", "--out", "run"]) == 0
-    sample = ["sample", "--run", "run", "--prompt", "the ", "--seed", "3", "-n", "20"]
+    sample = ["sample", "run", "--prompt", "the ", "--seed", "3", "-n", "20"]
     capsys.readouterr()
     assert main(sample) == 0
     text = capsys.readouterr().out[len("the "):-1]

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 def test_train_then_sample(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train() == 0
     out = capsys.readouterr().out
-    assert "training in runs/tiny" in out and "tinygrad-llm sample --run runs/tiny" in out
+    assert "training in runs/tiny" in out and "tinygrad-llm sample runs/tiny" in out
     texts = []
     for seed in ("1", "1", "2"):
         assert main(["sample", "--prompt", "The", "-n", "30", "--seed", seed, "--top-k", "9",

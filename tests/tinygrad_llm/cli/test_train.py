@@ -220,7 +220,7 @@ def test_bpe_is_trained_in_passing(folder: Path, capsys: pytest.CaptureFixture[s
     table = tomllib.loads((folder / "o" / "config.toml").read_text())["data"]
     assert (table["tokenizer"], table["vocab_size"]) == ("bpe", 270)
     assert main(["train", "--resume", "--out", "o", "--steps", "6"]) == 0
-    assert main(["sample", "--run", "o", "-n", "3"]) == 0
+    assert main(["sample", "o", "-n", "3"]) == 0
     for flags, expected in [
             (("--tokenizer", "word"), "tokenizer must be char or bpe"),
             (("--vocab-size", "300"), "vocab_size must be left out without --tokenizer bpe"),
