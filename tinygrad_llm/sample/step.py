@@ -169,7 +169,7 @@ class Step:
                 for row, first, end in ends if first < stop and end > start])
         with workers_unless_open(), np.errstate(over="ignore"):
             for phases in zip(*(room.phases for room in rooms), strict=True):
-                each(pieces, partial(_run_one, phases))
+                each(pieces, partial(_run_one, phases[::-1]))  # the last see most: they come first
         lengths[rows] += counts
 
     def _look(self) -> None:
@@ -613,9 +613,10 @@ def _read(room: _Room, q: Array, layer: Any, window: int | None, cap: float | No
             if cap is not None:
                 np.tanh(p, p)
                 np.multiply(p, np.array(cap, p.dtype), p)
-            after = np.arange(low - place, high - place)[:, None] - np.arange(j - i)
+            some = low if window is not None else place  # all see the keys before it
+            after = np.arange(some - place, high - place)[:, None] - np.arange(j - i)
             unseen = after > 0 if window is None else (after > 0) | (after <= -window)
-            np.copyto(p, -np.inf, where=unseen)
+            np.copyto(p[..., some - low :, :], -np.inf, where=unseen)
             np.subtract(p, np.maximum.reduce(p, axis=-2, keepdims=True), p)
             np.exp(p, p)
             o = mixed[..., i:j]
