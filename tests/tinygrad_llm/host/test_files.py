@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tinygrad_llm.host import files
-from tinygrad_llm.host.files import flush_folder, sha256_of, write_in_one_step
+from tinygrad_llm.host.files import flush_folder, remove_temporaries, sha256_of, write_in_one_step
 
 
 def test_parts_are_written_one_after_another(tmp_path: Path) -> None:
@@ -35,6 +35,54 @@ def test_what_stops_between_two_parts_leaves_the_old_file(tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         write_in_one_step(path, stopped())
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("name", ["a.bin", "b" * (255 if os.name == "posix" else 99), "ä" * 99])
+def test_no_other_file_is_touched(tmp_path: Path, name: str) -> None:
+    """Whatever its name, and while another is written to the same path."""
+    path, own = tmp_path / name, tmp_path / f"{name[:9]}.tmp"
+    own.write_bytes(b"mine")
+
+    def meanwhile() -> Iterator[bytes]:
+        write_in_one_step(path, [b"other"])
+        assert path.read_bytes() == b"other"
+        yield b"new"
+
+    write_in_one_step(path, meanwhile())
+    with pytest.raises(KeyboardInterrupt):
+        write_in_one_step(path, stopped())
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {name: b"new", own.name: b"mine"}
+
+
+def test_what_a_killed_process_left_is_hidden_and_removed(tmp_path: Path) -> None:
+    (tmp_path / "a.tmp").write_bytes(b"mine")
+
+    def killed() -> Iterator[bytes]:
+        left.extend(path.name for path in tmp_path.iterdir() if path.name != "a.tmp")
+        yield b""
+
+    left: list[str] = []
+    write_in_one_step(tmp_path / "a", killed())
+    assert len(left) == 1 and left[0].startswith(".a.")
+    (tmp_path / left[0]).write_bytes(b"half")
+    remove_temporaries(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["a", "a.tmp"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no umask")
+def test_others_may_read_it_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_in_one_step(tmp_path / "a.bin", [b""])
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.bin").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_that_is_missing_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        write_in_one_step(tmp_path / "none" / "a.bin", [b""])
+    assert caught.value.filename == str(tmp_path / "none" / "a.bin")
 
 
 def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:

@@ -89,7 +89,8 @@ def test_a_full_disk_leaves_the_former_checkpoint(tmp_path: Path, failing: str,
 def test_a_crash_before_the_commit_leaves_the_former_checkpoint(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, *trained(), 1)
     (tmp_path / "weights-0000002.safetensors").write_bytes(b"half")
-    (tmp_path / "state.json.tmp").write_bytes(b"{")
+    (tmp_path / ".state.json.5f.tmp").write_bytes(b"{")
+    (tmp_path / "weights-0000002.safetensors.tmp").write_bytes(b"half")
     assert load_checkpoint(tmp_path, *trained(5)) == 1
     save_checkpoint(tmp_path, *trained(), 3)
     assert len(list(tmp_path.iterdir())) == 3

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...host.errors import UserError
-from ...host.files import sha256_of, write_in_one_step
+from ...host.files import remove_temporaries, sha256_of, write_in_one_step
 from .shard_index import (
     INDEX,
     PARTIAL,
@@ -72,6 +72,7 @@ class ShardWriter:
         if (self.folder / INDEX).exists():
             raise UserError(f"{self.folder} already holds token shards; name another folder, or "
                             "remove that one")
+        remove_temporaries(self.folder)
         if (self.folder / PARTIAL).exists():
             self._go_on()
 

@@ -106,7 +106,7 @@ def test_a_crew_has_workers(workers: int) -> None:
 
 
 def test_stale_results_are_removed_by_their_names(tmp_path: Path) -> None:
-    for name in ("a.json", "a.rows", "b.json", "b.rows.tmp", "ab.json"):
+    for name in ("a.json", "a.rows", "b.json", "b.rows", ".a.json.5f.tmp", "ab.json"):
         (tmp_path / name).write_text("")
     resumable.remove_stale(tmp_path, {"a"})
     assert sorted(os.listdir(tmp_path)) == ["a.json", "a.rows"]
