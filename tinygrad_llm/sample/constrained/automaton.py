@@ -55,34 +55,31 @@ class Language:
 
     def __init__(self, expression: Expression) -> None:
         self.items: list[Item] = []
-        self.empty: list[bool] = []  # whether the item has the empty text
-        self.least: list[int] = []  # characters of the item's shortest text, about
-        self.reach: list[int] = []  # of the longest way to an end from within, the shortest taken
+        self.empty: dict[int, bool] = {}  # whether the item has the empty text
+        self.least: dict[int, int] = {}  # characters of the item's shortest text, about
+        self.reach: dict[int, int] = {}  # of the longest way to an end from within, the shortest
         self.nodes: list[Node] = [()]
         self._item_numbers: dict[Item, int] = {}
         self._numbers: dict[Node, int] = {(): 0}
-        self._edges: dict[int, list[Edge]] = {0: []}
+        self._own: dict[tuple[int, int | None], set[Edge]] = {}
         self._known: dict[int, tuple[Expression, int]] = {}
         self._cuts: dict[tuple[int, int], int] = {}
         self.start = self._then(self._item(expression), 0)
 
-    def edges(self, state: int, many: int | None = None) -> list[Edge]:
+    def edges(self, state: int, many: int | None = None) -> set[Edge]:
         """Return the edges (low, high, target) of a state.
 
         many: count `many` optional repetitions also as more of them, as `cut` may have made it.
         """
-        if many is None and state in self._edges:
-            return self._edges[state]
-        found, place = set[Edge](), state
-        while node := self.nodes[place]:
-            found |= self._read(node, many)
+        found = set[Edge]()
+        while node := self.nodes[state]:
+            if (state, many) not in self._own:
+                self._own[state, many] = self._read(node, many)
+            found |= self._own[state, many]
             if not self._is_empty(node):
                 break
-            place = node[-1]
-        edges = sorted(found)
-        if many is None:
-            self._edges[state] = edges
-        return edges
+            state = node[-1]
+        return found
 
     def accepts(self, state: int) -> bool:
         """Return whether a text may end in a state."""
@@ -216,18 +213,18 @@ class Language:
     def _number_of(self, item: Item, empty: bool, least: int, reach: int) -> int:
         found = self._item_numbers.get(item)
         if found is None:
-            found = self._item_numbers[item] = len(self.items)
+            found = len(self.items)
+            self.empty[found], self.least[found], self.reach[found] = empty, least, reach
             self.items.append(item)
-            self.empty.append(empty)
-            self.least.append(least)
-            self.reach.append(reach)
+            self._item_numbers[item] = found  # at last: an interrupt before leaves no wrong number
         return found
 
     def _node(self, node: Node) -> int:
         found = self._numbers.get(node)
         if found is None:
-            found = self._numbers[node] = len(self.nodes)
+            found = len(self.nodes)
             self.nodes.append(node)
+            self._numbers[node] = found
         return found
 
     def _then(self, item: int, after: int) -> int:
@@ -370,16 +367,15 @@ def automaton_of(language: Language, most: int | None = None) -> Automaton:
 def has_text(expression: Expression) -> bool:
     """Return whether a language has a text; UserError where it has too many states."""
     language = Language(expression)
-    states = dict.fromkeys([language.start])
-    todo = [*states]
-    for state in todo:  # which grows
+    states = [language.start]
+    seen = {*states}
+    for state in states:  # which grows
         if language.accepts(state):
             return True
-        for *_, target in language.edges(state):
-            if target not in states:
-                states[target] = None
-                todo.append(target)
-        _check(len(todo))
+        new = {target for *_, target in language.edges(state)} - seen
+        seen |= new
+        states += sorted(new)
+        _check(len(states))
     return False
 
 
@@ -422,20 +418,16 @@ def _between(first: bytes, last: bytes) -> Iterator[Bytes]:
 class Steps:
     """Sets of a language's states, numbered as texts come to them; 0 is the empty set.
 
-    `sets[i]` is the i-th, as the bytes of sorted int32 numbers, which is its name for good:
-    `forget` gives others the numbers anew, so that memory stays bounded. `table` (sets, 256) has
-    where each byte leads; `ready` must have seen a set's row first. need: returns a number for a
-    state, or None where no text ends behind it; `least_of` has that of a set, the smallest.
+    `sets[i]` is the i-th, as the bytes of sorted int32 numbers, which is its name for good: other
+    `Steps` of the language give it another i. `table` (sets, 256) has where each byte leads;
+    `ready` must have seen a set's row first. need: returns a number for a state, or None where no
+    text ends behind it; `least_of` has that of a set, the smallest.
     """
 
     def __init__(self, language: Language, need: Callable[[int], int | None]) -> None:
         self.language, self.need = language, need
         self._alive: dict[int, list[Edge]] = {}
         self.start = np.array([language.start], np.int32).tobytes()
-        self.forget()
-
-    def forget(self) -> None:
-        """Drop all sets."""
         self.table = np.zeros((256, 256), np.int32)
         self.is_ready = np.zeros(256, bool)
         self.least_of = np.zeros(256, np.int32)
@@ -448,15 +440,16 @@ class Steps:
         """Return the number of a set."""
         found = self.numbers.get(states)
         if found is None:
-            found = self.numbers[states] = len(self.sets)
-            self.sets.append(states)
-            if found == len(self.table):
+            found = len(self.sets)
+            if found >= len(self.least_of):
                 self.table, self.is_ready, self.least_of = (
                     np.concatenate([a, np.zeros_like(a)])
                     for a in (self.table, self.is_ready, self.least_of))
             if states:
                 self.least_of[found] = min(need for state in _numbers(states)
                                            if (need := self.need(state)) is not None)
+            self.sets.append(states)
+            self.numbers[states] = found
         return found
 
     def ready(self, numbers: np.ndarray) -> None:

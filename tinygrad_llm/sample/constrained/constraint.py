@@ -36,7 +36,7 @@ import numpy as np
 
 from ...host.errors import UserError, shortened
 from ...text.tokenizer import Tokenizer
-from .automaton import MOST_SETS, Automaton, Language, Steps, automaton_of
+from .automaton import ENDLESS, MOST_SETS, Automaton, Language, Steps, automaton_of
 from .expressions import Expression, parse
 from .tokens import Trie, Vocabulary, spread, vocabulary
 
@@ -47,7 +47,7 @@ FEWEST = 16  # of them, whatever the number of states
 SPARSE = 16  # times as many nodes in a level as those that are followed: then one by one
 FEW = 16  # nodes
 MOST_BANS = 8  # sets of tokens without which a constraint is kept
-MORE = 4, 64  # optional repetitions; the second where no text is found with the first
+MORE = 4, 64, ENDLESS  # optional repetitions; the next where no text is found with the former
 State = bytes
 T = TypeVar("T", bound="_Mask | np.ndarray")
 
@@ -84,14 +84,8 @@ class Constraint:
 
     def _begin(self, language: Language, words: Vocabulary) -> None:
         self.vocabulary = words
-        for self._more in MORE:
-            self._automaton = automaton_of(language, self._more)
-            self._needs = tokens_needed(self._automaton, words)
-            self.shortest = int(self._needs[0])
-            if self.shortest < NEVER:
-                break
-        else:
-            raise UserError(_why_none(self._automaton, words))
+        self._more, self._automaton, self._needs = _counted(language, words)
+        self.shortest = int(self._needs[0])
         self._steps = Steps(language, self._need)
         self.start: State = self._steps.start
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
@@ -235,7 +229,29 @@ class Constraint:
 
     def _forget(self) -> None:
         if len(self._steps.sets) > MOST_SETS:
-            self._steps.forget()
+            self._steps = Steps(self._steps.language, self._need)
+
+
+def _counted(language: Language, words: Vocabulary) -> tuple[int, Automaton, np.ndarray]:
+    """Return how many optional repetitions are counted, the automaton of so many, and its $d_q$.
+
+    Where two languages read the same text, cut counts may have no text in common, or so many pairs
+    of states that the whole ones are fewer. Of one language they never have.
+    """
+    reason, pairs = "", any(item[0] == "both" for item in language.items)
+    for more in MORE if pairs else MORE[:-1]:
+        try:
+            automaton = automaton_of(language, more)
+        except UserError as error:
+            if not pairs:
+                raise
+            reason = reason or str(error)
+            continue
+        needs = tokens_needed(automaton, words)
+        if needs[0] < NEVER:
+            return more, automaton, needs
+        reason = _why_none(automaton, words)
+    raise UserError(reason)
 
 
 def tokens_needed(automaton: Automaton, words: Vocabulary) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from functools import cache, reduce
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,9 @@ from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.sample import Batcher, Sampling
 from tinygrad_llm.sample.chooser import Chooser, choose_all
+from tinygrad_llm.sample.constrained import automaton
 from tinygrad_llm.sample.constrained import constraint as module
-from tinygrad_llm.sample.constrained.automaton import Language, automaton_of
+from tinygrad_llm.sample.constrained.automaton import ENDLESS, Language, automaton_of
 from tinygrad_llm.sample.constrained.constraint import (
     NEVER,
     Constraint,
@@ -134,41 +137,114 @@ def test_random_languages_have_no_dead_ends(expression: Expression, kind: str, s
 
 COUNTS = ["[ab]{0,9}", "(ab|ba){0,7}1", "a{2,8}b{0,6}", "(a{0,3}b){0,5}", "((ab?){0,4}1){1,4}"]
 LOOKED_AT = [Both(parse(first), parse(second)) for first, second in [
-    ("[ab]{0,9}", "(a{0,3}b?){0,4}"), (".{0,9}", "(ab|b){1,6}"), ("(aaa|b){0,4}", "[ab]{0,8}")]]
+    ("[ab]{0,9}", "(a{0,3}b?){0,4}"), (".{0,9}", "(ab|b){1,6}"), ("(aaa|b){0,9}", "[ab]{0,12}")]]
 
 
-@pytest.mark.parametrize("more", [(1, 64), (2, 64)])
+@pytest.mark.parametrize("more", [(1, 64, ENDLESS), (2, 64, ENDLESS)])
 @pytest.mark.parametrize("kind", ["byte-level", "characters", "unigram"])
 @pytest.mark.parametrize("language", [*map(parse, COUNTS), *LOOKED_AT])
 def test_masks_by_cut_counts_are_those_of_the_counts(
-        language: Expression, kind: str, more: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+        language: Expression, kind: str, more: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each state's mask is that of all its tokens; limits forbid no more than they must."""
-    words, size = vocabulary(KINDS[kind], KINDS[kind].vocab_size), KINDS[kind].vocab_size
-    monkeypatch.setattr(module, "MORE", (1 << 20,))
+    size = KINDS[kind].vocab_size
+    monkeypatch.setattr(module, "MORE", (ENDLESS, ENDLESS))
     exact = Constraint(language, KINDS[kind], size)
     monkeypatch.setattr(module, "MORE", more)
     fast = Constraint(language, KINDS[kind], size)
-    states, todo, cut = {fast.start: exact.start}, [fast.start], 0
+    states, todo = {fast.start: exact.start}, [fast.start]
     for state in todo:  # which grows
-        twin, least = states[state], fast._steps.least_of[fast._steps.number(state)]
-        wanted = exact.allowed(twin)
-        got = fast.allowed(state)
-        assert not (got & ~wanted).any() and (isinstance(language, Both) or (got == wanted).all())
+        twin = states[state]
+        assert np.array_equal(fast.allowed(state), exact.allowed(twin))
         assert fast.accepts(state) == exact.accepts(twin)
         assert fast.finished(state) == exact.finished(twin)
-        for left in range(1, 6):
-            within = fast.allowed(state, left)
-            assert not (within & ~exact.allowed(twin, left)).any()
-            assert within.any() or least > left or not wanted.any()
-            cut += (within != exact.allowed(twin, left)).any()
-        for id in np.flatnonzero(got).tolist():
+        for left in range(6):
+            assert np.array_equal(fast.allowed(state, left), exact.allowed(twin, left))
+        for id in np.flatnonzero(fast.allowed(state)).tolist():
             after = fast.next(state, id)
             if after not in states:
-                assert fast._steps.after(state, words.pieces[id]) == after
                 states[after] = exact.next(twin, id)
                 todo.append(after)
-    assert len(todo) > 8
+    assert len({fast._steps.cut(state, more[0]) for state in todo}) < len(todo)
+
+
+SHORT = ["".join(letters) for n in range(6) for letters in product("ab", repeat=n)]
+
+
+@given(expressions, st.sampled_from([1, 2]))
+@draws(200, dev=80)
+def test_the_texts_by_cut_counts_are_those_of_the_language(expression: Expression, more: int
+                                                           ) -> None:
+    """All texts of few characters are tried; those of two languages may be left out, not added."""
+    tokenizer = KINDS["characters"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MORE", (more, 64, ENDLESS))
+        try:
+            constraint = Constraint(expression, tokenizer, tokenizer.vocab_size)
+        except UserError as error:
+            assert "no text" in str(error)
+            assert not any(matches(expression, text) for text in SHORT)
+            return
+        ways = {"": constraint.start}
+        for text, state in (todo := list(ways.items())):  # which grows
+            assert constraint.accepts(state) == matches(expression, text), text
+            for id in tokenizer.encode("ab") if len(text) < 5 else []:
+                if constraint.allowed(state)[id]:
+                    todo.append((text + tokenizer.decode([id]), constraint.next(state, id)))
+    if "Both" not in repr(expression):
+        assert {text for text in SHORT if matches(expression, text)} == {
+            text for text, state in todo if constraint.accepts(state)}
+
+
+def test_what_cut_counts_make_larger_or_empty_is_taken_whole(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """A length is that of three languages only where they repeat many times."""
+    language = reduce(Both, map(parse, ["(a{5}){0,80}", "(a{7}){0,80}", "(a{11}){1,40}"]))
+    monkeypatch.setattr(automaton, "MOST_STATES", 1000)
+    constraint = Constraint(language, KINDS["characters"], KINDS["characters"].vocab_size)
+    assert constraint.shortest == 5 * 7 * 11 == len(walk(constraint, 400, "random",
+                                                         np.random.default_rng(0)))
+    monkeypatch.setattr(automaton, "MOST_STATES", 100)
+    with pytest.raises(UserError, match=r"at least \d+ states, and 100 is the most"):
+        Constraint(language, KINDS["characters"], 5)
+
+
+LARGE: list[tuple[tuple[str, ...], list[str]]] = [
+    (("[ab]{4,1000}",), ["ab", "aab", "ab" * 498, "b" * 997, "b" * 999, "b" * 1000]),
+    (("(ab|b){3,500}1?",), ["ab", "ab" * 300, "b" * 497, "ab" * 499, "ab" * 500, "b" * 499 + "a"]),
+    (("(a{0,30}b){0,40}",), ["a" * 27, "a" * 30, "b" * 38, ("a" * 30 + "b") * 39 + "a" * 28]),
+    (("a{0,400}b{2,300}",), ["a" * 399, "a" * 400, "a" * 9 + "b" * 297, "b" * 300]),
+    (("(a{300}|b){2}1{0,900}",), ["a" * 298, "ba" + "a" * 297, "bb" + "1" * 898]),
+    (("[ab]{5,1000}", "(a{0,200}b){0,300}a{0,200}"),
+     ["aba", "b" * 298, "b" * 299, "b" * 300 + "a" * 198, ("a" * 200 + "b") * 4 + "a" * 193]),
+    (("(aaa|b){0,400}", "[ab]{0,900}"), ["aa", "b" * 397, "b" * 400, "a" * 897, "aaa" * 299 + "b"]),
+    ((".{0,700}", "(ab|b){1,600}1?"), ["ab" * 348, "ab" * 349 + "b", "b" * 599, "b" * 600]),
+]
+
+
+@pytest.mark.parametrize(("patterns", "texts"), LARGE)
+def test_masks_of_large_counts_are_those_of_re(patterns: tuple[str, ...], texts: list[str]) -> None:
+    """Behind each text, all short ones are tried: `re` is asked which of them end one."""
+    expression = reduce(Both, map(parse, patterns))
+    constraint = Constraint(expression, KINDS["byte-level"], KINDS["byte-level"].vocab_size)
+    short = ["".join(letters) for n in range(5) for letters in product("ab1", repeat=n)]
+    pieces = {piece.decode(): id for id, piece in enumerate(constraint.vocabulary.pieces)
+              if re.fullmatch(b"[ab1]+", piece)}
+    assert "abab" in pieces and "a" in pieces and len(constraint._automaton) < 2000
+    is_text = cache(lambda text: all(re.fullmatch(pattern, text) for pattern in patterns))
+    for text in texts:
+        state = constraint.start
+        for letter in text:
+            state = constraint.next(state, ord(letter))
+        assert constraint.accepts(state) == is_text(text)
+        masks = [constraint.allowed(state, left) for left in (1, 2, None)]
+        for piece, id in pieces.items():
+            wanted = [is_text(text + piece), any(is_text(text + piece + end) for end in pieces),
+                      any(is_text(text + piece + end) for end in short)]
+            wanted[1] = wanted[0] or wanted[1]
+            assert [mask[id] for mask in masks] == wanted, (text[-9:], len(text), piece)
+        for end in short[1:]:
+            after = constraint._steps.after(state, end.encode())
+            assert (bool(after) and constraint.accepts(after)) == is_text(text + end)
 
 
 @given(expressions, st.sampled_from(sorted(KINDS)))
@@ -176,12 +252,12 @@ def test_masks_by_cut_counts_are_those_of_the_counts(
 def test_a_search_that_is_cut_short_errs_to_the_safe_side(expression: Expression, kind: str
                                                           ) -> None:
     words = vocabulary(KINDS[kind], KINDS[kind].vocab_size)
-    automaton = automaton_of(Language(expression))
-    exact = tokens_needed(automaton, words)
+    whole = automaton_of(Language(expression))
+    exact = tokens_needed(whole, words)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "FEWEST", 1)
         patch.setattr(module, "BLOCK", 4)
-        cut = tokens_needed(automaton, words)
+        cut = tokens_needed(whole, words)
     assert np.array_equal(cut < NEVER, exact < NEVER) and (cut >= exact).all()
 
 
