@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -28,6 +30,7 @@ from tinygrad_llm.sample.constrained.expressions import (
     Expression,
     Repeat,
     Row,
+    literal,
     parse,
 )
 
@@ -65,6 +68,19 @@ def test_an_automaton_accepts_its_language(expression: Expression, texts: list[s
     for text in texts[::-1]:
         assert accepts(others, text.encode()) == matches(expression, text), text
         assert others.after(others.start, text.encode()) == steps.after(steps.start, text.encode())
+
+
+@given(st.lists(st.text("abcd\u00e9", max_size=4), max_size=20), st.booleans())
+@example(["a", "b", "c", "d", "ab", "abc", "abd", "\u00e9a", ""], True)
+@draws(60, dev=30)
+def test_a_choice_has_its_options_and_no_others(options: list[str], endless: bool) -> None:
+    """They share what they begin with, also where an option repeats a part without end."""
+    more = (parse("abc*"),) if endless else ()
+    steps = steps_of(Choice((*map(literal, options), *more)))
+    near = {text[:k] + text[k + 1:] for text in options for k in range(4)} | {"abcc", "abcb"}
+    for text in {*options, *near, *(text + "c" for text in options)}:
+        wanted = text in options or (endless and bool(re.fullmatch("abc*", text)))
+        assert accepts(steps, text.encode()) == wanted, text
 
 
 @given(expressions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache, reduce
 from itertools import product
 from typing import Any
@@ -17,7 +18,7 @@ from tests.languages import expressions, matches, tokenizers
 from tests.vocabularies import vocabulary as real_vocabulary
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import GPT, GPTConfig
-from tinygrad_llm.sample import Batcher, Sampling
+from tinygrad_llm.sample import Batcher, LookUp, Sampling, beam_search
 from tinygrad_llm.sample.chooser import Chooser, choose_all
 from tinygrad_llm.sample.constrained import automaton
 from tinygrad_llm.sample.constrained import constraint as module
@@ -29,7 +30,7 @@ from tinygrad_llm.sample.constrained.constraint import (
     tokens_needed,
 )
 from tinygrad_llm.sample.constrained.expressions import Both, Expression, parse
-from tinygrad_llm.sample.constrained.tokens import vocabulary
+from tinygrad_llm.sample.constrained.tokens import Vocabulary, vocabulary
 from tinygrad_llm.text import load_tokenizer
 from tinygrad_llm.text.tokenizer import Tokenizer
 
@@ -394,3 +395,62 @@ def test_banned_tokens_and_ends_lead_to_no_dead_end(kind: str) -> None:
                 assert re.fullmatch(pattern, text.decode()) and lost not in chooser.ids[1:]
     assert constraint.without({size - 1}) is constraint
     assert refused or kind != "characters"
+
+
+class Owned(bytes):
+    """A state that knows its constraint."""
+
+    owner: Constraint
+
+
+class Owner(Constraint):
+    """A constraint that takes no state but its own."""
+
+    asked = 0
+
+    def _begin(self, language: Language, words: Vocabulary) -> None:
+        super()._begin(language, words)
+        self.start = self.owned(self.start)
+
+    def owned(self, state: bytes) -> Owned:
+        found = Owned(state)
+        found.owner = self
+        return found
+
+    def check(self, state: bytes) -> None:
+        assert isinstance(state, Owned) and state.owner is self
+        Owner.asked += 1
+
+    def next(self, state: bytes, token: int) -> bytes:
+        self.check(state)
+        return self.owned(super().next(state, token))
+
+    def allowed(self, state: bytes, left: int | None = None) -> np.ndarray:
+        self.check(state)
+        return super().allowed(state, left)
+
+    def accepts(self, state: bytes) -> bool:
+        self.check(state)
+        return super().accepts(state)
+
+
+@pytest.mark.parametrize("draft", [None, LookUp(1, 4)])
+def test_no_constraint_gets_a_state_of_another(draft: LookUp | None) -> None:
+    """Texts with bans and without, their drafts and their beams are written side by side."""
+    tokenizer, handles = KINDS["byte-level"], {}
+    model = GPT(GPTConfig(vocab_size=300, context=32, layers=1, heads=1, width=4), seed=0)
+    batcher, asked = Batcher(model, tokenizer, draft=draft), Owner.asked
+    for pattern in ("(ab|ba){2,9}", "[ab]{3,20}1"):
+        constraint = Owner(parse(pattern), tokenizer, 300)
+        bans = [], tokenizer.encode("ab"), tokenizer.encode("ba")
+        assert len({constraint.without(banned) for banned in bans}) == 3
+        for banned in bans:
+            options = Sampling(constraint=constraint, banned=banned, max_tokens=12, seed=1)
+            handles[batcher.add([97, 98, 98, 97], options)] = pattern
+            for beam in beam_search(model, [1], replace(options, seed=None), beams=3, count=3):
+                assert re.fullmatch(pattern, tokenizer.decode(beam.ids))
+                assert not {*banned} & {*beam.ids}
+    batcher.run()
+    for handle, pattern in handles.items():
+        assert re.fullmatch(pattern, handle.text) and not handle.sampling.banned & {*handle.ids}
+    assert Owner.asked > asked + 100
