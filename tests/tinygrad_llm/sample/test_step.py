@@ -192,15 +192,17 @@ def test_reading_is_the_model_s_own_call_without_padding(model: Any, dtype: Any,
                 same(got, expected, dtype)
 
 
-@pytest.mark.parametrize("window", [1, 2, 3, 8])
-def test_a_window_is_read_to_its_edge(window: int) -> None:
+@pytest.mark.parametrize("window", [1, 2, 3, 8, 0])
+@pytest.mark.parametrize("queries", [2, 64])
+def test_a_window_is_read_to_its_edge(window: int, queries: int) -> None:
     model = made(Llama(LlamaConfig(VOCAB, 9, 2, 2, 4, window=window)))
     ids, caches = np.arange(9) % VOCAB, [model.cache(rotate=False) for _ in range(2)]
     step = stepper(model, caches[1])
     assert step is not None
     with no_grad():
         model.hidden(ids[None], cache=caches[0])
-    step.read({0: ids.tolist()})
+    with patch.object(step_module, "QUERIES", queries):
+        step.read({0: ids.tolist()})
     same(caches[1].layers[1].arrays[0], caches[0].layers[1].arrays[0], np.float64)
 
 
