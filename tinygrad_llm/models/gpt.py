@@ -150,14 +150,14 @@ class GPT:
         """Return the tokens' rows (B, T, C) with positions in them, or a rotation for later."""
         x, time = self.wte(ids), ids.shape[1]
         places, seen = places_of(ids, cache, documents)
+        stop = time if documents is not None else int(np.max(places)) + 1
         if self.wpe is not None and places.ndim == 1:
-            return x + self.wpe.weight[seen - time : seen], None
+            return x + self.wpe.weight[stop - time : stop], None
         if self.rotary is not None:
             return x, self.rotary.rotation(places, seen, x)
         places = namespace(values(x)).asarray(places)
         if self.wpe is not None:
             return x + self.wpe(places), None
-        stop = time if documents is not None else int(np.max(seen))
         table = namespace(places).asarray(sinusoidal(stop, self.config.width, x.dtype))
         return x * sqrt(self.config.width) + table[places], None
 

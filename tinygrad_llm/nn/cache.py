@@ -154,7 +154,8 @@ class Cache:
 
     `windows` has a number of keys for each layer, or None where queries see all. Keys and values
     have `heads` heads of `depth` numbers of a dtype, in arrays of the module `xp`. `lengths`
-    (rows,) says how many positions each row has; it lies on the host. `model.cache()` makes one.
+    (rows,) says how many positions each row has, `begun` (rows,) at which length its text began,
+    0 as long as it has not; they lie on the host. `model.cache()` makes one.
     """
 
     def __init__(self, windows: Sequence[int | None], rows: int = 1, capacity: int = 1024,
@@ -166,7 +167,7 @@ class Cache:
         if bits not in (None, 8):
             raise ValueError(f"cache: bits is 8, or None for the numbers as they are, got {bits}")
         self.windows, self.capacity = list(windows), capacity
-        self.lengths, self.tops = np.zeros((2, rows), np.int64)
+        self.lengths, self.tops, self.begun = np.zeros((3, rows), np.int64)
         self.counts: np.ndarray | None = None
         self.is_part = False
         kinds = [(depth, dtype)] * 2 if bits is None else (
@@ -218,7 +219,8 @@ class Cache:
             raise IndexError(f"cache: expected rows inside 0 to {self.rows}, got {start} to {stop}")
         part = copy(self)
         part.is_part = True
-        part.lengths, part.tops = self.lengths[start:stop], self.tops[start:stop]
+        part.lengths, part.tops, part.begun = (
+            a[start:stop] for a in (self.lengths, self.tops, self.begun))
         part.counts = None if counts is None else np.array(counts, np.int64)
         if part.counts is not None and part.counts.shape != part.lengths.shape:
             raise ValueError(f"cache: expected a count for each of {stop - start} rows, got "
@@ -232,18 +234,22 @@ class Cache:
         return self.lengths + (time if self.counts is None else self.counts)
 
     def places(self, batch: int, time: int) -> tuple[np.ndarray, Any]:
-        """Return the positions of the next ids (batch, time), and how many positions are seen.
+        """Return the positions of the next ids (batch, time), and how many positions each sees.
 
-        Both are of all rows, (time,) and an integer, where these are alike, or of each: (batch,
-        time) and (batch, 1). Padding has the position of the last id before it. Raises ValueError
-        where the ids do not fit.
+        At position i that is the larger of i + 1 and the length at which the text began: that of
+        its first call, unless `begun` says it, where a text is read in several calls. Both are of
+        all rows, (time,), where these are alike, or of each, (batch, time). Padding has the
+        position of the last id before it. Raises ValueError where the ids do not fit.
         """
         self._check(batch, time)
-        start = self.length
-        if self.counts is None and not (self.lengths - start).any():
-            return np.arange(start, start + time), start + time
+        start, begun = self.length, np.where(self.begun, self.begun, self.ends(time))
+        most = begun.max(initial=0)
+        if self.counts is None and not ((self.lengths - start).any() or (begun - most).any()):
+            positions = np.arange(start, start + time)
+            return positions, np.maximum(positions + 1, most)
         ends = self.ends(time)[:, None]
-        return np.minimum(self.lengths[:, None] + np.arange(time), ends - 1), ends
+        positions = np.minimum(self.lengths[:, None] + np.arange(time), ends - 1)
+        return positions, np.maximum(positions + 1, begun[:, None])
 
     def _check(self, batch: int, time: int) -> None:
         if batch != self.rows:
@@ -259,7 +265,9 @@ class Cache:
 
     def advance(self, time: int) -> None:
         """Count the positions of a call with ids (rows, time), whose keys and values are kept."""
-        self.lengths[:] = self.ends(time)
+        ends = self.ends(time)
+        np.copyto(self.begun, ends, where=self.begun == 0)
+        self.lengths[:] = ends
 
     def reorder(self, rows: Sequence[int]) -> None:
         """Let row b be what row rows[b] was, for each b of rows (n,); others stay as they are."""
@@ -273,6 +281,7 @@ class Cache:
             xp = namespace(a)
             a[xp.asarray(target), :, :filled] = a[xp.asarray(source), :, :filled]
         self.lengths[target], self.tops[target] = self.lengths[source], tops[source]
+        self.begun[target] = self.begun[source]
 
     def copy_row(self, source: int, target: int) -> None:
         """Let a row be what another one is."""
@@ -284,7 +293,7 @@ class Cache:
         self._check_rows(row)
         for a in (a for layer in self.layers for a in layer.arrays):
             a[row, :, : self._tops()[row]] = 0
-        self.lengths[row] = self.tops[row] = 0
+        self.lengths[row] = self.tops[row] = self.begun[row] = 0
 
     def truncate(self, row: int, length: int) -> None:
         """Forget the positions of a row from `length` on.
@@ -355,8 +364,8 @@ class Cache:
             raise ValueError(f"cache: it has {self.rows} rows of {self.capacity} positions, which "
                              f"cannot shrink to {rows} of {capacity}")
         old, filled = slice(self.rows), int(self._tops().max(initial=0))
-        lengths, tops = np.zeros((2, rows), np.int64)
-        lengths[old], tops[old] = self.lengths, self.tops
+        lengths, tops, begun = np.zeros((3, rows), np.int64)
+        lengths[old], tops[old], begun[old] = self.lengths, self.tops, self.begun
         for layer, window in zip(self.layers, self.windows, strict=True):
             arrays = []
             for a in layer.arrays:
@@ -364,7 +373,7 @@ class Cache:
                 arrays.append(namespace(a).zeros(shape, a.dtype))
                 arrays[-1][old, :, : min(filled, layer.slots)] = a[:, :, :filled]
             layer.arrays, layer.lengths = tuple(arrays), lengths
-        self.lengths, self.tops, self.capacity = lengths, tops, capacity
+        self.lengths, self.tops, self.begun, self.capacity = lengths, tops, begun, capacity
 
     def reserve(self, positions: int, most: int) -> None:
         """Have room for so many positions in each row: it grows by doubling, to `most` at most."""
@@ -387,7 +396,7 @@ def slots_of(window: int | None, capacity: int) -> int:
 
 
 def places_of(ids: Array, cache: Cache | None, documents: Array | None) -> tuple[Array, Any]:
-    """Return the positions of ids (B, T), and how many positions are seen, as `Rotary.at` asks."""
+    """Return the positions of ids (B, T), and how many each sees, as `Rotary.at` asks."""
     if documents is not None:
         return positions_of(documents), lengths_of(documents)
     if cache is not None:

@@ -8,7 +8,8 @@ its numbers, where f is `factor`:
 - `linear factor=`: $\theta'_d = \theta_d / f$, as if the positions were closer together.
 - `dynamic factor= [original=]`: the base grows with the number n of positions seen, once n > L, to
   $b\,(f n / L - f + 1)^{R/(R-2)}$; so $\theta'_d = \theta_d\,(f n / L - f + 1)^{-2d/(R-2)}$.
-  Keys that a cache holds stay turned as they were, by the n of their time, as in transformers.
+  With a cache, $n = \max(P, i + 1)$ at position i of a text that began with P: kept keys stay
+  turned as they were, as in transformers, and a text is the same in whatever pieces P is read.
 - `yarn [factor= original= beta_fast=32 beta_slow=1 truncate=true attention_factor= mscale=
   mscale_all_dim=]`: $\theta'_d = (1 - r_d)\,\theta_d + r_d\,\theta_d / f$, where the ramp $r_d$
   goes from 0 at the pair that turns beta_fast times in L positions to 1 at the one that turns
@@ -120,12 +121,16 @@ class Rotary:
     def at(self, positions: Array, length: Any, dtype: Any = np.float32) -> tuple[Array, Array]:
         """Return cos and sin (..., T, width / 2) of the angles at positions (..., T), integers.
 
-        `length` is the number of positions seen so far, which the rule `dynamic` asks for, or the
+        `length` is the number of positions seen, which the rule `dynamic` asks for, or the
         number for each position (..., T). They are computed in float64.
         """
         xp, (frequencies, m) = namespace(positions), self.frequencies(length)
         angles = positions[..., None] * xp.asarray(frequencies)
         return (m * xp.cos(angles)).astype(dtype), (m * xp.sin(angles)).astype(dtype)
+
+    def changes_at(self, length: int) -> bool:
+        """Whether angles at a position are other ones where so many positions are seen."""
+        return self.rule == "dynamic" and length > self.options["original"]
 
     def rotation(self, positions: Array, length: Any, x: Any) -> Callable[[Any], Any]:
         """Return the function that turns queries or keys (B, T, H, D), of the kind of x.

@@ -219,6 +219,9 @@ class Batcher:
         if self._active:
             if self._step is None:
                 self._step = stepper(self.model, self._cache) or self._by_its_own_call
+            for row, handle in enumerate(self._active):
+                if not handle.kept:
+                    self._cache.begun[row] = handle.begun
             self._read_prompts()
             drafts = self._drafts(self.draft) if self.draft is not None else {}
             changed = (self._write_drafted(drafts) if drafts else
@@ -288,7 +291,7 @@ class Batcher:
         self._queue.popleft()
         if source is not None:
             self._copy_prompt(source, row, handle)
-        if self.prefixes is not None and not handle.kept:
+        if self.prefixes is not None and not handle.kept and self._by_place(handle):
             cache = self._extended(len(handle.seen))
             handle.kept = self.prefixes.fill(cache, row, handle.seen)
         return True
@@ -404,8 +407,13 @@ class Batcher:
         return cache
 
     def _keep(self, row: int, handle: Handle) -> None:
-        if self.prefixes is not None:
+        if self.prefixes is not None and self._by_place(handle):
             self.prefixes.keep(self._cache, row, handle.seen[: handle.kept])
+
+    def _by_place(self, handle: Handle) -> bool:
+        """Whether keys depend on the ids and their places alone, and not on the prompt's length."""
+        rotary = getattr(self.model, "rotary", None)
+        return rotary is None or not rotary.changes_at(handle.begun)
 
     # 4. Tokens are chosen.
 

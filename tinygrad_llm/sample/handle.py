@@ -78,6 +78,15 @@ class Handle:
         return [*self.chooser.ids[self.start :]]
 
     @property
+    def begun(self) -> int:
+        """The length at which what the model sees began: of the prompt, or of a window that moved.
+
+        It is the same after an interrupt, when more is read at once.
+        """
+        context = int(self._config.context)
+        return context + 1 - (context + 1) // 2 if self.start else len(self.prompt)
+
+    @property
     def left(self) -> int:
         """How many of these it has not read."""
         return len(self.chooser.ids) - self.start - self.kept

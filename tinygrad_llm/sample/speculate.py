@@ -184,6 +184,7 @@ class _Followed:
         kept = min(same - start, self.cache.length) if start == self.start else 0
         self.start = start
         self.cache.truncate(0, kept)
+        self.cache.begun[:] = 1  # keys are turned by their places, however much is read at once
 
     def logits(self) -> Array:
         """Return the logits (V,) of the token that follows."""

@@ -141,10 +141,8 @@ class Step:
 
     @property
     def reads(self) -> bool:
-        """Whether `read` can be called: not where slots rotate, or angles depend on the length."""
-        rotary = self.model.rotary
-        return (rotary is None or rotary.rule != "dynamic") and all(
-            layer.slots == self.cache.capacity for layer in self.cache.layers)
+        """Whether `read` can be called: not where slots rotate."""
+        return all(layer.slots == self.cache.capacity for layer in self.cache.layers)
 
     def read(self, texts: Mapping[int, Sequence[int]]) -> None:
         """Keep keys and values of the next ids of some rows, given by their number, 1 at least.
@@ -152,25 +150,28 @@ class Step:
         Raises ValueError where a row is full.
         """
         self._look()
-        lengths, rows = self.cache.lengths, list(texts)
+        lengths, begun, rows = self.cache.lengths, self.cache.begun, list(texts)
         counts = np.array([len(texts[row]) for row in rows])
         ids = np.concatenate([np.asarray(texts[row]) for row in rows])
         firsts = np.cumsum(counts) - counts
         at = np.arange(len(ids)) + np.repeat(lengths[rows] - firsts, counts)
         check_room(int(at.max()) + 1, self.places.limit)
+        began = np.where(begun[rows], begun[rows], lengths[rows] + counts)
+        seen = np.repeat(began, counts)
         pieces = -(-len(ids) // PIECE)
         size = -(-len(ids) // pieces)
         rooms = self._readers(pieces, -(-size // ROUND) * ROUND)
         ends = list(zip(rows, firsts.tolist(), (firsts + counts).tolist(), strict=True))
         for start, room in zip(range(0, len(ids), size), rooms, strict=True):
             stop = min(start + size, len(ids))
-            room.look(ids[start:stop], at[start:stop], [
+            room.look(ids[start:stop], at[start:stop], seen[start:stop], [
                 (row, max(first, start) - start, min(end, stop) - start)
                 for row, first, end in ends if first < stop and end > start])
         with workers_unless_open(), np.errstate(over="ignore"):
             for phases in zip(*(room.phases for room in rooms), strict=True):
                 each(pieces, partial(_run_one, phases[::-1]))  # the last see most: they come first
         lengths[rows] += counts
+        begun[rows] = began
 
     def _look(self) -> None:
         """Begin anew if the cache has other arrays."""
@@ -251,12 +252,15 @@ class _Places:
         cc, ss = (np.stack(two, order).reshape(len(cos), -1) for two in ((cos, cos), (-sin, sin)))
         return cc, ss
 
-    def angles(self, at: Any) -> tuple[Array, Array]:
-        """Return those of the next positions: of an integer (D,), of an array (n,) (n, D)."""
+    def angles(self, at: Any, begun: Any) -> tuple[Array, Array]:
+        """Return those of the next positions: of an integer (D,), of an array (n,) (n, D).
+
+        `begun` are those of the cache, which a dynamic rule asks for.
+        """
         if self.cos is not None:
             return self.cos[at], self.sin[at]
         at = np.asarray(at)
-        cos, sin = self._angles(at.reshape(-1), at.reshape(-1) + 1)
+        cos, sin = self._angles(at.reshape(-1), np.maximum(at.reshape(-1) + 1, begun))
         return cos.reshape(*at.shape, -1), sin.reshape(*at.shape, -1)
 
     def put(self, ids: Any, at: Any, x: Array) -> None:
@@ -315,9 +319,9 @@ class _Room:
         last = int(lengths.max())
         check_room(last + 1, self.places.limit)
         if self.n == 1:
-            self.put(int(ids[0]), last)
+            self.put(int(ids[0]), last, self.part.begun)
         else:
-            self.put(ids, lengths)
+            self.put(ids, lengths, self.part.begun)
         for view in self.views.values():
             view.begin(lengths, last)
         with np.errstate(over="ignore"):
@@ -325,19 +329,19 @@ class _Room:
         self.part.advance(1)
         return self.logits
 
-    def put(self, ids: Any, at: Any) -> None:
+    def put(self, ids: Any, at: Any, begun: Any) -> None:
         """Put ids in at their positions, both (n,) or an integer."""
         self.places.put(ids, at, self.x.T)
         if self.places.rotary is not None:
-            cos, sin = self.places.angles(at)
+            cos, sin = self.places.angles(at, begun)
             np.copyto(self.cos, cos.T)
             np.copyto(self.sin, sin.T)
 
-    def look(self, ids: Array, at: Array, texts: list[tuple[int, int, int]]) -> None:
+    def look(self, ids: Array, at: Array, begun: Array, texts: list[tuple[int, int, int]]) -> None:
         """Take ids to read, at most n, and their positions; those of a row lie at first..stop."""
         self.texts = [(row, int(at[first]), first, stop) for row, first, stop in texts]
         rest = 0, self.n - len(ids)
-        self.put(np.pad(ids, rest), np.pad(at, rest))
+        self.put(np.pad(ids, rest), np.pad(at, rest), np.pad(begun, rest))
 
     def empty(self, *shape: int) -> Array:
         """Return a buffer with a column for each row of the batch."""

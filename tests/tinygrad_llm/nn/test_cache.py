@@ -196,6 +196,26 @@ def test_texts_of_different_lengths_are_each_as_alone(config: Any, counts: list[
     assert cache.lengths.tolist() == np.sum(counts, 0).tolist()
 
 
+def test_under_a_dynamic_rule_pieces_of_a_prompt_are_turned_as_all_of_it() -> None:
+    whole, pieces = (made(DYNAMIC).cache(rows=2) for _ in range(2))
+    texts = CALL.integers(0, 7, (2, 11))
+    pieces.begun[:] = 8, 5  # it has learnt 3 positions
+    with no_grad():
+        for row, first in enumerate((8, 5)):
+            got = [made(DYNAMIC)(texts[row : row + 1, start:stop], cache=pieces.part(row, row + 1))
+                   for start, stop in ((0, 1), (1, first - 1), (first - 1, first), (first, 11))]
+            expected = logits_of(DYNAMIC, tuple(texts[row, :first].tolist()))
+            np.testing.assert_allclose(np.concatenate([values(x)[0] for x in got])[:first],
+                                       expected, 1e-10, 1e-10)
+            made(DYNAMIC)(texts[row : row + 1, :first], cache=whole.part(row, row + 1))
+            for i in range(first, 11):
+                x = made(DYNAMIC)(texts[row : row + 1, i : i + 1], cache=whole.part(row, row + 1))
+                np.testing.assert_allclose(x.data[0, 0], got[-1].data[0, i - first], 1e-10, 1e-10)
+    assert whole.begun.tolist() == pieces.begun.tolist() == [8, 5]
+    pieces.clear(0)
+    assert pieces.begun.tolist() == [0, 5]
+
+
 def test_what_a_cleared_row_held_is_gone() -> None:
     """Also NaN, which would come through a probability of 0."""
     for config in (CONFIGS["learnt"], CONFIGS["window"]):
@@ -367,10 +387,11 @@ def test_a_step_of_rows_that_are_alike_copies_nothing() -> None:
     assert cache.lengths.tolist() == [2, 5, 5] and part.rows == 2
 
 
-@pytest.mark.parametrize("name", ["learnt", "sinusoidal", "gemma 2", "window"])
+@pytest.mark.parametrize("name", ["learnt", "sinusoidal", "gemma 2", "window", "dynamic"])
 @pytest.mark.parametrize("bits", [None, 8])
 def test_a_device_keeps_its_own_arrays_and_never_waits(name: str, bits: int | None) -> None:
-    m, ids = made(CONFIGS[name]), CALL.integers(0, 7, (2, 9))
+    m = made({**CONFIGS, "dynamic": DYNAMIC}[name])
+    ids = CALL.integers(0, 7, (2, 9))
     calls: list[tuple[Any, Any]] = [(ids[:, :3], [1, 3]), (ids[:, 3:4], None), (ids[:, 4:], [5, 1])]
     moved = [(strict_cupy.asarray(some), counts) for some, counts in calls]
 

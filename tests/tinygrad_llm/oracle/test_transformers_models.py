@@ -6,6 +6,7 @@ as it is, float64 models agree to 1e-6. Where it is made to keep to float64, the
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.pretrained import from_pretrained
 from tinygrad_llm.pretrained.places import places
+from tinygrad_llm.sample import Batcher, Sampling
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -108,3 +110,29 @@ def test_the_loss_that_balances_experts(case: str, tmp_path: Path) -> None:
     assert error(loss.data, out.loss) <= 1e-12
     router = theirs.get_parameter("model.layers.0.mlp.gate.weight").grad
     assert error(parameters(ours)["h.0.mlp.router.weight"].grad, router) <= 1e-12
+
+
+@pytest.mark.parametrize("case", ["llama, dynamic", "llama, grouped heads"])
+def test_a_text_that_is_written_with_a_cache(case: str, tmp_path: Path) -> None:
+    """Under dynamic scaling too: a prompt in pieces of 3 is the prompt of theirs in one call."""
+    rng = np.random.default_rng(5)
+    prompts = [rng.integers(67, size=size).tolist() for size in (12, 5, 1)]
+    ours: list[list[Any]] = [[] for _ in prompts]
+
+    def keep(seen: list[Any], logits: Any, ids: Any) -> Any:
+        seen.append(logits.copy())
+        return logits
+
+    with all_in_float64(), torch.no_grad():
+        theirs = model_of(case)
+        theirs.save_pretrained(tmp_path / "model")
+        batcher = Batcher(from_pretrained(tmp_path / "model", dtype="float64").model, chunk=3)
+        handles = batcher.run([batcher.add(prompt, Sampling(
+            temperature=0, max_tokens=14, processors=(partial(keep, seen),)))
+            for prompt, seen in zip(prompts, ours, strict=True)])
+        for handle, mine in zip(handles, ours, strict=True):
+            out, expected = theirs(torch.tensor([handle.prompt])), []
+            for token in handle.ids:
+                expected.append(out.logits[0, -1])
+                out = theirs(torch.tensor([[token]]), past_key_values=out.past_key_values)
+            assert error(mine, torch.stack(expected)) <= 1e-12

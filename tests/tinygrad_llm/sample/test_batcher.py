@@ -99,6 +99,51 @@ def test_sequences_that_enter_and_leave_in_any_order_are_as_alone(model: Any,
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
 
 
+class Interrupting:
+    """A processor that is interrupted once, at a call."""
+
+    def __init__(self, call: int) -> None:
+        self.left = call
+
+    def __call__(self, logits: Any, ids: Sequence[int]) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return logits
+
+
+@draws(60, 12)
+@given(st.data(), st.integers(0, 99), st.booleans())
+def test_with_dynamic_scaling_too_each_text_is_as_alone(data: st.DataObject, seed: int,
+                                                        by_step: bool) -> None:
+    """Keys are turned by the prompt's length, in however many pieces it was read."""
+    sizes: Any = {"layers": 2, "heads": 4, "key_heads": 2, "width": 16}
+    model = made(LlamaConfig(VOCABULARY, 12, **sizes, rope_scaling="dynamic factor=3 original=4"),
+                 seed)
+    count, bits = data.draw(st.integers(1, 4)), None if by_step else 8
+    begun = [data.draw(prompts(12)) for _ in range(count)]
+    options = [replace(data.draw(samplings()), logprobs=0) for _ in range(count)]
+    batcher = data.draw(batchers(model))
+    batcher.bits, drafted = bits, data.draw(st.booleans())
+    if drafted:
+        batcher.draft = ModelDraft(model, 2)
+    stopped = Interrupting(data.draw(st.integers(0, 12)))
+    handles = [batcher.add(prompt, replace(sampling, processors=(stopped,)))
+               for prompt, sampling in zip(begun, options, strict=True)]
+    try:
+        batcher.run(handles)
+    except KeyboardInterrupt:
+        batcher.run(handles)
+    for handle, prompt, sampling in zip(handles, begun, options, strict=True):
+        one = Batcher(model, chunk=99, bits=bits, draft=ModelDraft(model, 2) if drafted else None)
+        alone, = one.run([one.add(prompt, sampling)])
+        assert (handle.ids, handle.reason) == (alone.ids, alone.reason)
+        np.testing.assert_allclose(*([choice.logprob for choice in text.choices]
+                                     for text in (handle, alone)), rtol=1e-9)
+        if bits is None and handle.ids and not drafted:
+            assert handle.ids[0] == slowly(model, prompt, sampling)[0][0]
+
+
 def interrupted_texts(line: int, folder: str, draft: str = "") -> tuple[int, list[Any]]:
     """Return how many lines were run, and what four texts are after an interrupt at a line."""
     drafts = {"model": lambda: ModelDraft(gpt(5, seed=4), 3), "look-up": lambda: LookUp(1, 3)}

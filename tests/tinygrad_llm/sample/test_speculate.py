@@ -400,6 +400,16 @@ def test_a_draft_model_that_is_not_finite_ends_the_text() -> None:
     assert text.reason == other.reason == "error" and "largest logit is nan" in str(text.error)
 
 
+def test_a_draft_under_a_dynamic_rule_is_the_same_however_much_is_read_at_once() -> None:
+    model = made(LlamaConfig(VOCABULARY, 12, layers=2, heads=2, width=8,
+                             rope_scaling="dynamic factor=3 original=4"))
+    ids, q = [1, 2, 3, 4, 5, 6, 7, 8, 0, 1], []
+    for lengths in ([9], [2, 5, 6, 9]):
+        draft, chooser = ModelDraft(model, 1), Chooser(Sampling(seed=1), ids, VOCABULARY)
+        q.append([draft.propose(ids[:length], 1, chooser)[1] for length in lengths][-1])
+    np.testing.assert_allclose(q[0], q[1], rtol=1e-10)
+
+
 def test_a_draft_forgets_texts_that_are_gone() -> None:
     draft = ModelDraft(gpt())
     batcher = Batcher(llama(), draft=draft)
