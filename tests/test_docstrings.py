@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import inspect
@@ -14,8 +15,9 @@ import tinygrad_llm.functional  # noqa: F401
 from autograd import Fused, registry
 
 ROOT = Path(__file__).parents[1]
-WITH_EXAMPLES = [path for package in ("autograd", "tinygrad_llm")
-                 for path in sorted((ROOT / package).rglob("*.py")) if ">>> " in path.read_text()]
+SOURCES = [path for package in ("autograd", "tinygrad_llm")
+           for path in sorted((ROOT / package).rglob("*.py"))]
+WITH_EXAMPLES = [path for path in SOURCES if ">>> " in path.read_text()]
 
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -39,3 +41,12 @@ def test_every_op_says_what_it_returns() -> None:
         if not op.forward.__module__.startswith(("autograd.", "tinygrad_llm.")):
             continue  # made by a test
         assert name.startswith("_") or (inspect.getdoc(op) or "").startswith("Return"), name
+
+
+def test_no_backslash_of_a_formula_is_lost() -> None:
+    r"""Unless a docstring is raw, the \t of \top is a tab."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                text = ast.get_docstring(node, clean=False) or ""
+                assert text.replace("\n", "").isprintable(), f"{path}: {text!r}: make it raw"

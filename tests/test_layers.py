@@ -78,6 +78,7 @@ ORDER = {
     "tinygrad_llm.sample": ["constrained", "logits", "options", "chooser", "stop", "prefixes",
                             "speculate", "step", "prompt", "handle", "batcher", "beam",
                             "generate"],
+    "tinygrad_llm.sample.step": ["attending", "room", "step"],
     "tinygrad_llm.sample.constrained": ["expressions", "automaton", "tokens", "constraint",
                                         "json_text", "keywords", "combined", "schema"],
     "tinygrad_llm.train": ["settings", "config", "checkpoint", "data_record", "log", "objective",

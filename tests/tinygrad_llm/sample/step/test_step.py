@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 from unittest.mock import patch
 
@@ -11,27 +10,15 @@ import pytest
 import strict_cupy
 from hypothesis import given
 from hypothesis import strategies as st
+from written_steps import VOCAB, Replaced, asked, made, replace, same, written
 
 from autograd import Tensor, no_grad
-from autograd.tensor import values
 from tinygrad_llm.host.threads import workers
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.nn import Cache, parameters
-from tinygrad_llm.sample import step as step_module
-from tinygrad_llm.sample.step import MANY, ROOMS, laid_out, stepper
-
-TOLERANCE = {np.float32: 1e-4, np.float64: 1e-10}
-VOCAB = 7
-
-
-def made(model: Any, dtype: Any = np.float64, scale: float = 0.4, seed: int = 0) -> Any:
-    """Return a model with weights at which none of its terms is negligible, biases included."""
-    rng = np.random.default_rng(seed)
-    for name, p in parameters(model).items():
-        p.data = (scale * rng.standard_normal(p.shape)).astype(dtype)
-        if "ln_" in name or "norm" in name:
-            p.data += name.endswith("weight")
-    return model
+from tinygrad_llm.sample.step import attending, stepper
+from tinygrad_llm.sample.step import step as step_module
+from tinygrad_llm.sample.step.step import MANY, ROOMS, laid_out
 
 
 @st.composite
@@ -64,18 +51,6 @@ def llamas(draw: st.DrawFn) -> Llama:
         scale=draw(st.sampled_from([0, 0.7])), soft_cap=draw(st.sampled_from([0, 0.8])),
         logit_cap=draw(st.sampled_from([0, 0.9])), post_norms=draw(yes),
         embed_scale=draw(st.sampled_from([1.0, 2.5]))))
-
-
-def asked(model: Any, tokens: Any, cache: Cache) -> np.ndarray:
-    """Return what the model's own call makes of the next tokens of the first rows."""
-    with no_grad():
-        return values(model.next_logits(np.array(tokens)[:, None], cache.part(0, len(tokens))))
-
-
-def same(got: np.ndarray, expected: np.ndarray, dtype: Any) -> None:
-    assert got.dtype == dtype
-    largest = max(1, np.abs(expected).max(initial=0))
-    np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE[dtype] * largest)
 
 
 def change(data: st.DataObject, caches: list[Cache], active: int) -> int:
@@ -126,37 +101,12 @@ def test_each_step_is_the_model_s_own_call(model: Any, dtype: Any, rotate: bool,
             same(got, expected, dtype)
 
 
-def written(model: Any, rows: int, steps: int, dtype: Any = np.float64) -> None:
-    """Check that many steps, from one token a row on."""
-    caches = [model.cache(rows) for _ in range(2)]
-    step, rng = stepper(model, caches[1]), np.random.default_rng(1)
-    assert step is not None
-    for _ in range(steps):
-        tokens = rng.integers(VOCAB, size=rows)
-        same(step(tokens), asked(model, tokens, caches[0]), dtype)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("rows", [1, 5])
 def test_at_a_usual_width_float32_stays_close(rows: int) -> None:
     for model in (GPT(GPTConfig(VOCAB, 64, 4, 4, 128)),
                   Llama(LlamaConfig(VOCAB, 64, 4, 4, 128, key_heads=2, window=20))):
         written(made(model, np.float32, 0.1), rows, 60, np.float32)
-
-
-@pytest.mark.parametrize("scale", [4.0, 60.0])
-def test_numbers_far_from_the_usual_neither_warn_nor_differ(scale: float) -> None:
-    """Scores lie far apart, exponentials overflow in float32."""
-    for model in (GPT(GPTConfig(VOCAB, 6, 2, 2, 8)), Llama(LlamaConfig(VOCAB, 6, 2, 2, 8))):
-        made(model, np.float32, scale)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            cache, other = model.cache(2), model.cache(2)
-            step = stepper(model, cache)
-            assert step is not None
-            for token in (1, 4, 1, 5):
-                got, expected = step([token, 3]), asked(model, [token, 3], other)
-                np.testing.assert_allclose(got, expected, atol=1e-3 * np.abs(expected).max())
 
 
 @given(gpts() | llamas(), st.sampled_from([np.float32, np.float64]), st.data())
@@ -181,27 +131,13 @@ def test_reading_is_the_model_s_own_call_without_padding(model: Any, dtype: Any,
             for row, ids in texts.items():
                 model.hidden(np.array([ids]), cache=caches[0].part(row, row + 1))
         with patch.object(step_module, "PIECE", data.draw(st.sampled_from([3, 256]))), \
-                patch.object(step_module, "QUERIES", data.draw(st.sampled_from([2, 64]))):
+                patch.object(attending, "QUERIES", data.draw(st.sampled_from([2, 64]))):
             step.read(texts)
             step.readers.clear()
         np.testing.assert_array_equal(*(cache.lengths for cache in caches))
         for one, other in zip(caches[0].layers, caches[1].layers, strict=True):
             for expected, got in zip(one.arrays, other.arrays, strict=True):
                 same(got, expected, dtype)
-
-
-@pytest.mark.parametrize("window", [1, 2, 3, 8, 0])
-@pytest.mark.parametrize("queries", [2, 64])
-def test_a_window_is_read_to_its_edge(window: int, queries: int) -> None:
-    model = made(Llama(LlamaConfig(VOCAB, 9, 2, 2, 4, window=window)))
-    ids, caches = np.arange(9) % VOCAB, [model.cache(rotate=False) for _ in range(2)]
-    step = stepper(model, caches[1])
-    assert step is not None
-    with no_grad():
-        model.hidden(ids[None], cache=caches[0])
-    with patch.object(step_module, "QUERIES", queries):
-        step.read({0: ids.tolist()})
-    same(caches[1].layers[1].arrays[0], caches[0].layers[1].arrays[0], np.float64)
 
 
 def test_what_rotates_or_has_no_room_is_not_read() -> None:
@@ -228,45 +164,6 @@ def test_reading_in_pieces_has_the_same_bits_on_any_number_of_threads(threads: i
             np.testing.assert_array_equal(a, b)
 
 
-class Replaced:
-    """Something that stands in a part's place, and does the same at each position."""
-
-    def __init__(self, columns: int) -> None:
-        self.columns = columns
-
-    def __call__(self, x: Any, *options: Any) -> Any:
-        x = values(x)
-        first = x[..., None] if x.ndim == 2 else x[..., :1]
-        return Tensor(np.cos(first + np.arange(self.columns)))
-
-
-def replace(model: Any, place: str, substitute: Any) -> None:
-    *path, last = place.split(".")
-    for name in path:
-        model = model[int(name)] if name.isdecimal() else getattr(model, name)
-    if last.isdecimal():
-        model[int(last)] = substitute
-    else:
-        setattr(model, last, substitute)
-
-
-@pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize("place", ["h.0.mlp", "h.1.mlp.down", "h.0.mlp.up", "h.1.attn.qkv",
-                                   "h.0.attn.out", "h.1.ln_2", "h.0.ln_1", "ln_f"])
-def test_a_part_of_another_class_is_called_as_it_is(place: str, rows: int) -> None:
-    model = made(GPT(GPTConfig(VOCAB, context=4, layers=2, heads=2, width=4)))
-    substitute = Replaced({"qkv": 12, "up": 16}.get(place.rpartition(".")[2], 4))
-    replace(model, place, substitute)
-    written(model, rows, 3)
-
-
-@pytest.mark.parametrize("place", ["post_attn", "post_mlp", "attn.q_norm", "norm_2"])
-def test_so_is_a_norm_of_a_llama(place: str) -> None:
-    model = made(Llama(LlamaConfig(VOCAB, 4, 2, 2, 4, post_norms=True, qk_norm=True)))
-    replace(model, f"h.1.{place}", Replaced(2 if "q_norm" in place else 4))
-    written(model, 2, 3)
-
-
 @pytest.mark.parametrize("place", ["h.0", "h.1.attn", "wte", "wpe"])
 def test_other_blocks_attention_and_tables_have_no_step(place: str) -> None:
     model = made(GPT(GPTConfig(VOCAB, context=4, layers=2, heads=2, width=4)))
@@ -285,20 +182,6 @@ def test_other_numbers_models_and_caches_have_no_step() -> None:
     for model in (half, moved, wide, type("Other", (GPT,), {})(config)):
         assert stepper(model, model.cache()) is None
     assert stepper(made(GPT(config)), made(GPT(config)).cache(bits=8)) is None
-
-
-def test_a_part_of_other_numbers_is_called_as_it_is() -> None:
-    model = made(GPT(GPTConfig(VOCAB, context=4, layers=2, heads=2, width=4)))
-    for part in (model.h[0].mlp.up, model.h[1].attn.out, model.h[0].ln_1):
-        part.weight.data = part.weight.data.astype(np.float32)
-    written(model, 2, 3)
-
-
-def test_an_untied_head_and_each_eps_are_read() -> None:
-    model = made(GPT(GPTConfig(VOCAB, context=4, layers=1, heads=1, width=4)))
-    model.head = Tensor(np.cos(np.arange(VOCAB * 4.0)).reshape(VOCAB, 4))
-    model.ln_f.eps, model.h[0].ln_1.eps, model.h[0].ln_2.eps = 0.5, 0.3, 0.2
-    written(model, 2, 3)
 
 
 @pytest.mark.parametrize("rows", [1, 2])
