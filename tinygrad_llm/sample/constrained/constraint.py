@@ -88,6 +88,7 @@ class Constraint:
         self.shortest = int(self._needs[0])
         self._steps = Steps(language, self._need)
         self.start: State = self._steps.start
+        self._after: dict[tuple[State, int], State] = {}
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self._memory = 0
         self._without: dict[frozenset[int], Constraint] = {}
@@ -115,16 +116,21 @@ class Constraint:
 
     def next(self, state: State, token: int) -> State:
         """Return the state behind a token; ValueError where the language has no way on."""
-        self._forget()
-        piece = self.vocabulary.pieces[token]
-        after = self._steps.after(state, piece)
-        if not piece or not after:
-            raise ValueError(f"the token {token} ({piece!r}) is not allowed here; choose among "
-                             "those of `allowed`")
+        after = self._after.get((state, token))
+        if after is None:
+            piece = self.vocabulary.pieces[token]
+            after = self._steps.after(state, piece)
+            if not piece or not after:
+                raise ValueError(f"the token {token} ({piece!r}) is not allowed here; choose among "
+                                 "those of `allowed`")
+            if len(self._after) >= MOST_SETS:
+                self._after.clear()
+            self._after[state, token] = after
         return after
 
     def accepts(self, state: State) -> bool:
         """Return whether a text may end here."""
+        self._forget()
         number = self._steps.number(state)  # first: it may replace the table
         return int(self._steps.least_of[number]) == 0
 
