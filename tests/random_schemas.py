@@ -22,6 +22,7 @@ from tinygrad_llm.sample.constrained.expressions import (
 
 Make = Callable[[random.Random], Any]
 LETTERS = "abz Z09_-/\"\\\n\t\x00\x1f\x7fäß€\ud7ff\ue000\uffff😀\U0010ffff"
+MORE = 0, 0, 0, 3000  # than the most that are made
 PATTERNS: list[tuple[str, Make]] = [
     ("^[a-z]{2,5}$", lambda rng: text(rng, "abz", 2, 5)),
     ("[0-9]+", lambda rng: text(rng, "x\"9", 0, 3) + "7"),
@@ -77,7 +78,7 @@ def _string(rng: Draws, depth: int) -> tuple[Any, Make]:
     if kind == 0:
         least = rng.randrange(5)
         most = least + rng.randrange(4)
-        bounds = {"minLength": least, "maxLength": most}
+        bounds = {"minLength": least, "maxLength": most + rng.choice(MORE)}
         for key in rng.sample(sorted(bounds), rng.randrange(3)):
             del bounds[key]
         return {"type": "string", **bounds}, lambda rng: text(rng, LETTERS, least, most)
@@ -94,7 +95,8 @@ def _string(rng: Draws, depth: int) -> tuple[Any, Make]:
         while not least <= len(found := make(rng)) <= most:
             pass
         return found
-    return {"type": "string", "pattern": pattern, "minLength": least, "maxLength": most}, fitting
+    return {"type": "string", "pattern": pattern, "minLength": least,
+            "maxLength": most + rng.choice(MORE)}, fitting
 
 
 def _integer(rng: Draws, depth: int) -> tuple[Any, Make]:
@@ -182,7 +184,7 @@ def _array(rng: Draws, depth: int) -> tuple[Any, Make]:
     part, make = schema(rng, depth)
     least = rng.randrange(3)
     most = least + rng.randrange(3)
-    bounds = {"minItems": least, "maxItems": most}
+    bounds = {"minItems": least, "maxItems": most + rng.choice(MORE)}
     for key in rng.sample(sorted(bounds), rng.randrange(3)):
         del bounds[key]
     return {"type": "array", "items": part, **bounds}, lambda rng: [

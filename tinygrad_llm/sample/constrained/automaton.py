@@ -287,10 +287,10 @@ class Language:
                 for lower, higher, second in others if max(low, lower) <= min(high, higher)}
 
 
-def _check(count: int) -> None:
-    if count > MOST_STATES:
-        raise UserError(f"the language needs at least {count} states, and {MOST_STATES} is the "
-                        "most; take smaller counts, or none")
+def _check(count: int, share: int = 1) -> None:
+    if count > MOST_STATES // share:
+        raise UserError(f"the language needs at least {count} states, and {MOST_STATES // share} "
+                        "is the most; take smaller counts, or none")
 
 
 class Automaton:
@@ -338,11 +338,12 @@ def _alive(edges: list[set[Edge]], accepting: list[bool]) -> list[int]:
     return sorted(seen | {0})
 
 
-def automaton_of(language: Language, most: int | None = None) -> Automaton:
+def automaton_of(language: Language, most: int | None = None, share: int = 1) -> Automaton:
     """Return the automaton of a language; UserError where it has too many states or edges.
 
     most: the optional repetitions of a part that its states have at most, see `Language.cut`: each
-    state of the language, cut, has its own here, whose texts are some of its own.
+    state of the language, cut, has its own here, whose texts are some of its own. share: it may
+    have MOST_STATES / share states.
     """
     language.check_size(most)
     start = language.cut(language.start, most)
@@ -357,7 +358,7 @@ def automaton_of(language: Language, most: int | None = None) -> Automaton:
                 states.append(target)
         edges.append({(low, high, numbers[target]) for low, high, target in row})
         count += len(row)
-        _check(len(states))
+        _check(len(states), share)
         if count > MOST_EDGES:
             raise UserError(f"the language needs more than {MOST_EDGES} edges between its "
                             "states; take smaller counts, or fewer optional parts in a row")

@@ -244,14 +244,14 @@ def _counted(language: Language, words: Vocabulary) -> tuple[int, Automaton, np.
     Where two languages read the same text, cut counts may have no text in common, or so many pairs
     of states that the whole ones are fewer. Of one language they never have.
     """
-    reason, pairs = "", any(item[0] == "both" for item in language.items)
+    reason, share, pairs = "", 1, any(item[0] == "both" for item in language.items)
     for more in MORE if pairs else MORE[:-1]:
         try:
-            automaton = automaton_of(language, more)
+            automaton = automaton_of(language, more, share)
         except UserError as error:
             if not pairs:
                 raise
-            reason = reason or str(error)
+            reason, share = reason or str(error), 16  # so that it is refused soon
             continue
         needs = tokens_needed(automaton, words)
         if needs[0] < NEVER:

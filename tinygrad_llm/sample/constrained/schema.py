@@ -9,8 +9,6 @@ The other way round, each value that the schema allows has a text, but for the l
     lists      have what `prefixItems` names, and others only where `items` is given, or neither is
     any value  (`true`, `{}`) is null, a truth, number or string, or a list or an object of these
     no `type`  means what other keywords speak of: an object with `properties`
-    no more    than 1,000 characters and 200 items are written where there is an upper bound, each
-               of them taking states of an automaton, unless the lower bound asks for more
 
 A schema is checked (`keywords`), multiplied out (`combined`) and written (here). What a text cannot
 be held to is refused with its place, as `$.properties.age.not`; so is a schema that contains
@@ -46,7 +44,6 @@ from .json_text import COMMA
 from .keywords import Place, Reader, Schema, name_of
 
 _MOST_OPTIONAL = 50  # each takes a level of the expression
-_MOST = {"Length": 1_000, "Items": 200}
 MOST_SCHEMAS = 5_000
 """The most that are written: few $ref may stand for any number of schemas."""
 
@@ -215,7 +212,7 @@ def _bounds(schema: Flat, of: str, place: Place) -> tuple[int, int | None]:
     least, most = schema.get(f"min{of}", 0), schema.get(f"max{of}")
     if most is not None and least > most:
         raise _no_sentence(place, f"min{of} is {least}, and max{of} is {most}")
-    return least, None if most is None else min(most, max(least, _MOST[of]))
+    return least, most
 
 
 def _no_sentence(place: Place, reason: str) -> _NoSentence:

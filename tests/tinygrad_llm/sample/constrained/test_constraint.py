@@ -200,7 +200,7 @@ def test_what_cut_counts_make_larger_or_empty_is_taken_whole(
         monkeypatch: pytest.MonkeyPatch) -> None:
     """A length is that of three languages only where they repeat many times."""
     language = reduce(Both, map(parse, ["(a{5}){0,80}", "(a{7}){0,80}", "(a{11}){1,40}"]))
-    monkeypatch.setattr(automaton, "MOST_STATES", 1000)
+    monkeypatch.setattr(automaton, "MOST_STATES", 16 * 2500)
     constraint = Constraint(language, KINDS["characters"], KINDS["characters"].vocab_size)
     assert constraint.shortest == 5 * 7 * 11 == len(walk(constraint, 400, "random",
                                                          np.random.default_rng(0)))
