@@ -41,7 +41,8 @@ class Sampling:
     - `stop`: strings before which the text ends; see `StopStrings`. One string is one stop.
     - `logprobs`: the number of top tokens that are reported beside each chosen one; None: nothing.
     - `constraint`: has `start`, `next(state, token)`, `allowed(state, left)`, `accepts(state)` and
-      `finished(state)`; see `sample.constrained`.
+      `finished(state)`, and may have `without(ids)` (which is asked for one that does without
+      banned tokens and ends) and `shortest`; see `sample.constrained`.
     - `past_context`: "slide" forgets the older half where the context is full, "stop" ends there.
 
     Raises ValueError, or TypeError for another type, with the name of what is impossible; where
