@@ -1,17 +1,22 @@
-"""Small models that write, their texts by definition, and interrupts: for tests of sampling."""
+"""Small models, those that write, their texts by definition, and interrupts."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
+from autograd import Tensor
+from autograd.tensor import values
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
-from tinygrad_llm.nn import parameters
+from tinygrad_llm.nn import CausalSelfAttention, parameters
+from tinygrad_llm.nn.cache import quantized
 from tinygrad_llm.sample import Chooser, Sampling, choose_all
 from tinygrad_llm.text import CharTokenizer
 
@@ -19,16 +24,50 @@ GREEDY = Sampling(temperature=0, max_tokens=5)
 VOCABULARY = 9
 LETTERS = CharTokenizer("abcdefghi")
 
+SIZES: dict[str, Any] = {"vocab_size": 7, "context": 12, "layers": 2, "heads": 4, "width": 16}
+CONFIGS = {
+    "learnt": GPTConfig(**SIZES),
+    "sinusoidal": GPTConfig(**SIZES, positions="sinusoidal", norm="rms", mlp="swiglu"),
+    "rotary": GPTConfig(**SIZES, positions="rotary"),
+    "grouped": LlamaConfig(**SIZES, key_heads=2, qkv_bias=True, qk_norm=True),
+    "window": LlamaConfig(**SIZES, key_heads=1, window=4, rope_scaling="linear factor=2"),
+    "gemma 2": LlamaConfig(**SIZES, key_heads=2, window=3, layer_pattern="LG", soft_cap=2.0,
+                           logit_cap=3.0, post_norms=True, norm_offset=1.0, tied=False),
+    "yarn": LlamaConfig(**SIZES, rope_scaling="yarn factor=4 original=3", window=1),
+    "experts": LlamaConfig(**SIZES, experts=3, expert_inner=8,
+                           rope_scaling="llama3 factor=8 low=1 high=4 original=4"),
+}
+"""Models whose parts differ: positions, windows, caps, experts."""
 
-def made(config: Any, seed: int = 0, scale: float = 0.4) -> Any:
-    """Return a model in float64 whose likeliest token stands out."""
+
+def made(config: Any, seed: int = 0, scale: float = 0.4, dtype: Any = np.float64) -> Any:
+    """Return a model whose likeliest token stands out."""
     model = (GPT if isinstance(config, GPTConfig) else Llama)(config)
     rng = np.random.default_rng(seed)
     for name, p in parameters(model).items():
         p.data = scale * rng.standard_normal(p.shape)
         if "norm" in name or ".ln_" in name:
             p.data += 1
+        p.data = p.data.astype(dtype)
     return model
+
+
+@contextmanager
+def rounding(bits: int | None) -> Iterator[None]:
+    """With bits, have every call of a model round keys and values as a cache of 8 bits does."""
+    def rounded(x: Any) -> Tensor:
+        q, s = quantized(values(x))
+        return Tensor((q * s).astype(x.dtype))
+
+    def of(*args: Any) -> Any:
+        q, k, v = heads_of(*args)
+        return q, rounded(k), rounded(v)
+
+    heads_of = CausalSelfAttention.heads_of
+    with pytest.MonkeyPatch.context() as patch:
+        if bits:
+            patch.setattr(CausalSelfAttention, "heads_of", of)
+        yield
 
 
 def gpt(context: int = 8, seed: int = 0) -> GPT:

@@ -502,10 +502,9 @@ class Batcher:
         """Write what is accepted of a draft, and a token more; return how many tokens that are."""
         taken = 0
         try:
-            for token, z in zip(written(handle.chooser, logits, drafted, q), logits, strict=False):
-                if handle.done:
-                    break
-                handle.take(token, z)
+            pairs = zip(written(handle.chooser, logits, drafted, q), logits, strict=False)
+            while not handle.done and (pair := next(pairs, None)):  # and no more is chosen
+                handle.take(*pair)
                 taken += 1
         except Exception as error:  # of the options, a constraint or a decoder
             handle.end("error", error)

@@ -12,26 +12,14 @@ from draws import draws
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from writers import CONFIGS, SIZES, rounding
 
 from autograd import Tensor, no_grad, to_host
 from autograd.tensor import values
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
-from tinygrad_llm.nn import Cache, CausalSelfAttention, parameters
+from tinygrad_llm.nn import Cache, parameters
 from tinygrad_llm.nn.cache import quantized
 
-SIZES: dict[str, Any] = {"vocab_size": 7, "context": 12, "layers": 2, "heads": 4, "width": 16}
-CONFIGS = {
-    "learnt": GPTConfig(**SIZES),
-    "sinusoidal": GPTConfig(**SIZES, positions="sinusoidal", norm="rms", mlp="swiglu"),
-    "rotary": GPTConfig(**SIZES, positions="rotary"),
-    "grouped": LlamaConfig(**SIZES, key_heads=2, qkv_bias=True, qk_norm=True),
-    "window": LlamaConfig(**SIZES, key_heads=1, window=4, rope_scaling="linear factor=2"),
-    "gemma 2": LlamaConfig(**SIZES, key_heads=2, window=3, layer_pattern="LG", soft_cap=2.0,
-                           logit_cap=3.0, post_norms=True, norm_offset=1.0, tied=False),
-    "yarn": LlamaConfig(**SIZES, rope_scaling="yarn factor=4 original=3", window=1),
-    "experts": LlamaConfig(**SIZES, experts=3, expert_inner=8,
-                           rope_scaling="llama3 factor=8 low=1 high=4 original=4"),
-}
 DYNAMIC = LlamaConfig(**SIZES, rope_scaling="dynamic factor=4")
 CALL = np.random.default_rng(5)
 
@@ -51,25 +39,11 @@ def model(**sizes: Any) -> Any:
     return made(GPTConfig(**sizes))
 
 
-def rounded(x: Any) -> Tensor:
-    """Return keys or values as 8 bits give them back."""
-    q, s = quantized(values(x))
-    return Tensor((q * s).astype(x.dtype))
-
-
 @once
 def logits_of(config: Any, ids: tuple[int, ...], dtype: Any = np.float64, bits: int | None = None
               ) -> np.ndarray:
     """Return the logits (T, V) of a text without a cache; with bits, of rounded keys and values."""
-    with no_grad(), pytest.MonkeyPatch.context() as patch:
-        if bits:
-            heads_of = CausalSelfAttention.heads_of
-
-            def of(*args: Any) -> Any:
-                q, k, v = heads_of(*args)
-                return q, rounded(k), rounded(v)
-
-            patch.setattr(CausalSelfAttention, "heads_of", of)
+    with no_grad(), rounding(bits):
         return made(config, dtype)(np.array([ids])).data[0]
 
 

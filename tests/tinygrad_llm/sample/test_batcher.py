@@ -13,6 +13,7 @@ from draws import draws
 from hypothesis import given
 from hypothesis import strategies as st
 from writers import (
+    CONFIGS,
     GREEDY,
     LETTERS,
     VOCABULARY,
@@ -20,8 +21,8 @@ from writers import (
     interrupted_at,
     llama,
     made,
-    models,
     prompts,
+    rounding,
     samplings,
     slowly,
 )
@@ -52,29 +53,38 @@ class Recorder:
 
 
 @st.composite
-def batchers(draw: st.DrawFn, model: Any) -> Batcher:
+def batchers(draw: st.DrawFn, model: Any, bits: int | None = None) -> Batcher:
     """Return one with little room, so that its sequences wait for each other; some look up."""
     rows, memory = draw(st.sampled_from([1, 2, 3, 64])), None
     ngram, count = draw(st.integers(1, 3)), draw(st.integers(1, 6))
     draft = LookUp(ngram, count) if draw(st.booleans()) else None
     if draw(st.booleans()):
-        memory = model.cache(1, rotate=draft is None).nbytes * draw(st.integers(1, 3))
+        memory = model.cache(1, bits=bits, rotate=draft is None).nbytes * draw(st.integers(1, 3))
     prefixes = Prefixes(draw(st.sampled_from([0, 3000, 10**6]))) if draw(st.booleans()) else None
     return Batcher(model, rows=rows, memory=memory, chunk=draw(st.integers(1, 9)),
-                   prefixes=prefixes, draft=draft)
+                   prefixes=prefixes, bits=bits, draft=draft)
 
 
 def nbytes(batcher: Batcher) -> int:
     return 0 if batcher._cache is None else batcher._cache.nbytes
 
 
-@draws(200, 15)
-@given(models(), st.data())
-def test_sequences_that_enter_and_leave_in_any_order_are_as_alone(model: Any,
-                                                                  data: st.DataObject) -> None:
-    batcher = data.draw(batchers(model))
+@draws(50, 4)
+@pytest.mark.parametrize("name", CONFIGS)
+@given(data=st.data(), seed=st.integers(0, 99), context=st.integers(1, 9), window=st.integers(1, 4),
+       kind=st.sampled_from([(np.float64, 1e-10, None), (np.float64, 1e-10, 8),
+                             (np.float32, 1e-4, None)]))
+def test_sequences_that_enter_and_leave_in_any_order_are_as_alone(
+        name: str, data: st.DataObject, seed: int, context: int, window: int,
+        kind: tuple[Any, float, int | None]) -> None:
+    """With 8 bits, as alone with rounded keys and values; in float32, as far as ids agree."""
+    (dtype, tolerance, bits), config = kind, CONFIGS[name]
+    if getattr(config, "window", 0):
+        config = replace(config, window=window)
+    model = made(replace(config, vocab_size=VOCABULARY, context=context), seed, dtype=dtype)
+    batcher = data.draw(batchers(model, bits))
     handles: list[tuple[Handle, Recorder]] = []
-    for event in data.draw(st.lists(st.sampled_from("aaassc"), max_size=25)):
+    for event in ["a", *data.draw(st.lists(st.sampled_from("aaassc"), max_size=25))]:
         if event == "a":
             recorder = Recorder([])
             sampling = replace(data.draw(samplings()), processors=(recorder,))
@@ -89,14 +99,19 @@ def test_sequences_that_enter_and_leave_in_any_order_are_as_alone(model: Any,
     assert not batcher.unfinished and batcher.step() == []
     for handle, recorder in handles:
         alone = Recorder([])
-        ids, reason = slowly(model, handle.prompt, replace(handle.sampling, processors=(alone,)))
-        if handle.reason == "cancelled":
+        with rounding(bits):
+            ids, reason = slowly(model, handle.prompt,
+                                 replace(handle.sampling, processors=(alone,)))
+        same = [one == other for one, other in zip(handle.ids, ids, strict=False)]
+        if dtype == np.float32 and not all(same):  # a choice that hung on the last digits
+            del alone.seen[same.index(False) + 1 :]
+        elif handle.reason == "cancelled":
             assert handle.ids == ids[: len(handle.ids)]
         else:
             assert (handle.ids, handle.reason) == (ids, reason)
             assert len(recorder.seen) == len(alone.seen)
         for one, other in zip(recorder.seen, alone.seen, strict=False):
-            np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
+            np.testing.assert_allclose(one, other, tolerance, tolerance)
 
 
 class Interrupting:

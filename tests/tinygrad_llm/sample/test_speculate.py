@@ -410,6 +410,32 @@ def test_a_draft_under_a_dynamic_rule_is_the_same_however_much_is_read_at_once()
     np.testing.assert_allclose(q[0], q[1], rtol=1e-10)
 
 
+class Told:
+    """A draft that guesses what it is told."""
+
+    vocab_size = None
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        self.ids = [*ids]
+
+    def propose(self, ids: Sequence[int], count: int, chooser: Chooser) -> tuple[list[int], None]:
+        return self.ids[:count], None
+
+
+def test_behind_an_end_that_was_guessed_nothing_is_chosen() -> None:
+    each_once = Sampling(temperature=0, no_repeat_ngram=1)
+    ids = list(generate(gpt(), [1, 2], 3, each_once))
+    seen: list[list[int]] = []
+
+    def watch(logits: Any, ids: Sequence[int]) -> Any:
+        seen.append([*ids])
+        return logits
+
+    text, = texts_of(Batcher(gpt(), draft=Told(ids)), [[1, 2]], [
+        replace(each_once, ends=ids[1:2], max_tokens=9, processors=(watch,))])
+    assert (text.reason, seen) == ("end", [[1, 2], [1, 2, ids[0]]])
+
+
 def test_a_draft_forgets_texts_that_are_gone() -> None:
     draft = ModelDraft(gpt())
     batcher = Batcher(llama(), draft=draft)
