@@ -12,7 +12,8 @@ added as it is, and not normalised again.
 At each length the `beams` best open texts go on, by the sum. The best 2 `beams` of what follows
 them (more, where more than one id ends a text) are looked at: those that have ended enter the list
 of `beams` ended ones, by the score, if they are among the first `beams`; the best of the others go
-on. It is over when no open text can enter that list, or, with `early_stopping`, when it is full.
+on. It is over when no open text can enter that list, or, with `early_stopping`, when it is full. Of
+equals those that are found first come first: shorter ones, of better parents, of smaller ids.
 
 Sources: Wu et al., "Google's Neural Machine Translation System", arXiv:1609.08144, section 7, for
 normalised scores; the rules of transformers 5, `GenerationMixin._beam_search`.
@@ -114,7 +115,7 @@ def _following(texts: list[_Text], logits: Array, keep: int) -> list[_Text]:
     if len(stuck) == len(texts):
         raise stuck[0]
     flat = scores.ravel()
-    found = largest(flat, min(keep, flat.size))  # rising, with all equals of the last
+    found = largest(flat, keep)  # rising, with all equals of the last
     found = found[np.argsort(-flat[found], kind="stable")][:keep]
     following = []
     for place in found[flat[found] > -np.inf]:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+from itertools import product
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from draws import draws
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.nn import parameters
+from tinygrad_llm.nn.cache import Cache
 from tinygrad_llm.sample import Sampling, generate
 from tinygrad_llm.sample.beam import Beam, beam_search
 from tinygrad_llm.sample.chooser import Chooser
 from tinygrad_llm.sample.logits import log_softmax
 
 SIZE = 3
+WORDS = 6  # of a script
 
 
 def made(kind: str = "gpt", seed: int = 0, **options: Any) -> Any:
@@ -80,6 +88,132 @@ def test_beams_for_all_texts_find_the_best(kind: str, seed: int, sampling: Sampl
     got = beam_search(model, prompt, sampling, beams=beams, length_penalty=penalty, count=beams,
                       early_stopping="never")
     assert_same(got, expected)
+
+
+class Script:
+    """A model of a table: scores by what is seen; and a constraint, which may end a text or stick.
+
+    Scores are few multiples of 1/4: sums are exact, and many of them equal. The cache keeps ids.
+    """
+
+    start = ()
+
+    def __init__(self, seed: int, context: int, finished: float) -> None:
+        self.seed, self.share = seed, finished
+        self.config = SimpleNamespace(vocab_size=WORDS, context=context)
+        self.head = SimpleNamespace(data=np.zeros(0))
+        self.drawn = cache(self._drawn)
+
+    def _drawn(self, *ids: int) -> tuple[np.ndarray, np.ndarray, bool, bool]:
+        rng = np.random.default_rng([self.seed, len(ids), *ids])
+        accepts, finished = rng.random(2) < (0.7, self.share)
+        allowed = rng.random(WORDS) < rng.choice([0.1, 0.8, 0.8])
+        return (rng.choice([0, 0, -0.25, -0.5, -1, -3], WORDS), allowed, bool(accepts),
+                bool(finished))
+
+    def scores(self, seen: Any) -> np.ndarray:
+        return self.drawn(*seen)[0]
+
+    def allowed(self, state: tuple[int, ...], left: int | None) -> np.ndarray:
+        return self.drawn(*state)[1]
+
+    def accepts(self, state: tuple[int, ...]) -> bool:
+        return self.drawn(*state)[2]
+
+    def finished(self, state: tuple[int, ...]) -> bool:
+        return self.drawn(*state)[3]
+
+    def next(self, state: tuple[int, ...], token: int) -> tuple[int, ...]:
+        return *state, token
+
+    def cache(self, rows: int) -> Cache:
+        return Cache([None], rows, self.config.context, heads=1, depth=1, dtype=float)
+
+    def next_logits(self, ids: np.ndarray, cache: Cache) -> Any:
+        cache.places(*ids.shape)
+        new = ids[:, :, None, None].astype(float)
+        seen = cache.layers[0].extend(new, new)[0].astype(int)[:, :, 0, 0].tolist()
+        cache.advance(ids.shape[1])
+        return SimpleNamespace(data=np.stack([self.scores(row) for row in seen]))
+
+
+def searched(script: Any, prompt: tuple[int, ...], sampling: Sampling, beams: int = 4,
+             length_penalty: float = 1.0, count: int = 1, early_stopping: Any = False
+             ) -> list[Beam]:
+    """Return the texts that the search is defined to find, by lists of all that follows."""
+    ends, context, limit = sampling.ends, script.config.context, sampling.max_tokens
+    start = max(len(prompt) - context, 0)
+    room = context - (len(prompt) - start) + 1
+    most = room if limit is None else limit if sampling.past_context == "slide" else min(
+        limit, room)
+    going: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    ended: list[Beam] = []
+    for length in range(1, most + 1):
+        if len(prompt) + length - 1 - start > context:
+            start += (context + 1) // 2
+        after = [(total + scores[token], (*text, token)) for total, text in going
+                 for scores in [script.scores((prompt + text)[start:])] for token in range(WORDS)
+                 if (script.accepts(text) if token in ends else script.allowed(text, None)[token])]
+        if not after and not ended:
+            raise UserError("no token is possible")
+        after.sort(key=lambda one: -one[0])
+        going = []
+        for rank, (total, text) in enumerate(after[: max(2, 1 + len(ends)) * beams]):
+            reason = ("end" if text[-1] in ends else "length" if length == most else
+                      "end" if script.finished(text) else "")
+            if not reason:
+                going.append((total, text))
+            elif rank < beams:
+                said = text[:-1] if text[-1] in ends else text
+                ended.append(Beam([*said], total / length ** length_penalty, reason))
+        going = going[:beams]
+        ended = sorted(ended, key=lambda beam: -beam.score)[:beams]
+        if not going or (early_stopping is True and len(ended) == beams):
+            break
+        longest = most if early_stopping == "never" and length_penalty > 0 else length
+        if len(ended) == beams and going[0][0] / longest ** length_penalty <= ended[-1].score:
+            break
+    return ended[:count]
+
+
+@draws(1000, dev=100)
+@given(st.integers(0, 2**32), st.integers(2, 6), st.sampled_from([0.1, 0.4, 0.7]),
+       st.lists(st.integers(0, WORDS - 1), min_size=1, max_size=9), st.integers(1, 4),
+       st.builds(Sampling, max_tokens=st.integers(1, 9), ends=st.sampled_from([(), (0,), (0, 2)]),
+                 past_context=st.sampled_from(["slide", "stop"])))
+def test_it_is_the_search_that_is_defined(seed: int, context: int, finished: float,
+                                          prompt: list[int], beams: int, sampling: Sampling
+                                          ) -> None:
+    script: Any = Script(seed, context, finished)
+    sampling = replace(sampling, constraint=script)
+    with patch("tinygrad_llm.sample.beam.log_softmax", lambda z: z):
+        for penalty, early in product((-1, 0, 0.5, 2), (False, True, "never")):
+            options: Any = {"length_penalty": penalty, "early_stopping": early, "beams": beams,
+                            "count": beams}
+            try:
+                expected = searched(script, tuple(prompt), sampling, **options)
+            except UserError:
+                with pytest.raises(UserError, match="no token is possible"):
+                    beam_search(script, prompt, sampling, **options)
+                return
+            assert beam_search(script, prompt, sampling, **options) == expected
+        assert beam_search(script, prompt, sampling) == searched(script, tuple(prompt), sampling)
+
+
+@pytest.mark.parametrize("ends", range(4))
+@pytest.mark.parametrize("done", range(6))
+def test_how_many_are_looked_at(ends: int, done: int) -> None:
+    """Of equals, ids 0, 1, ... end a text; the next id goes on if it is seen, and scores more."""
+    model = made(vocab_size=9)
+    for p in parameters(model).values():
+        p.data[:] = 0
+    constraint: Any = SimpleNamespace(
+        start=9, next=lambda state, token: token, accepts=lambda state: True,
+        allowed=lambda state, left: np.ones(9, bool), finished=lambda state: state < done)
+    found, = beam_search(model, [1], Sampling(constraint=constraint, ends=range(ends),
+                                              max_tokens=3),
+                         beams=1, length_penalty=2, early_stopping="never")
+    assert (len(found.ids) > 1) == (max(done, ends) < max(2, 1 + ends))
 
 
 def test_one_beam_is_greedy() -> None:
@@ -167,6 +301,12 @@ def test_texts_that_are_stuck_are_left_and_where_all_are_it_is_an_error() -> Non
     options = {"no_repeat_ngram": 1, "banned": [2]}
     found = beam_search(model, [2], Sampling(max_tokens=3, ends=[0], **options), beams=3, count=3)
     assert {(*beam.ids, beam.reason) for beam in found} == {("end",), (1, "end")}
+    found = beam_search(model, [2], Sampling(ends=[0], max_tokens=3, processors=[
+        lambda z, ids: np.where(len(ids) > 1, -np.inf, z)]), beams=3, count=3)
+    assert [(beam.ids, beam.reason) for beam in found] == [([], "end")]
+    found = beam_search(model, [2], Sampling(max_tokens=2, processors=[
+        lambda z, ids: np.where(ids[-1] == 1, -np.inf, z)]), beams=3, count=3)
+    assert len(found) == 3 and all(beam.ids[0] != 1 for beam in found)
     with pytest.raises(UserError, match="all 3 are forbidden by no_repeat_ngram, banned;"):
         beam_search(model, [2], Sampling(max_tokens=3, **options), beams=3)
 
@@ -183,6 +323,7 @@ def test_weights_that_are_not_finite_are_an_error() -> None:
     ({"top_p": 0.9}, {}, "leave out top_p, got 0.9"), ({"seed": 3}, {}, "leave out seed, got 3"),
     ({"stop": ["x"]}, {}, "leave out stop"), ({"logprobs": 0}, {}, "leave out logprobs"),
     ({}, {"count": 5}, "count 5 and 4 beams"), ({}, {"beams": 0}, "count 1 and 0 beams"),
+    ({}, {"count": 0}, "count 0 and 4 beams"),
     ({}, {"length_penalty": np.nan}, "length_penalty must be finite"),
     ({}, {"early_stopping": "soon"}, "False, True or 'never', got 'soon'"),
 ])
