@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from itertools import product
 from typing import Any
 
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.draws import draws
 from tests.languages import expressions, matches, tokenizers
 from tests.vocabularies import vocabulary as real_vocabulary
+from tests.writers import interrupted_at
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.sample import Batcher, LookUp, Sampling, beam_search
@@ -454,3 +455,33 @@ def test_no_constraint_gets_a_state_of_another(draft: LookUp | None) -> None:
     for handle, pattern in handles.items():
         assert re.fullmatch(pattern, handle.text) and not handle.sampling.banned & {*handle.ids}
     assert Owner.asked > asked + 100
+
+
+@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize(("language", "texts"), [
+    (parse("(ab|a){2,90}1|b(a{0,30}b){3}"), ["aababa", "baabab"]),
+    (LOOKED_AT[1], ["ababb", "bab"])])
+def test_an_interrupt_at_any_line_leaves_no_wrong_mask(
+        language: Expression, texts: list[str], few: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a constraint keeps is right wherever it was left; `few`: it drops sets all the time."""
+    tokenizer = KINDS["characters"]
+    if few:
+        monkeypatch.setattr(module, "MOST_SETS", 3)
+
+    def way(constraint: Constraint, text: str) -> list[Any]:
+        state, found = constraint.start, list[Any]()
+        for id in tokenizer.encode(text):
+            found += [constraint.allowed(state, left).tolist() for left in (None, 4)]
+            found += [constraint.accepts(state), constraint.finished(state)]
+            state = constraint.next(state, id)
+        return found
+
+    def made() -> Constraint:
+        return Constraint(language, tokenizer, tokenizer.vocab_size)
+
+    wanted = [way(made(), text) for text in texts]
+    lines = interrupted_at(0, "constrained", partial(way, made(), texts[0]))
+    for line in range(1, lines, 1 + lines // 25):
+        constraint = made()
+        assert interrupted_at(line, "constrained", partial(way, constraint, texts[0])) == line
+        assert [way(constraint, text) for text in texts] == wanted, line
