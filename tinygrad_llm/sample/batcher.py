@@ -89,10 +89,12 @@ class Batcher:
     """Texts of one model, written together.
 
     At most `rows` sequences are written at once, in a cache of at most `memory` bytes; the others
-    are queued. `prefixes` are read where a prompt begins with what is kept there, and added to.
-    With `bits=8`, keys and values are stored in 8 bits. What `draft` guesses, a `LookUp` or a
-    `ModelDraft`, is checked by the model, several tokens in one call. The batcher belongs to the
-    model's weights as they are now: make another one after they have changed.
+    are queued. `prefixes` are read where a prompt begins with what is kept there, and added to;
+    a layer with a window of W keys forgets older ones, so with W <= `chunk` what is longer than W
+    may not be kept, and is read anew. With `bits=8`, keys and values are stored in 8 bits. What
+    `draft` guesses, a `LookUp` or a `ModelDraft`, is checked by the model, several tokens in one
+    call. The batcher belongs to the model's weights as they are now: make another one after they
+    have changed.
 
     Whatever is raised in `step`, an interrupt for instance, the next one goes on, and all texts are
     what they would have been.

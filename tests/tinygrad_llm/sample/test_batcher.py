@@ -69,9 +69,9 @@ def nbytes(batcher: Batcher) -> int:
     return 0 if batcher._cache is None else batcher._cache.nbytes
 
 
-@draws(50, 4)
+@draws(50, 8)
 @pytest.mark.parametrize("name", CONFIGS)
-@given(data=st.data(), seed=st.integers(0, 99), context=st.integers(1, 9), window=st.integers(1, 4),
+@given(data=st.data(), seed=st.integers(0, 99), context=st.integers(1, 9), window=st.integers(1, 9),
        kind=st.sampled_from([(np.float64, 1e-10, None), (np.float64, 1e-10, 8),
                              (np.float32, 1e-4, None)]))
 def test_sequences_that_enter_and_leave_in_any_order_are_as_alone(
