@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 DEFAULTS: dict[str, Any] = {"temperature": 0.8, "max_tokens": 500}
 AHEAD = 256  # texts that are begun or queued before the first of them is done
-WRITTEN = ("seed", "text", "ids", "reason", "logprobs", "error", "score")
+WRITTEN = ("made_with", "seed", "text", "ids", "reason", "logprobs", "error", "score")
 Record = dict[str, Any]  # what is known of a text, as a line of JSON has it
 Job = tuple[Record, list[int]]  # what is given, prompt and seed among it, and the prompt's ids
 SHADES = ((0.9, 46), (0.5, 154), (0.2, 226), (0.05, 214), (0.0, 203))
@@ -70,7 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true",
         help="a line of JSON for each text: prompt, text, ids, reason, logprobs, seed")
     add("--out", type=Path, metavar="FILE", help="write such lines to a new file, as they come")
-    add("--resume", action="store_true", help="go on with the file of --out")
+    add("--resume", action="store_true",
+        help="go on with the file of --out, by the same model and options")
     add("--logprobs", type=int, nargs="?", const=0, metavar="K",
         help="how probable each token was, in colours in a terminal; and the K likeliest there")
     add_sampling(parser, "0.8", "500")
@@ -109,8 +111,9 @@ def sample(args: argparse.Namespace) -> int:
     if seed is None:
         fresh = int(np.random.SeedSequence().generate_state(1)[0])
         seed = done[0].get("seed") if done and isinstance(done[0].get("seed"), int) else fresh
+    made = {} if args.out is None else {"made_with": _made_with(args, model, sampling)}
     jobs: list[Job] = [
-        ({**given, "seed": seed + j}, ids) for place, given in enumerate(prompts, 1)
+        ({**given, **made, "seed": seed + j}, ids) for place, given in enumerate(prompts, 1)
         for ids in [_fitting(prompt_ids(tokenizer, given["prompt"], template=imported),
                              model.config.context, args.truncate, place)] for j in range(args.n)]
     _check_done(done, rest, jobs, args.out)
@@ -197,8 +200,25 @@ def _check_done(done: list[Record], rest: bytes, jobs: list[Job], out: Path) -> 
         prompt = _json(_unseeded(given))[:-1].encode()
         if not (prompt.startswith(line) or line.startswith(prompt) if isinstance(line, bytes) else
                 all(line.get(key) == value for key, value in given.items())):
-            raise UserError(f"--out {out}, line {place}, is of another prompt or seed than these; "
-                            f"name another file")
+            raise UserError(f"--out {out}, line {place}, is of another prompt, seed, model or "
+                            f"option than these; give what it was written with, or name another "
+                            f"file")
+
+
+def _made_with(args: argparse.Namespace, model: LanguageModel, sampling: Sampling) -> str:
+    """Return a digest of the options and of the model's weights: of numbers from each of them."""
+    from autograd import to_host
+
+    from ..nn import parameters
+
+    schema = None if args.json_schema is None else args.json_schema.read_bytes()
+    options = vars(sampling) | {"seed": None, "constraint": [args.regex, schema], "bits": args.bits,
+                                "draft": args.draft, "truncate": args.truncate}
+    found = hashlib.sha256(json.dumps(options, sort_keys=True, default=lambda value: (
+        sorted(value) if isinstance(value, frozenset) else str(value))).encode())
+    for p in parameters(model).values():
+        found.update(to_host(p.data).flat[:64].tobytes())
+    return found.hexdigest()[:16]
 
 
 def _json(text: Record, encoding: str | None = "utf-8") -> str:

@@ -179,6 +179,25 @@ def test_another_file_is_not_gone_on_with(tiny: Path, capsys: pytest.CaptureFixt
     assert "there is no folder none" in error_of(capsys, "sample", "--out", "none/out.jsonl")
 
 
+@pytest.mark.parametrize("other", [
+    ["-n", "6"], ["--temperature", "0.7"], ["--ban", "5"], ["--ends", "5"], ["--bias", "5=1"],
+    ["--bits", "8"], ["--draft", "runs/tiny"], ["--truncate", "left"], ["--logprobs"],
+    ["--regex", "a*"], ["--json-schema", "b.json"], ["--stop", "x"], ["runs/more"]])
+def test_texts_of_other_options_are_not_gone_on_with(
+        tiny: Path, capsys: pytest.CaptureFixture[str], other: list[str]) -> None:
+    (tiny / "b.json").write_text("true")
+    (tiny / "a.txt").write_text("The\nA\n")
+    if other == ["runs/more"]:
+        assert train("--out", "runs/more", "--steps", "6") == 0
+    many = ["sample", "--prompts", "a.txt", "--out", "out.jsonl"]
+    assert main([*many, "-n", "5"]) == 0
+    whole = (tiny / "out.jsonl").read_bytes()
+    (tiny / "out.jsonl").write_bytes(whole[: whole.index(b"\n") + 1])
+    assert "line 1, is of another" in error_of(capsys, *many, "-n", "5", *other, "--resume")
+    assert main([*many, "-n", "5", "--temperature", "0.8", "--lookup", "--resume"]) == 0
+    assert (tiny / "out.jsonl").read_bytes() == whole
+
+
 def test_lines_of_json_are_gone_on_with_and_read_again(
         tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever else they say: line ends of Unicode, and keys that are written here."""
@@ -190,12 +209,13 @@ def test_lines_of_json_are_gone_on_with_and_read_again(
     first, second = (json.loads(line) for line in whole.decode().split("\n")[:2])
     assert first["x"] == "a\u2028b\x85é" and first["text"] != "old" and second["x"] == 0.1
     assert first["seed"] == second["seed"]
+    assert first["made_with"] == second["made_with"]
     for size in range(0, len(whole) + 1, 7):
         (tiny / "out.jsonl").write_bytes(whole[:size])
         assert main([*many, "--resume", "--seed", str(first["seed"])]) == 0
         assert (tiny / "out.jsonl").read_bytes() == whole
-    assert texts(capsys, "--prompts", "out.jsonl", "-n", "3", "--seed", str(first["seed"])) == [
-        first, second]
+    again = texts(capsys, "--prompts", "out.jsonl", "-n", "3", "--seed", str(first["seed"]))
+    assert [text | {"made_with": first["made_with"]} for text in again] == [first, second]
 
 
 def test_json_in_an_encoding_that_lacks_characters(
