@@ -36,8 +36,9 @@ import numpy as np
 
 from ...host.errors import UserError, shortened
 from ...text.tokenizer import Tokenizer
-from .automaton import ENDLESS, MOST_SETS, Automaton, Language, Steps, automaton_of
+from .automaton import MOST_SETS, Automaton, Steps, automaton_of
 from .expressions import Expression, parse
+from .language import ENDLESS, Language
 from .tokens import Trie, Vocabulary, spread, vocabulary
 
 NEVER = np.iinfo(np.int32).max

@@ -25,7 +25,6 @@ from ...host.errors import UserError, shortened
 from ...text.formats.json_files import parse_json
 from ...text.tokenizer import Tokenizer
 from . import json_text
-from .automaton import has_text
 from .combined import Flat, alternatives, meets
 from .constraint import Constraint
 from .expressions import (
@@ -42,6 +41,7 @@ from .expressions import (
 )
 from .json_text import COMMA
 from .keywords import Place, Reader, Schema, name_of
+from .language import has_text
 
 _MOST_OPTIONAL = 50  # each takes a level of the expression
 MOST_SCHEMAS = 5_000

@@ -21,9 +21,8 @@ from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.sample import Batcher, LookUp, Sampling, beam_search
 from tinygrad_llm.sample.chooser import Chooser, choose_all
-from tinygrad_llm.sample.constrained import automaton
 from tinygrad_llm.sample.constrained import constraint as module
-from tinygrad_llm.sample.constrained.automaton import ENDLESS, Language, automaton_of
+from tinygrad_llm.sample.constrained.automaton import automaton_of
 from tinygrad_llm.sample.constrained.constraint import (
     NEVER,
     Constraint,
@@ -31,11 +30,13 @@ from tinygrad_llm.sample.constrained.constraint import (
     tokens_needed,
 )
 from tinygrad_llm.sample.constrained.expressions import Both, Expression, parse
+from tinygrad_llm.sample.constrained.language import ENDLESS, Language
 from tinygrad_llm.sample.constrained.tokens import Vocabulary, vocabulary
 from tinygrad_llm.text import load_tokenizer
 from tinygrad_llm.text.tokenizer import Tokenizer
 
 KINDS = tokenizers()
+LIMIT = "tinygrad_llm.sample.constrained.language.MOST_STATES"
 PATTERNS = ["a*b", "(ab|ba){1,3}", "[ab]{2,5}1?", "(a|b)*a(a|b){3}", "((a*)*)*b", "é?(中|a)+",
             "[01]{7}", r'\{"a": ?[01]+(, "b": "[^"]{0,3}")?\}', "a?b?0?1?", ".{3}", "(aba)+|b0"]
 
@@ -201,11 +202,11 @@ def test_what_cut_counts_make_larger_or_empty_is_taken_whole(
         monkeypatch: pytest.MonkeyPatch) -> None:
     """A length is that of three languages only where they repeat many times."""
     language = reduce(Both, map(parse, ["(a{5}){0,80}", "(a{7}){0,80}", "(a{11}){1,40}"]))
-    monkeypatch.setattr(automaton, "MOST_STATES", 16 * 2500)
+    monkeypatch.setattr(LIMIT, 16 * 2500)
     constraint = Constraint(language, KINDS["characters"], KINDS["characters"].vocab_size)
     assert constraint.shortest == 5 * 7 * 11 == len(walk(constraint, 400, "random",
                                                          np.random.default_rng(0)))
-    monkeypatch.setattr(automaton, "MOST_STATES", 100)
+    monkeypatch.setattr(LIMIT, 100)
     with pytest.raises(UserError, match=r"at least \d+ states, and 100 is the most"):
         Constraint(language, KINDS["characters"], 5)
 

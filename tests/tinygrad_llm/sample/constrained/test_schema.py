@@ -15,7 +15,8 @@ from tests.languages import matches
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.sample import Batcher, Sampling
-from tinygrad_llm.sample.constrained.automaton import Language, automaton_of
+from tinygrad_llm.sample.constrained.automaton import automaton_of
+from tinygrad_llm.sample.constrained.language import Language
 from tinygrad_llm.sample.constrained.schema import expression_of, json_schema, read_schema
 from tinygrad_llm.text import CharTokenizer
 from tinygrad_llm.text.algorithms.bpe import BPE
