@@ -13,6 +13,10 @@ template puts one together out of what messages say, or writes them by what it f
 In the first, stand-ins become the characters that they stand for, and the text between special
 tokens is encoded as text.
 
+A template is a program, and one of a stranger's may be hostile. The sandbox lets it reach nothing;
+its loops are bounded by time, products and what it writes by length. Not so the memory of what it
+keeps to itself: a text doubled again and again, or padded to any width, may take gigabytes.
+
 Source: what templates may use is Hugging Face's definition, "Chat templates" in the documentation
 of transformers: trimmed blocks, `break` and `continue`, `raise_exception`, `strftime_now`, `tojson`
 that escapes nothing, and `{% generation %}` around what an assistant is trained on.
@@ -23,7 +27,7 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -37,7 +41,7 @@ from .tokenizer import Tokenizer
 
 BEGIN, END = "\U0010fff0", "\U0010fff1"  # of what an assistant is trained on, in a rendered text
 SECONDS = 10.0  # of computing, for a conversation
-LONGEST = 10**7  # characters that a template may make by multiplying
+LONGEST = 10**7  # characters that a template may write, or make by multiplying
 
 
 class ChatTemplate:
@@ -103,8 +107,8 @@ class ChatTemplate:
         given = {"tools": None, "documents": None, **self.names, **variables}
         try:
             with TimeLimit(SECONDS, TimeoutError(f"it computes for more than {SECONDS:g} s")):
-                return str(self._template.render(messages=messages, add_generation_prompt=reply,
-                                                 **given))
+                return _joined(self._template.generate(
+                    messages=messages, add_generation_prompt=reply, **given))
         except Exception as error:  # whatever a program can do wrong, a template can
             lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
                      if frame.filename == "<template>"]
@@ -165,6 +169,16 @@ def _compiled(source: str) -> Any:
     except TemplateSyntaxError as error:
         raise UserError(f"the chat template, line {error.lineno}: {error.message}; correct it, or "
                         f"fetch the model anew") from error
+
+
+def _joined(pieces: Iterable[str]) -> str:
+    """Return what a template writes. ValueError where it is more than `LONGEST`."""
+    found, length = [], 0
+    for piece in pieces:
+        found.append(piece)
+        if (length := length + len(piece)) > LONGEST:
+            raise ValueError(f"it writes more than {LONGEST:,} characters")
+    return "".join(found)
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

@@ -181,6 +181,19 @@ def test_endless_templates_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
         render(loop)
 
 
+@pytest.mark.parametrize("template, words", [
+    ("{% for a in range(999) %}{% for b in range(999) %}aaaaaaaaaaaaa{% endfor %}{% endfor %}",
+     "the chat template: it writes more than 10,000,000 characters; change"),
+    ("{% set a = 'a' * 9999999 %}{{ a }}{{ a }}", "it writes more than 10,000,000"),])
+def test_templates_that_write_too_much_are_ended(template: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        render(template)
+
+
+def test_as_much_as_may_be_written() -> None:
+    assert len(render("{% set a = 'a' * 5000000 %}{{ a }}{{ a }}")) == 10**7
+
+
 @pytest.mark.parametrize("messages", ["hello", [3], [{"role": "user", "content": object()}], None])
 def test_conversations_that_are_none(messages: Any) -> None:
     with pytest.raises(UserError, match="a conversation is|a message holds"):
