@@ -96,7 +96,6 @@ def sample(args: argparse.Namespace) -> int:
     import numpy as np
 
     from ..pretrained.small_files import ends_of, with_beside
-    from ..sample.prompt import prompt_ids
     from ..train.run import PRETRAINED, load_model
 
     _check(args)
@@ -112,21 +111,26 @@ def sample(args: argparse.Namespace) -> int:
         fresh = int(np.random.SeedSequence().generate_state(1)[0])
         seed = done[0].get("seed") if done and isinstance(done[0].get("seed"), int) else fresh
     made = {} if args.out is None else {"made_with": _made_with(args, model, sampling)}
-    jobs: list[Job] = [
-        ({**given, **made, "seed": seed + j}, ids) for place, given in enumerate(prompts, 1)
-        for ids in [_fitting(prompt_ids(tokenizer, given["prompt"], template=imported),
-                             model.config.context, args.truncate, place)] for j in range(args.n)]
-    _check_done(done, rest, jobs, args.out)
+    starts: list[Job] = [
+        ({**given, **made}, _fitting(_ids(tokenizer, given["prompt"], imported, place),
+                                     model.config.context, args.truncate, place))
+        for place, given in enumerate(prompts, 1)]
+
+    def jobs() -> Iterator[Job]:  # of which there may be more than memory holds
+        return (({**given, "seed": seed + j}, ids) for given, ids in starts for j in range(args.n))
+
+    _check_done(done, rest, [*islice(jobs(), len(done) + 1)], args.out)
     if rest:
         os.truncate(args.out, args.out.stat().st_size - len(rest))
+    total = len(starts) * args.n
     if args.beams is not None:
-        texts = _searched(args, model, tokenizer, sampling, jobs)
+        texts = _searched(args, model, tokenizer, sampling, starts)
     else:
         batcher = batcher_of(args, model, tokenizer)
-        if len(jobs) == 1 and not (args.json or args.out or args.logprobs is not None):
-            return _stream(batcher, replace(sampling, seed=seed), jobs[0])
-        texts = _batched(batcher, sampling, jobs[len(done) :])
-    return _show(args, tokenizer, texts, len(jobs), len(done))
+        if total == 1 and not (args.json or args.out or args.logprobs is not None):
+            return _stream(batcher, replace(sampling, seed=seed), starts[0])
+        texts = _batched(batcher, sampling, islice(jobs(), len(done), None))
+    return _show(args, tokenizer, texts, total, len(done))
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -171,6 +175,16 @@ def _prompts(args: argparse.Namespace) -> list[Record]:
                             f"least one character, got {shortened(line)}")
         found.append({key: value for key, value in given.items() if key not in WRITTEN})
     return found
+
+
+def _ids(tokenizer: Tokenizer, prompt: str | None, imported: bool, place: int) -> list[int]:
+    """Return the ids of a prompt. UserError names its place."""
+    from ..sample.prompt import prompt_ids
+
+    try:
+        return prompt_ids(tokenizer, prompt, template=imported)
+    except UserError as error:
+        raise UserError(f"prompt {place}: {error}") from error
 
 
 def _fitting(ids: list[int], context: int, truncate: str | None, place: int) -> list[int]:
@@ -270,19 +284,19 @@ def _batched(batcher: Batcher, sampling: Sampling, jobs: Iterable[Job]) -> Itera
 
 
 def _searched(args: argparse.Namespace, model: LanguageModel, tokenizer: Tokenizer,
-              sampling: Sampling, jobs: list[Job]) -> Iterator[Job]:
+              sampling: Sampling, starts: list[Job]) -> Iterator[Job]:
     """Yield the n best texts of each prompt that a search finds."""
     from ..sample import beam_search
     from ..sample.prompt import stream_text
 
     penalty = 1.0 if args.length_penalty is None else args.length_penalty
-    for given, ids in jobs[:: args.n]:
+    for given, ids in starts:
         with flags_named():
             found = beam_search(model, ids, sampling, beams=args.beams, count=args.n,
                                 length_penalty=penalty)
         for beam in found:
             said = "".join(stream_text(tokenizer, beam.ids, _before(given, ids)))
-            yield {**_unseeded(given), "text": said, "ids": beam.ids, "reason": beam.reason,
+            yield {**given, "text": said, "ids": beam.ids, "reason": beam.reason,
                    "score": beam.score}, ids
 
 

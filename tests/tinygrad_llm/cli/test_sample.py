@@ -327,9 +327,11 @@ def test_beam_search(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"The{found[0]['text']}\n"
 
 
-def test_many_texts_end_with_their_reader(tiny: Path) -> None:
+@pytest.mark.parametrize("many", [["--prompts", "a.txt"], ["--prompt", "The", "--n", f"{10**15}"]])
+def test_many_texts_end_with_their_reader(tiny: Path, many: list[str]) -> None:
+    """However many there are."""
     (tiny / "a.txt").write_text("The\n" * 300)
-    process = command("sample", "-n", "50", "--prompts", "a.txt", cwd=tiny)
+    process = command("sample", "-n", "50", *many, cwd=tiny)
     assert process.stdout is not None and process.stderr is not None
     process.stdout.read(50)
     process.stdout.close()
@@ -349,7 +351,7 @@ def test_many_texts_end_with_their_reader(tiny: Path) -> None:
     (["--prompts", "deep.jsonl"], "line 1: it is no JSON that can be read"),
     (["--prompts", "other.jsonl"], "line 2: expected a prompt"),
     (["--prompts", "none.txt"], "cannot read --prompts none.txt"),
-    (["--prompts", "unknown.txt"], "'Ω'"),
+    (["--prompts", "unknown.txt"], "prompt 2: encode: 1 of the text's characters"),
     (["--n", "0"], "--n must be at least 1"),
     (["--beams", "2", "--temperature", "1"], "--beams and --temperature exclude each other"),
     (["--beams", "2", "--top-k", "3"], "--top-k"),
