@@ -184,7 +184,7 @@ class Conversation:
         interrupted = False
         while not reader_is_gone():
             try:
-                line = input("> " if self.terminal else "").removeprefix("\ufeff").strip()
+                line = self._line()
                 interrupted = False
                 if line.split(maxsplit=1)[:1] == ["/quit"]:
                     return 0
@@ -196,8 +196,6 @@ class Conversation:
                     break
                 interrupted = True
                 print("\n(Ctrl-C again, Ctrl-D or /quit leaves)")
-            except UnicodeDecodeError as error:
-                raise UserError("standard input is not UTF-8; convert it") from error
             except UserError as error:
                 if not self.terminal:
                     raise
@@ -205,6 +203,15 @@ class Conversation:
         if self.terminal:
             print()
         return 0
+
+    def _line(self) -> str:
+        """Return the next line. UserError where it is no UTF-8."""
+        try:
+            line = input("> " if self.terminal else "")
+            line.encode()  # under some locales other bytes come as lone surrogates
+        except UnicodeError as error:
+            raise UserError("standard input is not UTF-8; convert it") from error
+        return line.removeprefix("\ufeff").strip()
 
     def _take(self, line: str) -> None:
         """Do what a line asks for."""

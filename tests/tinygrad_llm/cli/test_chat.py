@@ -38,9 +38,10 @@ Say = Callable[..., str]
 def say(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
     """Return what a scripted conversation with the run in `run` says."""
 
-    def said(script: str | bytes, *args: str, code: int = 0, run: str = "run") -> str:
+    def said(script: str | bytes, *args: str, code: int = 0, run: str = "run",
+             errors: str = "strict") -> str:
         data = script if isinstance(script, bytes) else script.encode()
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), "utf-8"))
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), "utf-8", errors))
         capsys.readouterr()
         assert main(["chat", run, "--temperature", "0", "-n", "9", *args]) == code
         out, err = capsys.readouterr()
@@ -99,8 +100,9 @@ def test_commands(say: Say) -> None:
                           ("/save a\0b\n", "cannot write 'a"),
                           (f"/save {'x' * 300}\n", "cannot write 'xxx"),
                           (b"\xff\n", "standard input is not UTF-8")):
-        say(script, code=2)
-        assert words in say.err  # type: ignore[attr-defined]
+        for errors in ("strict", "surrogateescape"):  # as the locale C has it
+            say(script, code=2, errors=errors)
+            assert words in say.err  # type: ignore[attr-defined]
 
 
 def test_messages_that_begin_with_a_slash(say: Say) -> None:
