@@ -42,7 +42,7 @@ def write_in_one_step(path: str | Path, parts: Iterable[bytes | memoryview]) -> 
 
 def remove_temporaries(folder: Path) -> None:
     """Remove what `write_in_one_step` has left in a folder where its process was killed."""
-    for path in folder.glob(".*.tmp"):
+    for path in folder.glob(f".*.{'[0-9a-f]' * 16}.tmp"):
         path.unlink(missing_ok=True)
 
 

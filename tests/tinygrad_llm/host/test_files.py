@@ -65,8 +65,9 @@ def test_what_a_killed_process_left_is_hidden_and_removed(tmp_path: Path) -> Non
     write_in_one_step(tmp_path / "a", killed())
     assert len(left) == 1 and left[0].startswith(".a.")
     (tmp_path / left[0]).write_bytes(b"half")
+    (tmp_path / ".a.mine.tmp").write_bytes(b"a user's")
     remove_temporaries(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ["a", "a.tmp"]
+    assert sorted(os.listdir(tmp_path)) == [".a.mine.tmp", "a", "a.tmp"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no umask")
