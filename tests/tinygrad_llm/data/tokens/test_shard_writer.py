@@ -73,7 +73,7 @@ def test_a_stopped_writer_is_gone_on_with(documents: list[list[int]], size: int,
             for ids in documents[writer.documents:stop]:
                 writer.add(ids)
             assert not holds_shards(folder)
-            (folder / ".000000.tokens.5f.tmp").write_bytes(b"killed")
+            (folder / f".000000.tokens.{'5f' * 8}.tmp").write_bytes(b"killed")
         writer = ShardWriter(folder, 100, size, end_of_text=END)
         for ids in documents[writer.documents:]:
             writer.add(ids)
