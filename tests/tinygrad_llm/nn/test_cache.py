@@ -282,6 +282,9 @@ def test_a_window_that_has_moved_can_be_cut_by_one_position_and_no_more() -> Non
     for row, refused in ((0, 5), (1, 6)):
         with pytest.raises(ValueError, match=f"have lost what position {refused} of row {row}"):
             cache.truncate(row, refused)
+    for impossible in (-1, 9):
+        with pytest.raises(ValueError, match="row 0 has 8 positions, so it cannot be cut to"):
+            part.truncate(0, impossible)
     part.truncate(0, 0)
     assert cache.lengths.tolist() == [7, 0] and cache.part(1, 1).rows == 0
     with no_grad():
