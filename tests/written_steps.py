@@ -1,4 +1,4 @@
-"""What the tests of a written-out step share: models whose terms all count, and their own calls."""
+"""Models whose terms all count, and their own calls: for the tests of a written-out step."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def regular_expression(pattern: str, tokenizer: Tokenizer, vocab_size: int) -> C
 
 @dataclass(frozen=True, slots=True)
 class _Mask:
-    """What may follow a state, without a limit."""
+    """The tokens that may follow a state, without a limit."""
 
     allowed: np.ndarray  # (V,) bool
     most: int  # tokens to the end that one of them needs, itself too

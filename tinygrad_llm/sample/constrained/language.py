@@ -1,4 +1,4 @@
-r"""What is left to read of a language over the bytes of UTF-8, and where a byte leads from there.
+r"""States of a language over the bytes of UTF-8: each is the rest of a text, and bytes lead on.
 
 A state is an expression and a state behind it. A byte leads from it to states again, by the partial
 derivatives of its expression (Antimirov, section 3), here written t -b-> s with a text t in front

@@ -21,7 +21,7 @@ Text = tuple[int, int, int, int]
 
 
 class View:
-    """What the next queries of a layer see: slots up to `time`, without those that are hidden."""
+    """The keys that the next queries of a layer see: slots up to `time`, but for hidden ones."""
 
     def __init__(self, scores: Array, n: int, slots: int, window: int | None,
                  shape: tuple[int, ...]) -> None:
@@ -74,15 +74,15 @@ class Attend:
         np.divide(self.out, np.add.reduce(p, axis=-1, out=sums, keepdims=True), self.mixed)
 
 
-def keep(texts: Sequence[Text], k: Array, v: Array, layer: Any) -> None:
+def keep_texts(texts: Sequence[Text], k: Array, v: Array, layer: Any) -> None:
     """Keep the keys and values (n, G, D) of the ids that are read."""
     for row, at, first, stop in texts:
         for kept, new in zip(layer.arrays, (k, v), strict=True):
             kept[row, :, at : at + stop - first] = new[first:stop].swapaxes(0, 1)
 
 
-def attend(texts: Sequence[Text], scores: Array, q: Array, layer: Any, window: int | None,
-           cap: float | None, mixed: Array) -> None:
+def attend_texts(texts: Sequence[Text], scores: Array, q: Array, layer: Any, window: int | None,
+                 cap: float | None, mixed: Array) -> None:
     r"""Write what the queries (G, R, D, n) of each text attend to into `mixed`, of the same shape.
 
     A query has a column of p (G, R, S, t), and the mixture of values is one of $V^\top P$.

@@ -1,4 +1,4 @@
-"""What a step works with, and the calls that it consists of.
+"""The buffers of a step, and the calls that it consists of.
 
 The calls of a room are those of the model's layers, each a function of NumPy's with all that it is
 called with: buffers (C, n) that have a column for each row of the batch, or for each id that is
@@ -31,7 +31,7 @@ from ...nn import (
     RMSNorm,
     sinusoidal,
 )
-from .attending import Attend, Text, View, attend, keep
+from .attending import Attend, Text, View, attend_texts, keep_texts
 
 
 def run(calls: Sequence[Callable[[], Any]]) -> None:
@@ -55,7 +55,7 @@ def usual(part: Any, dtype: Any, *kinds: type) -> bool:
 
 
 class Places:
-    """What is put in for the positions of tokens: rows of a table, or angles."""
+    """The rows of a table, or the angles, that are put in for the positions of tokens."""
 
     def __init__(self, model: Any, cache: Cache, dtype: Any) -> None:
         config = model.config
@@ -289,10 +289,10 @@ class Room:
                            attn: CausalSelfAttention, layer: Any, mixed: Array) -> None:
         """Keep keys and values (n, G, D); in the next phase, write what each text attends to."""
         self.call(np.multiply, q, alpha, q)
-        self.calls.append(partial(keep, self.texts, k, v, layer))
+        self.calls.append(partial(keep_texts, self.texts, k, v, layer))
         self.calls = []
         self.phases.append(self.calls)
-        self.calls.append(partial(attend, self.texts, self.scores, q, layer, attn.window,
+        self.calls.append(partial(attend_texts, self.texts, self.scores, q, layer, attn.window,
                                   attn.soft_cap, mixed))
 
     def rotate(self, x: Array) -> None:

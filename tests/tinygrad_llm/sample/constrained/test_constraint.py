@@ -464,7 +464,7 @@ def test_no_constraint_gets_a_state_of_another(draft: LookUp | None) -> None:
     (LOOKED_AT[1], ["ababb", "bab"])])
 def test_an_interrupt_at_any_line_leaves_no_wrong_mask(
         language: Expression, texts: list[str], few: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a constraint keeps is right wherever it was left; `few`: it drops sets all the time."""
+    """All that a constraint keeps is right wherever it was left; `few`: it drops sets each time."""
     tokenizer = KINDS["characters"]
     if few:
         monkeypatch.setattr(module, "MOST_SETS", 3)

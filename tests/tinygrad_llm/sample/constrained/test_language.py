@@ -1,4 +1,4 @@
-"""What is left to read of a language, against its definition."""
+"""States of a language, against its definition."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ from hypothesis import strategies as st
 from tests.draws import draws
 from tests.languages import expressions
 from tinygrad_llm.sample.constrained.automaton import automaton_of
-from tinygrad_llm.sample.constrained.expressions import (
-    LAST,
-    Both,
-    Expression,
-    parse,
-)
+from tinygrad_llm.sample.constrained.expressions import LAST, Both, Expression, parse
 from tinygrad_llm.sample.constrained.language import Language, has_text, utf8
 
 

@@ -16,7 +16,7 @@ from written_steps import made, same
 from autograd import no_grad
 from tinygrad_llm.models import Llama, LlamaConfig
 from tinygrad_llm.sample.step import attending, stepper
-from tinygrad_llm.sample.step.attending import Attend, View, attend, keep
+from tinygrad_llm.sample.step.attending import Attend, View, attend_texts, keep_texts
 
 G, R, D = 2, 3, 4
 CAPS = st.none() | st.just(0.8)
@@ -46,9 +46,10 @@ def test_each_text_attends_by_itself(places: list[tuple[int, int]], window: int 
     layer = SimpleNamespace(arrays=tuple(normal(seed, len(places), G, 12, D) for seed in (1, 2)))
     q, new = normal(3, G, R, D, stops[-1]), [normal(seed, stops[-1], G, D) for seed in (4, 5)]
     before, mixed = [a.copy() for a in layer.arrays], np.empty_like(q)
-    keep(texts, *new, layer)
+    keep_texts(texts, *new, layer)
     with patch.object(attending, "QUERIES", queries):
-        attend(texts, np.empty(G * R * 12 * queries), q / (cap or 1), layer, window, cap, mixed)
+        attend_texts(texts, np.empty(G * R * 12 * queries), q / (cap or 1), layer, window, cap,
+                     mixed)
     for row, at, first, stop in texts:
         end = at + stop - first
         for was, a, x in zip(before, layer.arrays, new, strict=True):
