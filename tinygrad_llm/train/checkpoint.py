@@ -19,22 +19,29 @@ from dataclasses import asdict, dataclass, replace
 from itertools import count
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from autograd import namespace, to_host
+from autograd.backend import Array
 
 from ..host.errors import UserError, shortened
 from ..host.files import flush_folder, write_in_one_step
 from ..models import DEFAULT, LanguageModel, architecture, architecture_of
 from ..nn import load_parameters
-from ..optim import AdamW
 
 NAME = re.compile(r"(weights|optimizer)-\d{7,}(-\d+)?\.safetensors")
 MOST_STEPS = 2**63
+
+
+class Stateful(Protocol):
+    """What a checkpoint keeps beside the weights, as an optimizer's averages."""
+
+    def state(self) -> dict[str, Array]:
+        """Return arrays by name, numbers as 0-d ones; restored by writing into them."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +73,25 @@ class Saved:
         return [self.weights] if self.optimizer is None else [self.weights, self.optimizer]
 
 
-def save_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None, step: int,
+def save_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None, step: int,
                     keep: int = 1) -> None:
     """Write the state after `step` updates; keep the newest `keep` checkpoints and the best.
 
-    Without an optimizer, it is the weights alone: other runs can begin with them.
+    `beside` is what is kept beside the weights, an optimizer or a run with all that it has; without
+    it, it is the weights alone: other runs can begin with them.
     Checkpoints of later steps, of a future that was given up, go. Raises UserError where it cannot
     be written; the former checkpoints are then still there and whole.
     """
     if stray_weights(folder):
         raise UserError(_without_state(folder))
     former = read_state(folder)["checkpoints"] if (folder / "state.json").exists() else []
-    new = _new_names(step, former, optimizer is None)
+    new = _new_names(step, former, beside is None)
     named = architecture(architecture_of(model)).weights(model)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         content: list[Mapping[str, Any]] = [{n: p.data for n, p in named.items()}]
-        if optimizer is not None:
-            content.append(optimizer.state())
+        if beside is not None:
+            content.append(beside.state())
         _write_arrays(folder, dict(zip(new.files, content, strict=True)))
         _commit(folder, model, [new, *(one for one in former if one.step < step)], keep)
     except (OSError, SafetensorError, MemoryError) as error:
@@ -122,9 +130,9 @@ def best(checkpoints: Sequence[Saved], measured: str | None = None) -> Saved | N
                key=lambda one: (one.val_loss, one.step), default=None)
 
 
-def load_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None = None,
+def load_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None = None,
                     which: str = "last", may_differ: Collection[str] = ()) -> int:
-    """Read a checkpoint into the model, and the optimizer if given; return its step.
+    """Read a checkpoint into the model, and into what is kept beside it; return its step.
 
     `which` is "last", "best" or a step; `may_differ` names settings of the model that need not be
     the checkpoint's: of learnt positions, a shorter context takes the first. Raises UserError where
@@ -140,7 +148,7 @@ def load_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None 
         raise UserError(f"the checkpoint in {folder} is from another configuration: "
                         f"{_differences(saved, wanted)}")
     chosen = _choose(folder, state["checkpoints"], which)
-    if optimizer is not None and chosen.optimizer is None:
+    if beside is not None and chosen.optimizer is None:
         raise UserError(f"{folder} holds the weights of a model that was not trained here, without "
                         f"an optimizer's averages; begin with them: train --init")
     try:
@@ -148,19 +156,19 @@ def load_checkpoint(folder: Path, model: LanguageModel, optimizer: AdamW | None 
         if "context" in may_differ:
             weights |= {name: weights[name][:model.config.context]
                         for name in architecture(arch).by_position if name in weights}
-        averages = {} if optimizer is None else _read_averages(folder, chosen, optimizer)
+        kept = {} if beside is None else _read_beside(folder, chosen, beside)
         load_parameters(architecture(arch).weights(model), weights)
     except ValueError as error:
         now = read_state(folder)["checkpoints"]
         if now != state["checkpoints"]:  # a run at work has saved the next one meanwhile
-            return load_checkpoint(folder, model, optimizer, which, may_differ)
+            return load_checkpoint(folder, model, beside, which, may_differ)
         others = [str(one.step) for one in now if one != chosen]
         raise UserError((str(error) if isinstance(error, UserError)
                          else f"{folder / chosen.weights}: {error}") + (
             f"; or take another one: --checkpoint {' or '.join(others)}" if others else "")
         ) from error
-    for name, array in ({} if optimizer is None else optimizer.state()).items():
-        array[...] = namespace(array).asarray(averages[name])
+    for name, array in ({} if beside is None else beside.state()).items():
+        array[...] = namespace(array).asarray(kept[name])
     return chosen.step
 
 
@@ -269,15 +277,16 @@ def _read_arrays(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} has numbers of another kind ({error}); restore it") from error
 
 
-def _read_averages(folder: Path, saved: Saved, optimizer: AdamW) -> dict[str, Any]:
+def _read_beside(folder: Path, saved: Saved, beside: Stateful) -> dict[str, Any]:
     assert saved.optimizer is not None
     path = folder / saved.optimizer
-    arrays, own = _read_arrays(path), optimizer.state()
+    arrays, own = _read_arrays(path), beside.state()
     kinds = [{name: (array.shape, array.dtype) for name, array in found.items()}
              for found in (arrays, own)]
     if kinds[0] != kinds[1]:
         raise UserError(f"{path} does not fit the model; it is from another configuration")
-    if any(not 0 <= arrays[f"steps.{name}"] <= saved.step for name in optimizer.steps):
+    if any(not 0 <= array <= saved.step for name, array in arrays.items()
+           if name.startswith("steps.")):
         raise UserError(f"{path} counts other steps than the {saved.step} of state.json; it is "
                         f"damaged, or from another run")
     return arrays

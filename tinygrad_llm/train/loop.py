@@ -200,7 +200,7 @@ def _unmeasured(run: Run, count: int) -> bool:
 def _save(run: Run) -> None:
     """Save the run, unless it is saved as it is."""
     if run.saved != run.step:
-        save_checkpoint(run.folder / "checkpoint", run.model, run.optimizer, run.step,
+        save_checkpoint(run.folder / "checkpoint", run.model, run, run.step,
                         run.config.run.keep)
         run.saved = run.newest = run.step
 

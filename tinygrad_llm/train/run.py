@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from autograd import fold_in
+from autograd.backend import Array
 
 from ..data import Batches, read_corpus
 from ..data.batches.epochs import EpochBatches
@@ -34,7 +35,7 @@ from ..models import LanguageModel, architecture, architecture_of
 from ..nn import Rotary
 from ..optim import AdamW, Arena, cosine_with_warmup
 from ..text.tokenizer import Tokenizer
-from .checkpoint import load_checkpoint, read_state, save_checkpoint, stray_weights
+from .checkpoint import Stateful, load_checkpoint, read_state, save_checkpoint, stray_weights
 from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
 from .data_record import check_record, check_tokenizer, describe, write_record
 from .objective import Objective
@@ -54,7 +55,8 @@ class Run:
     the newest in the folder, as far as the run knows. `notes` are sentences about its settings that
     its user should read, `stopped_by` is the number of the signal that ended it, if one did.
     `before` is the memory of the process before it had the model, `most` at the end of the steps;
-    `seconds` are those of the steps.
+    `seconds` are those of the steps. `others` is what a checkpoint keeps beside the optimizer's
+    averages, by name.
     """
 
     folder: Path
@@ -71,6 +73,13 @@ class Run:
     before: Memory | None = None
     most: int = 0
     seconds: list[float] = field(default_factory=list)
+    others: dict[str, Stateful] = field(default_factory=dict)
+
+    def state(self) -> dict[str, Array]:
+        """Return all that a checkpoint keeps beside the weights, by name."""
+        return self.optimizer.state() | {f"{part}.{name}": array
+                                         for part, kept in self.others.items()
+                                         for name, array in kept.state().items()}
 
     def key(self, use: int) -> int:
         """Return the key of one use of the seed."""
@@ -276,7 +285,7 @@ def resume_run(folder: Path, given: Mapping[str, Any], checkpoint: str = "last")
         run = _new_run(config, folder, data)
         if stray_weights(folder / "checkpoint") or (folder / "checkpoint/state.json").exists():
             run.newest = read_state(folder / "checkpoint")["step"]
-            run.step = load_checkpoint(folder / "checkpoint", run.model, run.optimizer, checkpoint)
+            run.step = load_checkpoint(folder / "checkpoint", run.model, run, checkpoint)
             run.saved = run.step
         elif checkpoint != "last":
             raise UserError(f"the run in {folder} has no checkpoint yet; leave --checkpoint out")
