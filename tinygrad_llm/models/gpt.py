@@ -101,7 +101,7 @@ class Block:
             GatedMLP(config.width, gated_inner(config.width), rng, bias=config.bias,
                      activation=GATES[config.mlp], residual_std=residual_std)
             if config.mlp in GATES else
-            MLP(config.width, rng, bias=config.bias, activation=config.mlp,
+            MLP(config.width, 4 * config.width, rng, bias=config.bias, activation=config.mlp,
                 residual_std=residual_std))
 
     def __call__(self, x: Any, key: int | None = None, cache: LayerCache | None = None,

@@ -10,6 +10,10 @@ section 3.2 (rotary scaling); Jiang et al., "Mistral 7B", arXiv:2310.06825, sect
 "Qwen2 Technical Report", arXiv:2407.10671, section 2.2 (biases, shared experts); "Qwen3 Technical
 Report", arXiv:2505.09388, section 2 (norms of queries and keys, experts); Gemma Team, "Gemma 2",
 arXiv:2408.00118, section 2 (soft caps, norms behind the sub-blocks, local and global layers).
+An MLP of ReLU squared without a gate: So et al., "Primer", arXiv:2109.08668, section 3. Residual
+branches that begin at zero, so that a deep model begins as the identity: Zhang, Dauphin, Ma, "Fixup
+Initialization", arXiv:1901.09321, section 3; an output matrix that does: Yang et al., "Tensor
+Programs V", arXiv:2203.03466, appendix D.2.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from autograd import Tensor, fold_in, namespace
 
 from ..functional import linear, linear_cross_entropy, load_balance, softmax_cross_entropy
 from ..nn import (
+    MLP,
     Cache,
     CausalSelfAttention,
     Embedding,
@@ -62,14 +67,15 @@ class LlamaConfig:
     dropout: Annotated[float, "share of activations dropped in training"] = 0.0
     key_heads: Annotated[int, "heads of keys and values, a divisor of heads; 0 for as many"] = 0
     head_width: Annotated[int, "width of a head; 0 for width / heads"] = 0
-    inner: Annotated[int, "columns of the gated MLP; 0 for 8/3 of width"] = 0
-    activation: Annotated[str, "of the gate: silu, gelu_tanh or gelu"] = "silu"
+    inner: Annotated[int, "columns of the MLP; 0 for 8/3 of width, without a gate 4"] = 0
+    activation: Annotated[str, "of the gate: silu, gelu_tanh, gelu; relu_squared: no gate"] = "silu"
     norm_eps: Annotated[float, "RMSNorm's term against division by zero"] = 1e-5
     norm_offset: Annotated[float, "added to RMSNorm's weights: 1 in Gemma"] = 0.0
     theta: Annotated[float, "base of the rotary wavelengths"] = 10000.0
     rope_scaling: Annotated[str, "for longer texts, as 'linear factor=4'; see nn.positions"] = ""
     rotary_interleaved: Annotated[bool, "rotate neighbours, not halves of a head"] = False
     tied: Annotated[bool, "the output matrix is the token table"] = True
+    zero_outputs: Annotated[bool, "what adds to the stream, and an untied head, begin at 0"] = False
     qkv_bias: Annotated[bool, "biases of queries, keys and values, as in Qwen 2"] = False
     out_bias: Annotated[bool, "a bias behind attention"] = False
     mlp_bias: Annotated[bool, "biases in the MLP"] = False
@@ -97,7 +103,7 @@ class LlamaConfig:
         if not self.embed_scale > 0:
             raise ValueError(f"embed_scale must lie above 0, got {self.embed_scale}; 1 leaves the "
                              f"token table as it is")
-        require_one_of(("silu", "gelu_tanh", "gelu"), self, "activation")
+        require_one_of(("silu", "gelu_tanh", "gelu", "relu_squared"), self, "activation")
         if not self.head_width:
             require_heads_that_divide(self.width, self.heads)
         if self.heads % self.groups:
@@ -114,6 +120,9 @@ class LlamaConfig:
     def _check_experts(self) -> None:
         if self.experts and self.mlp_bias:
             raise ValueError("experts have no biases; leave mlp_bias out")
+        if self.experts and not self.gated:
+            raise ValueError(f"experts are gated, and {self.activation} is without a gate; choose "
+                             f"another activation")
         for name in ("experts_per_token", "expert_inner", "shared_inner", "normalize_experts"):
             value = getattr(self, name)
             if not self.experts and value != getattr(LlamaConfig, name):
@@ -134,9 +143,19 @@ class LlamaConfig:
         return self.head_width or self.width // self.heads
 
     @property
+    def gated(self) -> bool:
+        """Whether the MLP has a gate."""
+        return self.activation != "relu_squared"
+
+    @property
     def columns(self) -> int:
         """The columns of the MLP."""
-        return self.inner or gated_inner(self.width)
+        return self.inner or (gated_inner(self.width) if self.gated else 4 * self.width)
+
+    @property
+    def residual_std(self) -> float:
+        """The deviation of the weights whose results are added to the stream, at initialisation."""
+        return 0.0 if self.zero_outputs else 0.02 / sqrt(2 * self.layers)
 
     def rotary(self) -> Rotary:
         """Return the rotation of queries and keys.
@@ -161,19 +180,18 @@ class LlamaBlock:
 
     def __init__(self, config: LlamaConfig, layer: int, rng: np.random.Generator | None) -> None:
         self.dropout = config.dropout
-        norm, residual_std = config.new_norm, 0.02 / sqrt(2 * config.layers)
+        norm = config.new_norm
         self.norm_1 = norm(config.width)
         self.attn = CausalSelfAttention(
             config.width, config.heads, rng, key_heads=config.groups, head_width=config.depth,
             bias=config.qkv_bias, out_bias=config.out_bias,
             qk_norm=norm if config.qk_norm else None,
             window=config.window if config.is_local(layer) else None, scale=config.scale or None,
-            soft_cap=config.soft_cap or None, dropout=config.dropout, residual_std=residual_std)
+            soft_cap=config.soft_cap or None, dropout=config.dropout,
+            residual_std=config.residual_std)
         self.post_attn = norm(config.width) if config.post_norms else _unchanged
         self.norm_2 = norm(config.width)
-        self.mlp: GatedMLP | MixtureOfExperts = _experts(config, rng, residual_std) if (
-            config.experts) else GatedMLP(config.width, config.columns, rng, bias=config.mlp_bias,
-                                          activation=config.activation, residual_std=residual_std)
+        self.mlp = _feed_forward(config, rng)
         self.post_mlp = norm(config.width) if config.post_norms else _unchanged
 
     def __call__(self, x: Any, key: int | None = None, cache: LayerCache | None = None,
@@ -186,8 +204,8 @@ class LlamaBlock:
         y = self.attn(self.norm_1(x), subkey(key, 0), cache, rotate, documents)
         x = x + drop(self.post_attn(y), self.dropout, subkey(key, 1))
         n = self.norm_2(x)
-        y, route = (self.mlp(n), None) if not routed or isinstance(self.mlp, GatedMLP) else (
-            self.mlp(n, True))
+        y, route = (self.mlp(n, True) if routed and not isinstance(self.mlp, (MLP, GatedMLP)) else
+                    (self.mlp(n), None))
         x = x + drop(self.post_mlp(y), self.dropout, subkey(key, 2))
         return x if route is None else (x, route)
 
@@ -196,12 +214,16 @@ def _unchanged(x: Any) -> Any:
     return x
 
 
-def _experts(config: LlamaConfig, rng: np.random.Generator | None,
-             residual_std: float) -> MixtureOfExperts:
-    inner = config.expert_inner or max(1, config.columns // config.experts_per_token)
-    return MixtureOfExperts(config.width, inner, config.experts, config.experts_per_token, rng,
-                            activation=config.activation, normalize=config.normalize_experts,
-                            shared_inner=config.shared_inner, residual_std=residual_std)
+def _feed_forward(config: LlamaConfig, rng: np.random.Generator | None
+                  ) -> MLP | GatedMLP | MixtureOfExperts:
+    options: dict[str, Any] = {"activation": config.activation, "residual_std": config.residual_std}
+    if config.experts:
+        inner = config.expert_inner or max(1, config.columns // config.experts_per_token)
+        return MixtureOfExperts(config.width, inner, config.experts, config.experts_per_token, rng,
+                                normalize=config.normalize_experts,
+                                shared_inner=config.shared_inner, **options)
+    kind = GatedMLP if config.gated else MLP
+    return kind(config.width, config.columns, rng, bias=config.mlp_bias, **options)
 
 
 def balance_of(routes: list[tuple[Any, Any]]) -> Any:
@@ -222,7 +244,7 @@ class Llama:
         self.h = [LlamaBlock(config, layer, rng) for layer in range(config.layers)]
         self.norm_f = config.new_norm(config.width)
         self.head = self.wte.weight if config.tied else normal(
-            rng, (config.vocab_size, config.width), 0.02)
+            rng, (config.vocab_size, config.width), 0.0 if config.zero_outputs else 0.02)
 
     def hidden(self, ids: Any, key: int | None = None, cache: Cache | None = None,
                documents: Any = None, routes: list[Any] | None = None) -> Any:

@@ -79,13 +79,13 @@ class RMSNorm:
 
 
 class MLP:
-    """Two linear maps with an activation between them, four times as wide inside."""
+    """Two linear maps with an activation between them, `inner` columns wide inside."""
 
-    def __init__(self, width: int, rng: np.random.Generator | None, *, bias: bool = True,
-                 activation: str = "gelu", residual_std: float = 0.02) -> None:
+    def __init__(self, width: int, inner: int, rng: np.random.Generator | None, *,
+                 bias: bool = True, activation: str = "gelu", residual_std: float = 0.02) -> None:
         self.activation = activation
-        self.up = Linear(width, 4 * width, rng, bias=bias)
-        self.down = Linear(4 * width, width, rng, bias=bias, std=residual_std)
+        self.up = Linear(width, inner, rng, bias=bias)
+        self.down = Linear(inner, width, rng, bias=bias, std=residual_std)
 
     def __call__(self, x: Any) -> Any:
         """Map each position by itself: (..., width) to (..., width)."""

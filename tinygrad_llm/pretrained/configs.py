@@ -226,6 +226,9 @@ def write_config(config: Any, former: Fields | None = None) -> dict[str, Any]:
     """
     if former and _plain(read_config(former)) == _plain(config):
         return dict(former)
+    if isinstance(config, LlamaConfig) and not config.gated:
+        raise UserError(f"no type of model that transformers loads has a Llama's blocks with the "
+                        f"activation {config.activation!r}, which is without a gate")
     names = [former["model_type"]] if former else []
     names += [name for name in MODEL_TYPES
               if (name == "gpt2") == isinstance(config, GPTConfig) and name not in names]
@@ -254,6 +257,7 @@ def _plain(config: Any) -> dict[str, Any]:
         return found
     rotary = config.rotary()
     found |= {"rotary_interleaved": False,  # rows are written in the other order
+              "zero_outputs": False,  # how it began changes nothing
               "key_heads": config.groups, "head_width": config.depth, "inner": config.columns,
               "scale": config.scale or config.depth**-0.5, "dropout": 0.0,
               "rope_scaling": [rotary.rule, rotary.options], "layer_pattern": _pattern(config)}

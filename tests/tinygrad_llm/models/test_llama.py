@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from whole_models import IDS, TARGETS, difference, loss_of, natural_scale, rng, 
 
 from autograd import Tensor, checkpoint, grad, no_grad, pull_back
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
-from tinygrad_llm.nn import parameters
+from tinygrad_llm.nn import MLP, parameters
 from tinygrad_llm.optim import AdamW
 from tinygrad_llm.train import make_config, next_token, train_step
 from tinygrad_llm.train.slices import batch_losses
@@ -30,6 +31,8 @@ CONFIGS = {
     "gemma 2": LlamaConfig(**SIZES, norm_offset=1.0, activation="gelu_tanh", window=3,
                            layer_pattern="LG", scale=0.7, soft_cap=2.0, logit_cap=1.5,
                            post_norms=True, embed_scale=math.sqrt(8)),
+    "speedrun": LlamaConfig(**SIZES, tied=False, zero_outputs=True, activation="relu_squared",
+                            qk_norm=True, logit_cap=2.0),
     "scaled": LlamaConfig(**SIZES, theta=500.0, rope_scaling="linear factor=4"),
     "experts": LlamaConfig(**SIZES, experts=3, experts_per_token=2, expert_inner=4,
                            shared_inner=2, balance=0.3),
@@ -155,6 +158,34 @@ def test_the_loss_at_initialisation_is_that_of_a_uniform_guess() -> None:
     assert np.mean(losses) == pytest.approx(math.log(512), rel=0.01)
 
 
+def test_what_begins_at_zero_leaves_the_stream_as_it_is() -> None:
+    """The blocks add nothing, all tokens are equally likely, and nothing else is drawn anew."""
+    config = CONFIGS["speedrun"]
+    model, usual = Llama(config, 3), Llama(replace(config, zero_outputs=False), 3)
+    x = rng.standard_normal((1, 5, 8)).astype(np.float32)
+    for block in model.h:
+        np.testing.assert_array_equal(block(Tensor(x)).data, x)
+    assert float(model.loss(IDS, TARGETS)) == pytest.approx(math.log(7), rel=1e-6)
+    begun = {name: p.data for name, p in parameters(model).items()}
+    zeros = {name for name, array in begun.items() if not array.any()}
+    assert zeros == {"head", *(f"h.{i}.{part}.weight" for i in (0, 1)
+                               for part in ("attn.out", "mlp.down"))}
+    for name, p in parameters(usual).items():
+        assert name in zeros or np.array_equal(begun[name], p.data), name
+    tied = Llama(replace(config, tied=True), 3)
+    np.testing.assert_array_equal(tied.head.data, begun["wte.weight"])
+
+
+def test_without_a_gate_the_mlp_has_as_many_parameters() -> None:
+    gated, plain = (sum(p.size for p in parameters(Llama(LlamaConfig(
+        5, width=96, activation=activation), None)).values())
+        for activation in ("silu", "relu_squared"))
+    assert gated == plain
+    config = LlamaConfig(5, width=8, inner=12, mlp_bias=True, activation="relu_squared")
+    mlp = Llama(config).h[0].mlp
+    assert isinstance(mlp, MLP) and mlp.up.weight.shape == (12, 8) and mlp.down.bias is not None
+
+
 @pytest.mark.parametrize("name", ["llama 2", "experts"])
 def test_one_batch_is_learnt_by_heart(name: str) -> None:
     options = {"experts": 4, "expert_inner": 32} if name == "experts" else {}
@@ -192,13 +223,14 @@ def test_dropout_acts_only_with_a_key() -> None:
     ({"head_width": 5}, "must be even, got 5"), ({"window": -1}, "window must be at least 0"),
     ({"window": 3, "layer_pattern": "LX"}, r"letters L \(local\) and G \(global\), got 'LX'"),
     ({"layer_pattern": ""}, "layer_pattern must be letters"),
-    ({"activation": "relu"}, "activation must be silu, gelu_tanh, gelu, got 'relu'"),
+    ({"activation": "relu"}, "activation must be silu, gelu_tanh, gelu, relu_squared, got 'relu'"),
     ({"experts": 2, "experts_per_token": 3}, r"experts_per_token must lie in \[1, 2\]"),
     ({"rope_scaling": "linar factor=2"}, "linar"), ({"norm_eps": -1e-5}, "norm_eps must be at le"),
     ({"embed_scale": 0.0}, "embed_scale must lie above 0, got 0.0; 1 leaves"),
     ({"embed_scale": math.nan}, "embed_scale must lie above 0, got nan"),
     ({"layer_pattern": "LG"}, "give the window, or leave 'LG' out"),
     ({"experts": 2, "mlp_bias": True}, "experts have no biases; leave mlp_bias out"),
+    ({"experts": 2, "activation": "relu_squared"}, "experts are gated, and relu_squared is with"),
     ({"experts_per_token": 9}, "or leave experts_per_token = 9 out"),
     ({"expert_inner": 8}, "or leave expert_inner = 8 out"),
     ({"shared_inner": 8}, "or leave shared_inner = 8 out"),

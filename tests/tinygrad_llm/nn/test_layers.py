@@ -37,7 +37,7 @@ def test_layer_norm_scales_shifts_and_keeps_its_eps() -> None:
 
 
 def test_mlp_is_four_times_as_wide_inside() -> None:
-    made = MLP(4, rng)
+    made = MLP(4, 16, rng)
     assert made.up.weight.shape == (16, 4) and made.down.weight.shape == (4, 16)
     inner = gelu(X @ made.up.weight.data.T)
     np.testing.assert_allclose(made(X).data, inner @ made.down.weight.data.T, rtol=1e-4, atol=1e-7)

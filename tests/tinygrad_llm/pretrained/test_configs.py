@@ -229,6 +229,7 @@ def test_the_file_that_a_model_came_from_is_kept() -> None:
 
 def test_dropout_and_biases_that_transformers_has_not() -> None:
     assert write_config(replace(LLAMA, dropout=0.2)) == write_config(LLAMA)
+    assert write_config(replace(LLAMA, zero_outputs=True)) == write_config(LLAMA)
     assert write_config(replace(GPT2, bias=False)) == write_config(GPT2)
     assert read_config(write_config(replace(GPT2, dropout=0.25))).dropout == 0.25
 
@@ -251,6 +252,7 @@ def test_the_balance_of_experts() -> None:
     (replace(LLAMA, post_norms=True), "post_norms True"),
     (replace(LLAMA, out_bias=True), "out_bias True"),
     (replace(GEMMA, embed_scale=5.0), "embed_scale 5.0"),
+    (replace(LLAMA, activation="relu_squared"), "the activation 'relu_squared', which is without"),
     (replace(EXPERTS, out_bias=True), "out_bias True"),
     (replace(GPT2, positions="sinusoidal"), "positions 'sinusoidal'"),
     (replace(GPT2, norm="rms", mlp="swiglu"), "norm 'rms', mlp 'swiglu'"),

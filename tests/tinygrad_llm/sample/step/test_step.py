@@ -42,7 +42,8 @@ def llamas(draw: st.DrawFn) -> Llama:
         heads=groups * draw(st.integers(1, 3)), key_heads=groups, width=6,
         head_width=2 * draw(st.integers(1, 2)), inner=5, window=window,
         layer_pattern=draw(st.sampled_from(["L", "LG"])) if window else "L",
-        activation=draw(st.sampled_from(["silu", "gelu_tanh", "gelu"])),
+        activation=draw(st.sampled_from(["silu", "gelu_tanh", "gelu"] + (
+            [] if experts else ["relu_squared"]))),
         norm_eps=draw(st.sampled_from([1e-5, 0.3])), norm_offset=draw(st.sampled_from([0.0, 1.0])),
         rope_scaling=draw(st.sampled_from(["", "dynamic factor=4 original=3",
                                            "llama3 factor=4 low=1 high=4 original=5"])),
