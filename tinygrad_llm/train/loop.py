@@ -20,12 +20,12 @@ from ..host.machine import memory_of_process
 from ..host.output import steady_output
 from ..host.stop_signals import Stop, stop_signals
 from ..host.threads import workers
-from .checkpoint import best, note_validation, read_state, save_checkpoint
 from .evaluation import Stopped, perplexity, progress_bar, sample_text, validation_losses
+from .folder.checkpoint import best, note_validation, read_state, save_checkpoint
 from .log import MetricsLog, Pace, plot_loss, read_metrics
 from .run import DROPOUT, TRAIN_BATCHES, Run, learning_rate, lock
 from .slices import mean_loss
-from .step import Diverged, train_step
+from .step import Diverged, Skipped, train_step
 
 Say = Callable[[str], None]
 
@@ -102,7 +102,12 @@ def _do_steps(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any], stop: Stop) -
     pace = Pace(run.config.data.batch * run.config.context)
     while run.step < settings.steps and not stop:
         lr = learning_rate(run.config, run.step)
-        loss, norm = _step(run, batches, lr)
+        try:
+            loss, norm = _step(run, batches, lr)
+        except Skipped as skipped:
+            log.write(step=run.step + 1, batch=run.batch, skipped=str(skipped))
+            run.trouble.left_out += 1
+            continue
         pace.step()
         bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
         bar.update()
@@ -116,9 +121,9 @@ def _do_steps(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any], stop: Stop) -
 def _step(run: Run, batches: Any, lr: float) -> tuple[float, float]:
     """Do the next step; return its loss and the gradient's norm."""
     config, began = run.config, perf_counter()
-    key = fold_in(run.key(DROPOUT), run.step) if config.model.get("dropout") else None
+    key = fold_in(run.key(DROPOUT), run.batch) if config.model.get("dropout") else None
     try:
-        result = train_step(run.model, run.optimizer, run.objective, batches.at(run.step),
+        result = train_step(run.model, run.optimizer, run.objective, batches.at(run.batch),
                             lr=lr, clip=config.optimizer.clip, key=key,
                             slices=config.run.slices)
     except Diverged as error:

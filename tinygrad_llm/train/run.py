@@ -35,9 +35,10 @@ from ..models import LanguageModel, architecture, architecture_of
 from ..nn import Rotary
 from ..optim import AdamW, Arena, cosine_with_warmup
 from ..text.tokenizer import Tokenizer
-from .checkpoint import Stateful, load_checkpoint, read_state, save_checkpoint, stray_weights
 from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
-from .data_record import check_record, check_tokenizer, describe, write_record
+from .faults.trouble import Trouble
+from .folder.checkpoint import Stateful, load_checkpoint, read_state, save_checkpoint, stray_weights
+from .folder.data_record import check_record, check_tokenizer, describe, write_record
 from .objective import Objective
 from .settings import settings
 from .slices import default_slices
@@ -55,8 +56,8 @@ class Run:
     the newest in the folder, as far as the run knows. `notes` are sentences about its settings that
     its user should read, `stopped_by` is the number of the signal that ended it, if one did.
     `before` is the memory of the process before it had the model, `most` at the end of the steps;
-    `seconds` are those of the steps. `others` is what a checkpoint keeps beside the optimizer's
-    averages, by name.
+    `seconds` are those of the steps. `trouble` counts the batches that were left out; `others` is
+    what a checkpoint keeps beside that and the optimizer's averages, by name.
     """
 
     folder: Path
@@ -73,13 +74,19 @@ class Run:
     before: Memory | None = None
     most: int = 0
     seconds: list[float] = field(default_factory=list)
+    trouble: Trouble = field(default_factory=Trouble)
     others: dict[str, Stateful] = field(default_factory=dict)
 
     def state(self) -> dict[str, Array]:
         """Return all that a checkpoint keeps beside the weights, by name."""
-        return self.optimizer.state() | {f"{part}.{name}": array
-                                         for part, kept in self.others.items()
+        return self.optimizer.state() | {f"{part}.{name}": array for part, kept in
+                                         {"trouble": self.trouble, **self.others}.items()
                                          for name, array in kept.state().items()}
+
+    @property
+    def batch(self) -> int:
+        """The number of the batch that the next step takes."""
+        return self.step + int(self.trouble.left_out)
 
     def key(self, use: int) -> int:
         """Return the key of one use of the seed."""

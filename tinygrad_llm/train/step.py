@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -43,27 +44,35 @@ next_token = Objective(next_token_loss, targets_that_count, cross_entropy)
 """Pretraining: each token is predicted from those before it."""
 
 
+class Skipped(Exception):
+    """A step leaves its batch out: weights, averages and schedule are as before it."""
+
+
 class Diverged(UserError):
     """The loss or the gradient stopped being finite; the weights were not touched."""
 
 
 def train_step(model: Any, optimizer: AdamW, objective: Objective, batch: Any, *, lr: float,
-               clip: float, key: int | None, slices: int | None = None) -> tuple[float, float]:
+               clip: float, key: int | None, slices: int | None = None,
+               before_update: Callable[[float, float], None] = lambda loss, norm: None
+               ) -> tuple[float, float]:
     """Do one update with a batch, a tree of arrays; return its loss and the gradient's norm.
 
     A key turns dropout on. The batch is cut into `slices`, by default as many as suit its size, for
-    the threads of `workers`. Raises Diverged, before the update, where the loss or the norm is not
-    finite; in the second case the gradients stay, to be looked at.
+    the threads of `workers`. `before_update` is called with the loss and the norm when all that is
+    left is the update; what it raises keeps that from happening. Raises Diverged, before the
+    update, where the loss or the norm is not finite; in the second case the gradients stay, to be
+    looked at.
     """
     def forward_and_backward(part: Slice, add: Add) -> float:
-        loss = objective.loss(model, part.batch, part.key)
-        value = finite("loss", loss)
+        value = finite("loss", loss := objective.loss(model, part.batch, part.key))
         pull_back([loss], [part.share], [*optimizer.parameters.values()], deliver=add)
         return value
 
     parts = cut(batch, objective.count, slices, key)
     loss = sum_over_slices(parts, forward_and_backward, optimizer.parameters, optimizer.gradients)
     norm = finite("gradient's norm", global_norm(optimizer.parameters.values()))
+    before_update(loss, norm)
     optimizer.update(lr, clip_scale(norm, clip))  # clipping costs no pass of its own
     return loss, norm
 

@@ -17,13 +17,15 @@ from small_runs import DOCUMENTS, silent, small, weights, write_shards, write_te
 
 from autograd import fold_in
 from tinygrad_llm.data.batches.epochs import EpochBatches
+from tinygrad_llm.data.batches.random_windows import Batches
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.host.stop_signals import NAMES
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.train import load_model, loop, resume_run, start_run, train
-from tinygrad_llm.train.checkpoint import read_state
+from tinygrad_llm.train.folder.checkpoint import read_state
 from tinygrad_llm.train.log import read_metrics
 from tinygrad_llm.train.run import lock
+from tinygrad_llm.train.step import Skipped
 
 
 @pytest.fixture
@@ -401,3 +403,38 @@ def test_a_full_disk_under_the_metrics_is_said_and_the_steps_are_saved(
     with pytest.raises(UserError, match="cannot write metrics.jsonl: No space left"):
         train(run, silent)
     assert read_state(run.folder / "checkpoint")["step"] == 4
+
+
+def test_a_step_that_is_skipped_uses_its_batch_up_and_nothing_else(
+        text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights are those of a run whose batches lack that one; a resume goes on so."""
+    step, at, seen = loop.train_step, Batches.at, []
+
+    def refusing(*args: Any, **options: Any) -> Any:
+        if seen[-1] in (0, 4, 5):
+            raise Skipped("overflow")
+        return step(*args, **options)
+
+    def noted(self: Any, number: int) -> Any:
+        seen.append(number)
+        return at(self, number)
+
+    monkeypatch.setattr(Batches, "at", noted)
+    run = start_run(small(text, dropout=0.0, eval_every=0, final_eval_batches=0),
+                    tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", refusing)
+        assert train(run, silent)
+    assert seen == [*range(9)] and (run.step, run.batch) == (6, 9)
+    assert {int(t) for t in run.optimizer.steps.values()} == {6}
+    assert [(r["step"], r["batch"]) for r in read_metrics(run.folder / "metrics.jsonl")
+            if "skipped" in r] == [(1, 0), (4, 4), (4, 5)]
+    without = [number for number in range(9) if number not in (0, 4, 5)]
+    monkeypatch.setattr(Batches, "at", lambda self, number: at(self, without[number]))
+    train(start_run(small(text, dropout=0.0, eval_every=0, final_eval_batches=0),
+                    tmp_path / "other"), silent)
+    assert weights(tmp_path / "run") == weights(tmp_path / "other")
+    monkeypatch.setattr(Batches, "at", noted)
+    seen.clear()
+    train(resume_run(run.folder, {"steps": 8}), silent)
+    assert seen == [9, 10]

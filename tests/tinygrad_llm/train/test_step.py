@@ -17,7 +17,7 @@ from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.nn import parameters, with_parameters
 from tinygrad_llm.optim import AdamW, clip_by_global_norm
 from tinygrad_llm.train import Objective, next_token, ordered_sum, train_step
-from tinygrad_llm.train.step import IGNORED, Diverged, next_token_loss, targets_that_count
+from tinygrad_llm.train.step import IGNORED, Diverged, Skipped, next_token_loss, targets_that_count
 
 CONFIG = GPTConfig(vocab_size=11, context=16, layers=2, heads=2, width=8, dropout=0.1)
 RNG = np.random.default_rng(0)
@@ -271,3 +271,21 @@ def test_the_count_is_of_targets_that_are_not_ignored() -> None:
 def test_what_is_ignored_here_is_ignored_by_the_loss() -> None:
     model = GPT(GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4))
     assert float(next_token_loss(model, (FEW_IDS, np.full_like(FEW_IDS, IGNORED)))) == 0
+
+
+def test_what_is_raised_before_the_update_keeps_it_from_happening() -> None:
+    model = TwoLayers()
+    optimizer, seen = AdamW(parameters(model)), []
+    before = [p.data.copy() for p in parameters(model).values()]
+
+    def refuse(loss: float, norm: float) -> None:
+        seen.append((loss, norm))
+        raise Skipped("not today")
+
+    with pytest.raises(Skipped):
+        train_step(model, optimizer, REGRESSION, BATCH, lr=0.1, clip=0.5, key=None,
+                   before_update=refuse)
+    assert all(map(np.array_equal, before, (p.data for p in parameters(model).values())))
+    assert not any(t for t in optimizer.steps.values())
+    again = train_step(model, optimizer, REGRESSION, BATCH, lr=0.1, clip=0.5, key=None)
+    assert again == seen[0], "the loss and the norm are those of the step"

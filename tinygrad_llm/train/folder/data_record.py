@@ -15,11 +15,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..data.prepared import Prepared, Tokens
-from ..data.tokens.shard_index import token_path
-from ..data.tokens.shards import ShardedTokens
-from ..host.errors import UserError
-from ..host.files import sha256_of, write_in_one_step
+from ...data.prepared import Prepared, Tokens
+from ...data.tokens.shard_index import token_path
+from ...data.tokens.shards import ShardedTokens
+from ...host.errors import UserError
+from ...host.files import sha256_of, write_in_one_step
 
 NAME = "data.json"
 PARTS = {"tokenizer": "tokenizer", "train": "tokens to train on", "val": "tokens to validate on"}

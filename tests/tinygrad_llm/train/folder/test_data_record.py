@@ -14,8 +14,9 @@ from small_runs import silent, small, weights, write_shards, write_text
 from tinygrad_llm.data.prepared import open_prepared, prepare
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.host.files import sha256_of
-from tinygrad_llm.train import data_record, load_model, resume_run, start_run, train
-from tinygrad_llm.train.data_record import describe, read_record
+from tinygrad_llm.train import load_model, resume_run, start_run, train
+from tinygrad_llm.train.folder import data_record
+from tinygrad_llm.train.folder.data_record import describe, read_record
 
 
 @pytest.fixture(params=["char", "bpe"])

@@ -28,13 +28,14 @@ from safetensors.numpy import load_file, save_file
 from autograd import namespace, to_host
 from autograd.backend import Array
 
-from ..host.errors import UserError, shortened
-from ..host.files import flush_folder, write_in_one_step
-from ..models import DEFAULT, LanguageModel, architecture, architecture_of
-from ..nn import load_parameters
+from ...host.errors import UserError, shortened
+from ...host.files import flush_folder, write_in_one_step
+from ...models import DEFAULT, LanguageModel, architecture, architecture_of
+from ...nn import load_parameters
 
 NAME = re.compile(r"(weights|optimizer)-\d{7,}(-\d+)?\.safetensors")
 MOST_STEPS = 2**63
+LATER = ("trouble.",)  # which checkpoints of before it was counted lack: it stays as it is
 
 
 class Stateful(Protocol):
@@ -168,7 +169,8 @@ def load_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None 
             f"; or take another one: --checkpoint {' or '.join(others)}" if others else "")
         ) from error
     for name, array in ({} if beside is None else beside.state()).items():
-        array[...] = namespace(array).asarray(kept[name])
+        if name in kept:
+            array[...] = namespace(array).asarray(kept[name])
     return chosen.step
 
 
@@ -283,6 +285,8 @@ def _read_beside(folder: Path, saved: Saved, beside: Stateful) -> dict[str, Any]
     arrays, own = _read_arrays(path), beside.state()
     kinds = [{name: (array.shape, array.dtype) for name, array in found.items()}
              for found in (arrays, own)]
+    kinds[1] = {name: kind for name, kind in kinds[1].items()
+                if name in arrays or not name.startswith(LATER)}
     if kinds[0] != kinds[1]:
         raise UserError(f"{path} does not fit the model; it is from another configuration")
     if any(not 0 <= array <= saved.step for name, array in arrays.items()

@@ -17,8 +17,8 @@ from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import ARCHITECTURES, GPT, GPTConfig
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.optim import AdamW
-from tinygrad_llm.train import checkpoint
-from tinygrad_llm.train.checkpoint import (
+from tinygrad_llm.train.folder import checkpoint
+from tinygrad_llm.train.folder.checkpoint import (
     best,
     load_checkpoint,
     note_validation,
@@ -387,3 +387,20 @@ def test_a_shorter_context_takes_the_first_positions(tmp_path: Path) -> None:
         load_checkpoint(tmp_path, long, may_differ=("context",))
     with pytest.raises(UserError, match="context 4 there and 3 here"):
         load_checkpoint(tmp_path, short)
+
+
+def test_what_was_added_later_stays_as_it_is(tmp_path: Path) -> None:
+    model, optimizer = trained()
+    save_checkpoint(tmp_path, model, optimizer, 1)
+
+    class WithTrouble:
+        count = np.array(7)
+
+        def state(self) -> Any:
+            return {**optimizer.state(), "trouble.left_out": self.count}
+
+    beside = WithTrouble()
+    assert load_checkpoint(tmp_path, model, beside) == 1 and beside.count == 7
+    save_checkpoint(tmp_path, model, beside, 2)
+    beside.count[...] = 0
+    assert load_checkpoint(tmp_path, model, beside) == 2 and beside.count == 7
