@@ -65,7 +65,7 @@ class Pool:
         self.helpers = (ThreadPoolExecutor(threads - 1, "worker", _begin_thread)
                         if threads > 1 else None)
 
-    def each(self, count: int, body: Callable[[int], T]) -> list[T]:
+    def each(self, count: int, body: Callable[[int], T], at_once: int) -> list[T]:
         """Return [body(0), body(1), ...]; the next free thread takes the next piece.
 
         The first piece that fails is raised, an interrupt before any. None is begun after that, and
@@ -84,7 +84,7 @@ class Pool:
 
         jobs: list[Future[None]] = []
         try:
-            self._call_helpers(min(self.threads, count) - 1, take_pieces, jobs)
+            self._call_helpers(min(self.threads, count, at_once) - 1, take_pieces, jobs)
             _LOCAL.in_piece = True
             take_pieces()
             _wait_for(jobs)
@@ -198,13 +198,16 @@ def check_threads(threads: int | None) -> int:
                f"{usable_cores()} cores")
 
 
-def each(count: int, body: Callable[[int], T]) -> list[T]:
-    """Return [body(0), ..., body(count - 1)], computed on all workers.
+def each(count: int, body: Callable[[int], T], at_once: int | None = None) -> list[T]:
+    """Return [body(0), ..., body(count - 1)], computed on all workers, by default.
 
-    Where one raises, the others end what they have begun, and the first error is raised.
+    With a number `at_once`, no more of them are under way at a time; one at a time may be cut as a
+    single piece may. Where one raises, the others end what they have begun, and the first error is
+    raised.
     """
-    pool = _current_pool() if count > 1 else None
-    return [body(i) for i in range(count)] if pool is None else pool.each(count, body)
+    most = count if at_once is None else min(count, at_once)
+    pool = _current_pool() if most > 1 else None
+    return [body(i) for i in range(count)] if pool is None else pool.each(count, body, most)
 
 
 def over_rows(body: Callable[[slice], T], x: Array, cost: int = 1) -> list[T]:

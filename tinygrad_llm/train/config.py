@@ -20,7 +20,15 @@ from typing import Any
 
 from ..host.errors import UserError, did_you_mean
 from ..models import ARCHITECTURES, DEFAULT, LanguageModel, architecture
-from .settings import TABLES, DataSettings, OptimizerSettings, RunSettings, require, settings
+from .settings import (
+    TABLES,
+    DataSettings,
+    MemorySettings,
+    OptimizerSettings,
+    RunSettings,
+    require,
+    settings,
+)
 
 
 @dataclass(frozen=True)
@@ -34,9 +42,15 @@ class TrainConfig:
     data: DataSettings
     optimizer: OptimizerSettings
     run: RunSettings
+    memory: MemorySettings
 
     def __post_init__(self) -> None:
         self._sizes(vocab_size=1)
+        batch, parts = self.data.batch, self.memory.accumulate
+        require(self.memory, f"a divisor of the batch of {batch}: {_divisors(batch)}",
+                lambda parts: batch % parts == 0, "accumulate")
+        require(self.run, f"a multiple of accumulate, {parts}, or left out",
+                lambda slices: slices % parts == 0, "slices")
         require(self.run, f"at most the batch of {self.data.batch}",
                 lambda slices: slices <= self.data.batch, "slices")
 
@@ -76,7 +90,14 @@ class TrainConfig:
 
     def flat(self) -> dict[str, Any]:
         """Return all settings by name."""
-        return {**self.model, **asdict(self.data), **asdict(self.optimizer), **asdict(self.run)}
+        return {**self.model, **asdict(self.data), **asdict(self.optimizer), **asdict(self.run),
+                **asdict(self.memory)}
+
+
+def _divisors(number: int) -> str:
+    """Return the first divisors of a number, in words."""
+    found = [str(n) for n in range(1, min(number, 10**6) + 1) if number % n == 0]
+    return ", ".join(found[:12]) + (", ..." if len(found) > 12 else "")
 
 
 PRESETS: dict[str, dict[str, Any]] = {

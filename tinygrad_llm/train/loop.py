@@ -125,7 +125,7 @@ def _step(run: Run, batches: Any, lr: float) -> tuple[float, float]:
     try:
         result = train_step(run.model, run.optimizer, run.objective, batches.at(run.batch),
                             lr=lr, clip=config.optimizer.clip, key=key,
-                            slices=config.run.slices)
+                            slices=config.run.slices, accumulate=config.memory.accumulate)
     except Diverged as error:
         raise Diverged(
             f"step {run.step + 1}: {error}; stopped before the update. Try a smaller "

@@ -342,7 +342,9 @@ def _changed(saved: TrainConfig, given: Mapping[str, Any], folder: Path) -> Trai
         if name in fixed and value != values[name]:
             raise UserError(f"the run in {folder} has {name} = {values[name]!r}, which cannot "
                             f"become {value!r} when resuming; start another run with --out")
-    if given.get("batch", saved.data.batch) != saved.data.batch:
+    parts = given.get("accumulate", 1)
+    if given.get("batch", saved.data.batch) != saved.data.batch or (
+            type(parts) is int and parts > 0 and saved.run.slices % parts):
         given = {"slices": 0, **given}  # the number suited the former batch
     return make_config({**values, **given})
 
@@ -437,7 +439,8 @@ def holds_run(folder: Path) -> bool:
 
 def with_slices(config: TrainConfig) -> TrainConfig:
     """Settle the number of slices, so that it is written down with the other settings."""
-    slices = config.run.slices or default_slices(config.data.batch, config.context)
+    slices = config.run.slices or default_slices(
+        config.data.batch, config.context, config.memory.accumulate)
     return replace(config, run=replace(config.run, slices=slices))
 
 

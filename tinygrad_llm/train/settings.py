@@ -1,4 +1,4 @@
-"""The settings of a training run, in four tables: model, data, optimizer, run.
+"""The settings of a training run, in tables: model, data, optimizer, run, memory.
 
 A setting is a field of a dataclass that is annotated with a help text: written once, it is a flag
 of `tinygrad-llm train` and a key in its table of `config.toml`. The table `model` is the
@@ -93,7 +93,18 @@ class RunSettings:
         require(self, "in [0, 2**64)", lambda value: 0 <= value < 2**64, "seed")
 
 
-TABLES = {"data": DataSettings, "optimizer": OptimizerSettings, "run": RunSettings}
+@dataclass(frozen=True)
+class MemorySettings:
+    """What a step does to take less memory."""
+
+    accumulate: Annotated[int, "parts of a batch, of which one at a time is worked on"] = 1
+
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "accumulate")
+
+
+TABLES = {"data": DataSettings, "optimizer": OptimizerSettings, "run": RunSettings,
+          "memory": MemorySettings}
 
 
 @dataclass(frozen=True)

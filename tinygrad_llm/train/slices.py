@@ -9,6 +9,12 @@ $$\ell = \sum_{s=1}^{S} \frac{n_s}{n}\,\ell_s, \qquad
 
 Each slice runs by itself, on one thread, and the gradients are added in the order of the slices:
 the bits of the result depend on S and not on the number of threads.
+
+The same sum is that of gradient accumulation: a batch in N parts, of which one at a time goes
+through the model, takes the activations of one part. As parts consist of slices, all that N does is
+to limit how many slices are under way, to S / N, and the bits are those of any other N. (Where that
+is one slice, it is cut for the threads inside its ops, as a batch of one slice is: the same to
+rounding.)
 """
 
 from __future__ import annotations
@@ -40,18 +46,22 @@ class Slice:
 
 
 def cut(batch: Any, count: Callable[[Any], float], slices: int | None = None,
-        key: int | None = None) -> list[Slice]:
+        key: int | None = None, accumulate: int = 1) -> list[Slice]:
     """Return the slices of a batch, without those in which nothing counts.
 
-    `slices` of them, 1 to B; by default as many as suit the batch's size. On a GPU, which has no
-    use for slices, the batch stays whole and is not counted: the host would have to wait for that.
-    Raises ValueError for another number, and for arrays whose first axes differ.
+    `slices` of them, 1 to B; by default as many as suit each of the `accumulate` parts. On a GPU,
+    which has no use for more, a part is one slice, and a batch in one part is not counted: the host
+    would have to wait for that. Raises ValueError for another number, and for arrays whose first
+    axes differ.
     """
     arrays, _ = flatten(batch)
     length = _rows(arrays)
     if namespace(*arrays) is not np:
-        return [Slice(batch, subkey(key, 0), share=1.0)]
-    slices = slices or default_slices(length, max(a.size for a in arrays) // max(1, length))
+        if accumulate == 1:
+            return [Slice(batch, subkey(key, 0), share=1.0)]
+        slices = accumulate
+    slices = slices or default_slices(
+        length, max(a.size for a in arrays) // max(1, length), accumulate)
     parts = [_taken(batch, rows) for rows in slice_bounds(length, slices)]
     counts = [count(part) for part in parts]
     return [Slice(part, subkey(key, s), share=n / sum(counts))
@@ -83,16 +93,17 @@ def slice_bounds(length: int, slices: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
-def default_slices(batch: int, context: int) -> int:
+def default_slices(batch: int, context: int, accumulate: int = 1) -> int:
     """Return a number of slices that suits the batch: about 1,024 tokens each, 2 to 16 of them.
 
     It depends on nothing else, least of all on the machine, so a run has the same bits everywhere
     where the arithmetic is the same. Below 256 tokens a batch stays whole: threads would cost more
-    than they bring.
+    than they bring. Of a batch in `accumulate` parts that is meant of each of them.
     """
-    tokens = batch * context
-    wanted = min(batch, max(2, tokens // 1024), 16) if tokens >= 256 else 1
-    return 1 << (wanted.bit_length() - 1)
+    rows = batch // accumulate
+    tokens = rows * context
+    wanted = min(rows, max(2, tokens // 1024), 16) if tokens >= 256 else 1
+    return accumulate << (wanted.bit_length() - 1)
 
 
 Add = Callable[[int, Part], None]
@@ -100,10 +111,11 @@ Add = Callable[[int, Part], None]
 
 
 def sum_over_slices(parts: Sequence[Slice], body: Callable[[Slice, Add], float],
-                    parameters: Mapping[str, Tensor], into: Mapping[str, Array]) -> float:
+                    parameters: Mapping[str, Tensor], into: Mapping[str, Array],
+                    accumulate: int = 1) -> float:
     """Run `body(part, add)` for all parts, on all workers; return the sum of share times result.
 
-    The parts that the bodies add are summed in the arrays `into`, which become the parameters'
+    Of the parts, one in `accumulate` is under way at a time. The gradients that the bodies add are summed in the arrays `into`, which become the parameters'
     `grad`; it is None for a parameter that no body adds to, and for all where a body fails. A hook
     on a parameter sees the slices' gradients one by one.
     """
@@ -115,7 +127,7 @@ def sum_over_slices(parts: Sequence[Slice], body: Callable[[Slice, Add], float],
         with sums.slice(s) as add:
             return parts[s].share * body(parts[s], add)
 
-    total = sum(each(len(parts), weighted), 0.0)
+    total = sum(each(len(parts), weighted, -(-len(parts) // accumulate)), 0.0)
     sums.finish()
     for (name, p), added in zip(parameters.items(), sums.added, strict=True):
         p.grad = into[name] if added else None

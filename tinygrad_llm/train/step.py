@@ -54,23 +54,25 @@ class Diverged(UserError):
 
 def train_step(model: Any, optimizer: AdamW, objective: Objective, batch: Any, *, lr: float,
                clip: float, key: int | None, slices: int | None = None,
+               accumulate: int = 1,
                before_update: Callable[[float, float], None] = lambda loss, norm: None
                ) -> tuple[float, float]:
     """Do one update with a batch, a tree of arrays; return its loss and the gradient's norm.
 
     A key turns dropout on. The batch is cut into `slices`, by default as many as suit its size, for
-    the threads of `workers`. `before_update` is called with the loss and the norm when all that is
+    the threads of `workers`; of `accumulate` parts, which consist of slices, one is under way at a
+    time. `before_update` is called with the loss and the norm when all that is
     left is the update; what it raises keeps that from happening. Raises Diverged, before the
     update, where the loss or the norm is not finite; in the second case the gradients stay, to be
     looked at.
     """
-    def forward_and_backward(part: Slice, add: Add) -> float:
+    def both_ways(part: Slice, add: Add) -> float:
         value = finite("loss", loss := objective.loss(model, part.batch, part.key))
         pull_back([loss], [part.share], [*optimizer.parameters.values()], deliver=add)
         return value
 
-    parts = cut(batch, objective.count, slices, key)
-    loss = sum_over_slices(parts, forward_and_backward, optimizer.parameters, optimizer.gradients)
+    parts = cut(batch, objective.count, slices, key, accumulate)
+    loss = sum_over_slices(parts, both_ways, optimizer.parameters, optimizer.gradients, accumulate)
     norm = finite("gradient's norm", global_norm(optimizer.parameters.values()))
     before_update(loss, norm)
     optimizer.update(lr, clip_scale(norm, clip))  # clipping costs no pass of its own

@@ -248,6 +248,20 @@ def test_a_product_has_the_same_bits_whether_it_is_added_or_set(
 
 # inside a piece
 
+def test_no_more_than_so_many_pieces_are_under_way() -> None:
+    barrier, seen = threading.Barrier(2, timeout=10), set[str]()
+
+    def body(i: int) -> int:
+        seen.add(threading.current_thread().name)
+        barrier.wait()  # two at a time, or this breaks
+        return i
+
+    with workers(4):
+        assert each(6, body, at_once=2) == [*range(6)]
+        assert len(seen) <= 3
+        assert each(3, lambda i: host_threads._LOCAL.in_piece, at_once=1) == [False] * 3, "may be cut"
+
+
 def test_pieces_are_not_cut_again_but_a_single_one_may_be() -> None:
     def threads_inside(i: int) -> set[str]:
         return set(each(4, lambda j: threading.current_thread().name))

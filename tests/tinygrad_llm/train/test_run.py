@@ -165,6 +165,8 @@ def test_slices_are_written_down_and_follow_the_batch(text: Path, tmp_path: Path
     assert resume_run(tmp_path / "run", {"batch": 1}).config.run.slices == 1
     assert resume_run(tmp_path / "run", {"batch": 9, "slices": 3}).config.run.slices == 3
     assert resume_run(tmp_path / "run", {"batch": 8, "shards": 4}).config.run.slices == 4
+    assert resume_run(tmp_path / "run", {"accumulate": 2}).config.run.slices == 4, "2 at a time"
+    assert resume_run(tmp_path / "run", {"accumulate": 8}).config.run.slices == 8
 
 
 def test_a_resumed_run_reads_on_in_the_shards(shards: Path, tmp_path: Path) -> None:

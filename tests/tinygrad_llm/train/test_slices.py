@@ -90,7 +90,10 @@ def test_by_default_the_number_suits_the_largest_array() -> None:
     sizes = {(12, 64): 2, (16, 256): 4, (64, 256): 16, (2, 256): 2, (1, 1024): 1, (12, 1024): 8,
              (2, 8): 1, (100, 1024): 16, (1, 1): 1, (0, 5): 1}
     assert {size: default_slices(*size) for size in sizes} == sizes
+    assert default_slices(12, 64, 3) == 3 * default_slices(4, 64) == 6
     assert len(cut((np.ones(16), np.ones((16, 256))), lambda batch: 1)) == 4
+    assert len(cut((np.ones(16), np.ones((16, 256))), lambda batch: 1, accumulate=2)) == 4
+    assert len(cut((np.ones(16), np.ones((16, 256))), lambda batch: 1, accumulate=8)) == 16
     assert len(cut(np.ones((2, 8)), lambda batch: 1)) == 1
 
 

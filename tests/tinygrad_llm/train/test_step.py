@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 import strict_cupy
 
 import autograd as ag
-from autograd import Tensor, grad
+from autograd import Tensor, grad, to_host
 from tinygrad_llm.host import threads
 from tinygrad_llm.host.threads import workers
 from tinygrad_llm.models import GPT, GPTConfig
@@ -177,6 +179,90 @@ def test_slices_far_ahead_wait_and_add_the_same(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ordered_sum, "_AHEAD", -1)
     for _ in range(5):
         assert bits(4) == one
+
+
+def accumulated(case: Any, accumulate: int, key: int | None, slices: int | None = 6,
+                threads: int = 2) -> tuple[Any, dict[str, np.ndarray | None]]:
+    """Return the loss and the norm of a step, and its gradients."""
+    model, objective, batch = case
+    optimizer = Watched(parameters(model))
+    with workers(threads):
+        result = train_step(model, optimizer, objective, batch, lr=0.1, clip=0.5, key=key,
+                            slices=slices, accumulate=accumulate)
+    return result, optimizer.seen
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 6])
+def test_parts_add_up_to_the_batch(case: Any, accumulate: int) -> None:
+    """Of which some have no target that counts, and others few."""
+    model, objective, batch = case
+    whole = objective.loss(model, batch, None)
+    whole.backward()
+    expected = {name: p.grad for name, p in parameters(model).items()}
+    (loss, _), found = accumulated(case, accumulate, None, slices=None)
+    assert loss == pytest.approx(float(whole), rel=1e-12)
+    for name, e in expected.items():
+        if e is not None:
+            np.testing.assert_allclose(found[name], e, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("accumulate", [2, 3])
+def test_parts_of_several_slices_have_the_bits_and_the_masks_of_a_step_at_once(
+        case: Any, accumulate: int) -> None:
+    expected, whole = accumulated(case, 1, key=3)
+    for threads in (1, 2, 4):
+        got, found = accumulated(case, accumulate, key=3, threads=threads)
+        assert got == expected
+        for name, e in whole.items():
+            assert (found[name] is None and e is None) or np.array_equal(found[name], e), name
+
+
+def test_parts_of_one_slice_have_its_masks_and_are_the_same_to_rounding() -> None:
+    case = gpt_in_float64(), next_token, (IDS, TARGETS)
+    (loss, norm), whole = accumulated(case, 1, key=3)
+    for threads in (1, 2):
+        got, found = accumulated(case, 6, key=3, threads=threads)
+        assert got == pytest.approx((loss, norm), rel=1e-12)
+        for name, e in whole.items():
+            np.testing.assert_allclose(found[name], e, rtol=1e-10, atol=1e-14)
+
+
+def test_one_part_is_under_way_at_a_time() -> None:
+    now, most, lock = [0], [0], threading.Lock()
+
+    def loss(model: Any, batch: Any, key: int | None) -> Any:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.01)
+        with lock:
+            now[0] -= 1
+        return squared_error(model, batch, key)
+
+    full = {**BATCH, "used": np.ones((6, 2))}
+    for accumulate, expected in ((1, 4), (2, 3), (3, 2), (6, 1)):
+        most[0] = 0
+        accumulated((TwoLayers(), Objective(loss, REGRESSION.count), full), accumulate, None,
+                    threads=4)
+        assert most[0] == expected
+
+
+def test_on_a_gpu_parts_are_what_is_cut() -> None:
+    model = TwoLayers()
+    _, expected = accumulated((model, REGRESSION, BATCH), 3, None, slices=3)
+    seen = []
+
+    def loss(model: Any, batch: Any, key: int | None) -> Any:
+        seen.append(len(batch["x"]))
+        return squared_error(model, batch, key)
+
+    for p in parameters(model).values():
+        p.data = strict_cupy.asarray(p.data)
+    batch = {name: strict_cupy.asarray(array) for name, array in BATCH.items()}
+    _, found = accumulated((model, Objective(loss, REGRESSION.count), batch), 3, None, threads=4)
+    assert seen == [2, 2, 2], "the second part counts: its last row has two targets"
+    for name in ("up", "down"):
+        np.testing.assert_allclose(to_host(found[name]), expected[name], rtol=1e-12)
 
 
 def test_dropout_differs_between_slices() -> None:
