@@ -115,9 +115,9 @@ def sum_over_slices(parts: Sequence[Slice], body: Callable[[Slice, Add], float],
                     accumulate: int = 1) -> float:
     """Run `body(part, add)` for all parts, on all workers; return the sum of share times result.
 
-    Of the parts, one in `accumulate` is under way at a time. The gradients that the bodies add are summed in the arrays `into`, which become the parameters'
-    `grad`; it is None for a parameter that no body adds to, and for all where a body fails. A hook
-    on a parameter sees the slices' gradients one by one.
+    Of the parts, one in `accumulate` is under way at a time. What the bodies add is summed in the
+    arrays `into`, which become the parameters' `grad`; it is None for a parameter that no body adds
+    to, and for all where a body fails. A hook on a parameter sees the slices' gradients one by one.
     """
     for p in parameters.values():
         p.grad = None  # the arrays are about to be written

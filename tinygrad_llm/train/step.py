@@ -61,10 +61,9 @@ def train_step(model: Any, optimizer: AdamW, objective: Objective, batch: Any, *
 
     A key turns dropout on. The batch is cut into `slices`, by default as many as suit its size, for
     the threads of `workers`; of `accumulate` parts, which consist of slices, one is under way at a
-    time. `before_update` is called with the loss and the norm when all that is
-    left is the update; what it raises keeps that from happening. Raises Diverged, before the
-    update, where the loss or the norm is not finite; in the second case the gradients stay, to be
-    looked at.
+    time. `before_update` is called with the loss and the norm when all that is left is the update;
+    what it raises keeps that from happening. Raises Diverged, before the update, where the loss or
+    the norm is not finite; in the second case the gradients stay, to be looked at.
     """
     def both_ways(part: Slice, add: Add) -> float:
         value = finite("loss", loss := objective.loss(model, part.batch, part.key))

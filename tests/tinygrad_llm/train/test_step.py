@@ -210,8 +210,8 @@ def test_parts_add_up_to_the_batch(case: Any, accumulate: int) -> None:
 def test_parts_of_several_slices_have_the_bits_and_the_masks_of_a_step_at_once(
         case: Any, accumulate: int) -> None:
     expected, whole = accumulated(case, 1, key=3)
-    for threads in (1, 2, 4):
-        got, found = accumulated(case, accumulate, key=3, threads=threads)
+    for n in (1, 2, 4):
+        got, found = accumulated(case, accumulate, key=3, threads=n)
         assert got == expected
         for name, e in whole.items():
             assert (found[name] is None and e is None) or np.array_equal(found[name], e), name
@@ -220,8 +220,8 @@ def test_parts_of_several_slices_have_the_bits_and_the_masks_of_a_step_at_once(
 def test_parts_of_one_slice_have_its_masks_and_are_the_same_to_rounding() -> None:
     case = gpt_in_float64(), next_token, (IDS, TARGETS)
     (loss, norm), whole = accumulated(case, 1, key=3)
-    for threads in (1, 2):
-        got, found = accumulated(case, 6, key=3, threads=threads)
+    for n in (1, 2):
+        got, found = accumulated(case, 6, key=3, threads=n)
         assert got == pytest.approx((loss, norm), rel=1e-12)
         for name, e in whole.items():
             np.testing.assert_allclose(found[name], e, rtol=1e-10, atol=1e-14)
