@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def presets(args: argparse.Namespace) -> int:
-    """Print a table with a column for each preset; - stands for what its model does not have."""
+    """Print a table with a column for each preset; - stands for what it has no use for."""
     from ..train.config import PRESETS, make_config
     from ..train.settings import settings
 
@@ -25,7 +25,8 @@ def presets(args: argparse.Namespace) -> int:
         raise UserError(f"unknown preset {unknown!r}{did_you_mean(unknown, PRESETS)}")
     names = args.names or list(PRESETS)
     values = {name: make_config({"preset": name}).flat() for name in names}
-    known = {setting: None for name in names for setting in settings(values[name]["arch"])}
+    known = {setting: None for name in names for setting in settings(values[name]["arch"])
+             if setting in values[name]}
     rows = [["", *names]] + [[setting, *(_shown(values[name].get(setting, "-"),
                                                 setting in PRESETS[name])
                                          for name in names)] for setting in known]

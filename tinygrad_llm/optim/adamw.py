@@ -23,16 +23,14 @@ Hutter, "Decoupled Weight Decay Regularization", arXiv:1711.05101, algorithm 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from math import isfinite, sqrt
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from math import sqrt
 
 from autograd import Tensor, namespace
 from autograd.backend import Array
 
-from ..host.threads import over_rows
-from .arena import Arena, Scattered
+from .arena import Arena, Buffers
+from .optimizer import ElementWise, Turn
 
 
 def update(p: Array, g: Array, m: Array, v: Array, *, step: int, lr: float, beta1: float,
@@ -59,64 +57,26 @@ def update(p: Array, g: Array, m: Array, v: Array, *, step: int, lr: float, beta
     p -= change
 
 
-class AdamW:
-    """The optimizer's state for named parameters; those with fewer than two axes do not decay.
+class AdamW(ElementWise):
+    """Adam with decoupled weight decay; settings are checked as every `Optimizer`'s.
 
-    Of an `Arena` all parameters are updated in one walk over memory; of a plain mapping each is
-    updated where it lies. Into the arrays `gradients`, by name, a gradient can be written that is
-    then put into `grad`. Raises ValueError for a setting out of its bounds (beta1 and beta2 in
-    [0, 1), eps above 0, weight_decay at least 0) and TypeError for one that is no number, each by
-    its name; parameters are checked as an Arena's.
+    beta1 and beta2 are in [0, 1), eps is above 0.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor] | Arena, *, beta1: float = 0.9,
-                 beta2: float = 0.95, eps: float = 1e-8, weight_decay: float = 0.1) -> None:
-        for name, value in (("beta1", beta1), ("beta2", beta2)):
-            _check(name, value, "in [0, 1)", lambda beta: 0 <= beta < 1)
-        _check("eps", eps, "above 0", lambda eps: eps > 0)
-        _check("weight_decay", weight_decay, "at least 0", lambda decay: decay >= 0)
-        self.layout = parameters if isinstance(parameters, Arena) else Scattered(parameters)
-        self.parameters, self.gradients = self.layout.parameters, self.layout.gradients
-        self.beta1, self.beta2, self.eps, self.weight_decay = beta1, beta2, eps, weight_decay
-        self.steps = {name: np.zeros((), dtype=np.int64) for name in self.parameters}
+                 beta2: float = 0.95, eps: float = 1e-8, weight_decay: float = 0.1,
+                 groups: str = "") -> None:
+        self.require_share(beta1=beta1, beta2=beta2)
+        self.require("eps", eps, "above 0", lambda eps: eps > 0)
+        super().__init__(parameters, weight_decay=weight_decay, groups=groups)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
         self.m, self.v = self.layout.zeros(), self.layout.zeros()
 
-    def state(self) -> dict[str, Array]:
-        """Return what has to be saved, by name; an optimizer is restored by writing into it."""
-        return {f"{kind}.{name}": array
-                for kind, arrays in (("m", self.m), ("v", self.v), ("steps", self.steps))
-                for name, array in arrays.items()}
+    def averages(self) -> Mapping[str, Buffers]:
+        """Return the averages of gradients, m, and of their squares, v."""
+        return {"m": self.m, "v": self.v}
 
-    def update(self, lr: float, scale: float = 1.0) -> None:
-        """Do one step with `scale` times the gradients in the parameters' `grad`; clear these.
-
-        A parameter without a gradient (no loss depended on it) is left as it is, and t does not
-        count the step for it. Raises ValueError where a parameter's shape has changed, and for a
-        rate or scale that is negative or not finite.
-        """
-        _check("lr", lr, "at least 0", lambda lr: lr >= 0)
-        _check("scale", scale, "at least 0", lambda scale: scale >= 0)
-        for (step, decay), arrays in self.layout.stretches(self._begin_step, self.m, self.v):
-            def block(rows: slice, arrays: Sequence[Array] = arrays, step: int = step,
-                      decay: float = decay) -> None:
-                update(*(array[rows] for array in arrays), step=step, lr=lr, scale=scale,
-                       beta1=self.beta1, beta2=self.beta2, eps=self.eps, decay=decay)
-
-            over_rows(block, arrays[0], cost=4)
-
-    def _begin_step(self, name: str) -> tuple[int, float] | None:
-        """Return the number of a parameter's step and its decay; None without a gradient."""
-        p = self.parameters[name]
-        if p.grad is None:
-            return None
-        p.grad = None
-        self.steps[name] += 1
-        return int(self.steps[name]), self.weight_decay if p.ndim >= 2 else 0.0
-
-
-def _check(name: str, value: float, bounds: str, fine: Callable[[float], bool]) -> None:
-    """Raise TypeError or ValueError unless a setting is a finite number within its bounds."""
-    if isinstance(value, bool) or not isinstance(value, (float, int, np.floating, np.integer)):
-        raise TypeError(f"AdamW: {name} must be a number {bounds}, got {value!r}")
-    if not (isfinite(value) and fine(value)):
-        raise ValueError(f"AdamW: {name} must be {bounds}, got {value!r}")
+    def block(self, arrays: Sequence[Array], turn: Turn, lr: float, scale: float) -> None:
+        """Do the step of a block of p, g, m and v."""
+        update(*arrays, step=turn.step, lr=lr, scale=scale, beta1=self.beta1, beta2=self.beta2,
+               eps=self.eps, decay=turn.decay)

@@ -20,7 +20,9 @@ from typing import Any
 
 from ..host.errors import UserError, did_you_mean
 from ..models import ARCHITECTURES, DEFAULT, LanguageModel, architecture
+from ..optim.registry import no_setting_of, optimizer_kind, optimizer_settings
 from .settings import (
+    ADAMW,
     TABLES,
     DataSettings,
     MemorySettings,
@@ -28,6 +30,7 @@ from .settings import (
     RunSettings,
     require,
     settings,
+    unused_by,
 )
 
 
@@ -89,9 +92,11 @@ class TrainConfig:
             raise UserError(str(error)) from error
 
     def flat(self) -> dict[str, Any]:
-        """Return all settings by name."""
-        return {**self.model, **asdict(self.data), **asdict(self.optimizer), **asdict(self.run),
-                **asdict(self.memory)}
+        """Return all settings by name; of the optimizer's, those that it has."""
+        unused = unused_by(self.optimizer.optimizer)
+        found = {**self.model, **asdict(self.data), **asdict(self.optimizer), **asdict(self.run),
+                 **asdict(self.memory)}
+        return {name: value for name, value in found.items() if name not in unused}
 
 
 def _divisors(number: int) -> str:
@@ -136,12 +141,28 @@ def make_config(given: Mapping[str, Any]) -> TrainConfig:
             raise UserError(f"unknown setting {name!r}{did_you_mean(name, known)}" if not having
                             else f"{name} is a setting of --arch {' or '.join(having)}, and this "
                                  f"run has {arch}; leave it out, or choose that architecture")
-    chosen = {name: setting.default for name, setting in known.items()} | PRESETS[preset] | given
+    optimizer = str(given.get("optimizer", PRESETS[preset].get("optimizer", ADAMW)))
+    unused = unused_by(optimizer)
+    for name in given:
+        if name in unused:
+            raise UserError(no_setting_of(optimizer, name))
+    chosen = ({name: setting.default for name, setting in known.items()}
+              | _preset(preset, optimizer) | given)
     tables: dict[str, dict[str, Any]] = {"model": {}, **{table: {} for table in TABLES}}
     for name, value in chosen.items():
         tables[known[name].table][name] = known[name].checked(value)
     return TrainConfig(tables["model"], **{name: kind(**tables[name])
                                            for name, kind in TABLES.items()})
+
+
+def _preset(preset: str, optimizer: str) -> dict[str, Any]:
+    """Return a preset's settings, with an optimizer's usual ones where it is another's preset."""
+    values, usual = PRESETS[preset], optimizer_kind(optimizer).usual
+    if values.get("optimizer", ADAMW) == optimizer:
+        return {**usual, **values}
+    tuned = {"optimizer", "learning_rate", "min_learning_rate", *optimizer_settings(optimizer),
+             *unused_by(optimizer)}
+    return {**{name: value for name, value in values.items() if name not in tuned}, **usual}
 
 
 def without_tables(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,6 +201,8 @@ def to_toml(config: TrainConfig) -> str:
         if setting.table != table:
             table = setting.table
             lines += ["", f"[{table}]"]
+        if name not in values:
+            continue
         value = values[name]
         text = str(value).lower() if isinstance(value, bool) else (
             _quoted(value) if isinstance(value, str) else repr(value))

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from autograd import fold_in
+from autograd import Tensor, fold_in
 from autograd.backend import Array
 
 from ..data import Batches, read_corpus
@@ -33,7 +33,7 @@ from ..host.lock import locked
 from ..host.machine import Memory, memory_of_process
 from ..models import LanguageModel, architecture, architecture_of
 from ..nn import Rotary
-from ..optim import AdamW, Arena, cosine_with_warmup
+from ..optim import Arena, Optimizer, cosine_with_warmup, make_optimizer
 from ..text.tokenizer import Tokenizer
 from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
 from .faults.trouble import Trouble
@@ -64,7 +64,7 @@ class Run:
     config: TrainConfig
     data: Prepared
     model: LanguageModel
-    optimizer: AdamW
+    optimizer: Optimizer
     step: int = 0
     objective: Objective = next_token
     saved: int | None = None
@@ -333,7 +333,8 @@ def _changed(saved: TrainConfig, given: Mapping[str, Any], folder: Path) -> Trai
     """Return the saved configuration with other settings, if they can be changed in a run."""
     values = saved.flat()
     values["data"] = _place(values["data"])
-    fixed = {*saved.model, "preset", "seed", "tokenizer", "vocab_size", "token_rows"}
+    fixed = {*saved.model, "preset", "seed", "tokenizer", "vocab_size", "token_rows", "optimizer",
+             "adamw_for"}
     if isinstance(given.get("data"), str):
         given = {**given, "data": _place(given["data"])}
         if not is_prepared(given["data"]):  # whose tokens are compared by their content
@@ -370,7 +371,7 @@ def open_run(folder: Path, checkpoint: str = "last") -> Run:
     data = _open_data(config, folder, _own_tokenizer(folder), resumed=True)
     check_record(folder, data)
     weights = architecture(config.arch).weights(model)
-    return Run(folder, config, data, model, AdamW(weights), step)
+    return Run(folder, config, data, model, _new_optimizer(config, weights), step)
 
 
 def write_run(folder: Path, model: LanguageModel, tokenizer: Tokenizer,
@@ -488,10 +489,13 @@ def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
     before = memory_of_process()
     try:
         model = config.new_model(data.tokenizer.vocab_size, fold_in(config.run.seed, WEIGHTS))
-        arena, chosen = Arena(architecture(config.arch).weights(model)), config.optimizer
-        optimizer = AdamW(arena, beta1=chosen.beta1, beta2=chosen.beta2, eps=chosen.eps,
-                          weight_decay=chosen.weight_decay)
+        optimizer = _new_optimizer(config, Arena(architecture(config.arch).weights(model)))
     except MemoryError as error:
         raise UserError(f"a model of these sizes does not fit in memory ({error}); choose a "
                         f"smaller one") from error
     return Run(folder, config, data, model, optimizer, before=before)
+
+
+def _new_optimizer(config: TrainConfig, parameters: Mapping[str, Tensor] | Arena) -> Optimizer:
+    chosen = config.optimizer
+    return make_optimizer(chosen.optimizer, parameters, chosen.of_the_optimizer())

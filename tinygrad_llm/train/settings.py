@@ -15,6 +15,10 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ..host.errors import UserError, shortened
 from ..models import ARCHITECTURES, DEFAULT, architecture
+from ..optim import OPTIMIZERS
+from ..optim.groups import read_groups
+from ..optim.muon import NO_HIDDEN
+from ..optim.registry import optimizer_settings, optimizers_with
 
 
 def require(table: Any, bounds: str, fine: Callable[[Any], bool], *names: str) -> None:
@@ -50,23 +54,55 @@ class DataSettings:
                 lambda size: size == 0 or self.tokenizer == "bpe", "vocab_size")
 
 
+ADAMW = "adamw"
+
+
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """How a gradient becomes an update."""
+    """How a gradient becomes an update; those that the optimizer does not have are of no use."""
 
+    optimizer: Annotated[str, f"{', '.join(OPTIMIZERS)}; see docs/training.md"] = ADAMW
     learning_rate: Annotated[float, "at its peak, after the warmup"] = 1e-3
     min_learning_rate: Annotated[float, "at the end of the cosine decay"] = 1e-4
     warmup: Annotated[int, "steps in which the learning rate rises"] = 100
-    beta1: Annotated[float, "AdamW's decay of the mean of gradients"] = 0.9
-    beta2: Annotated[float, "AdamW's decay of the mean of squared gradients"] = 0.99
-    eps: Annotated[float, "AdamW's term against division by zero"] = 1e-8
-    weight_decay: Annotated[float, "AdamW's decay of matrices"] = 0.1
+    beta1: Annotated[float, "decay of the mean of gradients"] = 0.9
+    beta2: Annotated[float, "decay of the mean of squared gradients; Lion's of gradients"] = 0.99
+    eps: Annotated[float, "term against division by zero"] = 1e-8
+    momentum: Annotated[float, "decay of the momentum"] = 0.9
+    nesterov: Annotated[bool, "take the gradient ahead of the momentum"] = True
+    decoupled: Annotated[bool, "decay the weights themselves, not by their gradients"] = True
+    decay_power: Annotated[float, "at step t, decay of squared gradients 1 - t**-this"] = 0.8
+    clip_update: Annotated[float, "limit of an update's root mean square"] = 1.0
+    relative_step: Annotated[bool, "rates relative to the size of a parameter"] = False
+    newton_schulz: Annotated[int, "iterations that make a matrix orthogonal"] = 5
+    adamw_for: Annotated[str, "matrices that AdamW takes, as it does vectors"] = NO_HIDDEN
+    adamw_rate: Annotated[float, "factor of the learning rate for what AdamW takes"] = 0.5
+    weight_decay: Annotated[float, "decay of matrices, times the learning rate a step"] = 0.1
+    groups: Annotated[str, "factors by name, as 'wte*: lr=0.5 decay=0; *.bias: lr=2'"] = ""
     clip: Annotated[float, "limit of the gradient's global norm; 0 for none"] = 1.0
 
     def __post_init__(self) -> None:
-        require_at_least(0, self, "min_learning_rate", "warmup", "weight_decay", "clip")
-        require(self, "above 0", lambda value: value > 0, "learning_rate", "eps")
-        require(self, "in [0, 1)", lambda value: 0 <= value < 1, "beta1", "beta2")
+        require_at_least(0, self, "min_learning_rate", "warmup", "weight_decay", "clip",
+                         "adamw_rate")
+        require_at_least(1, self, "newton_schulz")
+        require(self, "above 0", lambda value: value > 0, "learning_rate", "eps", "decay_power",
+                "clip_update")
+        require(self, "in [0, 1)", lambda value: 0 <= value < 1, "beta1", "beta2", "momentum")
+        read_groups(self.groups)
+
+    def of_the_optimizer(self) -> dict[str, Any]:
+        """Return the settings that the optimizer has, by name."""
+        return {name: getattr(self, name) for name in optimizer_settings(self.optimizer)}
+
+
+def unused_by(optimizer: str) -> list[str]:
+    """Return the settings that other optimizers have, and this one does not.
+
+    Raises UserError for an unknown optimizer.
+    """
+    own = optimizer_settings(optimizer)
+    return [field.name for field in fields(OptimizerSettings)
+            if field.name not in own and optimizers_with(field.name)]
 
 
 @dataclass(frozen=True)
@@ -155,5 +191,8 @@ def settings(arch: str = DEFAULT) -> dict[str, Setting]:
         for field in fields(kind):
             if get_origin(hints[field.name]) is Annotated:
                 of, help = get_args(hints[field.name])
+                having = optimizers_with(field.name) if table == "optimizer" else []
+                if 0 < len(having) < len(OPTIMIZERS):
+                    help += f"; of {', '.join(having)}"
                 found[field.name] = Setting(table, field.name, of, field.default, help)
     return found

@@ -10,7 +10,7 @@ from autograd import Tensor
 from autograd.backward import pull_back
 
 from ..host.errors import UserError
-from ..optim import AdamW, clip_scale, global_norm
+from ..optim import Optimizer, clip_scale, global_norm
 from .objective import Objective
 from .slices import Add, Slice, cut, sum_over_slices
 
@@ -52,7 +52,7 @@ class Diverged(UserError):
     """The loss or the gradient stopped being finite; the weights were not touched."""
 
 
-def train_step(model: Any, optimizer: AdamW, objective: Objective, batch: Any, *, lr: float,
+def train_step(model: Any, optimizer: Optimizer, objective: Objective, batch: Any, *, lr: float,
                clip: float, key: int | None, slices: int | None = None,
                accumulate: int = 1,
                before_update: Callable[[float, float], None] = lambda loss, norm: None
