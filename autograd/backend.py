@@ -118,14 +118,23 @@ def widened(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     @wraps(function)
     def computing_wide(*args: Any, **options: Any) -> Any:
-        dtypes = [_dtype_of(x) for x in (*args, *options.values())]
-        half = [dtype for dtype in dtypes if dtype is not None and wide(dtype) is not dtype]
-        if not half:
+        given = [*args, *options.values()]
+        if all(dtype is None or wide(dtype) is dtype for dtype in map(_dtype_of, given)):
             return function(*args, **options)
         y = function(*map(wider, args), **{name: wider(x) for name, x in options.items()})
-        return y if wide(half[0]) in dtypes else _narrowed(y, half[0])
+        return narrowed(y, *given)
 
     return computing_wide
+
+
+def narrowed(y: Any, *arguments: Any) -> Any:
+    """Return float32 results of arguments, of which some have half precision, rounded to it.
+
+    They stay as they are where an argument had float32, or none half precision.
+    """
+    dtypes = [dtype for x in arguments if (dtype := _dtype_of(x)) is not None]
+    half = [dtype for dtype in dtypes if wide(dtype) is not dtype]
+    return y if not half or wide(half[0]) in dtypes else _narrowed(y, half[0])
 
 
 def _narrowed(y: Any, half: Any) -> Any:

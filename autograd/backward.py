@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .backend import namespace
+from .backend import namespace, wide
 from .broadcast import astype, sum_to
 from .deferred import Deferred, accumulate
 from .graph import Node, newest_first, sweep
@@ -39,6 +39,7 @@ def backward(y: Tensor, g: Any = None, *, record: bool = False, retain: bool = F
             if x.shape != leaf.shape:
                 raise RuntimeError(f"backward: the data of a leaf was replaced by an array of "
                                    f"another shape: {leaf.shape}, now {x.shape}; make a new Tensor")
+            gradient = _rounded(gradient, leaf.dtype)
             total = gradient if x.grad is None else x.grad + gradient
             x.grad = np.asarray(total) if isinstance(total, np.generic) else total
 
@@ -52,6 +53,7 @@ def pull_back(
     retain: bool = False,
     since: int = 0,
     deliver: Callable[[int, Any], None] | None = None,
+    rounded: bool = True,
 ) -> list[Any]:
     r"""Return $\sum_k g_k^\top \, \partial y_k / \partial x_i$ for each Tensor $x_i$ in `wrt`.
 
@@ -60,13 +62,16 @@ def pull_back(
     `record` they are Tensors, recorded in turn, and can be differentiated again. The graph is used
     up unless `record` or `retain`. What was recorded before the serial number `since` counts as
     leaves. `deliver(i, part)` receives each part of x_i's gradient as soon as it is made, an array
-    that may be shared or a `Deferred`, instead of their sum being returned.
+    that may be shared or a `Deferred`, instead of their sum being returned. Parts of a leaf of half
+    precision may have float32, and unless `rounded` their sum has it too.
     """
     gs = [seed(y, g, "pull_back") for y, g in zip(ys, gs, strict=True)]
     places: dict[Any, int] = {x.node: i for i, x in enumerate(wrt) if x.node is not None}
     hand_over = deliver and (lambda node, g: deliver(places[node], g))
     gradients = _sweep_tensors(ys, gs, places.keys(), record, retain, since, hand_over)
-    return [gradients.get(x.node) for x in wrt]  # type: ignore[arg-type]
+    found = [gradients.get(x.node) for x in wrt]  # type: ignore[arg-type]
+    return [g if g is None or not rounded else _rounded(g, x.node.dtype)  # type: ignore[union-attr]
+            for g, x in zip(found, wrt, strict=True)]
 
 
 def seed(y: Tensor, g: Any, name: str) -> Any:
@@ -104,6 +109,11 @@ def _sweep_tensors(ys: Sequence[Tensor], gs: Sequence[Any], wanted: Collection[N
         gradients = sweep(order, seeds, pull, _add_recorded if record else accumulate, wanted,
                           release=not (record or retain), since=since, deliver=deliver)
     return gradients if record else _unshared(gradients, gs)
+
+
+def _rounded(g: Any, dtype: Any) -> Any:
+    """Return a gradient, which may have been summed in float32, in the dtype of its Tensor."""
+    return g if g.dtype == dtype else astype(g, dtype)
 
 
 def _add_recorded(a: Any, b: Any, owned: bool) -> Any:
@@ -168,15 +178,20 @@ def _all_fitted(parts: Sequence[Any], node: Node) -> list[Any]:
 
 
 def _fitted(part: Any, parent: Node | None, name: str) -> Any:
-    """Sum a gradient over broadcast axes and cast it to its parent's dtype, where that differs."""
+    """Sum a gradient over broadcast axes and cast it to its parent's dtype, where that differs.
+
+    That of a leaf of half precision stays in float32 where its rule made it so: what a leaf's uses
+    give is summed first and rounded once.
+    """
     if part is None or parent is None:
         return None
-    if type(part) is Deferred and (parent.hooks or part.dtype != parent.dtype):
-        part = part.array()
     try:
+        to_sum = parent.op is None and not parent.hooks and part.dtype == wide(parent.dtype)
+        if type(part) is Deferred and (parent.hooks or not (to_sum or part.dtype == parent.dtype)):
+            part = part.array()
         if part.shape != parent.shape:
             part = sum_to(part, parent.shape)
-        return part if part.dtype == parent.dtype else astype(part, parent.dtype)
+        return part if to_sum or part.dtype == parent.dtype else astype(part, parent.dtype)
     except (AttributeError, ValueError) as error:
         got = f"shape {part.shape}" if hasattr(part, "shape") else f"{type(part).__name__} {part!r}"
         raise TypeError(

@@ -95,7 +95,7 @@ class _Segment:
                                f"first and {len(ys)} when called again; it must compute the same")
         others = [constant_at(parent) for parent in node.parents[len(chosen) :]]
         return pull_back([ys[k] for k in g.parts], list(g.parts.values()), [*fresh, *others],
-                         record=record, since=start)
+                         record=record, since=start, rounded=False)
 
 
 def constant_at(node: Node | None) -> Tensor:

@@ -71,6 +71,7 @@ class Fused(Op):
         self.forward_wide = widened(self._forward)
         self.rule: Backward | None = None
         self.twins: dict[str, tuple[Forward, Backward]] = {}
+        self.takes_half = False
         self.checks: Callable[..., None] | None = None
 
     def vjp(self, rule: Backward) -> Backward:
@@ -83,13 +84,17 @@ class Fused(Op):
         self.checks = function
         return function
 
-    def twin(self, library: str, forward: Forward, backward: Backward) -> None:
+    def twin(self, library: str, forward: Forward, backward: Backward, *,
+             half: bool = False) -> None:
         """Have another pair compute where the arrays belong to a library, as "numpy" or "cupy".
 
         It takes and returns what the plain pair does, but for what it saves. `forward` may return
-        NotImplemented for arguments that it leaves to the plain pair.
+        NotImplemented for arguments that it leaves to the plain pair. With `half`, NumPy's twin
+        takes all arguments, those of half precision as they lie in memory: a large matrix among
+        them need not be copied to float32 whole.
         """
         self.twins[library] = forward, backward
+        self.takes_half = half
 
     @property
     def derivation(self) -> str:
@@ -104,7 +109,8 @@ class Fused(Op):
             self.take_constants(options)
         arrays = [arg.data if isinstance(arg, Tensor) else self.accepted(arg, i, args)
                   for i, arg in enumerate(args)]
-        as_given = self.picks or namespace(*arrays) is not np  # NumPy's float16 is slow as well
+        as_given = (self.picks or namespace(*arrays) is not np  # NumPy's float16 is slow as well
+                    or (self.takes_half and not STATE.plain))
         forward = self._forward if as_given else self.forward_wide
         y, (saved, backward) = self.compute(forward, arrays, options)
         if not any(isinstance(arg, Tensor) for arg in args):

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Array
+from .backend import Array, narrowed
 from .graph import Node
 from .mistakes import plain
 from .tensor import STATE, Tensor, recorded, values, watched
@@ -296,7 +296,7 @@ class Primitive(Op):
             self.take_constants(options)
         arrays: list[Any] = []
         parents: list[Node | None] = []
-        on_tape = recordable = False
+        on_tape = recordable = number = False
         for arg in args:
             if isinstance(arg, Tensor):
                 arrays.append(arg.data)
@@ -305,7 +305,9 @@ class Primitive(Op):
                 if node is not None:
                     recordable = True
             else:
-                if arg.__class__ is not float:
+                if arg.__class__ is float:
+                    number = True
+                else:
                     arg = self.accepted(arg, len(arrays), args)
                 arrays.append(arg)
                 parents.append(None)
@@ -318,6 +320,8 @@ class Primitive(Op):
         if type(y) is not NumPyArray or y.dtype.kind != "f":
             y = self.checked(y, args, options)
             recordable = recordable and y.dtype.kind not in "biu"
+        elif number and y.dtype.char == "f":  # of bfloat16 and a number, NumPy makes float32
+            y = narrowed(y, *arrays)
         result = new(Tensor)
         result.data = y
         if recordable and STATE.recording:

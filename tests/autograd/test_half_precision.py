@@ -5,24 +5,27 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from cases import CASES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ml_dtypes import bfloat16
 
 import autograd as ag
-from autograd import Tensor, grad, vjp
+from autograd import Tensor, checkpoint, grad, vjp
 from autograd.backend import accumulated, wide, widened, wider
 from autograd.backward import pull_back
 from autograd.testing.opcase import floating
+from tinygrad_llm.functional import linear
 
 F16, MANY = np.float16, 70_000  # which float16 does not have
 
 
 def test_half_precision_is_made_wider_and_nothing_else() -> None:
-    bfloat16 = SimpleNamespace(itemsize=2, kind="V", name="bfloat16")  # ml_dtypes' own
-    assert wide(np.dtype(F16)) == wide(bfloat16) == np.float32
+    like_ml_dtypes = SimpleNamespace(itemsize=2, kind="V", name="bfloat16")
+    assert wide(np.dtype(F16)) == wide(like_ml_dtypes) == np.float32
     for name in ("float32", "float64", "int16", "bool", "V2"):
         dtype = np.dtype(name)
         assert wide(dtype) is dtype
@@ -128,6 +131,37 @@ def test_std_of_equal_elements_whose_mean_is_rounded_is_zero() -> None:
             x = np.full(n, 0.1, dtype)
             assert ag.std(x) == 0 == ag.nanstd(x)
             assert not grad(ag.std)(x).any() and not grad(ag.nanstd)(x).any()
+
+
+@pytest.mark.parametrize("dtype", [F16, bfloat16])
+def test_what_a_leafs_uses_give_is_summed_in_float32_and_rounded_once(dtype: Any) -> None:
+    """1 and two halves of its last place: neither is lost beside it, nor are both together."""
+    small = float(ml_dtypes.finfo(dtype).eps) / 2
+    w = Tensor(np.ones((1, 1), dtype), requires_grad=True)
+    uses = [np.full((1, 1), x, np.float32) for x in (small, small, 1.0)]
+
+    def loss() -> Tensor:
+        return sum((linear(x, w).sum() for x in uses), Tensor(np.float32(0)))
+
+    loss().backward()
+    assert w.grad.dtype == dtype and w.grad.item() == 1 + 2 * small
+    one_by_one = dtype(dtype(1) + dtype(small)) + dtype(small)
+    assert float(one_by_one) == 1  # in half precision each of them is lost
+    parts: list[Any] = []
+    pull_back([loss()], [None], [w], deliver=lambda i, part: parts.append(part))
+    assert [part.dtype for part in parts] == [np.float32] * 3
+    inside = checkpoint(lambda: loss())
+    found: list[Any] = []
+    pull_back([inside()], [None], [w], deliver=lambda i, part: found.append(part))
+    assert [part.item() for part in found] == [1 + 2 * small] and found[0].dtype == np.float32
+    assert grad(lambda w: sum(linear(x, w).sum() for x in uses))(w.data).dtype == dtype
+
+
+def test_a_hook_sees_a_leafs_gradient_in_its_own_type() -> None:
+    w, seen = Tensor(np.ones((1, 1), bfloat16), requires_grad=True), []
+    w.register_hook(lambda g: seen.append(g.dtype))
+    linear(np.ones((1, 1), np.float32), w).sum().backward()
+    assert seen == [bfloat16]
 
 
 # every op

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from autograd import Tensor, fold_in, namespace
+from autograd.backend import wider
 from autograd.tensor import values
 
 from ..functional import linear, linear_cross_entropy
@@ -163,7 +164,7 @@ class GPT:
 
     def __call__(self, ids: Any, key: int | None = None, cache: Cache | None = None) -> Any:
         """Return the logits (B, T, V) of the token that follows each position."""
-        return linear(self.hidden(ids, key, cache), self.head)
+        return linear(wider(self.hidden(ids, key, cache)), self.head)
 
     def cache(self, rows: int = 1, capacity: int | None = None, bits: int | None = None,
               rotate: bool = True) -> Cache:
@@ -178,14 +179,14 @@ class GPT:
     def loss(self, ids: Any, targets: Any, key: int | None = None, documents: Any = None) -> Tensor:
         """Return the mean cross-entropy of `targets` (B, T), in nats a token."""
         x = self.hidden(ids, key, documents=documents)
-        return linear_cross_entropy(x, self.head, targets)  # type: ignore[no-any-return]
+        return linear_cross_entropy(wider(x), self.head, targets)  # type: ignore[no-any-return]
 
     training_loss = loss
 
     def next_logits(self, ids: Any, cache: Cache | None = None) -> Any:
         """Return the logits (B, V) of the token that follows the last position, without padding."""
-        return linear(last_of(self.hidden(ids, cache=cache), cache), self.head)
+        return linear(wider(last_of(self.hidden(ids, cache=cache), cache)), self.head)
 
     def lens(self, x: Any) -> Any:
         """Return the logits (..., V) of a residual stream (..., C), as if no layer followed."""
-        return linear(self.ln_f(x), self.head)
+        return linear(wider(self.ln_f(x)), self.head)

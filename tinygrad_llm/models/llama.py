@@ -26,6 +26,7 @@ import numpy as np
 
 import autograd
 from autograd import Tensor, fold_in, namespace
+from autograd.backend import wider
 
 from ..functional import linear, linear_cross_entropy, load_balance, softmax_cross_entropy
 from ..nn import (
@@ -273,8 +274,8 @@ class Llama:
         return self.norm_f(x)
 
     def logits(self, x: Any) -> Any:
-        """Return the logits (..., V) of the last layer's output (..., C)."""
-        z, cap = linear(x, self.head), self.config.logit_cap
+        """Return the logits (..., V) of the last layer's output (..., C), in float32 at least."""
+        z, cap = linear(wider(x), self.head), self.config.logit_cap
         return cap * autograd.tanh(z / cap) if cap else z
 
     def __call__(self, ids: Any, key: int | None = None, cache: Cache | None = None) -> Any:
@@ -299,7 +300,8 @@ class Llama:
         """Return the mean cross-entropy of `targets` (B, T), in nats a token."""
         x = self.hidden(ids, key, None, documents, routes)
         loss: Tensor = softmax_cross_entropy(self.logits(x), targets) if (
-            self.config.logit_cap) else linear_cross_entropy(x, self.head, targets)
+            self.config.logit_cap) else linear_cross_entropy(
+                wider(x), self.head, targets)
         return loss
 
     def training_loss(self, ids: Any, targets: Any, key: int | None = None,

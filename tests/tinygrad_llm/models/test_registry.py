@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
 
+import ml_dtypes
 import numpy as np
 import pytest
 
-from autograd import no_grad
+from autograd import Tensor, no_grad
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import (
     ARCHITECTURES,
@@ -17,7 +18,7 @@ from tinygrad_llm.models import (
     architecture,
     architecture_of,
 )
-from tinygrad_llm.nn import parameters
+from tinygrad_llm.nn import parameters, with_parameters
 
 
 def test_gpt_is_found_by_its_name() -> None:
@@ -93,3 +94,24 @@ def test_weights_keep_the_names_that_they_have_in_checkpoints() -> None:
         named = known.weights(model)
         assert list(named) == expected
         assert all(named[name] is p for name, p in parameters(model).items())
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize(("name", "sizes"), [
+    ("gpt", {}), ("gpt", {"positions": "sinusoidal", "norm": "rms", "mlp": "swiglu"}),
+    ("llama", {"experts": 4, "key_heads": 2, "qk_norm": True}),
+    ("llama", {"logit_cap": 9.0, "soft_cap": 5.0, "norm_offset": 1.0, "embed_scale": 5.7})])
+def test_a_model_of_half_precision_has_logits_and_a_loss_in_float32(
+        name: str, sizes: dict[str, object], dtype: type) -> None:
+    known = architecture(name)
+    model = known.model(known.config(vocab_size=13, width=32, layers=2, **sizes), 1)
+    half = with_parameters(model, {key: Tensor(p.data.astype(dtype), requires_grad=True)
+                                   for key, p in parameters(model).items()})
+    ids = np.arange(26).reshape(2, 13) % 13
+    assert half.hidden(ids).dtype == dtype
+    for result, right in ((half(ids), model(ids)), (half.next_logits(ids), model.next_logits(ids)),
+                          (half.loss(ids, ids), model.loss(ids, ids)),
+                          (half.training_loss(ids, ids), model.training_loss(ids, ids)),
+                          (half.lens(half.wte(ids)), model.lens(model.wte(ids)))):
+        assert result.dtype == np.float32
+        np.testing.assert_allclose(result.data, right.data, rtol=0.02, atol=0.02)

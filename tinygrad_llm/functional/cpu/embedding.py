@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from autograd.backend import Array, wide
+from autograd.backend import Array, wider
 from autograd.deferred import Deferred
 
-from ..embedding import backward as plain
 from ..embedding import embedding
 
 SMALL_TABLE = 256  # rows; up to here the one-hot matrix is small enough to be multiplied with
@@ -23,9 +22,7 @@ SMALL_TABLE = 256  # rows; up to here the one-hot matrix is small enough to be m
 def backward(g: Array, saved: Any) -> tuple[None, Any]:
     """Return the gradient of w."""
     ids, w = saved
-    if wide(w.dtype) is not w.dtype:
-        return None, plain(g, saved)[1]  # sums of half precision, made in an array of float32
-    ids, g = ids.reshape(-1), g.reshape(ids.size, w.shape[1])
+    ids, g = ids.reshape(-1), wider(g).reshape(ids.size, w.shape[1])  # to be summed
     if len(w) <= SMALL_TABLE:
         one_hot = (ids[:, None] == np.arange(len(w))).astype(g.dtype)  # N, V
         return None, one_hot.T @ g

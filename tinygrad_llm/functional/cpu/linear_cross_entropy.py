@@ -24,12 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from autograd.backend import Array
+from autograd.backend import Array, narrowed, wider
 from autograd.deferred import Deferred
 
 from ...host.threads import matmul, over_rows, write_product
 from ..loss.linear_cross_entropy import linear_cross_entropy
 from ..loss.softmax_cross_entropy import read_targets
+from .linear import times_rows
 
 
 def forward(x: Array, w: Array, targets: Array, /, *, ignore_index: int = -100) -> Any:
@@ -37,7 +38,7 @@ def forward(x: Array, w: Array, targets: Array, /, *, ignore_index: int = -100) 
     t, used, count = read_targets(targets, ignore_index)
     used = used[:, 0]
     shape, x = x.shape, x.reshape(len(t), w.shape[1])  # N, C
-    z = matmul(x, w.T)  # N, V
+    z = times_rows(x, w)  # N, V
     s, right = np.empty((2, len(z)), z.dtype)
 
     def replace(rows: slice) -> None:
@@ -52,17 +53,18 @@ def forward(x: Array, w: Array, targets: Array, /, *, ignore_index: int = -100) 
 
     over_rows(replace, z)
     loss = np.where(used, np.log(s) - right, 0).sum() / count.astype(z.dtype)
-    return loss, (x, w, z, s, used, count, shape)
+    return narrowed(loss, x, w), (x, w, z, s, used, count, shape)
 
 
 def backward(g: Array, saved: Any) -> tuple[Any, Any, None]:
     """Return the gradients of x and w."""
     x, w, a, s, used, count, shape = saved
     k = (used * (g / count.astype(s.dtype)) / s)[:, None]
-    dx = matmul(a, w)
+    dx = matmul(a, wider(w))
     dx *= k
-    dw = Deferred(w, partial(write_product, a.T, x * k))  # w is large: no second array of its size
+    # w is large: no second array of its size.
+    dw = Deferred(w, partial(write_product, a.T, wider(x) * k))
     return dx.reshape(shape), dw, None
 
 
-linear_cross_entropy.twin("numpy", forward, backward)
+linear_cross_entropy.twin("numpy", forward, backward, half=True)

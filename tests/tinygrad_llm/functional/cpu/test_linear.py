@@ -5,12 +5,15 @@ from __future__ import annotations
 import tracemalloc
 from typing import Any
 
+import ml_dtypes
 import numpy as np
+import pytest
 
 from autograd import Tensor, vjp
 from autograd.deferred import Deferred
 from tinygrad_llm.functional import linear
 from tinygrad_llm.functional.cpu.linear import backward, forward
+from tinygrad_llm.host import threads as threads_module
 from tinygrad_llm.host.threads import workers
 
 rng = np.random.default_rng(0)
@@ -50,3 +53,49 @@ def test_no_second_array_of_the_weights_size_is_made() -> None:
     finally:
         tracemalloc.stop()
     assert (w.grad == 4).all()
+
+
+HALF = [np.float16, ml_dtypes.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("block", [1, 1 << 8, 1 << 19])
+def test_a_matrix_of_half_precision_is_multiplied_as_if_it_were_float32(
+        dtype: Any, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinygrad_llm.functional.cpu.linear.BLOCK_BYTES", block)
+    x, w, b, g = (rng.normal(size=shape).astype("f") for shape in ((2, 7, 9), (13, 9), 13,
+                                                                  (2, 7, 13)))
+    w, b = w.astype(dtype), b.astype(dtype)
+    y, pull = vjp(linear, x, w, b)
+    right, pull_right = vjp(linear, x, w.astype("f"), b.astype("f"))
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y, right, rtol=1e-5, atol=1e-5)
+    for got, e in zip(pull(g), pull_right(g), strict=True):
+        np.testing.assert_allclose(got.astype("f"), e.astype(got.dtype).astype("f"), atol=1e-5,
+                                   rtol=0.01)
+    alone = linear(x.astype(dtype), w, b)  # all of half precision: rounded once, at the end
+    e = linear(x.astype(dtype).astype("f"), w.astype("f"), b.astype("f")).astype(dtype)
+    assert alone.dtype == dtype
+    np.testing.assert_allclose(alone.astype("f"), e.astype("f"), rtol=2e-2, atol=1e-3)
+    assert np.mean(alone == e) > 0.9
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_a_matrix_of_half_precision_is_not_copied_whole(dtype: Any) -> None:
+    w, x = np.zeros((4000, 1000), dtype), np.ones((3, 1000), "f")
+    tracemalloc.start()
+    try:
+        linear(x, w)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * threads_module.BLOCK_BYTES < w.size / 2
+
+
+def test_threads_change_no_bit_of_a_product_with_half_precision() -> None:
+    x, w = rng.normal(size=(300, 256)).astype("f"), rng.normal(size=(3000, 256)).astype(HALF[1])
+    found = []
+    for threads in (1, 2, 3):
+        with workers(threads):
+            found.append(linear(x, w))
+    assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -53,3 +54,16 @@ def test_the_gradient_without_its_factors_takes_the_place_of_the_logits() -> Non
     dz = 2 * (e / e.sum(-1, keepdims=True) - one_hot) * kept[:, None] / 4
     np.testing.assert_allclose(dx, dz @ w, rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(dw.array(), dz.T @ x, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_float32_rows_have_a_float32_loss_whatever_the_matrix(dtype: Any) -> None:
+    x, w = rng.normal(size=(20, 8)).astype("f"), rng.normal(size=(50, 8)).astype(dtype)
+    targets = rng.integers(0, 50, 20)
+    loss, pull = vjp(lambda x, w: linear_cross_entropy(x, w, targets), x, w)
+    right, pull_right = vjp(lambda x, w: linear_cross_entropy(x, w, targets), x, w.astype("f"))
+    assert loss.dtype == np.float32 and float(loss) == pytest.approx(float(right), rel=1e-6)
+    for got, e in zip(pull(1.0), pull_right(1.0), strict=True):
+        np.testing.assert_allclose(got.astype("f"), e, rtol=0.01, atol=1e-6)
+    both = linear_cross_entropy(x.astype(dtype), w, targets)
+    assert both.dtype == dtype and float(both) == pytest.approx(float(right), rel=0.01)
