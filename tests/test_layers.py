@@ -233,11 +233,11 @@ def test_a_folder_can_be_taken_in_at_a_glance() -> None:
 
 def test_the_engine_can_be_held_whole() -> None:
     """Without ops, gradient tests, the tape's viewers and the answers to mistakes it has about
-    1,800 lines of text, and 75 more that declare Tensor's methods for type checkers."""
+    1,830 lines of text, and 75 more that declare Tensor's methods for type checkers."""
     files = [path for name, path in modules("autograd").items()
              if name.split(".")[1:2] not in (["ops"], ["testing"], ["tape"], ["mistakes"])]
     lines = [line for path in files for line in path.read_text().splitlines() if line.strip()]
-    assert len(lines) < 1900, len(lines)
+    assert len(lines) < 1930, len(lines)
 
 
 def test_the_engine_knows_nothing_of_language_models() -> None:
