@@ -29,7 +29,8 @@ ORDER = {
                                "linalg", "convolution", "activations", "losses"],
     "autograd.testing.mutate": ["equivalent", "faults", "plant", "score", "run", "__main__"],
     "tinygrad_llm": ["host", "functional", "nn", "models", "optim", "text", "pretrained",
-                     "data", "sample", "train", "plan", "inspect", "cli", "__main__"],
+                     "data", "sample", "train", "plan", "inspect", "sweep", "cli",
+                     "__main__"],
     "tinygrad_llm.host": ["errors", "files", "lock", "output", "stop_signals", "machine",
                           "own_engine", "processes", "blas", "threads", "installed", "time_limit"],
     "tinygrad_llm.functional": ["linear", "embedding", "gelu", "geglu", "swiglu",
@@ -89,8 +90,9 @@ ORDER = {
     "tinygrad_llm.train.faults": ["trouble"],
     "tinygrad_llm.plan": ["fold", "flops", "measure", "predict", "page"],
     "tinygrad_llm.inspect": ["observe", "page"],
-    "tinygrad_llm.cli": ["eval", "import_model", "export", "presets", "train", "plan", "sampling",
-                         "sample", "chat", "inspect", "data", "tokenizer", "doctor"],
+    "tinygrad_llm.sweep": ["grid", "table", "power_law", "runs"],
+    "tinygrad_llm.cli": ["eval", "import_model", "export", "presets", "train", "sweep", "plan",
+                         "sampling", "sample", "chat", "inspect", "data", "tokenizer", "doctor"],
 }
 
 IMPORTERS_BY_NAME = {  # the modules that may call an import function, and why

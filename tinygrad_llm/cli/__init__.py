@@ -22,6 +22,7 @@ from . import (
     plan,
     presets,
     sample,
+    sweep,
     tokenizer,
     train,
 )
@@ -30,6 +31,7 @@ AddArguments = Callable[[argparse.ArgumentParser], None]
 
 VERBS: dict[str, tuple[AddArguments, str]] = {  # and its line in the help
     "train": (train.add_arguments, "train a model"),
+    "sweep": (sweep.add_arguments, "train a small grid of runs, and compare them"),
     "plan": (plan.add_arguments, "predict the memory and the time that training takes"),
     "presets": (presets.add_arguments, "list the settings of each preset"),
     "sample": (sample.add_arguments, "let a trained model write"),
