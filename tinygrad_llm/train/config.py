@@ -25,6 +25,7 @@ from .settings import (
     ADAMW,
     TABLES,
     DataSettings,
+    FaultSettings,
     MemorySettings,
     OptimizerSettings,
     RunSettings,
@@ -46,6 +47,7 @@ class TrainConfig:
     optimizer: OptimizerSettings
     run: RunSettings
     memory: MemorySettings
+    faults: FaultSettings
 
     def __post_init__(self) -> None:
         self._sizes(vocab_size=1)
@@ -95,7 +97,7 @@ class TrainConfig:
         """Return all settings by name; of the optimizer's, those that it has."""
         unused = unused_by(self.optimizer.optimizer)
         found = {**self.model, **asdict(self.data), **asdict(self.optimizer), **asdict(self.run),
-                 **asdict(self.memory)}
+                 **asdict(self.memory), **asdict(self.faults)}
         return {name: value for name, value in found.items() if name not in unused}
 
 

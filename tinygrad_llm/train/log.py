@@ -7,24 +7,35 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..host.errors import UserError
 from ..host.files import write_in_one_step
 
 
 class MetricsLog:
-    """Appends records to a file; opening it drops the records after `step`, a resumed run's past.
+    """Appends records to a file; opening it drops those of what a resumed run does once more.
 
-    Records have a key "step", the number of updates done when they were written. Raises UserError
-    where the file cannot be written.
+    Records have a key "step", the number of updates done when they were written; those of a batch
+    that brought trouble have its number, "batch". A run that goes on after `step` updates with the
+    batch number `batch` drops later ones. Raises UserError where the file cannot be written.
     """
 
-    def __init__(self, path: Path, step: int) -> None:
+    _file: TextIO | None = None
+
+    def __init__(self, path: Path, step: int, batch: float = inf) -> None:
+        self.path = path
+        self.go_back(step, batch)
+
+    def go_back(self, step: int, batch: float) -> None:
+        """Drop the records after a step, or of that batch and later ones."""
+        path = self.path
+        self.close()
         try:
-            kept = [record for record in read_metrics(path) if record["step"] <= step]
+            kept = [record for record in read_metrics(path)
+                    if record["step"] <= step and _number(record.get("batch"), -1) < batch]
             write_in_one_step(path, [f"{json.dumps(record)}\n".encode() for record in kept])
             self._file = open(path, "a", buffering=1, encoding="utf-8")  # noqa: SIM115, see close()
         except OSError as error:
@@ -32,17 +43,23 @@ class MetricsLog:
 
     def write(self, **record: Any) -> None:
         """Append one record; a number that is not finite, which JSON lacks, becomes null."""
+        assert self._file is not None
         known = {name: None if isinstance(value, float) and not isfinite(value) else value
                  for name, value in record.items()}
         try:
             self._file.write(json.dumps(known) + "\n")
         except OSError as error:
-            raise _cannot_write(self._file.name, error) from error
+            raise _cannot_write(self.path, error) from error
 
     def close(self) -> None:
         """Close the file; what could not be written has been reported."""
-        with suppress(OSError):
-            self._file.close()
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+
+
+def _number(value: Any, otherwise: int) -> int:
+    return value if type(value) is int else otherwise
 
 
 def _cannot_write(path: str | Path, error: OSError) -> UserError:
@@ -113,7 +130,7 @@ def plot_loss(records: list[dict[str, Any]], path: Path) -> bool:
 
 def _draw_losses(axes: Any, records: list[dict[str, Any]]) -> None:
     train = _points(records, "loss")
-    precise = sorted(records, key=lambda r: r["batches"] if type(r.get("batches")) is int else 0)
+    precise = sorted(records, key=lambda r: _number(r.get("batches"), 0))
     validation = sorted(dict(_points(precise, "val_loss")).items())  # a step's, over most batches
     if train:
         steps, losses = zip(*train, strict=True)

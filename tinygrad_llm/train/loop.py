@@ -21,6 +21,7 @@ from ..host.output import steady_output
 from ..host.stop_signals import Stop, stop_signals
 from ..host.threads import workers
 from .evaluation import Stopped, perplexity, progress_bar, sample_text, validation_losses
+from .faults.policy import Policy, Spike
 from .folder.checkpoint import best, note_validation, read_state, save_checkpoint
 from .log import MetricsLog, Pace, plot_loss, read_metrics
 from .run import DROPOUT, TRAIN_BATCHES, Run, learning_rate, lock
@@ -50,7 +51,7 @@ def train(run: Run, say: Say = tqdm.write, threads: int | None = None) -> bool:
                 if not isinstance(run.data.train, ShardedTokens) else
                 f"{run.data.folder} was built without a validation part as long as one window of "
                 f"{run.config.context + 1} tokens: no validation loss")
-        log = MetricsLog(run.folder / "metrics.jsonl", run.step)
+        log = MetricsLog(run.folder / "metrics.jsonl", run.step, run.batch)
         try:
             with progress_bar(run.config.run.steps, "training", "step", initial=run.step) as bar, \
                     workers(threads):
@@ -99,18 +100,20 @@ def _do_all(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any], stop: Stop) -> 
 def _do_steps(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any], stop: Stop) -> None:
     """Train until the last step, or until a signal comes."""
     settings, batches = run.config.run, run.batches(run.data.train, TRAIN_BATCHES)
-    pace = Pace(run.config.data.batch * run.config.context)
+    pace, policy = Pace(run.config.data.batch * run.config.context), Policy(run, log, say)
+    if run.config.faults.rolls_back() and run.saved is None:
+        _save(run)
     while run.step < settings.steps and not stop:
         lr = learning_rate(run.config, run.step)
         try:
-            loss, norm = _step(run, batches, lr)
-        except Skipped as skipped:
-            log.write(step=run.step + 1, batch=run.batch, skipped=str(skipped))
-            run.trouble.left_out += 1
+            loss, norm = _step(run, batches, lr, policy)
+        except (Skipped, Spike, Diverged) as trouble:
+            policy.answer(trouble)
+            bar.update(run.step - bar.n)
             continue
         pace.step()
         bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-        bar.update()
+        bar.update(run.step - bar.n)
         if run.step % settings.log_every == 0 or run.step in (1, settings.steps):
             log.write(step=run.step, loss=loss, lr=lr, grad_norm=norm,
                       tokens_per_s=pace.tokens_per_second())
@@ -118,25 +121,20 @@ def _do_steps(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any], stop: Stop) -
             _save_evaluate_sample(run, log, say, stop)
 
 
-def _step(run: Run, batches: Any, lr: float) -> tuple[float, float]:
+def _step(run: Run, batches: Any, lr: float, policy: Policy) -> tuple[float, float]:
     """Do the next step; return its loss and the gradient's norm."""
     config, began = run.config, perf_counter()
     key = fold_in(run.key(DROPOUT), run.batch) if config.model.get("dropout") else None
     try:
         result = train_step(run.model, run.optimizer, run.objective, batches.at(run.batch),
                             lr=lr, clip=config.optimizer.clip, key=key,
-                            slices=config.run.slices, accumulate=config.memory.accumulate)
-    except Diverged as error:
-        raise Diverged(
-            f"step {run.step + 1}: {error}; stopped before the update. Try a smaller "
-            f"--learning-rate (it was {lr:.3g}) or a longer --warmup; "
-            + ("nothing was saved before it" if run.saved is None else
-               f"the checkpoint of step {run.saved} is in {run.folder / 'checkpoint'}")
-        ) from error
+                            slices=config.run.slices, accumulate=config.memory.accumulate,
+                            before_update=policy.judge)
     except MemoryError as error:
         raise UserError(
             f"step {run.step + 1}: memory ran out ({error}); try a smaller --batch or --context"
         ) from error
+    run.trouble.note(run.step, result[0])
     run.step += 1
     run.seconds.append(perf_counter() - began)
     return result
@@ -185,7 +183,7 @@ def _note(run: Run, losses: list[list[float]]) -> None:
         _save(run)
     if isfinite(loss) and run.saved == run.step:
         note_validation(run.folder / "checkpoint", run.model, run.step, loss, measured,
-                        run.config.run.keep)
+                        run.config.run.keep, _every(run))
 
 
 def _repeat_evaluation(run: Run, log: MetricsLog, say: Say, stop: Stop) -> None:
@@ -206,8 +204,13 @@ def _save(run: Run) -> None:
     """Save the run, unless it is saved as it is."""
     if run.saved != run.step:
         save_checkpoint(run.folder / "checkpoint", run.model, run, run.step,
-                        run.config.run.keep)
+                        run.config.run.keep, _every(run))
         run.saved = run.newest = run.step
+
+
+def _every(run: Run) -> int | None:
+    """Return how often there is a checkpoint to roll back to, where the run may do that."""
+    return run.config.run.checkpoint_every if run.config.faults.rolls_back() else None
 
 
 def _save_what_is_whole(run: Run, say: Say) -> None:

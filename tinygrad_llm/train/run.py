@@ -36,9 +36,9 @@ from ..nn import Rotary
 from ..optim import Arena, Optimizer, cosine_with_warmup, make_optimizer
 from ..text.tokenizer import Tokenizer
 from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
-from .faults.trouble import Trouble
 from .folder.checkpoint import Stateful, load_checkpoint, read_state, save_checkpoint, stray_weights
 from .folder.data_record import check_record, check_tokenizer, describe, write_record
+from .folder.trouble import Trouble
 from .objective import Objective
 from .settings import settings
 from .slices import default_slices

@@ -1,4 +1,4 @@
-"""The settings of a training run, in tables: model, data, optimizer, run, memory.
+"""The settings of a training run, in tables: model, data, optimizer, run, memory, faults.
 
 A setting is a field of a dataclass that is annotated with a help text: written once, it is a flag
 of `tinygrad-llm train` and a key in its table of `config.toml`. The table `model` is the
@@ -19,6 +19,7 @@ from ..optim import OPTIMIZERS
 from ..optim.groups import read_groups
 from ..optim.muon import NO_HIDDEN
 from ..optim.registry import optimizer_settings, optimizers_with
+from .folder.trouble import LONGEST
 
 
 def require(table: Any, bounds: str, fine: Callable[[Any], bool], *names: str) -> None:
@@ -139,8 +140,35 @@ class MemorySettings:
         require_at_least(1, self, "accumulate")
 
 
+@dataclass(frozen=True)
+class FaultSettings:
+    """How a run goes on in trouble."""
+
+    on_nonfinite: Annotated[str, "a loss or gradient that is not finite: stop, skip (leave its "
+                            "batch out) or rollback (all since the last checkpoint)"] = "stop"
+    on_spike: Annotated[str, "a loss far above the last ones: report, skip or rollback"] = "report"
+    spike_factor: Annotated[float, "times the median loss of spike_window steps, from which on a "
+                            "loss is a spike; 0 for never"] = 2.0
+    spike_window: Annotated[int, "steps whose losses a spike is compared with"] = 100
+    most_faults: Annotated[int, "batches that are skipped or rolled back from until a run stops"
+                           ] = 20
+
+    def __post_init__(self) -> None:
+        require(self, "stop, skip or rollback", {"stop", "skip", "rollback"}.__contains__,
+                "on_nonfinite")
+        require(self, "report, skip or rollback", {"report", "skip", "rollback"}.__contains__,
+                "on_spike")
+        require(self, "0 or above 1", lambda value: value == 0 or value > 1, "spike_factor")
+        require(self, f"in [1, {LONGEST}]", lambda value: 1 <= value <= LONGEST, "spike_window")
+        require_at_least(0, self, "most_faults")
+
+    def rolls_back(self) -> bool:
+        """Whether the run may go back to a checkpoint of its own."""
+        return "rollback" in (self.on_nonfinite, self.on_spike)
+
+
 TABLES = {"data": DataSettings, "optimizer": OptimizerSettings, "run": RunSettings,
-          "memory": MemorySettings}
+          "memory": MemorySettings, "faults": FaultSettings}
 
 
 @dataclass(frozen=True)

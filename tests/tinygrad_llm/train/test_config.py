@@ -84,7 +84,7 @@ def test_the_file_has_tables_with_every_setting() -> None:
     config = make_config({"arch": "gpt"})
     text = to_toml(config)
     tables = tomllib.loads(text)
-    assert list(tables) == ["model", "data", "optimizer", "run", "memory"]
+    assert list(tables) == ["model", "data", "optimizer", "run", "memory", "faults"]
     assert without_tables(tables) == config.flat()
     assert tables["model"]["arch"] == "gpt"
     assert '\n\n[run]\npreset = "tiny"  # the settings to start from; see tinygrad-llm' in text

@@ -393,14 +393,14 @@ def test_a_full_disk_under_the_metrics_is_said_and_the_steps_are_saved(
 
     real = loop.MetricsLog
 
-    def log(path: Path, step: int) -> Any:
-        made = real(path, step)
+    def log(path: Path, step: int, batch: int) -> Any:
+        made = real(path, step, batch)
         made.close()
         made._file = Full()
         return made
 
     monkeypatch.setattr(loop, "MetricsLog", log)
-    with pytest.raises(UserError, match="cannot write metrics.jsonl: No space left"):
+    with pytest.raises(UserError, match="cannot write .*metrics.jsonl: No space left"):
         train(run, silent)
     assert read_state(run.folder / "checkpoint")["step"] == 4
 
@@ -428,7 +428,7 @@ def test_a_step_that_is_skipped_uses_its_batch_up_and_nothing_else(
     assert seen == [*range(9)] and (run.step, run.batch) == (6, 9)
     assert {int(t) for t in run.optimizer.steps.values()} == {6}
     assert [(r["step"], r["batch"]) for r in read_metrics(run.folder / "metrics.jsonl")
-            if "skipped" in r] == [(1, 0), (4, 4), (4, 5)]
+            if "skipped" in r] == [(0, 0), (3, 4), (3, 5)]
     without = [number for number in range(9) if number not in (0, 4, 5)]
     monkeypatch.setattr(Batches, "at", lambda self, number: at(self, without[number]))
     train(start_run(small(text, dropout=0.0, eval_every=0, final_eval_batches=0),

@@ -27,7 +27,7 @@ def test_a_setting_knows_its_table_kind_default_and_help() -> None:
     assert known["bias"].kind is bool and known["data"].kind is str
     assert known["clip"].table == "optimizer" and known["clip"].kind is float
     assert list(dict.fromkeys(s.table for s in known.values())) == [
-        "model", "data", "optimizer", "run", "memory"]
+        "model", "data", "optimizer", "run", "memory", "faults"]
     assert all(s.help and type(s.default) is s.kind for s in known.values())
 
 

@@ -99,6 +99,10 @@ class EpochBatches:
         documents = self.tokens.document_of(places)
         return (documents - documents[:, :1]).astype(np.int32)
 
+    def starts(self, step: int) -> NDArray[np.int64]:
+        """Return where the windows of a step of a single reader begin, int64 of shape (B,)."""
+        return self.windows_at(step) * self.context
+
     def windows_at(self, step: int, reader: int = 0, readers: int = 1) -> NDArray[np.int64]:
         """Return the numbers of a step's windows, int64 of shape (B,), each in [0, W)."""
         if not 0 <= step < UINT64_RANGE:

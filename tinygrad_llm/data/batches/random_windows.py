@@ -42,16 +42,19 @@ class Batches:
 
         Raises ValueError for a step outside [0, 2**64).
         """
+        places = self.starts(step)[:, None] + np.arange(self.context + 1)  # (B, T + 1)
+        windows = self.tokens[places].astype(np.int32)
+        return np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, 1:])
+
+    def starts(self, step: int) -> NDArray[np.int64]:
+        """Return where the windows of a step begin, int64 of shape (B,)."""
         if not 0 <= step < UINT64_RANGE:
             raise ValueError(f"step must be in [0, 2**64), got {step}")
         key = np.array([self.seed, PHILOX_STREAM], np.uint64)
         counter = np.array([0, 0, 0, step], np.uint64)
         generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
         last = len(self.tokens) - self.context - 1
-        starts = generator.integers(0, last, self.batch, endpoint=True)
-        places = starts[:, None] + np.arange(self.context + 1)  # (B, T + 1)
-        windows = self.tokens[places].astype(np.int32)
-        return np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, 1:])
+        return generator.integers(0, last, self.batch, endpoint=True)
 
 
 def split(tokens: NDArray[Any], fraction: float = 0.9) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -112,8 +112,8 @@ class ShardedTokens:
         """Return the ids of one document, its end-of-text id included."""
         if not 0 <= number < self.documents:
             raise IndexError(f"document {number} is not in [0, {self.documents})")
-        end = self._start(number + 1) if number + 1 < self.documents else self._len
-        ids: NDArray[Any] = self[self._start(number):end]
+        end = self.start_of(number + 1) if number + 1 < self.documents else self._len
+        ids: NDArray[Any] = self[self.start_of(number):end]
         return ids
 
     def check(self, progress: bool = True) -> list[str]:
@@ -135,7 +135,8 @@ class ShardedTokens:
                 faults += _starts_faults(starts_path(self.folder, number), shard, number == 0)
         return faults
 
-    def _start(self, document: int) -> int:
+    def start_of(self, document: int) -> int:
+        """Return the position of a document's first token."""
         number = int(np.searchsorted(self._documents_before, document, side="right")) - 1
         local = self._starts[number][document - self._documents_before[number]]
         return number * self.settings.shard_tokens + int(local)

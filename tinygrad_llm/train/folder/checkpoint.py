@@ -75,9 +75,10 @@ class Saved:
 
 
 def save_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None, step: int,
-                    keep: int = 1) -> None:
+                    keep: int = 1, every: int | None = None) -> None:
     """Write the state after `step` updates; keep the newest `keep` checkpoints and the best.
 
+    With `every`, the newest that is `due` is kept too.
     `beside` is what is kept beside the weights, an optimizer or a run with all that it has; without
     it, it is the weights alone: other runs can begin with them.
     Checkpoints of later steps, of a future that was given up, go. Raises UserError where it cannot
@@ -94,7 +95,8 @@ def save_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None,
         if beside is not None:
             content.append(beside.state())
         _write_arrays(folder, dict(zip(new.files, content, strict=True)))
-        _commit(folder, model, [new, *(one for one in former if one.step < step)], keep)
+        _commit(folder, model, [new, *(one for one in former if one.step < step)], keep,
+                every)
     except (OSError, SafetensorError, MemoryError) as error:
         if folder.is_dir():
             _sweep_up(folder, {name for one in former for name in one.files})
@@ -105,7 +107,7 @@ def save_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None,
 
 
 def note_validation(folder: Path, model: LanguageModel, step: int, loss: float, measured: str,
-                    keep: int = 1) -> None:
+                    keep: int = 1, every: int | None = None) -> None:
     """Note the validation loss of a checkpoint that was saved; it may now be the best.
 
     Raises UserError where that cannot be written.
@@ -113,7 +115,7 @@ def note_validation(folder: Path, model: LanguageModel, step: int, loss: float, 
     noted = [replace(one, val_loss=loss, measured=measured) if one.step == step else one
              for one in read_state(folder)["checkpoints"]]
     try:
-        _commit(folder, model, noted, keep)
+        _commit(folder, model, noted, keep, every)
     except OSError as error:
         raise UserError(f"cannot write {folder / 'state.json'}: {error.strerror}; the checkpoints "
                         f"are whole; make room there and go on with --resume") from error
@@ -129,6 +131,15 @@ def best(checkpoints: Sequence[Saved], measured: str | None = None) -> Saved | N
         measured = max(known, key=lambda one: one.step).measured
     return min((one for one in known if one.measured == measured),
                key=lambda one: (one.val_loss, one.step), default=None)
+
+
+def due(checkpoints: Sequence[Saved], every: int) -> Saved | None:
+    """Return the newest checkpoint of a step that `every` divides, 0 where that is 0, if any.
+
+    Others are of steps at which a run was stopped, or at which it was the best.
+    """
+    return next((one for one in checkpoints if (one.step % every if every else one.step) == 0),
+                None)
 
 
 def load_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None = None,
@@ -233,10 +244,12 @@ def _new_names(step: int, former: Sequence[Saved], alone: bool = False) -> Saved
     return Saved(step, f"weights-{end}", None if alone else f"optimizer-{end}")
 
 
-def _commit(folder: Path, model: LanguageModel, checkpoints: Sequence[Saved], keep: int) -> None:
-    """Replace `state.json` by one that names the newest and the best; delete all others."""
-    found, newest = best(checkpoints), list(checkpoints[:max(1, keep)])
-    kept = newest if found is None or found in newest else [*newest, found]
+def _commit(folder: Path, model: LanguageModel, checkpoints: Sequence[Saved], keep: int,
+            every: int | None) -> None:
+    """Replace `state.json` by one that names those that are kept; delete all others."""
+    wanted = [*checkpoints[:max(1, keep)], best(checkpoints),
+              None if every is None else due(checkpoints, every)]
+    kept = [one for one in checkpoints if one in wanted]
     state = {"step": kept[0].step, "weights": kept[0].weights, "optimizer": kept[0].optimizer,
              "arch": architecture_of(model), "model": asdict(model.config),
              "checkpoints": [asdict(one) for one in kept]}
