@@ -83,6 +83,19 @@ def memory_of_process() -> Memory:
     if sys.platform.startswith("linux"):
         with suppress(OSError, AttributeError):  # of musl
             ctypes.CDLL(None).malloc_trim(0)
+    return _resident()
+
+
+def resident_memory() -> int:
+    """Return the bytes of memory that this process takes now, in microseconds: glibc keeps its."""
+    if sys.platform == "darwin":
+        info = (ctypes.c_uint64 * 12)()  # proc_taskinfo (sys/proc_info.h): virtual, resident, ...
+        if ctypes.CDLL(None).proc_pidinfo(os.getpid(), 4, ctypes.c_uint64(0), info, 96) == 96:
+            return int(info[1])
+    return _resident().now
+
+
+def _resident() -> Memory:
     if sys.platform == "win32":
         counters = (ctypes.c_size_t * 9)(72)  # PROCESS_MEMORY_COUNTERS, which begins with its size
         ctypes.windll.psapi.GetProcessMemoryInfo(ctypes.c_void_p(-1), ctypes.byref(counters), 72)

@@ -1,8 +1,7 @@
 r"""What each part of a model does with one text.
 
-Any model whose blocks stand in `h`, with an attention layer `attn` and a feed-forward layer `mlp`
-in each, and whose attention goes through `functional.attention`. It is not changed: a copy is
-observed that shares its parameters, with observers in the place of its blocks and layers.
+Any model that `nn.observed` can observe, and whose attention goes through `functional.attention`.
+It is not changed.
 
 **Attention.** The observer of the engine (`autograd.tensor.Watch`) notes the q, k and options of
 each call of `attention`. Its result is $o = p\,v$, so with the unit vectors as values it returns
@@ -28,7 +27,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -42,6 +40,7 @@ from autograd.tensor import STATE, recording, values
 
 from ..functional import attention
 from ..nn import parameters
+from ..nn.observed import added, can_be_observed, observed, streams_of
 
 RUNNERS_UP = 8
 LOGITS_AT_ONCE = 1 << 22  # numbers
@@ -101,16 +100,16 @@ def observe(model: Any, ids: Sequence[int] | NDArray[Any], runners_up: int = RUN
     xp = namespace(model.head.data)
     batch, packed = xp.asarray(text[None]), {} if documents is None else {
         "documents": xp.asarray(documents)[None]}
-    twin, blocks = _observed(model)
+    twin, blocks = observed(model)
     with no_grad(), _attention_calls() as calls:
         twin.hidden(batch, **packed)
     if len(calls) != len(blocks):
         raise ValueError(f"observe: expected one call of attention in each of {len(blocks)} "
                          f"blocks, got {len(calls)}")
-    streams, width = _streams(blocks), blocks[0].given.shape[2]
+    streams, width = streams_of(blocks), blocks[0].given.shape[2]
     stream, attention_out, mlp_out = (
         _norms(x) / np.float32(sqrt(width))
-        for x in (streams, _added(blocks, "attn"), _added(blocks, "mlp")))
+        for x in (streams, added(blocks, "attn"), added(blocks, "mlp")))
     lens_ids, lens_p, log_p, ranks = _lens(model, streams, text, runners_up)
     gradients, stream_gradients = _gradients(model, batch, packed)
     return Look(text, len(model.head.data),
@@ -122,52 +121,9 @@ def _check(model: Any, text: NDArray[Any]) -> None:
     if text.ndim != 1 or not 1 <= len(text) <= model.config.context:
         raise ValueError(f"observe: expected the ids (T,) of 1 to {model.config.context} tokens, "
                          f"the model's context, got shape {text.shape}")
-    if not getattr(model, "h", None) or not all(
-            hasattr(block, part) for block in model.h for part in ("attn", "mlp")):
+    if not can_be_observed(model):
         raise ValueError(f"observe: {type(model).__name__} has no list `h` of blocks with `attn` "
                          f"and `mlp` in each")
-
-
-class _Observed:
-    """A block or a layer that also keeps what it was given and what it returned."""
-
-    given: Any = None
-    result: Any = None
-
-    def __init__(self, part: Any) -> None:
-        self.part = part
-
-    def __call__(self, x: Any, *args: Any, **options: Any) -> Any:
-        self.given, self.result = x, self.part(x, *args, **options)
-        return self.result
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.part, name)
-
-
-def _observed(model: Any) -> tuple[Any, list[_Observed]]:
-    """Return a copy of the model, and its blocks, which are observed."""
-    blocks = []
-    for block in model.h:
-        block = copy(block)
-        for name in ("attn", "post_attn", "mlp", "post_mlp"):
-            if getattr(block, name, None) is not None:
-                setattr(block, name, _Observed(getattr(block, name)))
-        blocks.append(_Observed(block))
-    twin = copy(model)
-    twin.h = list(blocks)
-    return twin, blocks
-
-
-def _streams(blocks: Sequence[_Observed]) -> list[Any]:
-    """Return the stream (1, T, C) before the first block, and behind each."""
-    return [blocks[0].given, *(block.result for block in blocks)]
-
-
-def _added(blocks: Sequence[_Observed], name: str) -> list[Any]:
-    """Return what a sub-block has added to the stream (1, T, C), in each block."""
-    return [(getattr(block, f"post_{name}", None) or getattr(block, name)).result
-            for block in blocks]
 
 
 class _Calls:
@@ -238,14 +194,14 @@ def _lens(model: Any, streams: Sequence[Any], text: NDArray[np.int64], runners_u
 def _gradients(model: Any, batch: Array, packed: dict[str, Array]
                ) -> tuple[dict[str, float], Floats]:
     """Return the norms of the loss's gradients: of each parameter, and of the stream (L + 1, T)."""
-    twin, blocks = _observed(model)
+    twin, blocks = observed(model)
     if batch.shape[1] == 1:
         return {}, np.zeros((len(blocks) + 1, 0), np.float32)
     own = parameters(model)
     with recording(True):
         loss = twin.loss(batch[:, :-1], batch[:, 1:],
                          **{name: array[:, :-1] for name, array in packed.items()})
-    streams = _streams(blocks)
+    streams = streams_of(blocks)
     found = pull_back([loss], [None], [*own.values(), *streams])
     gradients = {name: float(np.linalg.norm(to_host(g).astype(float)))
                  for name, g in zip(own, found, strict=False) if g is not None}

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import takewhile
 from math import exp
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from autograd import fold_in, no_grad
 
-from ..host.output import Lines
 from ..host.stop_signals import Stop
 from ..host.threads import each
 from ..models import LanguageModel
 from ..sample import Sampling, generate
 from ..sample.prompt import prompt_ids, stream_text
+from .log import progress_bar
 from .run import SAMPLES, VALIDATION_BATCHES, Run
 from .slices import batch_losses, mean_loss
 
@@ -34,7 +32,8 @@ def validation_losses(run: Run, count: int, stop: Stop | None = None) -> list[li
     """
     assert run.data.validation is not None
     batches = run.batches(run.data.validation, VALIDATION_BATCHES)
-    with progress_bar(count, "validation", unit="batch", leave=False, delay=1) as bar:
+    left = "remaining" if stop is None else ""  # in training, the run's own line has it
+    with progress_bar(count, "validation", "batch", left, leave=False, delay=1) as bar:
         def at(i: int) -> Any:
             if stop:
                 raise Stopped
@@ -85,11 +84,3 @@ def sample_text(run: Run, stop: Stop | None = None) -> str:
     if stop:
         raise Stopped
     return text
-
-
-def progress_bar(total: int, label: str, unit: str, **options: Any) -> tqdm[Any]:
-    """Return a progress bar on standard error: now and then a line where that is no terminal."""
-    if not sys.stderr.isatty():
-        options |= {"file": Lines(), "mininterval": 10, "bar_format": (
-            "{desc}: {unit} {n_fmt} of {total_fmt}, {rate_fmt}, {remaining} left{postfix}")}
-    return tqdm(total=total, desc=label, unit=unit, dynamic_ncols=sys.stderr.isatty(), **options)

@@ -5,8 +5,10 @@ Whatever may fail or be interrupted comes after the save of the same step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from math import inf, isfinite
+from signal import Signals
 from time import perf_counter
 from typing import Any
 
@@ -16,14 +18,14 @@ from autograd import fold_in
 
 from ..data.tokens.shards import ShardedTokens
 from ..host.errors import UserError
-from ..host.machine import memory_of_process
+from ..host.machine import memory_of_process, resident_memory
 from ..host.output import steady_output
 from ..host.stop_signals import Stop, stop_signals
 from ..host.threads import workers
-from .evaluation import Stopped, perplexity, progress_bar, sample_text, validation_losses
+from .evaluation import Stopped, perplexity, sample_text, validation_losses
 from .faults.policy import Policy, Spike
 from .folder.checkpoint import best, note_validation, read_state, save_checkpoint
-from .log import MetricsLog, Pace, plot_loss, read_metrics
+from .log import Callback, Look, MetricsLog, Progress, plot_loss, read_metrics
 from .run import DROPOUT, TRAIN_BATCHES, Run, learning_rate, lock
 from .slices import mean_loss
 from .step import Diverged, Skipped, train_step
@@ -31,14 +33,16 @@ from .step import Diverged, Skipped, train_step
 Say = Callable[[str], None]
 
 
-def train(run: Run, say: Say = tqdm.write, threads: int | None = None) -> bool:
+def train(run: Run, say: Say = tqdm.write, threads: int | None = None,
+          callbacks: Sequence[Callback] = ()) -> bool:
     """Do what is left; return False where a signal (Ctrl-C, a kill) ended the run before the last.
 
     The run is then saved, as it is after any error but a loss that is not finite; output that
     is closed does not end it. `threads`, by default all cores, change the time that it takes and
-    not a bit of the result. Raises UserError where the loss stops being finite (before that
-    update), where a file cannot be written, where memory runs out, and where another process
-    is at work on the run or has been since it was opened; the last checkpoint stays whole.
+    not a bit of the result; `callbacks` are given each record of metrics.jsonl. Raises UserError
+    where the loss stops being finite (before that update), where a file cannot be written, where
+    memory runs out, and where another process is at work on the run or has been since it was
+    opened; the last checkpoint stays whole.
     """
     with steady_output(), lock(run.folder), stop_signals(
             "stopping after this step, then saving (nothing is lost by waiting)",
@@ -51,17 +55,29 @@ def train(run: Run, say: Say = tqdm.write, threads: int | None = None) -> bool:
                 if not isinstance(run.data.train, ShardedTokens) else
                 f"{run.data.folder} was built without a validation part as long as one window of "
                 f"{run.config.context + 1} tokens: no validation loss")
-        log = MetricsLog(run.folder / "metrics.jsonl", run.step, run.batch)
-        try:
-            with progress_bar(run.config.run.steps, "training", "step", initial=run.step) as bar, \
-                    workers(threads):
-                _do_all(run, log, say, bar, stop)
-        finally:
-            log.close()
+        tokens = run.config.data.batch * run.config.context
+        log = MetricsLog(run.folder / "metrics.jsonl", run.step, run.batch, tokens, callbacks, say)
+        progress = Progress(run.config.run, run.step, tokens, run.data.validation is not None)
+        with _ending(run, log, stop), progress.bar, workers(threads):
+            _do_all(run, log, say, progress, stop)
         run.most = memory_of_process().most
         _plot(run, say)
         run.stopped_by = stop.signal
         return not left_to_do(run)
+
+
+@contextmanager
+def _ending(run: Run, log: MetricsLog, stop: Stop) -> Iterator[None]:
+    """Write behind the block why the run has ended, and close the file."""
+    try:
+        yield
+        log.write(run.step, end=Signals(stop.signal).name if left_to_do(run) else "done")
+    except Exception as error:
+        with suppress(UserError):
+            log.write(run.step, end=str(error))
+        raise
+    finally:
+        log.close()
 
 
 def left_to_do(run: Run) -> bool:
@@ -81,12 +97,12 @@ def _check_newest(run: Run) -> None:
                         f"it with --resume")
 
 
-def _do_all(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any], stop: Stop) -> None:
+def _do_all(run: Run, log: MetricsLog, say: Say, progress: Progress, stop: Stop) -> None:
     """Train until the last step or the first signal; save; evaluate."""
     settings = run.config.run
     try:
         _repeat_evaluation(run, log, say, stop)
-        _do_steps(run, log, say, bar, stop)
+        _do_steps(run, log, say, progress, stop)
     except Diverged:
         raise
     except Exception:
@@ -97,28 +113,40 @@ def _do_all(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any], stop: Stop) -> 
         _evaluate(run, settings.final_eval_batches, log, say, stop)
 
 
-def _do_steps(run: Run, log: MetricsLog, say: Say, bar: tqdm[Any], stop: Stop) -> None:
+def _do_steps(run: Run, log: MetricsLog, say: Say, progress: Progress, stop: Stop) -> None:
     """Train until the last step, or until a signal comes."""
     settings, batches = run.config.run, run.batches(run.data.train, TRAIN_BATCHES)
-    pace, policy = Pace(run.config.data.batch * run.config.context), Policy(run, log, say)
+    policy = Policy(run, log, say)
     if run.config.faults.rolls_back() and run.saved is None:
         _save(run)
     while run.step < settings.steps and not stop:
         lr = learning_rate(run.config, run.step)
         try:
-            loss, norm = _step(run, batches, lr, policy)
+            loss, norm = _looked_at(run, batches, lr, policy, log, progress)
         except (Skipped, Spike, Diverged) as trouble:
             policy.answer(trouble)
-            bar.update(run.step - bar.n)
+            progress.go_back(run.step)
             continue
-        pace.step()
-        bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-        bar.update(run.step - bar.n)
+        progress.step(run.step, loss)
         if run.step % settings.log_every == 0 or run.step in (1, settings.steps):
             log.write(step=run.step, loss=loss, lr=lr, grad_norm=norm,
-                      tokens_per_s=pace.tokens_per_second())
-        with pace.stopped():
-            _save_evaluate_sample(run, log, say, stop)
+                      tokens_per_s=progress.tokens_per_second(), memory=resident_memory())
+        _save_evaluate_sample(run, log, say, progress, stop)
+
+
+def _looked_at(run: Run, batches: Any, lr: float, policy: Policy, log: MetricsLog,
+               progress: Progress) -> tuple[float, float]:
+    """Do the next step, and look at it where that is due."""
+    every = run.config.run.look_every
+    if every == 0 or (run.step + 1) % every:
+        return _step(run, batches, lr, policy)
+    batch = batches.at(run.batch)
+    with progress.doing("look", 0):
+        look = Look(run.optimizer)
+    loss, norm = _step(run, batches, lr, policy)
+    with progress.doing("look"):
+        log.write(run.step, **look.after(run.model, run.objective, batch, norm))
+    return loss, norm
 
 
 def _step(run: Run, batches: Any, lr: float, policy: Policy) -> tuple[float, float]:
@@ -140,18 +168,28 @@ def _step(run: Run, batches: Any, lr: float, policy: Policy) -> tuple[float, flo
     return result
 
 
-def _save_evaluate_sample(run: Run, log: MetricsLog, say: Say, stop: Stop) -> None:
+def _save_evaluate_sample(run: Run, log: MetricsLog, say: Say, progress: Progress, stop: Stop
+                          ) -> None:
     """Do what is due after this step, unless it is the last, after which all is done anyway."""
     settings = run.config.run
     if _due(run, settings.checkpoint_every):
-        _save(run)
+        with progress.doing("save"):
+            _save(run)
     if _due(run, settings.eval_every):
-        _evaluate(run, settings.eval_batches, log, say, stop)
-    if _due(run, settings.sample_every) and not stop:
-        try:
-            say(f"--- a sample after {run.step} steps ---\n{sample_text(run, stop)}\n---")
-        except Stopped:
-            return
+        with progress.doing("validation", settings.eval_batches):
+            _evaluate(run, settings.eval_batches, log, say, stop)
+    if _due(run, settings.sample_every):
+        with progress.doing("sample", settings.sample_tokens):
+            _sample(run, log, say, stop)
+
+
+def _sample(run: Run, log: MetricsLog, say: Say, stop: Stop) -> None:
+    """Let the model write, unless a signal has come: the resumed run begins with it then."""
+    if not stop:
+        with suppress(Stopped):
+            text = sample_text(run, stop)
+            log.write(run.step, sample=text)
+            say(f"--- a sample after {run.step} steps ---\n{text}\n---")
 
 
 def _due(run: Run, every: int) -> bool:
@@ -187,10 +225,14 @@ def _note(run: Run, losses: list[list[float]]) -> None:
 
 
 def _repeat_evaluation(run: Run, log: MetricsLog, say: Say, stop: Stop) -> None:
-    """Do the evaluation that was due when the run was stopped, if it has not been done."""
+    """Do the evaluation and the sample that were due when the run was stopped, if they are not."""
     settings = run.config.run
     if run.step and _due(run, settings.eval_every) and _unmeasured(run, settings.eval_batches):
         _evaluate(run, settings.eval_batches, log, say, stop)
+    if run.step and _due(run, settings.sample_every) and not any(
+            r["step"] == run.step and "sample" in r for r in
+            read_metrics(run.folder / "metrics.jsonl")):
+        _sample(run, log, say, stop)
 
 
 def _unmeasured(run: Run, count: int) -> bool:

@@ -115,6 +115,7 @@ class RunSettings:
     steps: Annotated[int, "updates of the weights"] = 2000
     slices: Annotated[int, "parts a batch is cut into for threads; 0 for what suits its size"] = 0
     log_every: Annotated[int, "steps between two lines of metrics.jsonl"] = 10
+    look_every: Annotated[int, "steps between two looks at each layer's norms; 0 for none"] = 50
     eval_every: Annotated[int, "steps between two validation losses; 0 for none"] = 250
     eval_batches: Annotated[int, "batches that a validation loss is averaged over"] = 20
     final_eval_batches: Annotated[int, "the same for the last one, at the end; 0 for none"] = 400
@@ -125,8 +126,8 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "steps", "log_every", "eval_batches", "keep")
-        require_at_least(0, self, "slices", "eval_every", "final_eval_batches", "sample_every",
-                         "sample_tokens", "checkpoint_every")
+        require_at_least(0, self, "slices", "look_every", "eval_every", "final_eval_batches",
+                         "sample_every", "sample_tokens", "checkpoint_every")
         require(self, "in [0, 2**64)", lambda value: 0 <= value < 2**64, "seed")
 
 
