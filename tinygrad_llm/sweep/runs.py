@@ -23,7 +23,7 @@ from ..host.lock import locked
 from ..host.processes import Processes
 from ..host.stop_signals import Stop, stop_signals
 from ..train.config import make_config, read_settings
-from ..train.evaluation import progress_bar
+from ..train.log import progress_bar
 from ..train.loop import left_to_do, train
 from ..train.run import holds_run, resume_run, start_run, with_slices
 from .grid import Sweep, Trial
