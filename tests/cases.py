@@ -160,6 +160,36 @@ def predicting(draw: Any) -> Inputs:
 
 
 @st.composite
+def predicting_in_chunks(draw: Any) -> Inputs:
+    """Of one class, the gradient is rounding alone, of which no difference quotient converges."""
+    args, options = draw(predicting().filter(lambda inputs: len(inputs[0][1]) > 1))
+    return args, {**options, "rows": draw(st.integers(1, 5))}
+
+
+def chunks_of_rows() -> Any:
+    """An edge of 5 rows, 2 at a time, the first two ignored; there are no logits but 0."""
+    x, targets = np.arange(1.0, 6)[:, None], np.array([-100, -100, 1, 0, 2])
+    dw = np.array([[12 / 3 - 4], [12 / 3 - 3], [12 / 3 - 5]]) / 3
+    return (x, np.zeros((3, 1)), targets), {"rows": 2}, np.array(1.0), [np.zeros((5, 1)), dw]
+
+
+def chunks_in_blocks() -> Any:
+    """An edge that takes several blocks of rows, and a chunk's rows many classes.
+
+    An ignored row would overflow.
+    """
+    x, w = np.cos(np.arange(900.0))[:, None], np.sin(np.arange(2000.0))[:, None]
+    targets = np.arange(900) * 7 % 2000
+    targets[::5], x[::5] = -100, 1e300
+    kept = np.where(targets[:, None] < 0, 0.0, x)
+    p = np.exp(kept * w.T)
+    z = p / p.sum(-1, keepdims=True)
+    z[np.arange(900), targets] -= 1
+    z[::5] = 0
+    return (x, w, targets), {"rows": 300}, np.array(720.0), [z @ w, z.T @ kept]
+
+
+@st.composite
 def splitting(draw: Any) -> Inputs:
     lead, depth = draw(shapes(dims=2)), draw(st.integers(1, 2))
     first, count, after = draw(st.integers(0, 2)), draw(st.integers(1, 2)), draw(st.integers(0, 3))
@@ -295,6 +325,13 @@ CASES: dict[str, OpCase] = {
                 np.array(1.0), [np.array([[0.5], [0.0]]), np.array([[500.0], [-500.0]])]),
                ((np.ones((2, 1)), np.ones((2, 1)), np.array([-100, -100])), {}, np.array(1.0),
                 [np.zeros((2, 1)), np.zeros((2, 1))]))),
+    "chunked_cross_entropy": OpCase(
+        predicting_in_chunks(), lambda x, w, targets, ignore_index, rows: numpy_cross_entropy(
+            x @ w.T, targets, ignore_index), order=3,
+        edges=(chunks_of_rows(), chunks_in_blocks(),
+               ((np.array([[1e3], [-1e3]]), np.array([[1.0], [0.0]]), np.array([1, 1])),
+                {"rows": 1}, np.array(1.0),
+                [np.array([[0.5], [0.0]]), np.array([[500.0], [-500.0]])]))),
 }
 
 

@@ -18,11 +18,11 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from autograd import Tensor, fold_in, namespace
+from autograd import Tensor, checkpoint, fold_in, namespace
 from autograd.backend import wider
 from autograd.tensor import values
 
-from ..functional import linear, linear_cross_entropy
+from ..functional import chunked_cross_entropy, linear, linear_cross_entropy
 from ..nn import (
     MLP,
     Cache,
@@ -114,7 +114,13 @@ class Block:
 
 
 class GPT:
-    """A decoder-only transformer; its parameters are drawn from `seed`, or zeros without one."""
+    """A decoder-only transformer; its parameters are drawn from `seed`, or zeros without one.
+
+    With `recompute`, a block's activations are computed again in the backward pass and not kept;
+    with a `loss_chunk`, so many rows of logits are held at a time.
+    """
+
+    recompute, loss_chunk = False, 0
 
     def __init__(self, config: GPTConfig, seed: int | None = 0) -> None:
         rng = None if seed is None else np.random.Generator(np.random.Philox(fold_in(seed, 0)))
@@ -142,7 +148,8 @@ class GPT:
         x = drop(x, self.config.dropout, subkey(key, 0))
         for i, block in enumerate(self.h):
             kept = None if cache is None else cache.layers[i]
-            x = block(x, subkey(key, i + 1), kept, rotate, documents)
+            run = checkpoint(block) if self.recompute and kept is None else block
+            x = run(x, subkey(key, i + 1), kept, rotate, documents)
         if cache is not None:
             cache.advance(ids.shape[1])
         return self.ln_f(x)
@@ -179,7 +186,10 @@ class GPT:
     def loss(self, ids: Any, targets: Any, key: int | None = None, documents: Any = None) -> Tensor:
         """Return the mean cross-entropy of `targets` (B, T), in nats a token."""
         x = self.hidden(ids, key, documents=documents)
-        return linear_cross_entropy(wider(x), self.head, targets)  # type: ignore[no-any-return]
+        loss: Tensor = (
+            chunked_cross_entropy(wider(x), self.head, targets, rows=self.loss_chunk)
+            if self.loss_chunk else linear_cross_entropy(wider(x), self.head, targets))
+        return loss
 
     training_loss = loss
 

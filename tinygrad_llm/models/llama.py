@@ -25,10 +25,16 @@ from typing import Annotated, Any
 import numpy as np
 
 import autograd
-from autograd import Tensor, fold_in, namespace
+from autograd import Tensor, checkpoint, fold_in, namespace
 from autograd.backend import wider
 
-from ..functional import linear, linear_cross_entropy, load_balance, softmax_cross_entropy
+from ..functional import (
+    chunked_cross_entropy,
+    linear,
+    linear_cross_entropy,
+    load_balance,
+    softmax_cross_entropy,
+)
 from ..nn import (
     MLP,
     Cache,
@@ -235,7 +241,13 @@ def balance_of(routes: list[tuple[Any, Any]]) -> Any:
 
 
 class Llama:
-    """A decoder-only transformer; its parameters are drawn from `seed`, or zeros without one."""
+    """A decoder-only transformer; its parameters are drawn from `seed`, or zeros without one.
+
+    With `recompute`, a block's activations are computed again in the backward pass and not kept;
+    with a `loss_chunk`, so many rows of logits are held at a time, unless they have a cap.
+    """
+
+    recompute, loss_chunk = False, 0
 
     def __init__(self, config: LlamaConfig, seed: int | None = 0) -> None:
         rng = None if seed is None else np.random.Generator(np.random.Philox(fold_in(seed, 0)))
@@ -265,7 +277,8 @@ class Llama:
         x = drop(x, self.config.dropout, subkey(key, 0))
         for i, block in enumerate(self.h):
             kept = None if cache is None else cache.layers[i]
-            y = block(x, subkey(key, i + 1), kept, rotate, documents, routes is not None)
+            run = checkpoint(block) if self.recompute and kept is None else block
+            y = run(x, subkey(key, i + 1), kept, rotate, documents, routes is not None)
             x, route = y if isinstance(y, tuple) else (y, None)
             if routes is not None and route is not None:
                 routes.append(route)
@@ -299,9 +312,10 @@ class Llama:
              routes: list[Any] | None = None) -> Tensor:
         """Return the mean cross-entropy of `targets` (B, T), in nats a token."""
         x = self.hidden(ids, key, None, documents, routes)
-        loss: Tensor = softmax_cross_entropy(self.logits(x), targets) if (
-            self.config.logit_cap) else linear_cross_entropy(
-                wider(x), self.head, targets)
+        loss: Tensor = (
+            softmax_cross_entropy(self.logits(x), targets) if self.config.logit_cap else
+            chunked_cross_entropy(wider(x), self.head, targets, rows=self.loss_chunk)
+            if self.loss_chunk else linear_cross_entropy(wider(x), self.head, targets))
         return loss
 
     def training_loss(self, ids: Any, targets: Any, key: int | None = None,

@@ -23,11 +23,14 @@ class LanguageModel(Protocol):
     """A model that predicts each token from those before it.
 
     `config` has at least `vocab_size` and `context`. `head` (V, C) maps what `hidden` returns to
-    logits. A key turns dropout on. With a cache, ids are those behind the cached ones.
+    logits. A key turns dropout on. With a cache, ids are those behind the cached ones. `recompute`
+    and `loss_chunk`, off at first, have a step take less memory, see `train.settings`.
     """
 
     config: Any
     head: Tensor
+    recompute: bool
+    loss_chunk: int
 
     def hidden(self, ids: Any, key: int | None = None, cache: Cache | None = None) -> Any:
         """Return the last layer's output (B, T, C) for token ids (B, T)."""

@@ -9,7 +9,8 @@ few long arrays, and their gradients in others of the same layout:
 So a step of an optimizer is one walk over memory, and whatever treats all elements alike (an
 optimizer, a scaling, a partition among machines) needs to know about arrays only, not about names.
 An optimizer asks for arrays of its own with `zeros`. Those that are given plain parameters use
-`Scattered`, which leaves each of them where it is.
+`Scattered`, which leaves each of them where it is. `Arena(parameters, scratch)` has the optimizer's
+arrays in files (see `host.files`): of four arrays two are then in memory.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
+import numpy as np
+
 from autograd import Tensor, namespace
 from autograd.backend import Array
 from autograd.tensor import values
+
+from ..host.files import Scratch
 
 Label = TypeVar("Label")
 
@@ -34,19 +39,30 @@ class Arena:
     gradients, that is read-only, or that has two names.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
-        self.parameters = _checked(parameters)
+    def __init__(self, parameters: Mapping[str, Tensor], scratch: Scratch | None = None) -> None:
+        self.parameters, self.scratch = _checked(parameters), scratch
         alike: dict[Any, list[str]] = {}
         for name, p in self.parameters.items():
             alike.setdefault((namespace(p.data), p.dtype, p.ndim >= 2), []).append(name)
         self.groups = list(alike.values())
-        self.data, self.gradients = self.zeros(), self.zeros()
+        self.data, self.gradients = (Buffers(self.parameters, self.groups) for _ in range(2))
         for name in self.parameters:
             self._take_in([name])  # one by one: no second copy of the model
 
     def zeros(self) -> Buffers:
         """Return another array of zeros for each parameter, in the same layout."""
-        return Buffers(self.parameters, self.groups)
+        return Buffers(self.parameters, self.groups, self.beside)
+
+    def beside(self, like: Array, *shape: int) -> Array:
+        """Return zeros for an optimizer, of the library and the type of `like`."""
+        if self.scratch is None or type(like) is not np.ndarray:
+            return zeros_like(like, *shape)
+        return self.scratch.zeros(shape, like.dtype)
+
+    def rest(self, *arrays: Array) -> None:
+        """Have arrays that lie in files take no memory until they are next used."""
+        if self.scratch is not None:
+            self.scratch.rest(*arrays)
 
     def stretches(self, label: Callable[[str], Label | None],
                   *buffers: Buffers) -> Iterator[tuple[Label, list[Array]]]:
@@ -86,16 +102,23 @@ class Arena:
 class Buffers(dict[str, Array]):
     """An array for each parameter, by name: views of the arrays `flat`, one for each group."""
 
-    def __init__(self, parameters: Mapping[str, Tensor], groups: Iterable[Sequence[str]]) -> None:
+    def __init__(self, parameters: Mapping[str, Tensor], groups: Iterable[Sequence[str]],
+                 zeros: Callable[..., Array] | None = None) -> None:
         self.flat: list[Array] = []
         for names in groups:
             first, size = parameters[names[0]].data, sum(parameters[name].size for name in names)
-            flat, start = namespace(first).zeros(size, dtype=first.dtype), 0
+            flat, start = (zeros or zeros_like)(first, size), 0
             for name in names:
                 p = parameters[name]
                 self[name] = flat[start : start + p.size].reshape(p.shape)
                 start += p.size
             self.flat.append(flat)
+
+
+def zeros_like(like: Array, *shape: int) -> Array:
+    """Return zeros of the library and the type of an array."""
+    zeros: Array = namespace(like).zeros(shape, dtype=like.dtype)
+    return zeros
 
 
 class Scattered:
@@ -105,9 +128,14 @@ class Scattered:
         self.parameters = _checked(parameters)
         self.gradients = self.zeros()
 
+    beside = staticmethod(zeros_like)
+
     def zeros(self) -> Buffers:
         """Return an array of zeros for each parameter."""
         return Buffers(self.parameters, [[name] for name in self.parameters])
+
+    def rest(self, *arrays: Array) -> None:
+        """Do nothing: all arrays are in memory."""
 
     def stretches(self, label: Callable[[str], Label | None],
                   *buffers: Buffers) -> Iterator[tuple[Label, list[Array]]]:

@@ -42,7 +42,8 @@ def _experts(xs: Sequence[Shape], _: Any) -> float:
 
 
 PRODUCTS: dict[str, Callable[[Sequence[Shape], Any], float]] = {
-    "linear": _linear, "linear_cross_entropy": _linear, "attention": _attention,
+    "linear": _linear, "linear_cross_entropy": _linear,
+    "chunked_cross_entropy": _linear, "attention": _attention,
     "experts": _experts}
 
 

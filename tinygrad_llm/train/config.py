@@ -56,6 +56,9 @@ class TrainConfig:
                 lambda parts: batch % parts == 0, "accumulate")
         require(self.run, f"a multiple of accumulate, {parts}, or left out",
                 lambda slices: slices % parts == 0, "slices")
+        if self.memory.loss_chunk and self.model.get("logit_cap"):
+            raise UserError("loss_chunk and logit_cap do not go together: logits with a cap are "
+                            "made at once; leave one of them out")
         require(self.run, f"at most the batch of {self.data.batch}",
                 lambda slices: slices <= self.data.batch, "slices")
 
@@ -81,9 +84,11 @@ class TrainConfig:
                             f"tokenizer; leave it out")
         sizes = self._sizes(rows)
         try:
-            return architecture(self.arch).model(sizes, seed)
+            model = architecture(self.arch).model(sizes, seed)
         except ValueError as error:  # NumPy's word for an array that no address reaches
             raise MemoryError(str(error)) from error
+        model.recompute, model.loss_chunk = self.memory.recompute, self.memory.loss_chunk
+        return model
 
     def _sizes(self, vocab_size: int) -> Any:
         """Return the model's own configuration."""

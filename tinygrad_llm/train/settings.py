@@ -136,9 +136,12 @@ class MemorySettings:
     """What a step does to take less memory."""
 
     accumulate: Annotated[int, "parts of a batch, of which one at a time is worked on"] = 1
+    recompute: Annotated[bool, "keep nothing of a block: compute it again for its gradient"] = False
+    loss_chunk: Annotated[int, "rows of logits that are held at a time; 0 for all"] = 0
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "accumulate")
+        require_at_least(0, self, "loss_chunk")
 
 
 @dataclass(frozen=True)

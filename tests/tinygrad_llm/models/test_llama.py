@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from whole_models import IDS, TARGETS, difference, loss_of, natural_scale, rng, with_weights
 
-from autograd import Tensor, checkpoint, grad, no_grad, pull_back
+from autograd import Tensor, checkpoint, grad, no_grad, pull_back, vjp
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.nn import MLP, parameters
 from tinygrad_llm.optim import AdamW
@@ -149,6 +149,29 @@ def test_blocks_and_layers_that_are_recomputed_keep_the_balance(whole: bool) -> 
         found.append([loss.data, *(p.grad for p in own.values())])
     for expected, got in zip(*found, strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+@every
+def test_recomputed_blocks_have_the_same_masks_routes_and_gradients(config: LlamaConfig) -> None:
+    model, found = Llama(replace(config, dropout=0.3), 3), list[list[bytes]]()
+    for model.recompute in (False, True):
+        for p in parameters(model).values():
+            p.grad = None
+        loss = model.training_loss(IDS, TARGETS, 11)
+        loss.backward()
+        found.append([loss.data.tobytes(), *(p.grad.tobytes() for p in parameters(model).values())])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", ["llama 2", "experts"])
+def test_the_loss_in_chunks_is_the_same(name: str) -> None:
+    model, names, weights = natural_scale(CONFIGS[name])
+    expected, pull = vjp(loss_of(model, names, None, "training_loss"), *weights)
+    model.loss_chunk = 3
+    loss, pull_chunks = vjp(loss_of(model, names, None, "training_loss"), *weights)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-13)
+    for got, wanted in zip(pull_chunks(1.0), pull(1.0), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-12)
 
 
 def test_the_loss_at_initialisation_is_that_of_a_uniform_guess() -> None:

@@ -119,6 +119,8 @@ def test_a_file_of_version_0_1(tmp_path: Path) -> None:
                         "5"),
     ({"accumulate": 24}, "accumulate must be a divisor of the batch of 12"),
     ({"accumulate": 0}, "accumulate must be at least 1, got 0"),
+    ({"loss_chunk": -1}, "loss_chunk must be at least 0, got -1"),
+    ({"arch": "llama", "logit_cap": 3.0, "loss_chunk": 8}, "loss_chunk and logit_cap do not go"),
     ({"accumulate": 4, "slices": 6}, "slices must be a multiple of accumulate, 4, or left out, got "
                                      "6"),
     ({"steps": 3, "run": {"steps": 4}}, "steps is set twice, to 3 and 4; leave one out"),

@@ -227,6 +227,22 @@ def test_parts_of_one_slice_have_its_masks_and_are_the_same_to_rounding() -> Non
             np.testing.assert_allclose(found[name], e, rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_recomputed_blocks_and_chunks_have_the_same_bits_on_any_number_of_threads(
+        accumulate: int) -> None:
+    def gradients(recompute: bool, rows: int, n: int) -> Any:
+        model = gpt_in_float64()
+        model.recompute, model.loss_chunk = recompute, rows
+        result, found = accumulated((model, next_token, (IDS, TARGETS)), accumulate, 3, threads=n)
+        return [repr(result).encode(), *(g.tobytes() for g in found.values())]
+
+    assert gradients(True, 0, 1) == gradients(False, 0, 2), "those of a step that keeps all"
+    for rows in (0, 5):
+        one = gradients(True, rows, 1)
+        for n in (2, 4, 2, 4):
+            assert gradients(True, rows, n) == one
+
+
 def test_one_part_is_under_way_at_a_time() -> None:
     now, most, lock = [0], [0], threading.Lock()
 

@@ -6,6 +6,7 @@ several threads, in place. `docs/speed.md` says what each brings.
 
 from . import (
     attention,
+    chunked_cross_entropy,
     embedding,
     experts,
     geglu,
@@ -19,5 +20,5 @@ from . import (
     swiglu,
 )
 
-__all__ = ["attention", "embedding", "experts", "geglu", "gelu", "layer_norm", "linear",
-           "linear_cross_entropy", "rms_norm", "rotary", "split", "swiglu"]
+__all__ = ["attention", "chunked_cross_entropy", "embedding", "experts", "geglu", "gelu",
+           "layer_norm", "linear", "linear_cross_entropy", "rms_norm", "rotary", "split", "swiglu"]

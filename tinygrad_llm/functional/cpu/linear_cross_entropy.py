@@ -39,21 +39,27 @@ def forward(x: Array, w: Array, targets: Array, /, *, ignore_index: int = -100) 
     used = used[:, 0]
     shape, x = x.shape, x.reshape(len(t), w.shape[1])  # N, C
     z = times_rows(x, w)  # N, V
-    s, right = np.empty((2, len(z)), z.dtype)
+    _, s, right = gradient_in_place(z, t, used)
+    loss = np.where(used, np.log(s) - right, 0).sum() / count.astype(z.dtype)
+    return narrowed(loss, x, w), (x, w, z, s, used, count, shape)
+
+
+def gradient_in_place(z: Array, t: Array, used: Array) -> Array:
+    """Write a over the logits z; return for each row m, s and z_t - m, of shape (3, N)."""
+    m, s, right = found = np.empty((3, len(z)), z.dtype)
 
     def replace(rows: slice) -> None:
-        """Write a over z, and for each row s and z_t - m."""
         block, place = z[rows], (np.arange(len(z[rows])), t[rows])
         block[~used[rows]] = 0  # it may be anything
-        block -= block.max(axis=-1, keepdims=True)
+        m[rows] = block.max(axis=-1)
+        block -= m[rows, None]
         right[rows] = block[place]
         np.exp(block, out=block)
         s[rows] = np.einsum("nv->n", block)
         block[place] -= s[rows]
 
     over_rows(replace, z)
-    loss = np.where(used, np.log(s) - right, 0).sum() / count.astype(z.dtype)
-    return narrowed(loss, x, w), (x, w, z, s, used, count, shape)
+    return found
 
 
 def backward(g: Array, saved: Any) -> tuple[Any, Any, None]:
