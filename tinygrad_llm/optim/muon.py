@@ -139,6 +139,7 @@ class Muon(Optimizer):
                    beta2=self.beta2, eps=self.eps, decay=turn.decay)
 
         over_rows(block, arrays[0], cost=4)
+        self.layout.rest(*arrays[2:])
 
     def _step(self, hidden: Hidden, lr: float, scale: float) -> None:
         """Do the step of a hidden matrix, in place."""
@@ -151,3 +152,4 @@ class Muon(Optimizer):
         change *= lr * turn.lr * sqrt(max(1.0, p.shape[0] / p.shape[1]))
         p *= 1 - lr * turn.lr * turn.decay
         p -= change
+        self.layout.rest(m)

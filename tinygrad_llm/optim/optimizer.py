@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from autograd import Tensor, namespace
+from autograd import Tensor
 from autograd.backend import Array
 
 from ..host.threads import over_rows
@@ -74,6 +74,11 @@ class Optimizer(ABC):
                 for kind, arrays in {**self.averages(), "steps": self.steps}.items()
                 for name, array in arrays.items()}
 
+    def rest(self) -> None:
+        """Have averages that lie in files take no memory until the next step."""
+        for arrays in self.averages().values():
+            self.layout.rest(*arrays.values())
+
     def update(self, lr: float, scale: float = 1.0) -> None:
         """Do one step with `scale` times the gradients in the parameters' `grad`; clear these.
 
@@ -107,9 +112,7 @@ class Optimizer(ABC):
 
     def zeros(self, name: str, *shape: int) -> Array:
         """Return zeros beside a parameter, of its type and a shape of their own."""
-        data = self.parameters[name].data
-        zeros: Array = namespace(data).zeros(shape, dtype=data.dtype)
-        return zeros
+        return self.layout.beside(self.parameters[name].data, *shape)
 
     def require(self, name: str, value: float, bounds: str, fine: Callable[[float], bool]) -> None:
         """Raise TypeError or ValueError unless a setting is a finite number within its bounds."""
@@ -146,6 +149,8 @@ class ElementWise(Optimizer):
     def _advance(self, lr: float, scale: float) -> None:
         for turn, arrays in self.layout.stretches(self._begin_step, *self.averages().values()):
             def block(rows: slice, arrays: Sequence[Array] = arrays, turn: Turn = turn) -> None:
-                self.block([array[rows] for array in arrays], turn, lr * turn.lr, scale)
+                parts = [array[rows] for array in arrays]
+                self.block(parts, turn, lr * turn.lr, scale)
+                self.layout.rest(*parts[2:])
 
             over_rows(block, arrays[0], cost=4)

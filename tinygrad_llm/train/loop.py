@@ -247,6 +247,7 @@ def _save(run: Run) -> None:
     if run.saved != run.step:
         save_checkpoint(run.folder / "checkpoint", run.model, run, run.step,
                         run.config.run.keep, _every(run))
+        run.optimizer.rest()
         run.saved = run.newest = run.step
 
 

@@ -28,7 +28,7 @@ from ..data.prepared import (
 from ..data.read.corpus import SHAKESPEARE
 from ..data.tokens.shards import ShardedTokens
 from ..host.errors import UserError
-from ..host.files import sha256_of, write_in_one_step
+from ..host.files import Scratch, sha256_of, write_in_one_step
 from ..host.lock import locked
 from ..host.machine import Memory, memory_of_process
 from ..models import LanguageModel, architecture, architecture_of
@@ -293,6 +293,7 @@ def resume_run(folder: Path, given: Mapping[str, Any], checkpoint: str = "last")
         if stray_weights(folder / "checkpoint") or (folder / "checkpoint/state.json").exists():
             run.newest = read_state(folder / "checkpoint")["step"]
             run.step = load_checkpoint(folder / "checkpoint", run.model, run, checkpoint)
+            run.optimizer.rest()
             run.saved = run.step
         elif checkpoint != "last":
             raise UserError(f"the run in {folder} has no checkpoint yet; leave --checkpoint out")
@@ -489,7 +490,9 @@ def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
     before = memory_of_process()
     try:
         model = config.new_model(data.tokenizer.vocab_size, fold_in(config.run.seed, WEIGHTS))
-        optimizer = _new_optimizer(config, Arena(architecture(config.arch).weights(model)))
+        scratch, weights = Scratch(folder), architecture(config.arch).weights(model)
+        optimizer = _new_optimizer(config, Arena(
+            weights, scratch if config.memory.offload_moments else None))
     except MemoryError as error:
         raise UserError(f"a model of these sizes does not fit in memory ({error}); choose a "
                         f"smaller one") from error

@@ -138,6 +138,7 @@ class MemorySettings:
     accumulate: Annotated[int, "parts of a batch, of which one at a time is worked on"] = 1
     recompute: Annotated[bool, "keep nothing of a block: compute it again for its gradient"] = False
     loss_chunk: Annotated[int, "rows of logits that are held at a time; 0 for all"] = 0
+    offload_moments: Annotated[bool, "the optimizer's averages in files, not in memory"] = False
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "accumulate")

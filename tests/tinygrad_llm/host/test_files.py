@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from command_line import ROOT
 
 from tinygrad_llm.host import files
-from tinygrad_llm.host.files import flush_folder, remove_temporaries, sha256_of, write_in_one_step
+from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.host.files import (
+    Scratch,
+    allocate,
+    flush_folder,
+    remove_temporaries,
+    sha256_of,
+    write_in_one_step,
+)
+from tinygrad_llm.host.machine import memory_of_process
 
 
 def test_parts_are_written_one_after_another(tmp_path: Path) -> None:
@@ -161,3 +177,98 @@ def test_the_digest_of_a_file_is_that_of_its_content(tmp_path: Path, size: int) 
     content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     (tmp_path / "a.bin").write_bytes(content)
     assert sha256_of(tmp_path / "a.bin") == hashlib.sha256(content).hexdigest()
+
+
+# arrays in files
+
+
+def test_arrays_in_files_share_them_and_keep_their_numbers_when_they_rest(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path)
+    arrays = [scratch.zeros(shape, dtype) for shape, dtype in (
+        ((1000, 1000), np.float32), ((99_999,), np.float64), ((3,), np.float32),
+        ((20_000_000,), np.float32))]
+    assert len(scratch.files) == 2, "two together, a small one in memory, a large one alone"
+    for i, array in enumerate(arrays):
+        assert not array.any()
+        array[...] = np.arange(array.size).reshape(array.shape) % 997 + i
+    expected = [array.copy() for array in arrays]
+    scratch.rest(*arrays)
+    scratch.rest(arrays[0][100:200], arrays[1][:5], np.zeros(100_000))
+    for array, e in zip(arrays, expected, strict=True):
+        assert np.array_equal(array, e)
+    if os.name == "posix":
+        assert not list(tmp_path.iterdir()), "files without names"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems decide alone")
+def test_arrays_that_rest_take_no_memory(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path)
+    array = scratch.zeros((16 << 20,), np.float32)
+    array += 1
+    awake = memory_of_process().now
+    for start in range(0, array.size, 1 << 20):
+        scratch.rest(array[start + 7 : start + (1 << 20) + 7])
+    assert awake - memory_of_process().now > 0.98 * array.nbytes
+    assert array.min() == array.max() == 1
+
+
+@pytest.mark.parametrize(("reason", "words"), [
+    (errno.ENOSPC, "No space left on device"), (errno.EROFS, "Read-only file system")])
+def test_a_disk_without_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                      reason: int, words: str) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(UserError, match=f"no file of 64 MiB .*{words}; make room there, or leave "
+                                        f"--offload-moments out"):
+        Scratch(tmp_path).zeros((100_000,), np.float32)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_file_is_written_where_the_system_allocates_none(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: bool) -> None:
+    def unknown(*_: Any) -> None:
+        raise OSError(errno.EOPNOTSUPP, "of a file system without it")
+
+    monkeypatch.setattr(os, "posix_fallocate", unknown, raising=False)
+    if missing:
+        monkeypatch.delattr(os, "posix_fallocate")
+    size = (5 << 20) + 3
+    with open(tmp_path / "file", "w+b") as file:
+        allocate(file, size)
+        found = os.fstat(file.fileno())
+    assert found.st_size == size
+    assert os.name != "posix" or found.st_blocks * 512 >= size, "no holes"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such limit")
+def test_a_limit_of_the_size_of_files_is_an_error_and_no_signal(tmp_path: Path) -> None:
+    program = ("import resource, sys; from pathlib import Path\n"
+               "from tinygrad_llm.host.files import Scratch\n"
+               "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
+               "Scratch(Path(sys.argv[1])).zeros((1 << 20,), 'f')\n")
+    found = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True,
+                           text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert found.returncode == 1 and "File too large; make room there" in found.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="it needs kill -9")
+def test_a_killed_process_leaves_no_file(tmp_path: Path) -> None:
+    program = ("import os, signal, sys; from pathlib import Path\n"
+               "from tinygrad_llm.host.files import Scratch\n"
+               "Scratch(Path(sys.argv[1])).zeros((1 << 20,), 'f')[...] = 1\n"
+               "os.kill(os.getpid(), signal.SIGKILL)\n")
+    found = subprocess.run([sys.executable, "-c", program, str(tmp_path)],
+                           env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert found.returncode == -signal.SIGKILL
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_another_process_left_goes(tmp_path: Path) -> None:
+    for name in ("moments-abc.tmp", "moments.txt", "weights.tmp"):
+        (tmp_path / name).touch()
+    Scratch(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"moments.txt", "weights.tmp"}

@@ -18,6 +18,7 @@ from small_runs import DOCUMENTS, silent, small, weights, write_shards, write_te
 from autograd import fold_in
 from tinygrad_llm.data.batches.epochs import EpochBatches
 from tinygrad_llm.data.batches.random_windows import Batches
+from tinygrad_llm.host import files
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.host.stop_signals import NAMES
 from tinygrad_llm.nn import parameters
@@ -70,10 +71,15 @@ def test_without_matplotlib_there_is_one_line_of_advice(
     assert not (tmp_path / "run" / "loss.png").exists()
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 5])
+SAVING: dict[str, Any] = {"batch": 4, "slices": 4, "accumulate": 2, "recompute": True,
+                          "loss_chunk": 5, "offload_moments": True, "dropout": 0.1}
+
+
+@pytest.mark.parametrize(("stop_at", "given"), [(1, {}), (3, {}), (5, {}), (3, SAVING)])
 def test_resuming_equals_not_stopping(text: Path, tmp_path: Path, stop_at: int,
+                                      given: dict[str, Any],
                                       monkeypatch: pytest.MonkeyPatch) -> None:
-    train(start_run(small(text), tmp_path / "whole"), silent)
+    train(start_run(small(text, **given), tmp_path / "whole"), silent)
     step = loop.train_step
 
     def interrupting(*args: Any, **options: Any) -> Any:
@@ -82,7 +88,7 @@ def test_resuming_equals_not_stopping(text: Path, tmp_path: Path, stop_at: int,
             os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C in the middle of a step
         return result
 
-    interrupted = start_run(small(text), tmp_path / "parts")
+    interrupted = start_run(small(text, **given), tmp_path / "parts")
     monkeypatch.setattr(loop, "train_step", interrupting)
     assert not train(interrupted, silent) and interrupted.step == stop_at
     monkeypatch.setattr(loop, "train_step", step)
@@ -91,6 +97,17 @@ def test_resuming_equals_not_stopping(text: Path, tmp_path: Path, stop_at: int,
     assert train(resumed, silent)
     assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
     assert facts(tmp_path / "parts") == facts(tmp_path / "whole")
+
+
+def test_what_saves_memory_changes_no_bit(text: Path, tmp_path: Path,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """But chunks, which change the order of a sum, and parts of one slice."""
+    monkeypatch.setattr(files, "_SMALL", 0)  # all averages lie in files
+    expected = {"slices": 4, "batch": 4, "dropout": 0.1}
+    train(start_run(small(text, **expected), tmp_path / "plain"), silent)
+    train(start_run(small(text, **{**SAVING, "loss_chunk": 0}), tmp_path / "saving"), silent)
+    assert weights(tmp_path / "saving") == weights(tmp_path / "plain")
+    assert not list((tmp_path / "saving").glob("moments*")) or os.name != "posix"
 
 
 def test_a_crash_after_the_checkpoint_is_repeated_not_doubled(text: Path, tmp_path: Path) -> None:
