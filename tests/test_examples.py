@@ -25,6 +25,7 @@ PROMISES = {
     "10_files_to_batches": "the batch knows where each begins",
     "11_from_gpt_to_llama": "its loss is the same to the bit",
     "12_let_it_write": "each is the text of its seed alone",
+    "13_scaling_law": "nats a character",
 }
 
 

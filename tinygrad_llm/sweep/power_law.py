@@ -14,7 +14,8 @@ With $u_i = 1 / L_i$ and $v_i = N_i^{-a} / L_i$, $\sum_i (E u_i + A v_i - 1)^2$ 
 $$\begin{pmatrix} \sum u_i^2 & \sum u_i v_i \\ \sum u_i v_i & \sum v_i^2 \end{pmatrix}
 \begin{pmatrix} E \\ A \end{pmatrix} = \begin{pmatrix} \sum u_i \\ \sum v_i \end{pmatrix} .$$
 
-No loss lies below 0, so where that E is negative it is 0, and A alone is fitted.
+No loss lies below 0, so where that E is negative it is 0, and A alone is fitted; where A is
+negative, as the losses do not fall, it is 0, and E alone is.
 
 Trap: with few sizes close together E and a are poorly known while the loss between and a little
 beyond them is well known, as an error of one is made up by the other.
@@ -81,7 +82,9 @@ def _linear(a: float, n: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[f
     """Return the best E and A for a given a."""
     u, v = 1 / y, n ** -a / y
     E, A = np.linalg.solve([[u @ u, u @ v], [u @ v, v @ v]], [u.sum(), v.sum()])
-    return (float(E), float(A)) if E >= 0 else (0.0, float(v.sum() / (v @ v)))
+    if E < 0:
+        return 0.0, float(v.sum() / (v @ v))
+    return (float(E), float(A)) if A >= 0 else (float(u.sum() / (u @ u)), 0.0)
 
 
 def _error(a: float, n: NDArray[np.float64], y: NDArray[np.float64]) -> float:

@@ -44,6 +44,11 @@ def test_losses_that_fall_faster_than_any_law_have_no_floor_below_zero() -> None
     assert found.E == 0 and found.A > 0
 
 
+def test_losses_that_do_not_fall_are_one_number() -> None:
+    found = fit_power_law(SIZES, [2.0, 2.1, 2.1, 2.2, 2.3])
+    assert found.A == 0 and found.loss(1e9) == found.E == pytest.approx(2.13, abs=0.02)
+
+
 @pytest.mark.parametrize("sizes, losses, words", [
     ([1, 2, 3, 4], [1, 2, 3], "a loss for each size"),
     ([1, 2, 3, 3], [1, 2, 3, 3], "needs four sizes to be tested at all, got 3"),
