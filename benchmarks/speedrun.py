@@ -131,7 +131,7 @@ def seconds_to(curve: Sequence[tuple[int, float, float]], mark: float) -> float 
     >>> seconds_to([(100, 10.0, 3.0), (200, 20.0, 1.885), (300, 30.0, 1.785)], 1.88)
     20.0
     """
-    goal = mark + 0.005
+    goal = round(mark + 0.005, 9)
     if curve and curve[0][2] <= goal:
         return curve[0][1]
     for (_, t0, before), (_, t1, after) in pairwise(curve):
