@@ -87,7 +87,7 @@ ORDER = {
                                         "schema"],
     "tinygrad_llm.train": ["folder", "settings", "config", "objective", "log", "ordered_sum",
                            "slices", "step", "run", "faults", "evaluation", "loop"],
-    "tinygrad_llm.train.folder": ["trouble", "checkpoint", "data_record"],
+    "tinygrad_llm.train.folder": ["trouble", "arrays", "checkpoint", "background", "data_record"],
     "tinygrad_llm.train.log": ["metrics", "look", "picture", "progress"],
     "tinygrad_llm.train.faults": ["policy"],
     "tinygrad_llm.plan": ["fold", "flops", "measure", "predict", "page"],

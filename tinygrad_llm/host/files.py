@@ -39,8 +39,7 @@ def write_in_one_step(path: str | Path, parts: Iterable[bytes | memoryview]) -> 
     path = Path(os.path.realpath(path))
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(errno.EINVAL, "It is a device or a pipe, and no file", str(path))
-    # Cut, as a name may have 255 bytes. A file of tempfile's would be its owner's alone to read.
-    temporary = path.with_name(f".{path.name[:40]}.{token_hex(8)}.tmp")
+    temporary = temporary_beside(path)  # one of tempfile's would be its owner's alone to read
     try:
         with open(temporary, "xb") as file:
             for part in parts:
@@ -57,8 +56,16 @@ def write_in_one_step(path: str | Path, parts: Iterable[bytes | memoryview]) -> 
     flush_folder(path.parent)
 
 
+def temporary_beside(path: Path) -> Path:
+    """Return a new hidden name beside a file: what is left there is known as nobody's any more."""
+    return path.with_name(f".{path.name[:40]}.{token_hex(8)}.tmp")  # a name may have 255 bytes
+
+
 def remove_temporaries(folder: Path) -> None:
-    """Remove what `write_in_one_step` has left in a folder where its process was killed."""
+    """Remove from a folder what processes that were killed have left under temporary names.
+
+    Those of `temporary_beside`, which `write_in_one_step` uses, and no others.
+    """
     for path in folder.glob(f".*.{'[0-9a-f]' * 16}.tmp"):
         path.unlink(missing_ok=True)
 

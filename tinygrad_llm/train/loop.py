@@ -22,9 +22,10 @@ from ..host.machine import memory_of_process, resident_memory
 from ..host.output import steady_output
 from ..host.stop_signals import Stop, stop_signals
 from ..host.threads import workers
+from .config import TrainConfig
 from .evaluation import Stopped, perplexity, sample_text, validation_losses
 from .faults.policy import Policy, Spike
-from .folder.checkpoint import best, note_validation, read_state, save_checkpoint
+from .folder.checkpoint import Saving, best, note_validation, read_state
 from .log import Callback, Look, MetricsLog, Progress, plot_loss, read_metrics
 from .run import DROPOUT, TRAIN_BATCHES, Run, learning_rate, lock
 from .slices import mean_loss
@@ -77,6 +78,7 @@ def _ending(run: Run, log: MetricsLog, stop: Stop) -> Iterator[None]:
             log.write(run.step, end=str(error))
         raise
     finally:
+        run.background.join()
         log.close()
 
 
@@ -109,6 +111,7 @@ def _do_all(run: Run, log: MetricsLog, say: Say, progress: Progress, stop: Stop)
         _save_what_is_whole(run, say)
         raise
     _save(run)
+    run.background.wait()
     if run.step >= settings.steps and settings.final_eval_batches:
         _evaluate(run, settings.final_eval_batches, log, say, stop)
 
@@ -152,12 +155,17 @@ def _looked_at(run: Run, batches: Any, lr: float, policy: Policy, log: MetricsLo
 def _step(run: Run, batches: Any, lr: float, policy: Policy) -> tuple[float, float]:
     """Do the next step; return its loss and the gradient's norm."""
     config, began = run.config, perf_counter()
+
+    def before_update(loss: float, norm: float) -> None:
+        policy.judge(loss, norm)
+        run.background.settle()
+
     key = fold_in(run.key(DROPOUT), run.batch) if config.model.get("dropout") else None
     try:
         result = train_step(run.model, run.optimizer, run.objective, batches.at(run.batch),
                             lr=lr, clip=config.optimizer.clip, key=key,
                             slices=config.run.slices, accumulate=config.memory.accumulate,
-                            before_update=policy.judge)
+                            before_update=before_update)
     except MemoryError as error:
         raise UserError(
             f"step {run.step + 1}: memory ran out ({error}); try a smaller --batch or --context"
@@ -214,12 +222,14 @@ def _evaluate(run: Run, count: int, log: MetricsLog, say: Say, stop: Stop) -> No
 def _note(run: Run, losses: list[list[float]]) -> None:
     """Note the validation loss of a checkpoint; the best so far is saved for that."""
     loss, measured = mean_loss(losses), f"{len(losses)} x {run.config.data.batch}"
+    run.background.wait()
     kept = read_state(run.folder / "checkpoint")["checkpoints"] if run.saved is not None else []
     former = best([one for one in kept if one.step < run.step], measured)
     least = inf if former is None or former.val_loss is None else former.val_loss
     if loss < least and run.config.run.checkpoint_every:
         _save(run)
     if isfinite(loss) and run.saved == run.step:
+        run.background.wait()
         note_validation(run.folder / "checkpoint", run.model, run.step, loss, measured,
                         run.config.run.keep, _every(run))
 
@@ -243,12 +253,20 @@ def _unmeasured(run: Run, count: int) -> bool:
 
 
 def _save(run: Run) -> None:
-    """Save the run, unless it is saved as it is."""
+    """Save the run, unless it is saved as it is; in the background, it has only begun then."""
     if run.saved != run.step:
-        save_checkpoint(run.folder / "checkpoint", run.model, run, run.step,
-                        run.config.run.keep, _every(run))
-        run.optimizer.rest()
+        run.background.wait()
+        run.background.begin(Saving(run.folder / "checkpoint", run.model, run, run.step,
+                                    run.config.run.keep, _every(run)))
         run.saved = run.newest = run.step
+        if not _in_background(run.config):
+            run.background.wait()
+            run.optimizer.rest()
+
+
+def _in_background(config: TrainConfig) -> bool:
+    """Whether checkpoints are: not where averages lie in files, to take no memory for a copy."""
+    return config.faults.checkpoint_in_background and not config.memory.offload_moments
 
 
 def _every(run: Run) -> int | None:
@@ -260,8 +278,12 @@ def _save_what_is_whole(run: Run, say: Say) -> None:
     """After an error, save the steps before it: an update that has begun counts its step."""
     if not run.step or max((int(t) for t in run.optimizer.steps.values()), default=0) > run.step:
         return
+    run.background.join()
+    if run.background.failed:
+        run.saved = None
     try:
         _save(run)
+        run.background.wait()
     except UserError as error:
         say(str(error))
     else:

@@ -28,7 +28,7 @@ from ..data.prepared import (
 from ..data.read.corpus import SHAKESPEARE
 from ..data.tokens.shards import ShardedTokens
 from ..host.errors import UserError
-from ..host.files import Scratch, sha256_of, write_in_one_step
+from ..host.files import Scratch, remove_temporaries, sha256_of, write_in_one_step
 from ..host.lock import locked
 from ..host.machine import Memory, memory_of_process
 from ..models import LanguageModel, architecture, architecture_of
@@ -36,7 +36,15 @@ from ..nn import Rotary
 from ..optim import Arena, Optimizer, cosine_with_warmup, make_optimizer
 from ..text.tokenizer import Tokenizer
 from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
-from .folder.checkpoint import Stateful, load_checkpoint, read_state, save_checkpoint, stray_weights
+from .folder.background import Background
+from .folder.checkpoint import (
+    Stateful,
+    load_checkpoint,
+    read_state,
+    remove_unnamed,
+    save_checkpoint,
+    stray_weights,
+)
 from .folder.data_record import check_record, check_tokenizer, describe, write_record
 from .folder.trouble import Trouble
 from .objective import Objective
@@ -57,7 +65,8 @@ class Run:
     its user should read, `stopped_by` is the number of the signal that ended it, if one did.
     `before` is the memory of the process before it had the model, `most` at the end of the steps;
     `seconds` are those of the steps. `trouble` counts the batches that were left out; `others` is
-    what a checkpoint keeps beside that and the optimizer's averages, by name.
+    what a checkpoint keeps beside that and the optimizer's averages, by name. `background` writes
+    checkpoints.
     """
 
     folder: Path
@@ -76,6 +85,7 @@ class Run:
     seconds: list[float] = field(default_factory=list)
     trouble: Trouble = field(default_factory=Trouble)
     others: dict[str, Stateful] = field(default_factory=dict)
+    background: Background = field(default_factory=Background)
 
     def state(self) -> dict[str, Array]:
         """Return all that a checkpoint keeps beside the weights, by name."""
@@ -163,6 +173,7 @@ def start_run(config: TrainConfig, folder: Path, overwrite: bool = False,
     _check_rates(config)
     try:
         with _held(folder), _set_aside(folder) if overwrite else nullcontext():
+            _remove_strays(folder)
             return _start(config, folder, init)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}; name another folder with "
@@ -242,6 +253,13 @@ def _set_aside(folder: Path) -> Iterator[None]:
     _remove(aside)
 
 
+def _remove_strays(folder: Path) -> None:
+    """Remove what processes that were killed have left in a run's folder."""
+    for place in (folder, folder / "data", folder / PRETRAINED):
+        remove_temporaries(place)
+    remove_unnamed(folder / "checkpoint")
+
+
 def _move(source: Path, target: Path) -> None:
     for name in OWN:
         if (source / name).exists():
@@ -284,6 +302,7 @@ def resume_run(folder: Path, given: Mapping[str, Any], checkpoint: str = "last")
     if not holds_run(folder):
         raise UserError(f"there is no run to resume in {folder}; start one without --resume")
     with lock(folder):
+        _remove_strays(folder)
         saved = make_config(read_settings(folder / "config.toml"))
         _require_data(saved, folder)
         config = with_slices(_changed(saved, without_tables(given), folder))

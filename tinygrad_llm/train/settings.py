@@ -157,6 +157,8 @@ class FaultSettings:
     spike_window: Annotated[int, "steps whose losses a spike is compared with"] = 100
     most_faults: Annotated[int, "batches that are skipped or rolled back from until a run stops"
                            ] = 20
+    checkpoint_in_background: Annotated[bool, "write checkpoints while the run goes on; false: "
+                                        "wait, and need no memory for a copy"] = True
 
     def __post_init__(self) -> None:
         require(self, "stop, skip or rollback", {"stop", "skip", "rollback"}.__contains__,

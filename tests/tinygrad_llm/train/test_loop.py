@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.host.stop_signals import NAMES
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.train import load_model, loop, resume_run, start_run, train
+from tinygrad_llm.train.folder import arrays, checkpoint
 from tinygrad_llm.train.folder.checkpoint import read_state
 from tinygrad_llm.train.log import read_metrics
 from tinygrad_llm.train.run import lock
@@ -456,3 +458,57 @@ def test_a_step_that_is_skipped_uses_its_batch_up_and_nothing_else(
     seen.clear()
     train(resume_run(run.folder, {"steps": 8}), silent)
     assert seen == [9, 10]
+
+
+def test_checkpoints_in_the_background_are_those_that_are_waited_for(
+        text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread is held back until the next step is about to change what it writes."""
+    monkeypatch.setattr(arrays, "SMALL", 0)
+    for name, background in (("background", True), ("waiting", False)):
+        run = start_run(small(text, keep=9, checkpoint_every=1, eval_every=0,
+                              checkpoint_in_background=background), tmp_path / name)
+        settled = Event()
+        write, settle = checkpoint.write_in_one_step, run.background.settle
+
+        def held(path: Path, parts: Any, write: Any = write, settled: Any = settled,
+                 last: Any = lambda run=run: run.step == 6) -> None:
+            assert last() or settled.wait(30)
+            write(path, parts)
+
+        def released(settle: Any = settle, settled: Any = settled) -> None:
+            settle()
+            settled.set()
+
+        with monkeypatch.context() as patch:
+            if background:
+                patch.setattr(checkpoint, "write_in_one_step", held)
+                patch.setattr(run.background, "settle", released)
+            assert train(run, silent)
+    for one in read_state(run.folder / "checkpoint")["checkpoints"]:
+        for file in one.files:
+            assert (tmp_path / "background/checkpoint" / file).read_bytes() == (
+                run.folder / "checkpoint" / file).read_bytes()
+    assert one.step == 1
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_a_disk_that_is_full_for_one_checkpoint(text: Path, tmp_path: Path, background: bool,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error comes up in the next step at the latest, and the run can be gone on with."""
+    run = start_run(small(text, checkpoint_in_background=background, keep=1), tmp_path / "run")
+    write = checkpoint.write_in_one_step
+
+    def full(path: Path, parts: Any) -> None:
+        if path.name == "optimizer-0000003.safetensors":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, parts)
+
+    monkeypatch.setattr(checkpoint, "write_in_one_step", full)
+    said: list[str] = []
+    with pytest.raises(UserError, match="cannot save the checkpoint of step 3 .*No space left"):
+        train(run, said.append)
+    assert not any("saved after" in line for line in said)
+    assert not [*(run.folder / "checkpoint").iterdir()]
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_in_one_step", write)
+        assert train(resume_run(run.folder, {}), silent)

@@ -31,7 +31,7 @@ import numpy as np
 
 from ... import __version__
 from ...host.errors import UserError
-from ...host.files import sha256_of
+from ...host.files import remove_temporaries, sha256_of
 from ...text.special import END_OF_TEXT
 from ...text.training.bpe import train_bpe
 from ..read.text_pieces import Losses
@@ -101,6 +101,7 @@ def _locked_work_folder(out: Path) -> Iterator[Path]:
     work.mkdir(parents=True, exist_ok=True)
     try:
         with locked(work):
+            remove_temporaries(out)
             yield work
     except UserError:
         if work in new and not any(path.is_dir() for path in work.iterdir()):

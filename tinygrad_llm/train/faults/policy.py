@@ -64,6 +64,7 @@ class Policy:
             run.trouble.left_out += 1
             return
         action = settings.on_spike if isinstance(trouble, Spike) else settings.on_nonfinite
+        run.background.wait()  # for what is said to be saved
         if action == "stop" or run.trouble.handled >= settings.most_faults:
             self._record(trouble, "stop")
             raise self._stopped(trouble, action) from trouble

@@ -4,34 +4,41 @@ A checkpoint is two files, the weights and the optimizer's averages (safetensors
 from elsewhere, which was not trained here, has the weights alone. `state.json`
 names those of the newest, its step, and the model's architecture and sizes; and under
 `checkpoints`, newest first, all that are kept: the newest few, and the one of the lowest
-validation loss. The two are written under new names first; then `state.json` is replaced in one
-step, which is the moment when the new checkpoint begins to exist; then what it no longer names is
-deleted. A crash or a full disk at any point leaves either the former state or the new one, whole.
+validation loss, each with the SHA-256 of its files, which is computed while they are written and
+compared when they are read. The two are written under new names first; then `state.json` is
+replaced in one step, which is the moment when the new checkpoint begins to exist; then what it no
+longer names is deleted. A crash or a full disk at any point leaves either the former state or the
+new one, whole.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from autograd import namespace, to_host
+from autograd import namespace
 from autograd.backend import Array
 
 from ...host.errors import UserError, shortened
-from ...host.files import flush_folder, write_in_one_step
+from ...host.files import (
+    flush_folder,
+    remove_temporaries,
+    sha256_of,
+    temporary_beside,
+    write_in_one_step,
+)
 from ...models import DEFAULT, LanguageModel, architecture, architecture_of
 from ...nn import load_parameters
+from .arrays import Snapshot
 
 NAME = re.compile(r"(weights|optimizer)-\d{7,}(-\d+)?\.safetensors")
 MOST_STEPS = 2**63
@@ -50,7 +57,8 @@ class Saved:
     """A checkpoint that is kept: its step, its files, and its validation loss where one is known.
 
     `optimizer` is None where there are weights alone. `measured` names the batches that the loss is
-    the mean of: losses of others are not compared.
+    the mean of: losses of others are not compared. `sha256` has the digests by file; checkpoints of
+    version 0.6 and before have none.
     """
 
     step: int
@@ -58,6 +66,7 @@ class Saved:
     optimizer: str | None
     val_loss: float | None = None
     measured: str = ""
+    sha256: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if type(self.step) is not int or not 0 <= self.step < MOST_STEPS:
@@ -67,6 +76,9 @@ class Saved:
         if self.val_loss is not None and not (isinstance(self.val_loss, float)
                                               and isfinite(self.val_loss)):
             raise ValueError(f"the validation loss {shortened(self.val_loss)}")
+        if not isinstance(self.sha256, dict) or not all(
+                isinstance(one, str) for one in self.sha256.values()):
+            raise ValueError(f"the checksums {shortened(self.sha256)}")
 
     @property
     def files(self) -> list[str]:
@@ -74,36 +86,63 @@ class Saved:
         return [self.weights] if self.optimizer is None else [self.weights, self.optimizer]
 
 
-def save_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None, step: int,
-                    keep: int = 1, every: int | None = None) -> None:
-    """Write the state after `step` updates; keep the newest `keep` checkpoints and the best.
+class Saving:
+    """A checkpoint on its way to the disk: the state after `step` updates, as it is now.
 
-    With `every`, the newest that is `due` is kept too.
     `beside` is what is kept beside the weights, an optimizer or a run with all that it has; without
-    it, it is the weights alone: other runs can begin with them.
-    Checkpoints of later steps, of a future that was given up, go. Raises UserError where it cannot
-    be written; the former checkpoints are then still there and whole.
+    it, it is the weights alone: other runs can begin with them. Raises UserError where the folder
+    has weights without their state.
     """
-    if stray_weights(folder):
-        raise UserError(_without_state(folder))
-    former = read_state(folder)["checkpoints"] if (folder / "state.json").exists() else []
-    new = _new_names(step, former, beside is None)
-    named = architecture(architecture_of(model)).weights(model)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def __init__(self, folder: Path, model: LanguageModel, beside: Stateful | None, step: int,
+                 keep: int = 1, every: int | None = None) -> None:
+        if stray_weights(folder):
+            raise UserError(_without_state(folder))
+        self.folder, self.model, self.keep, self.every = folder, model, keep, every
+        former = read_state(folder)["checkpoints"] if (folder / "state.json").exists() else []
+        self.former: list[Saved] = former
+        self.new = _new_names(step, former, beside is None)
+        named = architecture(architecture_of(model)).weights(model)
         content: list[Mapping[str, Any]] = [{n: p.data for n, p in named.items()}]
         if beside is not None:
             content.append(beside.state())
-        _write_arrays(folder, dict(zip(new.files, content, strict=True)))
-        _commit(folder, model, [new, *(one for one in former if one.step < step)], keep,
-                every)
-    except (OSError, SafetensorError, MemoryError) as error:
-        if folder.is_dir():
-            _sweep_up(folder, {name for one in former for name in one.files})
-        raise UserError(
-            f"cannot save the checkpoint of step {step} in {folder}: "
-            f"{error or 'memory ran out'}; {_former(folder)}make room there, or check its "
-            f"permissions, and go on with --resume") from error
+        self.snapshots = dict(zip(self.new.files, map(Snapshot, content), strict=True))
+
+    def settle(self) -> None:
+        """Copy what is not written yet: from now on the arrays may change."""
+        for snapshot in self.snapshots.values():
+            snapshot.settle()
+
+    def write(self) -> None:
+        """Write all; then keep the newest checkpoints and the best, and with `every` the `due` one.
+
+        Checkpoints of later steps, of a future that was given up, go. Raises UserError where it
+        cannot be written; the former checkpoints are then still there and whole.
+        """
+        folder, new, former = self.folder, self.new, self.former
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / "state.json").exists():  # weights without it are then no mistake
+                temporary_beside(folder / "state.json").touch()
+                flush_folder(folder)
+            for name, snapshot in self.snapshots.items():
+                write_in_one_step(folder / name, snapshot.parts())
+            new = replace(new, sha256={n: one.sha256 for n, one in self.snapshots.items()})
+            _commit(folder, self.model, [new, *(one for one in former if one.step < new.step)],
+                    self.keep, self.every)
+        except (OSError, MemoryError) as error:
+            if folder.is_dir():
+                _sweep_up(folder, {name for one in former for name in one.files})
+            raise UserError(
+                f"cannot save the checkpoint of step {new.step} in {folder}: "
+                f"{error or 'memory ran out'}; {_former(folder)}make room there, or check its "
+                f"permissions, and go on with --resume") from error
+
+
+def save_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None, step: int,
+                    keep: int = 1, every: int | None = None) -> None:
+    """Write a checkpoint, and wait for it: see `Saving`."""
+    Saving(folder, model, beside, step, keep, every).write()
 
 
 def note_validation(folder: Path, model: LanguageModel, step: int, loss: float, measured: str,
@@ -164,7 +203,7 @@ def load_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None 
         raise UserError(f"{folder} holds the weights of a model that was not trained here, without "
                         f"an optimizer's averages; begin with them: train --init")
     try:
-        weights = _read_arrays(folder / chosen.weights)
+        weights = _read_arrays(folder / chosen.weights, chosen)
         if "context" in may_differ:
             weights |= {name: weights[name][:model.config.context]
                         for name in architecture(arch).by_position if name in weights}
@@ -207,7 +246,7 @@ def read_state(folder: Path) -> dict[str, Any]:
         state["model"] = asdict(architecture(state["arch"]).config(**state["model"]))
         newest = {name: state[name] for name in ("step", "weights", "optimizer")}
         kept = [Saved(**one) for one in state.get("checkpoints", [newest])]  # 0.1 kept one only
-        if not kept or newest.items() - asdict(kept[0]).items():
+        if not kept or newest != {name: getattr(kept[0], name) for name in newest}:
             raise ValueError("its first checkpoint is not the newest")
         return {**state, "checkpoints": kept}
     except UserError as error:
@@ -228,8 +267,8 @@ def _without_state(folder: Path) -> str:
 
 def stray_weights(folder: Path) -> list[str]:
     """Return the names of the weights in a folder that has no `state.json`, sorted."""
-    if (folder / "state.json").exists():
-        return []
+    if (folder / "state.json").exists() or any(folder.glob(".state.json.*.tmp")):
+        return []  # the second where a process was killed while it wrote the first checkpoint
     return sorted(path.name for path in folder.glob("*.safetensors"))
 
 
@@ -260,27 +299,23 @@ def _commit(folder: Path, model: LanguageModel, checkpoints: Sequence[Saved], ke
 def _sweep_up(folder: Path, named: Collection[str]) -> None:
     """Delete files that were never finished, and those of checkpoints that are not `named`."""
     for path in folder.iterdir():
-        if path.name not in named and (path.suffix == ".tmp" or NAME.fullmatch(path.name)):
+        if path.name not in named and NAME.fullmatch(path.name.removesuffix(".tmp")):
             path.unlink(missing_ok=True)
+    remove_temporaries(folder)
 
 
-def _write_arrays(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write arrays to files, which get their names once all are whole and on the disk."""
-    for name, arrays in files.items():
-        path = folder / f"{name}.tmp"
-        path.touch()
-        mode = path.stat().st_mode  # which the umask gives; safetensors gives one to the owner only
-        save_file({key: np.asarray(to_host(a), order="C") for key, a in arrays.items()}, path)
-        path.chmod(mode)
-        with open(path, "rb+") as file:
-            os.fsync(file.fileno())
-    for name in files:
-        os.replace(folder / f"{name}.tmp", folder / name)
-    flush_folder(folder)
+def remove_unnamed(folder: Path) -> None:
+    """Delete what a process that was killed has left of a checkpoint."""
+    if (folder / "state.json").exists():
+        _sweep_up(folder, {name for one in read_state(folder)["checkpoints"] for name in one.files})
+    elif folder.is_dir() and not stray_weights(folder):
+        _sweep_up(folder, [])
 
 
-def _read_arrays(path: Path) -> dict[str, Any]:
+def _read_arrays(path: Path, saved: Saved) -> dict[str, Any]:
     try:
+        if path.name in saved.sha256 and sha256_of(path) != saved.sha256[path.name]:
+            raise ValueError("its SHA-256 is not the one that state.json has")
         return load_file(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing, though state.json names it; restore it, or start "
@@ -295,7 +330,7 @@ def _read_arrays(path: Path) -> dict[str, Any]:
 def _read_beside(folder: Path, saved: Saved, beside: Stateful) -> dict[str, Any]:
     assert saved.optimizer is not None
     path = folder / saved.optimizer
-    arrays, own = _read_arrays(path), beside.state()
+    arrays, own = _read_arrays(path, saved), beside.state()
     kinds = [{name: (array.shape, array.dtype) for name, array in found.items()}
              for found in (arrays, own)]
     kinds[1] = {name: kind for name, kind in kinds[1].items()

@@ -20,14 +20,24 @@ from tinygrad_llm.optim import AdamW
 from tinygrad_llm.train.folder import checkpoint
 from tinygrad_llm.train.folder.checkpoint import (
     best,
+    due,
     load_checkpoint,
     note_validation,
     read_state,
+    remove_unnamed,
     save_checkpoint,
     stray_weights,
 )
 
 CONFIG = GPTConfig(vocab_size=5, context=4, layers=1, heads=1, width=4)
+
+
+def forget_checksums(folder: Path) -> None:
+    """Make the checkpoints those of before there were any."""
+    state = json.loads((folder / "state.json").read_bytes())
+    for one in state["checkpoints"]:
+        del one["sha256"]
+    (folder / "state.json").write_text(json.dumps(state))
 
 
 def trained(seed: int = 0, config: GPTConfig = CONFIG) -> tuple[GPT, AdamW]:
@@ -66,18 +76,14 @@ def test_a_full_disk_leaves_the_former_checkpoint(tmp_path: Path, failing: str,
     model, optimizer = trained()
     save_checkpoint(tmp_path, model, optimizer, 1)
     before = bits(model, optimizer)
-    save_file, write = checkpoint.save_file, checkpoint.write_in_one_step
+    write = checkpoint.write_in_one_step
 
-    def full(path: Path) -> None:
-        Path(path).write_bytes(b"half")
+    def half(parts: Any) -> Any:
+        yield next(iter(parts))
         raise OSError(28, "No space left on device")
 
-    def save(arrays: Any, path: Path) -> None:
-        full(path) if path.name.startswith(failing) else save_file(arrays, path)
-
-    monkeypatch.setattr(checkpoint, "save_file", save)
-    monkeypatch.setattr(checkpoint, "write_in_one_step", lambda path, parts: (
-        full(Path(f"{path}.tmp")) if failing == "state" else write(path, parts)))
+    monkeypatch.setattr(checkpoint, "write_in_one_step", lambda path, parts: write(
+        path, half(parts) if path.name.startswith(failing) else parts))
     with pytest.raises(UserError, match=r"cannot save the checkpoint of step 2 .*No space left.*"
                                         r"the one of step 1 is untouched.*--resume"):
         save_checkpoint(tmp_path, *trained(2), 2)
@@ -89,7 +95,7 @@ def test_a_full_disk_leaves_the_former_checkpoint(tmp_path: Path, failing: str,
 def test_a_crash_before_the_commit_leaves_the_former_checkpoint(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, *trained(), 1)
     (tmp_path / "weights-0000002.safetensors").write_bytes(b"half")
-    (tmp_path / ".state.json.5f.tmp").write_bytes(b"{")
+    (tmp_path / ".state.json.0123456789abcdef.tmp").write_bytes(b"{")
     (tmp_path / "weights-0000002.safetensors.tmp").write_bytes(b"half")
     assert load_checkpoint(tmp_path, *trained(5)) == 1
     save_checkpoint(tmp_path, *trained(), 3)
@@ -294,6 +300,7 @@ def test_the_same_step_is_never_written_over_itself(tmp_path: Path,
 def test_numbers_of_another_kind_are_refused(tmp_path: Path, kind: str, dtype: str) -> None:
     save_checkpoint(tmp_path, *trained(), 1)
     path = tmp_path / FILES[kind]
+    forget_checksums(tmp_path)
     arrays = load_file(path)
     name = next(name for name in arrays if not name.startswith("steps"))
     if dtype == "bfloat16":
@@ -311,6 +318,7 @@ def test_numbers_of_another_kind_are_refused(tmp_path: Path, kind: str, dtype: s
 def test_averages_of_another_run_are_refused(tmp_path: Path, count: int) -> None:
     save_checkpoint(tmp_path, *trained(), 1)
     path = tmp_path / FILES["optimizer"]
+    forget_checksums(tmp_path)
     arrays = load_file(path)
     name = next(name for name in arrays if name.startswith("steps"))
     save_file({**arrays, name: np.array(count)}, path)
@@ -404,3 +412,53 @@ def test_what_was_added_later_stays_as_it_is(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, model, beside, 2)
     beside.count[...] = 0
     assert load_checkpoint(tmp_path, model, beside) == 2 and beside.count == 7
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_bit_that_has_changed_is_seen(tmp_path: Path, name: str) -> None:
+    model, optimizer = trained()
+    save_checkpoint(tmp_path, model, optimizer, 1)
+    before, path = bits(model, optimizer), tmp_path / FILES[name]
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"{FILES[name]} is damaged .*SHA-256"):
+        load_checkpoint(tmp_path, model, optimizer)
+    assert bits(model, optimizer) == before
+    forget_checksums(tmp_path)
+    load_checkpoint(tmp_path, model, optimizer)
+    assert bits(model, optimizer) != before, "a checkpoint without checksums is believed"
+
+
+def test_what_a_kill_leaves_of_the_first_checkpoint_is_no_mistake_of_the_users(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights without a state.json are one's own only where something else took that away."""
+    class Killed(BaseException):
+        pass
+
+    write = checkpoint.write_in_one_step
+
+    def killed(path: Path, parts: Any) -> None:
+        if path.name == "state.json":
+            raise Killed
+        write(path, parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_in_one_step", killed)
+        with pytest.raises(Killed):
+            save_checkpoint(tmp_path, *trained(), 1)
+    assert len(list(tmp_path.iterdir())) == 3 and stray_weights(tmp_path) == []
+    with pytest.raises(UserError, match="there is no checkpoint in"):
+        load_checkpoint(tmp_path, *trained())
+    remove_unnamed(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_due_is_kept(tmp_path: Path) -> None:
+    model, optimizer = trained()
+    for step in (0, 3, 4, 5, 6, 7):
+        save_checkpoint(tmp_path, model, optimizer, step, keep=1, every=3)
+        kept = read_state(tmp_path)["checkpoints"]
+        assert [one.step for one in kept] == [*dict.fromkeys([step, step // 3 * 3])]
+        assert (due(kept, 3) or kept[0]).step == step // 3 * 3
+    assert due(kept, 5) is None and due(kept, 0) is None
