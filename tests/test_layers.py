@@ -47,7 +47,7 @@ ORDER = {
                         "experts", "attention"],
     "tinygrad_llm.models": ["checks", "gpt", "llama", "registry"],
     "tinygrad_llm.optim": ["arena", "groups", "optimizer", "adamw", "sgd", "lion", "adafactor",
-                           "muon", "registry", "clip", "schedule"],
+                           "muon", "registry", "clip", "schedule", "ema"],
     "tinygrad_llm.text": ["characters", "cut", "normalize", "algorithms", "special", "template",
                           "stream", "decoders", "tokenizer", "batch", "char_tokenizer", "formats",
                           "training", "chat", "chat_template", "show"],

@@ -33,7 +33,7 @@ from ..host.lock import locked
 from ..host.machine import Memory, memory_of_process
 from ..models import LanguageModel, architecture, architecture_of
 from ..nn import Rotary
-from ..optim import Arena, Optimizer, cosine_with_warmup, make_optimizer
+from ..optim import EMA, Arena, Optimizer, Schedule, make_optimizer
 from ..text.tokenizer import Tokenizer
 from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
 from .folder.background import Background
@@ -345,8 +345,8 @@ def _notes(run: Run, before: TrainConfig | None = None) -> Iterator[str]:
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Return the learning rate of a step, counted from 0."""
     rates = config.optimizer
-    return cosine_with_warmup(step, peak=rates.learning_rate, final=rates.min_learning_rate,
-                              warmup=rates.warmup, steps=config.run.steps)
+    return Schedule(rates.schedule, rates.learning_rate, rates.min_learning_rate, rates.warmup,
+                    config.run.steps, rates.cooldown).rate(step)
 
 
 def _changed(saved: TrainConfig, given: Mapping[str, Any], folder: Path) -> TrainConfig:

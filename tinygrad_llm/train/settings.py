@@ -19,6 +19,7 @@ from ..optim import OPTIMIZERS
 from ..optim.groups import read_groups
 from ..optim.muon import NO_HIDDEN
 from ..optim.registry import optimizer_settings, optimizers_with
+from ..optim.schedule import SCHEDULES, schedule_form
 from .folder.trouble import LONGEST
 
 
@@ -64,8 +65,10 @@ class OptimizerSettings:
 
     optimizer: Annotated[str, f"{', '.join(OPTIMIZERS)}; see docs/training.md"] = ADAMW
     learning_rate: Annotated[float, "at its peak, after the warmup"] = 1e-3
-    min_learning_rate: Annotated[float, "at the end of the cosine decay"] = 1e-4
+    min_learning_rate: Annotated[float, "at the end of the schedule"] = 1e-4
     warmup: Annotated[int, "steps in which the learning rate rises"] = 100
+    schedule: Annotated[str, f"behind the warmup: {', '.join(SCHEDULES)}"] = "cosine"
+    cooldown: Annotated[float, "share of the steps at the end of wsd, in which it falls"] = 0.2
     beta1: Annotated[float, "decay of the mean of gradients"] = 0.9
     beta2: Annotated[float, "decay of the mean of squared gradients; Lion's of gradients"] = 0.99
     eps: Annotated[float, "term against division by zero"] = 1e-8
@@ -81,14 +84,19 @@ class OptimizerSettings:
     weight_decay: Annotated[float, "decay of matrices, times the learning rate a step"] = 0.1
     groups: Annotated[str, "factors by name, as 'wte*: lr=0.5 decay=0; *.bias: lr=2'"] = ""
     clip: Annotated[float, "limit of the gradient's global norm; 0 for none"] = 1.0
+    ema: Annotated[float, "decay of an average of the weights, as 0.999; 0 for none"] = 0.0
 
     def __post_init__(self) -> None:
+        schedule_form(self.schedule)
+        require(self, "in (0, 1]", lambda share: 0 < share <= 1, "cooldown")
+        require(self, "left out without --schedule wsd",
+                lambda share: share == 0.2 or self.schedule == "wsd", "cooldown")
         require_at_least(0, self, "min_learning_rate", "warmup", "weight_decay", "clip",
                          "adamw_rate")
         require_at_least(1, self, "newton_schulz")
         require(self, "above 0", lambda value: value > 0, "learning_rate", "eps", "decay_power",
                 "clip_update")
-        require(self, "in [0, 1)", lambda value: 0 <= value < 1, "beta1", "beta2", "momentum")
+        require(self, "in [0, 1)", lambda value: 0 <= value < 1, "beta1", "beta2", "momentum", "ema")
         read_groups(self.groups)
 
     def of_the_optimizer(self) -> dict[str, Any]:
