@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                      "\n  tinygrad-llm chat runs/smollm2 --temperature 0 < questions.txt")
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     parser.add_argument("--checkpoint", metavar="WHICH", default="last",
-                        help="last, best (by validation loss) or a step that was kept (last)")
+                        help="last, best (by validation loss), a step, or ema, averages (last)")
     parser.add_argument("--system", metavar="TEXT", help="what the model is told first")
     parser.add_argument("--load", type=Path, metavar="FILE", help="go on with what /save wrote")
     parser.add_argument("--format", metavar="NAME",

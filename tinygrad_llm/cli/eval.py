@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", default=Path("runs/tiny"),
                         help="the run's folder (runs/tiny)")
     parser.add_argument("--checkpoint", metavar="WHICH", default="last",
-                        help="last, best (by validation loss) or a step that was kept (last)")
+                        help="last, best (by validation loss), a step, or ema, averages (last)")
     parser.add_argument("--batches", type=int, metavar="N",
                         help="batches to average over (the run's final_eval_batches)")
     parser.add_argument("--data", metavar="TEXT",

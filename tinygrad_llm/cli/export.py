@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FOLDER", required=True,
                         help="the folder to write, which must not hold a model yet")
     parser.add_argument("--checkpoint", metavar="WHICH", default="last",
-                        help="last, best (by validation loss) or a step that was kept (last)")
+                        help="last, best (by validation loss), a step, or ema, averages (last)")
     parser.add_argument("--dtype", metavar="TYPE",
                         help="of the weights: float32, bfloat16 or float16 (that which an imported "
                              "model had, or float32)")

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", default=Path("runs/tiny"),
                         help="the run's folder (runs/tiny)")
     parser.add_argument("--checkpoint", metavar="WHICH", default="last",
-                        help="last, best (by validation loss) or a step that was kept (last)")
+                        help="last, best (by validation loss), a step, or ema, averages (last)")
     add_prompt(parser.add_argument, "the text; it must fit into the model's context")
     parser.add_argument("--out", type=Path, metavar="PAGE", default=Path("inspect.html"),
                         help="the page (inspect.html)")

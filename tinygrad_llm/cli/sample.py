@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", default=Path("runs/tiny"),
                         help="the run's folder (runs/tiny)")
     parser.add_argument("--checkpoint", metavar="WHICH", default="last",
-                        help="last, best (by validation loss) or a step that was kept (last)")
+                        help="last, best (by validation loss), a step, or ema, averages (last)")
     add = parser.add_argument_group("prompts").add_argument
     add_prompt(add, "what the text goes on from (a new line)")
     add("--prompts", type=Path, metavar="FILE",

@@ -54,17 +54,8 @@ class EMA:
         self.steps += 1
         share = (1 - self.decay) / (1 - self.decay ** int(self.steps))
         for name, p in self.parameters.items():
-            a = self.average[name]
-            self._take_in(*(x.reshape(x.shape or 1) for x in (a, p.data)), share=share)
-
-    @staticmethod
-    def _take_in(a: Array, p: Array, share: float) -> None:
-        def block(rows: slice) -> None:
-            change = p[rows] - a[rows]
-            change *= share
-            a[rows] += change
-
-        over_rows(block, a, cost=2)
+            shape = p.shape or 1  # a number is a row too
+            _take_in(self.average[name].reshape(shape), p.data.reshape(shape), share)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -77,3 +68,12 @@ class EMA:
         finally:
             for name, p in self.parameters.items():
                 p.data = data[name]
+
+
+def _take_in(a: Array, p: Array, share: float) -> None:
+    def block(rows: slice) -> None:
+        change = p[rows] - a[rows]
+        change *= share
+        a[rows] += change
+
+    over_rows(block, a, cost=2)

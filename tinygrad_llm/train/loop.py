@@ -166,6 +166,8 @@ def _step(run: Run, batches: Any, lr: float, policy: Policy) -> tuple[float, flo
                             lr=lr, clip=config.optimizer.clip, key=key,
                             slices=config.run.slices, accumulate=config.memory.accumulate,
                             before_update=before_update)
+        if run.ema:
+            run.ema.update()
     except MemoryError as error:
         raise UserError(
             f"step {run.step + 1}: memory ran out ({error}); try a smaller --batch or --context"
@@ -209,14 +211,23 @@ def _evaluate(run: Run, count: int, log: MetricsLog, say: Say, stop: Stop) -> No
     if run.data.validation is None or stop:
         return
     try:
-        losses = validation_losses(run, count, stop)
+        losses, of_ema = validation_losses(run, count, stop), _of_average(run, count, stop)
     except Stopped:
         return
     loss = mean_loss(losses)
-    log.write(step=run.step, val_loss=loss, batches=count)
-    say(f"step {run.step}: validation loss {loss:.4f} over {count} batches "
-        f"(perplexity {perplexity(loss):.2f})")
+    log.write(step=run.step, val_loss=loss, **of_ema, batches=count)
+    say(f"step {run.step}: validation loss {loss:.4f} over {count} batches (perplexity "
+        f"{perplexity(loss):.2f})"
+        + "".join(f", with averaged weights {value:.4f}" for value in of_ema.values()))
     _note(run, losses[:run.config.run.eval_batches])
+
+
+def _of_average(run: Run, count: int, stop: Stop) -> dict[str, float]:
+    """Return the validation loss of the averaged weights, of a run that has them, by its name."""
+    if run.ema is None:
+        return {}
+    with run.ema.in_place():
+        return {"val_loss_ema": mean_loss(validation_losses(run, count, stop))}
 
 
 def _note(run: Run, losses: list[list[float]]) -> None:

@@ -48,7 +48,7 @@ from .folder.checkpoint import (
 from .folder.data_record import check_record, check_tokenizer, describe, write_record
 from .folder.trouble import Trouble
 from .objective import Objective
-from .settings import settings
+from .settings import OptimizerSettings, settings
 from .slices import default_slices
 from .step import next_token
 
@@ -97,6 +97,12 @@ class Run:
     def batch(self) -> int:
         """The number of the batch that the next step takes."""
         return self.step + int(self.trouble.left_out)
+
+    @property
+    def ema(self) -> EMA | None:
+        """The average of the weights, if the run keeps one."""
+        found = self.others.get("ema")
+        return found if isinstance(found, EMA) else None
 
     def key(self, use: int) -> int:
         """Return the key of one use of the seed."""
@@ -182,10 +188,15 @@ def start_run(config: TrainConfig, folder: Path, overwrite: bool = False,
 
 def _check_rates(config: TrainConfig) -> None:
     rates = config.optimizer
-    if rates.learning_rate < rates.min_learning_rate:
+    if _rises(rates):
         raise UserError(f"the learning rate {rates.learning_rate:g} lies below min_learning_rate "
                         f"{rates.min_learning_rate:g}, so it would rise to the end; give a smaller "
                         f"--min-learning-rate, a tenth of it for instance")
+
+
+def _rises(rates: OptimizerSettings) -> bool:
+    """Whether the rate's end lies above its peak."""
+    return rates.schedule != "constant" and rates.learning_rate < rates.min_learning_rate
 
 
 def rehearse(config: TrainConfig) -> tuple[TrainConfig, int, Memory]:
@@ -328,7 +339,7 @@ def resume_run(folder: Path, given: Mapping[str, Any], checkpoint: str = "last")
 def _notes(run: Run, before: TrainConfig | None = None) -> Iterator[str]:
     """Yield sentences about a learning rate that may go another way than its user expects."""
     rates, steps = run.config.optimizer, run.config.run.steps
-    if rates.learning_rate < rates.min_learning_rate:
+    if _rises(rates):
         yield (f"the learning rate {rates.learning_rate:g} lies below min_learning_rate "
                f"{rates.min_learning_rate:g}: it rises to the end")
     if steps <= rates.warmup:
@@ -354,13 +365,13 @@ def _changed(saved: TrainConfig, given: Mapping[str, Any], folder: Path) -> Trai
     values = saved.flat()
     values["data"] = _place(values["data"])
     fixed = {*saved.model, "preset", "seed", "tokenizer", "vocab_size", "token_rows", "optimizer",
-             "adamw_for"}
+             "adamw_for", "momentum", "ema"}
     if isinstance(given.get("data"), str):
         given = {**given, "data": _place(given["data"])}
         if not is_prepared(given["data"]):  # whose tokens are compared by their content
             fixed.add("data")
     for name, value in given.items():
-        if name in fixed and value != values[name]:
+        if name in fixed and value != values.get(name, value):
             raise UserError(f"the run in {folder} has {name} = {values[name]!r}, which cannot "
                             f"become {value!r} when resuming; start another run with --out")
     parts = given.get("accumulate", 1)
@@ -512,10 +523,12 @@ def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
         scratch, weights = Scratch(folder), architecture(config.arch).weights(model)
         optimizer = _new_optimizer(config, Arena(
             weights, scratch if config.memory.offload_moments else None))
+        others: dict[str, Stateful] = {} if not config.optimizer.ema else {
+            "ema": EMA(optimizer.parameters, config.optimizer.ema)}
     except MemoryError as error:
         raise UserError(f"a model of these sizes does not fit in memory ({error}); choose a "
                         f"smaller one") from error
-    return Run(folder, config, data, model, optimizer, before=before)
+    return Run(folder, config, data, model, optimizer, before=before, others=others)
 
 
 def _new_optimizer(config: TrainConfig, parameters: Mapping[str, Tensor] | Arena) -> Optimizer:

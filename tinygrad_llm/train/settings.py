@@ -96,7 +96,8 @@ class OptimizerSettings:
         require_at_least(1, self, "newton_schulz")
         require(self, "above 0", lambda value: value > 0, "learning_rate", "eps", "decay_power",
                 "clip_update")
-        require(self, "in [0, 1)", lambda value: 0 <= value < 1, "beta1", "beta2", "momentum", "ema")
+        require(self, "in [0, 1)", lambda share: 0 <= share < 1, "beta1", "beta2", "momentum",
+                "ema")
         read_groups(self.groups)
 
     def of_the_optimizer(self) -> dict[str, Any]:

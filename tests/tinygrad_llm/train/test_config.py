@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import GPT, Llama
+from tinygrad_llm.optim import OPTIMIZERS
+from tinygrad_llm.optim.registry import optimizer_settings
 from tinygrad_llm.train import PRESETS, make_config
 from tinygrad_llm.train.config import read_settings, to_toml, without_tables
 
@@ -125,10 +127,48 @@ def test_a_file_of_version_0_1(tmp_path: Path) -> None:
                                      "6"),
     ({"steps": 3, "run": {"steps": 4}}, "steps is set twice, to 3 and 4; leave one out"),
     ({"shards": 3, "slices": 4}, "slices is set twice"),
+    ({"optimizer": "moun"}, "unknown optimizer 'moun'; did you mean 'muon'?"),
+    ({"optimizer": 3}, "unknown optimizer '3'; known are adamw, sgd"),
+    ({"optimizer": {"optimizer": "lion", "momentum": 0.9}},
+     "momentum is a setting of the optimizer sgd or muon, and this one is lion; leave it out, or"),
+    ({"nesterov": True}, "is a setting of the optimizer sgd or muon, and this one is adamw"),
+    ({"optimizer": "sgd", "beta1": 0.9}, "beta1 is a setting of the optimizer adamw or lion or"),
+    ({"schedule": "cosin"}, "unknown schedule 'cosin'; did you mean 'cosine'?"),
+    ({"cooldown": 0.5}, "cooldown must be left out without --schedule wsd, got 0.5"),
+    ({"schedule": "wsd", "cooldown": 0.0}, r"cooldown must be in \(0, 1\], got 0.0"),
+    ({"groups": "wte*: rate=2"}, "has the unknown factor 'rate=2'"),
+    ({"ema": 1.0}, r"ema must be in \[0, 1\), got 1.0"),
 ])
 def test_wrong_settings(given_settings: dict[str, object], words: str) -> None:
     with pytest.raises(UserError, match=words):
         make_config(given_settings)
+
+
+def test_an_optimizer_brings_its_usual_rates_unless_the_preset_is_its_own(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    def rates(**chosen: object) -> list[object]:
+        flat = make_config(chosen).flat()
+        return [flat.get(name) for name in ("learning_rate", "warmup", "beta2", "momentum")]
+
+    assert rates() == [1e-3, 100, 0.99, None]
+    assert rates(preset="gpt2") == [6e-4, 2000, 0.95, None]
+    assert rates(preset="gpt2", optimizer="adamw") == [6e-4, 2000, 0.95, None]
+    assert rates(preset="gpt2", optimizer="muon") == [0.02, 2000, 0.99, 0.95]
+    assert rates(optimizer="sgd") == [0.1, 100, None, 0.9]
+    assert rates(optimizer="lion", learning_rate=3e-4) == [3e-4, 100, 0.99, None]
+    monkeypatch.setitem(PRESETS, "own", {"optimizer": "muon", "learning_rate": 0.03})
+    assert rates(preset="own") == [0.03, 100, 0.99, 0.95]
+    assert rates(preset="own", optimizer="adamw") == [1e-3, 100, 0.99, None]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_file_has_the_settings_of_its_optimizer(name: str, tmp_path: Path) -> None:
+    config = make_config({"optimizer": name, "weight_decay": 0.05})
+    (tmp_path / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    written = read_settings(tmp_path / "config.toml")
+    assert make_config(written) == config
+    assert {*optimizer_settings(name)} <= set(written)
+    assert ("momentum" in written) == (name in ("sgd", "muon"))
 
 
 def test_unreadable_files(tmp_path: Path) -> None:

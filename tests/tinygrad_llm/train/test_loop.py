@@ -24,10 +24,11 @@ from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.host.stop_signals import NAMES
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.train import load_model, loop, resume_run, start_run, train
+from tinygrad_llm.train.evaluation import validation_loss
 from tinygrad_llm.train.folder import arrays, checkpoint
 from tinygrad_llm.train.folder.checkpoint import read_state
 from tinygrad_llm.train.log import read_metrics
-from tinygrad_llm.train.run import lock
+from tinygrad_llm.train.run import WarmStart, lock, open_run
 from tinygrad_llm.train.step import Skipped
 
 
@@ -110,6 +111,86 @@ def test_what_saves_memory_changes_no_bit(text: Path, tmp_path: Path,
     train(start_run(small(text, **{**SAVING, "loss_chunk": 0}), tmp_path / "saving"), silent)
     assert weights(tmp_path / "saving") == weights(tmp_path / "plain")
     assert not list((tmp_path / "saving").glob("moments*")) or os.name != "posix"
+
+
+@pytest.mark.parametrize("changes", [
+    {"optimizer": "sgd", "schedule": "linear", "ema": 0.9},
+    {"optimizer": "lion", "schedule": "inverse_sqrt"},
+    {"optimizer": "adafactor", "schedule": "constant", "groups": "h.*: lr=0.5"},
+    {"optimizer": "muon", "schedule": "wsd", "cooldown": 0.5, "ema": 0.5},
+], ids=lambda changes: changes["optimizer"])
+def test_resuming_equals_not_stopping_with_every_optimizer(text: Path, tmp_path: Path,
+                                                           changes: dict[str, Any]) -> None:
+    whole = start_run(small(text, **changes), tmp_path / "whole")
+    train(whole, silent)
+    parts, step = start_run(small(text, **changes), tmp_path / "parts"), loop.train_step
+
+    def stopping(*args: Any, **options: Any) -> Any:
+        if parts.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "train_step", stopping)
+        assert not train(parts, silent) and parts.step == 4
+    resumed = resume_run(tmp_path / "parts", {})
+    assert train(resumed, silent)
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+    assert {name: array.tobytes() for name, array in resumed.state().items()} == {
+        name: array.tobytes() for name, array in whole.state().items()}
+
+
+def test_averaged_weights_are_validated_saved_and_read(text: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    run = start_run(small(text, ema=0.9, dropout=0.0), tmp_path / "run")
+    average, updates = {name: 0.0 * p.data for name, p in parameters(run.model).items()}, 0
+    with pytest.MonkeyPatch.context() as patch:
+        step = loop.train_step
+
+        def averaging(*args: Any, **options: Any) -> Any:
+            nonlocal updates
+            result, updates = step(*args, **options), updates + 1
+            for name, p in parameters(run.model).items():
+                average[name] += (p.data - average[name]) * 0.1 / (1 - 0.9**updates)
+            return result
+
+        patch.setattr(loop, "train_step", averaging)
+        train(run, said.append)
+    found, _, _ = load_model(tmp_path / "run", "ema")
+    for name, p in parameters(found).items():
+        np.testing.assert_allclose(p.data, average[name], rtol=1e-5, atol=1e-7)
+    assert weights(tmp_path / "run") != {n: p.data.tobytes() for n, p in parameters(found).items()}
+    last = read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]
+    looked_at = open_run(tmp_path / "run", "ema")
+    assert validation_loss(looked_at, 3) == last["val_loss_ema"] != last["val_loss"]
+    assert validation_loss(open_run(tmp_path / "run"), 3) == last["val_loss"]
+    assert f", with averaged weights {last['val_loss_ema']:.4f}" in said[-1]
+    with pytest.raises(UserError, match="ema has averaged weights, with which no run goes on"):
+        resume_run(tmp_path / "run", {}, "ema")
+    with pytest.raises(UserError, match="has ema = 0.9, which cannot become 0.5"):
+        resume_run(tmp_path / "run", {"ema": 0.5})
+    begun = start_run(small(text, dropout=0.0), tmp_path / "next",
+                      init=WarmStart(tmp_path / "run", "ema"))
+    assert {n: p.data.tobytes() for n, p in parameters(begun.model).items()} == {
+        n: p.data.tobytes() for n, p in parameters(found).items()}
+    train(start_run(small(text), tmp_path / "without"), silent)
+    with pytest.raises(UserError, match="holds no average of the weights; train with --ema 0.999"):
+        load_model(tmp_path / "without", "ema")
+
+
+def test_a_step_that_is_skipped_is_in_no_average(text: Path, tmp_path: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    run, step = start_run(small(text, ema=0.9), tmp_path / "run"), loop.train_step
+
+    def skipping(*args: Any, **options: Any) -> Any:
+        if run.batch in (0, 3):
+            raise Skipped("for the test")
+        return step(*args, **options)
+
+    monkeypatch.setattr(loop, "train_step", skipping)
+    assert train(run, silent) and run.batch == 8
+    assert run.ema is not None and int(run.ema.steps) == 6
+    assert {int(t) for t in run.optimizer.steps.values()} == {6}
 
 
 def test_a_crash_after_the_checkpoint_is_repeated_not_doubled(text: Path, tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from small_runs import TEXT, silent, small, weights, write_shards, write_text
 from tinygrad_llm.data.prepared import is_prepared, prepare
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.nn import parameters
+from tinygrad_llm.optim import Muon
 from tinygrad_llm.train import load_model, next_token, resume_run, start_run, train
-from tinygrad_llm.train.run import WarmStart, lock
+from tinygrad_llm.train.log import read_metrics
+from tinygrad_llm.train.run import WarmStart, learning_rate, lock
 
 
 @pytest.fixture
@@ -307,6 +309,38 @@ def test_schedules_that_surprise_are_said(text: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is at step 6, past --steps 4; give more"):
         resume_run(tmp_path / "done", {"steps": 4})
     assert resume_run(tmp_path / "done", {}).config.run.steps == 60
+
+
+def test_the_rate_is_the_schedules(text: Path, tmp_path: Path) -> None:
+    config = small(text, schedule="wsd", cooldown=0.5, steps=10, learning_rate=1e-2,
+                   min_learning_rate=0.0)
+    found = [learning_rate(config, step) for step in range(10)]
+    assert found == pytest.approx([0.01 / 3, 0.02 / 3, *[0.01] * 4, 0.008, 0.006, 0.004, 0.002])
+    train(start_run(config, tmp_path / "run"), silent)
+    records = read_metrics(tmp_path / "run/metrics.jsonl")
+    assert next(r["lr"] for r in records if "lr" in r) == 0.01 / 3
+    cooled = resume_run(tmp_path / "run", {"steps": 20})
+    assert cooled.notes[0].startswith("the learning rate jumps from 0 to 0.01 at step 11")
+    assert resume_run(tmp_path / "run", {"steps": 40}, "9").notes == (), "what is stable goes on"
+    constant = small(text, schedule="constant", learning_rate=1e-5)
+    assert start_run(constant, tmp_path / "constant").notes == ()
+    with pytest.raises(UserError, match="lies below min_learning_rate"):
+        start_run(small(text, schedule="linear", learning_rate=1e-5), tmp_path / "linear")
+
+
+def test_the_optimizer_is_that_of_the_run(text: Path, tmp_path: Path) -> None:
+    config = small(text, optimizer="muon", groups="wte*: decay=0", momentum=0.8)
+    run = start_run(config, tmp_path / "run")
+    assert isinstance(run.optimizer, Muon) and run.optimizer.momentum == 0.8
+    assert run.optimizer.factors["wte.weight"].decay == 0
+    for setting, value in (("optimizer", "adamw"), ("momentum", 0.7), ("adamw_for", "")):
+        with pytest.raises(UserError, match=f"has {setting} = .* which cannot become"):
+            resume_run(tmp_path / "run", {setting: value})
+    assert resume_run(tmp_path / "run", {"groups": "wte*: lr=2"}).optimizer.factors[
+        "wte.weight"] == (2, 1)
+    with pytest.raises(UserError, match="no parameter has a name like 'wtf"):
+        start_run(small(text, groups="wtf*: lr=2"), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_there_is_no_earlier_checkpoint_before_the_first(text: Path, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ from .arrays import Snapshot
 
 NAME = re.compile(r"(weights|optimizer)-\d{7,}(-\d+)?\.safetensors")
 MOST_STEPS = 2**63
+AVERAGE = "ema.average."
+"""What the names of averaged weights begin with, beside the weights."""
 LATER = ("trouble.",)  # which checkpoints of before it was counted lack: it stays as it is
 
 
@@ -185,7 +187,8 @@ def load_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None 
                     which: str = "last", may_differ: Collection[str] = ()) -> int:
     """Read a checkpoint into the model, and into what is kept beside it; return its step.
 
-    `which` is "last", "best" or a step; `may_differ` names settings of the model that need not be
+    `which` is "last", "best", a step, or "ema" for the average of the weights that the newest has
+    beside them; `may_differ` names settings of the model that need not be
     the checkpoint's: of learnt positions, a shorter context takes the first. Raises UserError where
     a file is missing, damaged, or belongs to another configuration, and for a step that is not
     there; the model is then as it was.
@@ -198,12 +201,16 @@ def load_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None 
     if saved != wanted:
         raise UserError(f"the checkpoint in {folder} is from another configuration: "
                         f"{_differences(saved, wanted)}")
-    chosen = _choose(folder, state["checkpoints"], which)
+    chosen = _choose(folder, state["checkpoints"], "last" if which == "ema" else which)
     if beside is not None and chosen.optimizer is None:
         raise UserError(f"{folder} holds the weights of a model that was not trained here, without "
                         f"an optimizer's averages; begin with them: train --init")
+    if which == "ema" and beside is not None:
+        raise UserError("--checkpoint ema has averaged weights, with which no run goes on; give it "
+                        "with --init, to begin another")
     try:
-        weights = _read_arrays(folder / chosen.weights, chosen)
+        weights = (_averaged_weights(folder, chosen) if which == "ema"
+                   else _read_arrays(folder / chosen.weights, chosen))
         if "context" in may_differ:
             weights |= {name: weights[name][:model.config.context]
                         for name in architecture(arch).by_position if name in weights}
@@ -325,6 +332,17 @@ def _read_arrays(path: Path, saved: Saved) -> dict[str, Any]:
                         f"anew in another folder") from error
     except (TypeError, AttributeError) as error:  # numbers that NumPy lacks, as bfloat16
         raise UserError(f"{path} has numbers of another kind ({error}); restore it") from error
+
+
+def _averaged_weights(folder: Path, saved: Saved) -> dict[str, Any]:
+    """Return the weights that `optim.EMA` has averaged."""
+    found = _read_arrays(folder / saved.optimizer, saved) if saved.optimizer else {}
+    averaged = {name.removeprefix(AVERAGE): array for name, array in found.items()
+                if name.startswith(AVERAGE)}
+    if not averaged:
+        raise UserError(f"{folder} holds no average of the weights; train with --ema 0.999, or "
+                        f"leave --checkpoint ema out")
+    return averaged
 
 
 def _read_beside(folder: Path, saved: Saved, beside: Stateful) -> dict[str, Any]:
