@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,7 +41,7 @@ from autograd.backend import Array
 
 from ..host.threads import over_rows
 from .arena import Arena
-from .optimizer import Optimizer
+from .optimizer import Optimizer, Shape
 
 EPSILON = 1e-30
 LEAST_SIZE = 1e-3  # of a parameter, to which a relative step is relative
@@ -77,12 +77,12 @@ class Adafactor(Optimizer):
         super().__init__(parameters, weight_decay=weight_decay, groups=groups)
         self.decay_power, self.clip_update, self.relative_step = (
             decay_power, clip_update, relative_step)
-        matrices = {name: p.shape for name, p in self.parameters.items() if p.ndim >= 2}
-        self.r = {name: self.zeros(name, *shape[:-1]) for name, shape in matrices.items()}
-        self.c = {name: self.zeros(name, *shape[:-2], shape[-1])
-                  for name, shape in matrices.items()}
-        self.v = {name: self.zeros(name, *p.shape) for name, p in self.parameters.items()
-                  if name not in matrices}
+        self.r, self.c, self.v = self._zeros("r"), self._zeros("c"), self._zeros("v")
+
+    @staticmethod
+    def kept(name: str, shape: Shape, settings: Mapping[str, Any]) -> dict[str, Shape]:
+        """Return the shapes of r and c of matrices, or of the v of a vector."""
+        return {"r": shape[:-1], "c": (*shape[:-2], shape[-1])} if len(shape) >= 2 else {"v": shape}
 
     def averages(self) -> Mapping[str, Mapping[str, Array]]:
         """Return the averages of squares: r and c of matrices, v of vectors."""

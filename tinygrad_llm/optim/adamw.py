@@ -25,12 +25,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
+from typing import Any
 
 from autograd import Tensor, namespace
 from autograd.backend import Array
 
 from .arena import Arena, Buffers
-from .optimizer import ElementWise, Turn
+from .optimizer import ElementWise, Shape, Turn
 
 
 def update(p: Array, g: Array, m: Array, v: Array, *, step: int, lr: float, beta1: float,
@@ -71,6 +72,11 @@ class AdamW(ElementWise):
         super().__init__(parameters, weight_decay=weight_decay, groups=groups)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
         self.m, self.v = self.layout.zeros(), self.layout.zeros()
+
+    @staticmethod
+    def kept(name: str, shape: Shape, settings: Mapping[str, Any]) -> dict[str, Shape]:
+        """Return the shapes of m and v."""
+        return {"m": shape, "v": shape}
 
     def averages(self) -> Mapping[str, Buffers]:
         """Return the averages of gradients, m, and of their squares, v."""

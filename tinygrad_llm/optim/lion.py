@@ -27,7 +27,7 @@ from autograd import Tensor, namespace
 from autograd.backend import Array
 
 from .arena import Arena, Buffers
-from .optimizer import ElementWise, Turn
+from .optimizer import ElementWise, Shape, Turn
 
 
 class Lion(ElementWise):
@@ -44,6 +44,11 @@ class Lion(ElementWise):
         self.require_share(beta1=beta1, beta2=beta2)
         super().__init__(parameters, weight_decay=weight_decay, groups=groups)
         self.beta1, self.beta2, self.m = beta1, beta2, self.layout.zeros()
+
+    @staticmethod
+    def kept(name: str, shape: Shape, settings: Mapping[str, Any]) -> dict[str, Shape]:
+        """Return the shape of m."""
+        return {"m": shape}
 
     def averages(self) -> Mapping[str, Buffers]:
         """Return the averages of gradients, m."""

@@ -51,7 +51,7 @@ from ..host.threads import each, over_rows
 from .adamw import update
 from .arena import Arena
 from .groups import require_match
-from .optimizer import Optimizer, Turn
+from .optimizer import Optimizer, Shape, Turn
 
 QUINTIC = 3.4445, -4.7750, 2.0315
 EPSILON = 1e-7  # the least norm, for gradients of 0
@@ -107,12 +107,16 @@ class Muon(Optimizer):
         super().__init__(parameters, weight_decay=weight_decay, groups=groups)
         self.momentum, self.nesterov, self.newton_schulz = momentum, nesterov, int(newton_schulz)
         self.adamw_rate, self.beta1, self.beta2, self.eps = adamw_rate, beta1, beta2, eps
-        patterns = adamw_for.split()
-        for pattern in {*patterns}.difference(NO_HIDDEN.split()):
+        for pattern in {*adamw_for.split()}.difference(NO_HIDDEN.split()):
             require_match("adamw_for", pattern, self.parameters)
-        self.m = {name: self.zeros(name, *p.shape) for name, p in self.parameters.items()}
-        self.v = {name: self.zeros(name, *p.shape) for name, p in self.parameters.items()
-                  if p.ndim < 2 or any(fnmatchcase(name, pattern) for pattern in patterns)}
+        self.m, self.v = (self._zeros(kind, adamw_for=adamw_for) for kind in ("m", "v"))
+
+    @staticmethod
+    def kept(name: str, shape: Shape, settings: Mapping[str, Any]) -> dict[str, Shape]:
+        """Return the shape of m, and of the v of what AdamW takes."""
+        adamw = len(shape) < 2 or any(fnmatchcase(name, pattern)
+                                      for pattern in settings["adamw_for"].split())
+        return {"m": shape, "v": shape} if adamw else {"m": shape}
 
     def averages(self) -> Mapping[str, Mapping[str, Array]]:
         """Return the averages of gradients, m, and of what AdamW takes those of squares, v."""

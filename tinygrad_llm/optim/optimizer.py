@@ -26,6 +26,8 @@ from ..host.threads import over_rows
 from .arena import Arena, Buffers, Scattered
 from .groups import factors
 
+Shape = tuple[int, ...]
+
 
 class Turn(NamedTuple):
     """A parameter's step: its number from 1, the factor of its rate, its decay.
@@ -59,6 +61,11 @@ class Optimizer(ABC):
         self.parameters, self.gradients = self.layout.parameters, self.layout.gradients
         self.weight_decay, self.factors = weight_decay, factors(groups, self.parameters)
         self.steps = {name: np.zeros((), dtype=np.int64) for name in self.parameters}
+
+    @staticmethod
+    @abstractmethod
+    def kept(name: str, shape: Shape, settings: Mapping[str, Any]) -> dict[str, Shape]:
+        """Return the shapes of what is kept beside a parameter, by kind, with these settings."""
 
     @abstractmethod
     def averages(self) -> Mapping[str, Mapping[str, Array]]:
@@ -110,9 +117,11 @@ class Optimizer(ABC):
             shape = self.parameters[turn.name].shape
             yield turn, p.reshape(shape), g.reshape(shape)
 
-    def zeros(self, name: str, *shape: int) -> Array:
-        """Return zeros beside a parameter, of its type and a shape of their own."""
-        return self.layout.beside(self.parameters[name].data, *shape)
+    def _zeros(self, kind: str, **settings: Any) -> dict[str, Array]:
+        """Return zeros in the shapes of a kind that is kept, by the names that have it."""
+        shapes = {name: self.kept(name, p.shape, settings) for name, p in self.parameters.items()}
+        return {name: self.layout.beside(p.data, *shapes[name][kind])
+                for name, p in self.parameters.items() if kind in shapes[name]}
 
     def require(self, name: str, value: float, bounds: str, fine: Callable[[float], bool]) -> None:
         """Raise TypeError or ValueError unless a setting is a finite number within its bounds."""

@@ -29,7 +29,7 @@ from autograd import Tensor
 from autograd.backend import Array
 
 from .arena import Arena, Buffers
-from .optimizer import ElementWise, Turn
+from .optimizer import ElementWise, Shape, Turn
 
 
 class SGD(ElementWise):
@@ -50,6 +50,11 @@ class SGD(ElementWise):
         super().__init__(parameters, weight_decay=weight_decay, groups=groups)
         self.momentum, self.nesterov, self.decoupled = momentum, nesterov, decoupled
         self.m = self.layout.zeros() if momentum else None
+
+    @staticmethod
+    def kept(name: str, shape: Shape, settings: Mapping[str, Any]) -> dict[str, Shape]:
+        """Return the shape of m; there is none without momentum."""
+        return {"m": shape} if settings["momentum"] else {}
 
     def averages(self) -> Mapping[str, Buffers]:
         """Return the sums of gradients, m."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 from time import perf_counter
 from typing import Any
@@ -34,7 +34,9 @@ from autograd.tensor import STATE, Tensor
 
 from ..host.threads import workers
 from ..nn import parameters
-from ..optim import AdamW, Arena, clip_scale, global_norm
+from ..optim import Arena, clip_scale, global_norm
+from ..optim.muon import NO_HIDDEN
+from ..train.config import TrainConfig
 from ..train.objective import Objective
 from ..train.ordered_sum import OrderedSum
 from ..train.slices import Add, Slice, sum_over_slices
@@ -121,16 +123,18 @@ class Bench:
     model: Any
     objective: Objective
     vocab_size: int
-    context: int
+    config: TrainConfig
     key: int | None
 
     def __post_init__(self) -> None:
-        self.optimizer = AdamW(Arena(parameters(self.model)))
+        any_names = replace(self.config.optimizer, groups="", adamw_for=NO_HIDDEN)
+        self.optimizer = replace(self.config, optimizer=any_names).new_optimizer(
+            Arena(parameters(self.model)))
         self.weights = self.optimizer.parameters
 
     def slices(self, count: int, rows: int) -> list[Slice]:
         """Return slices of so many sequences of random ids."""
-        shape = 2, count, rows, self.context
+        shape = 2, count, rows, self.config.context
         ids, targets = np.random.default_rng(0).integers(self.vocab_size, size=shape,
                                                          dtype=np.int32)
         return [Slice((ids[s], targets[s]), self.key, 1 / count) for s in range(count)]

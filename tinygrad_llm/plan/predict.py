@@ -1,10 +1,11 @@
 r"""What a training run will take: parameters, memory, arithmetic and time.
 
 A batch is cut into slices, N threads take them in turns, and then one update follows. With
-$P$ bytes of weights, as many of gradients and twice as many of AdamW's averages, a process that
-takes R bytes before it has a model, and slices that take M bytes at most, memory comes to
+$P$ bytes of weights, as many of gradients and A bytes that the optimizer keeps (AdamW 2 P), with an
+average of the weights P more, a process that takes R bytes before it has a model, and slices that
+take M bytes at most, memory comes to
 
-$$R + 4 P + N M + W$$
+$$R + 2 P + A + N M + W$$
 
 at the most, all threads being at the end of a forward pass at once, which over many slices they
 are; W is the largest gradient, one of which waits where a thread is ahead of those whose parts are
@@ -103,19 +104,20 @@ def predict(config: TrainConfig, vocab_size: int, *, before: Memory, threads: in
     Raises MemoryError where not even two layers of the model fit.
     """
     model, batch = config.new_model(vocab_size, seed=None), config.data.batch
-    sizes = [p.data.nbytes for p in architecture(config.arch).weights(model).values()]
+    weights = architecture(config.arch).weights(model)
+    sizes, averages = [p.data.nbytes for p in weights.values()], config.bytes_beside(weights)
     groups = by_group(model)
+    del weights
     fold(model)
     key = 0 if config.model.get("dropout") else None
     threads = check_threads(threads)
     slices = [rows.stop - rows.start for rows in slice_bounds(batch, config.run.slices)]
-    found = measure(Bench(model, objective, vocab_size, config.context, key), slices, threads,
-                    seconds)
+    found = measure(Bench(model, objective, vocab_size, config, key), slices, threads, seconds)
     beside = at_once(slices, threads)
     kept = sum(op.count * op.kept for op in found.ops)
     waiting = max(sizes) if min(threads, len(slices)) > 1 else 0
     memory = {"program and data": before.now, "weights": sum(sizes), "gradients": sum(sizes),
-              "averages of AdamW": 2 * sum(sizes), "activations": kept * beside // found.rows,
+              "averages": averages, "activations": kept * beside // found.rows,
               "working memory": (found.peak - kept) * beside // found.rows + waiting}
     return Plan(config, vocab_size, threads, slices, groups, memory, before.most, found)
 

@@ -15,11 +15,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
+from autograd import Tensor
+
 from ..host.errors import UserError, did_you_mean
 from ..models import ARCHITECTURES, DEFAULT, LanguageModel, architecture
+from ..optim import Arena, Optimizer, make_optimizer
 from ..optim.registry import no_setting_of, optimizer_kind, optimizer_settings
 from .settings import (
     ADAMW,
@@ -89,6 +93,22 @@ class TrainConfig:
             raise MemoryError(str(error)) from error
         model.recompute, model.loss_chunk = self.memory.recompute, self.memory.loss_chunk
         return model
+
+    def new_optimizer(self, parameters: Mapping[str, Tensor] | Arena) -> Optimizer:
+        """Return the optimizer. Raises UserError where a pattern of names matches none."""
+        return make_optimizer(self.optimizer.optimizer, parameters, self._of_optimizer())
+
+    def bytes_beside(self, parameters: Mapping[str, Tensor]) -> int:
+        """Return the bytes of what the optimizer keeps, and of averaged weights."""
+        kind, settings = optimizer_kind(self.optimizer.optimizer), self._of_optimizer()
+        average = 1 if self.optimizer.ema else 0
+        return sum(p.dtype.itemsize * (average * p.size + sum(
+            map(prod, kind.kept(name, p.shape, settings).values())))
+            for name, p in parameters.items())
+
+    def _of_optimizer(self) -> dict[str, Any]:
+        return {name: getattr(self.optimizer, name)
+                for name in optimizer_settings(self.optimizer.optimizer)}
 
     def _sizes(self, vocab_size: int) -> Any:
         """Return the model's own configuration."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from autograd import Tensor, fold_in
+from autograd import fold_in
 from autograd.backend import Array
 
 from ..data import Batches, read_corpus
@@ -33,7 +33,7 @@ from ..host.lock import locked
 from ..host.machine import Memory, memory_of_process
 from ..models import LanguageModel, architecture, architecture_of
 from ..nn import Rotary
-from ..optim import EMA, Arena, Optimizer, Schedule, make_optimizer
+from ..optim import EMA, Arena, Optimizer, Schedule
 from ..text.tokenizer import Tokenizer
 from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
 from .folder.background import Background
@@ -402,7 +402,7 @@ def open_run(folder: Path, checkpoint: str = "last") -> Run:
     data = _open_data(config, folder, _own_tokenizer(folder), resumed=True)
     check_record(folder, data)
     weights = architecture(config.arch).weights(model)
-    return Run(folder, config, data, model, _new_optimizer(config, weights), step)
+    return Run(folder, config, data, model, config.new_optimizer(weights), step)
 
 
 def write_run(folder: Path, model: LanguageModel, tokenizer: Tokenizer,
@@ -521,7 +521,7 @@ def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
     try:
         model = config.new_model(data.tokenizer.vocab_size, fold_in(config.run.seed, WEIGHTS))
         scratch, weights = Scratch(folder), architecture(config.arch).weights(model)
-        optimizer = _new_optimizer(config, Arena(
+        optimizer = config.new_optimizer(Arena(
             weights, scratch if config.memory.offload_moments else None))
         others: dict[str, Stateful] = {} if not config.optimizer.ema else {
             "ema": EMA(optimizer.parameters, config.optimizer.ema)}
@@ -529,8 +529,3 @@ def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
         raise UserError(f"a model of these sizes does not fit in memory ({error}); choose a "
                         f"smaller one") from error
     return Run(folder, config, data, model, optimizer, before=before, others=others)
-
-
-def _new_optimizer(config: TrainConfig, parameters: Mapping[str, Tensor] | Arena) -> Optimizer:
-    chosen = config.optimizer
-    return make_optimizer(chosen.optimizer, parameters, chosen.of_the_optimizer())

@@ -100,10 +100,6 @@ class OptimizerSettings:
                 "ema")
         read_groups(self.groups)
 
-    def of_the_optimizer(self) -> dict[str, Any]:
-        """Return the settings that the optimizer has, by name."""
-        return {name: getattr(self, name) for name in optimizer_settings(self.optimizer)}
-
 
 def unused_by(optimizer: str) -> list[str]:
     """Return the settings that other optimizers have, and this one does not.

@@ -185,3 +185,15 @@ def test_what_is_kept_beside_a_matrix_is_as_small_as_promised() -> None:
     assert numbers(AdamW) == 2 * rows * columns
     assert numbers(SGD) == numbers(Lion) == numbers(Muon) == rows * columns
     assert numbers(SGD, momentum=0.0) == 0 and numbers(Adafactor) == rows + columns
+
+
+@pytest.mark.parametrize("kind, settings", [
+    (AdamW, {}), (SGD, {"momentum": 0.0}), (SGD, {"momentum": 0.9}), (Lion, {}), (Adafactor, {}),
+    (Muon, {"adamw_for": "wte* tall*"})])
+@both_layouts
+def test_what_is_kept_is_known_before_it_is_made(kind: Any, settings: Any, layout: Any) -> None:
+    ps = random_parameters()
+    state = kind(layout(ps), **settings).state()
+    assert {n: a.shape for n, a in state.items() if n[:5] != "steps"} == {
+        f"{part}.{name}": shape for name, p in ps.items()
+        for part, shape in kind.kept(name, p.shape, settings).items()}

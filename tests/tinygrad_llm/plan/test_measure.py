@@ -22,7 +22,7 @@ def bench_of(config: TrainConfig, folded: bool) -> Bench:
     model = config.new_model(11, seed=None if folded else 0)
     if folded:
         fold(model)
-    return Bench(model, next_token, 11, config.context, key=3 if config.model["dropout"] else None)
+    return Bench(model, next_token, 11, config, key=3 if config.model["dropout"] else None)
 
 
 def about(number: float, config: TrainConfig) -> Any:

@@ -14,6 +14,7 @@ from small_runs import TEXT
 
 from tinygrad_llm.host.machine import Memory, keep_freed_memory
 from tinygrad_llm.nn import parameters
+from tinygrad_llm.optim import OPTIMIZERS
 from tinygrad_llm.plan import predict
 from tinygrad_llm.plan.predict import at_once, by_group, longest
 from tinygrad_llm.train import PRESETS, TrainConfig, make_config
@@ -50,7 +51,7 @@ def test_memory_adds_up() -> None:
     plan = predict(config, 11, before=Memory(1000, 2000), threads=2, seconds=0.1)
     size = 4 * sum(plan.parameters.values())
     assert [plan.memory[name] for name in ("program and data", "weights", "gradients",
-                                           "averages of AdamW")] == [1000, size, size, 2 * size]
+                                           "averages")] == [1000, size, size, 2 * size]
     kept = sum(op.count * op.kept for op in plan.measured.ops)
     assert plan.memory["activations"] == kept * 4 // plan.measured.rows
     largest = 4 * 4 * 128 * 128
@@ -59,6 +60,22 @@ def test_memory_adds_up() -> None:
     large = predict(config, 11, before=Memory(1000, 2**40), threads=2, seconds=0)
     assert large.peak == 2**40, "reading the text took more than training will"
     assert predict(config, 11, before=Memory(1000, 0), threads=1, seconds=0).peak < plan.peak
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_averages_are_those_of_the_optimizer_and_of_the_weights(name: str) -> None:
+    for ema in (0.0, 0.99):
+        config = with_slices(make_config({
+            "optimizer": name, "ema": ema, "batch": 2, "layers": 3, "width": 32, "context": 8,
+            "groups": "h.2.*: lr=0.5"}))  # a layer that a folded model lacks
+        plan = predict(config, 11, before=Memory(0, 0), threads=1, seconds=0)
+        size = 4 * sum(plan.parameters.values())
+        kept = plan.memory["averages"] - size * (ema > 0)
+        share = {"adamw": 2.0, "sgd": 1.0, "lion": 1.0}.get(name)
+        if share is not None:
+            assert kept == share * size
+        assert (0 if name == "adafactor" else size) < kept + 1 < {
+            "adafactor": 0.15, "muon": 1.05}.get(name, 2.1) * size, kept / size
 
 
 def test_threads_take_slices_in_turns() -> None:
