@@ -5,6 +5,7 @@ batches, and "seconds", the time that the run has been at work, all resumes toge
 
     loss, lr, grad_norm, tokens_per_s, memory   of a step; memory in bytes, now resident
     val_loss, batches                           a validation loss, and over how many batches
+    val_loss_ema                                beside it, that of averaged weights (--ema)
     sample                                      a text of the model's
     update_ratio, weight_norm, gradient_norm    by part, and
     stream, attention, mlp                      by layer: see `look`
