@@ -56,7 +56,7 @@ Record = dict[str, Any]
 
 MARKS = 1.88, 1.68, 1.60
 TORCH = "tiny in PyTorch"
-RECIPES = ("tiny-llama",)
+RECIPES = "tiny-fast", "tiny-best"
 LADDER: dict[str, dict[str, Any]] = {}
 QUICK = {"layers": 1, "heads": 2, "width": 8, "context": 8, "batch": 2, "steps": 8, "warmup": 2,
          "eval_every": 4, "eval_batches": 2, "final_eval_batches": 3}

@@ -27,6 +27,9 @@ falls to its minimum 0.6818 at s = 1.0501, and $\varphi(1.2024) = 0.947$. So it 
 $\varphi(s) / s$ falls on [0, 0.5545], by 2.17 to 3.44 a time until they are in it. After 5 times
 every s from 0.0016 to 1 lies in [0.68, 1.21], for a direction as good as 1.
 
+Queries, keys and values are three maps that lie in one matrix here (`squares`): each square of its
+rows is made orthogonal by itself, as the directions of one are not those of another.
+
 Embeddings and the head, which see one-hot rows or make them, and vectors go by AdamW, with a rate
 of their own. An embedding is no map between dense spaces, and a vector has one singular value.
 
@@ -39,6 +42,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from itertools import product
 from math import sqrt
 from typing import Any, ClassVar, NamedTuple
 
@@ -57,6 +61,8 @@ QUINTIC = 3.4445, -4.7750, 2.0315
 EPSILON = 1e-7  # the least norm, for gradients of 0
 NO_HIDDEN = "wte* wpe* head* *router*"
 """The matrices of our models that are no maps between hidden layers."""
+PACKED = "*qkv*"
+"""Those that are several maps."""
 
 
 def orthogonalized(x: Array, steps: int = 5) -> Array:
@@ -86,9 +92,10 @@ class Muon(Optimizer):
     `Optimizer`'s.
 
     `adamw_for` are patterns, with spaces between them, of the matrices that AdamW takes beside all
-    vectors, and `adamw_rate` is the factor of the rate there. Of more than two axes the last two
-    are the matrix. momentum, beta1 and beta2 are in [0, 1), eps is above 0, newton_schulz at least
-    1. Of what AdamW keeps, v is only there for what it takes.
+    vectors, and `adamw_rate` is the factor of the rate there. `squares` are those of the matrices
+    whose rows are cut into squares, what is left at the end by itself. Of more than two axes the
+    last two are the matrix. momentum, beta1 and beta2 are in [0, 1), eps is above 0, newton_schulz
+    at least 1. Of what AdamW keeps, v is only there for what it takes.
     """
 
     usual: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.02, "min_learning_rate": 0.002,
@@ -96,8 +103,9 @@ class Muon(Optimizer):
 
     def __init__(self, parameters: Mapping[str, Tensor] | Arena, *, momentum: float = 0.95,
                  nesterov: bool = True, newton_schulz: int = 5, adamw_for: str = NO_HIDDEN,
-                 adamw_rate: float = 0.5, beta1: float = 0.9, beta2: float = 0.95,
-                 eps: float = 1e-8, weight_decay: float = 0.1, groups: str = "") -> None:
+                 squares: str = PACKED, adamw_rate: float = 0.5, beta1: float = 0.9,
+                 beta2: float = 0.95, eps: float = 1e-8, weight_decay: float = 0.1,
+                 groups: str = "") -> None:
         self.require_share(momentum=momentum, beta1=beta1, beta2=beta2)
         self.require_switch(nesterov=nesterov)
         self.require("newton_schulz", newton_schulz, "a whole number from 1",
@@ -106,9 +114,12 @@ class Muon(Optimizer):
         self.require("eps", eps, "above 0", lambda eps: eps > 0)
         super().__init__(parameters, weight_decay=weight_decay, groups=groups)
         self.momentum, self.nesterov, self.newton_schulz = momentum, nesterov, int(newton_schulz)
+        self.squares = squares.split()
         self.adamw_rate, self.beta1, self.beta2, self.eps = adamw_rate, beta1, beta2, eps
-        for pattern in {*adamw_for.split()}.difference(NO_HIDDEN.split()):
-            require_match("adamw_for", pattern, self.parameters)
+        for setting, given, usual in (("adamw_for", adamw_for, NO_HIDDEN),
+                                      ("squares", squares, PACKED)):
+            for pattern in {*given.split()}.difference(usual.split()):
+                require_match(setting, pattern, self.parameters)
         self.m, self.v = (self._zeros(kind, adamw_for=adamw_for) for kind in ("m", "v"))
 
     @staticmethod
@@ -134,7 +145,12 @@ class Muon(Optimizer):
                 self._step_of_adamw([a.reshape(a.shape or 1) for a in (
                     p, g, m, self.v[turn.name])], turn, lr, scale)
             else:
-                yield from (Hidden(turn, p[i], g[i], m[i]) for i in np.ndindex(*p.shape[:-2]))
+                size = p.shape[-1] if self._is_packed(turn.name) else p.shape[-2]
+                for i, first in product(np.ndindex(*p.shape[:-2]), range(0, p.shape[-2], size)):
+                    yield Hidden(turn, *(a[i][first:first + size] for a in (p, g, m)))
+
+    def _is_packed(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.squares)
 
     def _step_of_adamw(self, arrays: list[Array], turn: Turn, lr: float, scale: float) -> None:
         def block(rows: slice) -> None:

@@ -35,7 +35,7 @@ from autograd.tensor import STATE, Tensor
 from ..host.threads import workers
 from ..nn import parameters
 from ..optim import Arena, clip_scale, global_norm
-from ..optim.muon import NO_HIDDEN
+from ..optim.muon import NO_HIDDEN, PACKED
 from ..train.config import TrainConfig
 from ..train.objective import Objective
 from ..train.ordered_sum import OrderedSum
@@ -127,7 +127,8 @@ class Bench:
     key: int | None
 
     def __post_init__(self) -> None:
-        any_names = replace(self.config.optimizer, groups="", adamw_for=NO_HIDDEN)
+        any_names = replace(self.config.optimizer, groups="", adamw_for=NO_HIDDEN,
+                            squares=PACKED)
         self.optimizer = replace(self.config, optimizer=any_names).new_optimizer(
             Arena(parameters(self.model)))
         self.weights = self.optimizer.parameters

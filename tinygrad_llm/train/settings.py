@@ -17,7 +17,7 @@ from ..host.errors import UserError, shortened
 from ..models import ARCHITECTURES, DEFAULT, architecture
 from ..optim import OPTIMIZERS
 from ..optim.groups import read_groups
-from ..optim.muon import NO_HIDDEN
+from ..optim.muon import NO_HIDDEN, PACKED
 from ..optim.registry import optimizer_settings, optimizers_with
 from ..optim.schedule import SCHEDULES, schedule_form
 from .folder.trouble import LONGEST
@@ -80,6 +80,7 @@ class OptimizerSettings:
     relative_step: Annotated[bool, "rates relative to the size of a parameter"] = False
     newton_schulz: Annotated[int, "iterations that make a matrix orthogonal"] = 5
     adamw_for: Annotated[str, "matrices that AdamW takes, as it does vectors"] = NO_HIDDEN
+    squares: Annotated[str, "matrices of several maps, which Muon cuts into squares"] = PACKED
     adamw_rate: Annotated[float, "factor of the learning rate for what AdamW takes"] = 0.5
     weight_decay: Annotated[float, "decay of matrices, times the learning rate a step"] = 0.1
     groups: Annotated[str, "factors by name, as 'wte*: lr=0.5 decay=0; *.bias: lr=2'"] = ""

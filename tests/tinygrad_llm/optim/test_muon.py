@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optimizing import give_gradients, random_parameters
 
+from autograd import Tensor
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.optim import AdamW, Arena, Muon
 from tinygrad_llm.optim.muon import orthogonalized
@@ -104,6 +105,32 @@ def test_which_matrices_adamw_takes_is_a_setting() -> None:
     assert set(Muon(random_parameters(), adamw_for="").v) == {"norm.weight", "one"}
     with pytest.raises(UserError, match="adamw_for: no parameter has a name like 'wtee"):
         Muon(random_parameters(), adamw_for="wte* wtee*")
+
+
+@pytest.mark.parametrize("layout", [dict, Arena])
+def test_maps_that_lie_in_one_matrix_are_stepped_apart(layout: Any) -> None:
+    """As three matrices of their own would be: q, k and v of grouped heads, and what is left."""
+    rng = np.random.default_rng(0)
+    for rows in ((4, 4, 4), (4, 2), (4,), (3,)):
+        maps = {f"map{i}": rng.normal(size=(n, 4)) for i, n in enumerate(rows)}
+        packed = np.concatenate([*maps.values()])
+        ps = {name: Tensor(w, requires_grad=True) for name, w in maps.items()}
+        qs = {"attn.qkv.weight": Tensor(packed, requires_grad=True)}
+        whole = {"attn.qkv.weight": Tensor(packed.copy(), requires_grad=True)}
+        ours, alone, together = Muon(layout(qs)), Muon(layout(ps)), Muon(whole, squares="")
+        for t in range(3):
+            gradients = [rng.normal(size=p.shape) for p in ps.values()]
+            for p, g in zip(ps.values(), gradients, strict=True):
+                p.grad = g
+            for p in (*qs.values(), *whole.values()):
+                p.grad = np.concatenate(gradients)
+            for optimizer in (ours, alone, together):
+                optimizer.update(0.1 / (t + 1))
+        expected = np.concatenate([p.data for p in ps.values()])
+        np.testing.assert_allclose(qs["attn.qkv.weight"].data, expected, rtol=1e-12)
+        assert np.allclose(whole["attn.qkv.weight"].data, expected) == (len(rows) == 1)
+    with pytest.raises(UserError, match="squares: no parameter has a name like 'kqv'"):
+        Muon(random_parameters(), squares="kqv")
 
 
 def test_gradients_of_zero_make_no_noise() -> None:
