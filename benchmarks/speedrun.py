@@ -57,7 +57,16 @@ Record = dict[str, Any]
 MARKS = 1.88, 1.68, 1.60
 TORCH = "tiny in PyTorch"
 RECIPES = "tiny-fast", "tiny-best"
-LADDER: dict[str, dict[str, Any]] = {}
+RUNGS: dict[str, dict[str, Any]] = {
+    "RMSNorm, rotary, SwiGLU, no biases": {"preset": "tiny-llama"},
+    "+ norms of queries and keys, rate 3e-3 to 0": {
+        "qk_norm": True, "learning_rate": 3e-3, "min_learning_rate": 0.0},
+    "+ ReLU squared, without a gate": {"activation": "relu_squared"},
+    "+ untied, outputs begin at zero": {"tied": False, "zero_outputs": True},
+    "+ Muon, without decay": {"optimizer": "muon", "learning_rate": 0.02, "weight_decay": 0.0,
+                              "beta2": 0.99, "warmup": 20}}
+"""One change a rung, each beside those above it; with WSD the last one is `tiny-best`."""
+LADDER = dict(zip(RUNGS, accumulate(RUNGS.values(), dict.__or__), strict=True))
 QUICK = {"layers": 1, "heads": 2, "width": 8, "context": 8, "batch": 2, "steps": 8, "warmup": 2,
          "eval_every": 4, "eval_batches": 2, "final_eval_batches": 3}
 

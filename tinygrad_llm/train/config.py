@@ -145,7 +145,7 @@ PRESETS["tiny-best"] = {
     "arch": "llama", "activation": "relu_squared", "qk_norm": True, "tied": False,
     "zero_outputs": True, "optimizer": "muon", "learning_rate": 0.02, "min_learning_rate": 0.0,
     "beta2": 0.99, "weight_decay": 0.0, "warmup": 20, "schedule": "wsd", "cooldown": 0.7}
-PRESETS["tiny-fast"] = {**PRESETS["tiny-best"], "steps": 800}
+PRESETS["tiny-fast"] = {**PRESETS["tiny-best"], "steps": 1000}
 """Where presets differ from the defaults. `tiny` and `baby` are nanoGPT's published settings for a
 CPU and for one GPU (its README, "quick start", and config/train_shakespeare_char.py), `gpt2` is the
 shape and the learning rates of its GPT-2 124M reproduction (config/train_gpt2.py) at a smaller
