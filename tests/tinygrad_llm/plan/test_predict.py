@@ -39,10 +39,13 @@ def test_the_parameters_of_each_preset(preset: str) -> None:
                          "attention": layers * (4 * width**2 + 4 * width),
                          "feed-forward": layers * (8 * width**2 + 5 * width)}
     else:
-        inner = -(-8 * width // 24) * 8
-        assert found == {"embeddings": vocab * width, "norms": (2 * layers + 1) * width,
-                         "attention": layers * 4 * width**2,
-                         "feed-forward": layers * 3 * width * inner}
+        model, depth = config.model, width // config.model["heads"]
+        inner = 4 * width if model["activation"] == "relu_squared" else -(-8 * width // 24) * 8
+        expected = {"embeddings": vocab * width,
+                    "norms": (2 * layers + 1) * width + 2 * layers * depth * model["qk_norm"],
+                    "attention": layers * 4 * width**2,
+                    "feed-forward": layers * (2 if inner == 4 * width else 3) * width * inner}
+        assert found == expected | ({} if model["tied"] else {"other": vocab * width})
 
 
 def test_memory_adds_up() -> None:

@@ -31,7 +31,8 @@ def test_the_published_settings() -> None:
     c = make_config({"preset": "gpt2", "batch": 2}).flat()
     assert [c[n] for n in ("layers", "heads", "width", "context", "batch")] == [
         12, 12, 768, 1024, 2]
-    assert set(PRESETS) == {"tiny", "baby", "gpt2", "tiny-llama", "baby-llama"}
+    assert set(PRESETS) == {"tiny", "baby", "gpt2", "tiny-llama", "baby-llama", "tiny-best",
+                            "tiny-fast"}
 
 
 @pytest.mark.parametrize("name", ["tiny", "baby"])
