@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from autograd import Tensor, namespace
+from autograd import Tensor
 from autograd.backend import Array
 
 from .arena import Arena, Buffers
@@ -57,12 +57,14 @@ class Lion(ElementWise):
     def block(self, arrays: Sequence[Array], turn: Turn, lr: float, scale: float) -> None:
         """Do the step of a block of p, g and m."""
         p, g, m = arrays
-        change = g * (scale * (1 - self.beta1))
-        change += self.beta1 * m
-        namespace(change).sign(change, out=change)
+        ahead = g * scale
+        ahead -= m  # both averages are m and a share of this
+        change = ahead * (1 - self.beta1)
+        change += m
+        change[...] = (change > 0).astype("int8") - (change < 0)  # NumPy's sign: ten times slower
         change *= lr
         if turn.decay:
             p *= 1 - lr * turn.decay
         p -= change
-        m *= self.beta2
-        m += g * (scale * (1 - self.beta2))
+        ahead *= 1 - self.beta2
+        m += ahead
