@@ -17,8 +17,8 @@ O needs no singular value decomposition. An odd polynomial of a matrix,
 $$\varphi(X) = a X + b\,(X X^\top) X + c\,(X X^\top)^2 X = U\,\varphi(S)\,V^\top ,$$
 
 acts on the singular values alone, and products are what a machine is fast at. It is F X with the
-symmetric $F = a I + b G + c G^2$, $G = X X^\top$, and the next G is F G F: where X is at least twice
-as wide as high, the F are multiplied among themselves, and X takes part at both ends alone.
+symmetric $F = a I + b G + c G^2$, $G = X X^\top$, and the next G is F G F: where X is twice
+as wide as high or more, the F are multiplied among themselves, and X takes part at both ends alone.
 
 To begin with, X = D / ‖D‖ has singular values in [0, 1]; then $\varphi$ is repeated
 (Newton-Schulz). With
