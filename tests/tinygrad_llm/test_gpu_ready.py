@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,14 @@ from autograd import plain_ops, to_host
 from tinygrad_llm.functional import rotary
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.nn import Rotary, lengths_of, load_parameters, parameters, positions_of
-from tinygrad_llm.optim import AdamW, Arena, clip_by_global_norm
+from tinygrad_llm.optim import (
+    EMA,
+    OPTIMIZERS,
+    AdamW,
+    Arena,
+    clip_by_global_norm,
+    make_optimizer,
+)
 from tinygrad_llm.sample import Chooser, Sampling, choose_all
 from tinygrad_llm.sample import logits as filters
 from tinygrad_llm.train import next_token, train_step
@@ -85,6 +93,29 @@ def test_loss_backward_and_update_never_wait(config: Any) -> None:
     clip_by_global_norm(optimizer.parameters.values(), 0.5)
     with no_sync():
         optimizer.update(0.01)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_and_the_average_of_weights_do_the_same(name: str) -> None:
+    """On a GPU a vector's blocks are one, and only Adafactor waits: for the size of its update."""
+    def stepped(move: Move) -> dict[str, Any]:
+        model, _ = made(EXPERTS, move)
+        optimizer = make_optimizer(name, Arena(parameters(model)), {})
+        average, rng = EMA(optimizer.parameters, 0.9), np.random.default_rng(0)
+        for _ in range(3):
+            for p in optimizer.parameters.values():
+                p.grad = move(rng.normal(size=p.shape).astype(np.float32))
+            with nullcontext() if name == "adafactor" else no_sync():
+                optimizer.update(0.01, scale=0.5)
+                average.update()
+        return {f"p.{n}": p.data for n, p in parameters(model).items()} | optimizer.state() | {
+            f"average.{n}": a for n, a in average.average.items()}
+
+    expected, got = stepped(np.array), stepped(strict_cupy.asarray)
+    assert got.keys() == expected.keys()
+    for key, e in expected.items():
+        assert key.startswith("steps.") or isinstance(got[key], strict_cupy.ndarray), key
+        np.testing.assert_array_equal(to_host(got[key]), e, err_msg=key, strict=True)
 
 
 def test_where_a_step_waits() -> None:

@@ -73,7 +73,8 @@ def orthogonalized(x: Array, steps: int = 5) -> Array:
     """Return a matrix with the singular vectors of x (R, C), and singular values near 1."""
     tall = len(x) > x.shape[1]
     x = x.T if tall else x  # the products X Xᵀ are of the shorter side
-    x = x / max(float(namespace(x).sqrt((x * x).sum())), EPSILON)
+    xp = namespace(x)
+    x = x / xp.maximum(xp.sqrt((x * x).sum()), EPSILON)
     if 2 * len(x) <= x.shape[1]:
         x = _product_of_factors(x @ x.T, steps) @ x
     else:

@@ -70,7 +70,8 @@ def test_averages_are_those_of_the_optimizer_and_of_the_weights(name: str) -> No
     for ema in (0.0, 0.99):
         config = with_slices(make_config({
             "optimizer": name, "ema": ema, "batch": 2, "layers": 3, "width": 32, "context": 8,
-            "groups": "h.2.*: lr=0.5"}))  # a layer that a folded model lacks
+            "groups": "h.2.*: lr=0.5",  # a layer that a folded model lacks
+            **({"squares": "h.2.attn.qkv*"} if name == "muon" else {})}))
         plan = predict(config, 11, before=Memory(0, 0), threads=1, seconds=0)
         size = 4 * sum(plan.parameters.values())
         kept = plan.memory["averages"] - size * (ema > 0)
