@@ -49,8 +49,9 @@ VERBS: dict[str, tuple[AddArguments, str]] = {  # and its line in the help
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return its exit code: 0, 2 for a mistake of the user, 128 + a signal's number.
 
-    After Ctrl-C that is 130. `data check` also returns 1, for a folder with faults. An output
-    that is closed, or lacks a character, ends no verb; one whose disk is full makes it return 2.
+    After Ctrl-C that is 130. `data check` also returns 1, for a folder with faults, and `sweep` for
+    runs that failed. An output that is closed, or lacks a character, ends no verb; one whose disk
+    is full makes it return 2.
     """
     with steady_output() as out:
         code = _run(argv)

@@ -44,8 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def sweep(args: argparse.Namespace) -> int:
-    """Train what is left of the sweep, unless the table alone is asked for; print the table."""
-    from ..sweep import plot, read_sweep, run_sweep, table
+    """Train what is left of the sweep, unless the table alone is asked for; print the table.
+
+    Returns 1 where a run has failed.
+    """
+    from ..sweep import plot, read_sweep, results, run_sweep, table
     from .train import threads_of
 
     found = read_sweep(args.file)
@@ -64,4 +67,5 @@ def sweep(args: argparse.Namespace) -> int:
     if stopped_by:
         print(f"stopped, and all is saved; go on with the same command: tinygrad-llm sweep "
               f"{args.file}" + (f" --out {args.out}" if args.out else ""))
-    return 128 + stopped_by if stopped_by else 0
+        return 128 + stopped_by
+    return int(any("failed" in state for one in results(found, folder) for state in one.states))

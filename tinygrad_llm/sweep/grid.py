@@ -27,6 +27,7 @@ from typing import Any
 
 from ..host.errors import UserError, did_you_mean, shortened
 from ..train.config import TrainConfig, make_config, without_tables
+from ..train.run import check_rates
 
 MOST = 300  # runs of a sweep
 Point = Mapping[str, Any]
@@ -107,6 +108,7 @@ def _values(name: str, values: Any) -> tuple[Any, ...]:
 def _trial(base: Mapping[str, Any], point: Point, seed: Any) -> Trial:
     try:
         config = make_config({**base, **point, "seed": seed})
+        check_rates(config)
     except UserError as error:
         raise UserError(f"the run of {described({**point, 'seed': seed})}: {error}") from error
     return Trial(_folder_name({**point, "seed": seed}), point, seed, config)

@@ -176,7 +176,7 @@ def start_run(config: TrainConfig, folder: Path, overwrite: bool = False,
     if is_prepared(folder) or own in (place, *place.parents):
         raise UserError(f"{folder} holds data, which a run in it would write over; name another "
                         f"folder with --out")
-    _check_rates(config)
+    check_rates(config)
     try:
         with _held(folder), _set_aside(folder) if overwrite else nullcontext():
             _remove_strays(folder)
@@ -186,7 +186,8 @@ def start_run(config: TrainConfig, folder: Path, overwrite: bool = False,
                         f"--out") from error
 
 
-def _check_rates(config: TrainConfig) -> None:
+def check_rates(config: TrainConfig) -> None:
+    """Raise UserError where the learning rate lies below its minimum."""
     rates = config.optimizer
     if _rises(rates):
         raise UserError(f"the learning rate {rates.learning_rate:g} lies below min_learning_rate "
@@ -205,7 +206,7 @@ def rehearse(config: TrainConfig) -> tuple[TrainConfig, int, Memory]:
     Returns the settings with the number of slices, the size of the vocabulary, and the memory of
     the process while the data is open. Raises UserError where a run could not be started.
     """
-    _check_rates(config)
+    check_rates(config)
     with TemporaryDirectory() as folder:
         data = _open_data(config, Path(folder))
         found = with_slices(config), data.tokenizer.vocab_size, memory_of_process()

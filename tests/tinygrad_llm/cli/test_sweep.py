@@ -44,6 +44,14 @@ def test_a_sweep_its_table_and_its_picture(folder: Path, capsys: pytest.CaptureF
     assert len(list((folder / "runs" / "widths").glob("*/metrics.jsonl"))) == 2
 
 
+def test_a_run_that_failed_is_in_the_exit_code(folder: Path,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "a.toml").write_text(FILE.format(steps=4, widths=[8]).replace(
+        "context = 8", "context = 5000"))
+    assert main(["sweep", "a.toml", "--jobs", "1"]) == 1
+    assert "0; seed 1 failed; seed 2 failed" in capsys.readouterr().out
+
+
 def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "a.toml").write_text(FILE.format(steps=4, widths=[8]))
     assert "--jobs must be at least 1, got 0" in error_of(capsys, "sweep", "a.toml", "--jobs", "0")
