@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from ..host.errors import UserError
 from ..host.files import sha256_of, write_in_one_step
@@ -20,15 +17,16 @@ from ..text.training.bpe import train_bpe
 from .batches.random_windows import split
 from .build.result import faults, is_built
 from .tokens.shards import ShardedTokens, holds_shards, open_shards
+from .tokens.stored import StoredArray
 from .tokens.token_file import open_tokens, write_tokens
 
-Tokens = NDArray[Any] | ShardedTokens
+Tokens = StoredArray | ShardedTokens
 TRAINED = 0.9  # the share of a text that is trained on
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The tokens to train on and to validate on, memory-mapped, and their tokenizer.
+    """The tokens to train on and to validate on, which stay on the disk, and their tokenizer.
 
     `validation` is None where the text is too short to be divided.
     """

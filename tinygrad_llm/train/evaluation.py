@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from autograd import fold_in, no_grad
 
@@ -16,13 +17,10 @@ from ..host.threads import each
 from ..models import LanguageModel
 from ..sample import Sampling, generate
 from ..sample.prompt import prompt_ids, stream_text
+from .faults.reader import PatientReader, Stopped
 from .log import progress_bar
 from .run import SAMPLES, VALIDATION_BATCHES, Run
 from .slices import batch_losses, mean_loss
-
-
-class Stopped(Exception):
-    """A signal asked for an end in the middle of an evaluation, which is then repeated later."""
 
 
 def validation_losses(run: Run, count: int, stop: Stop | None = None) -> list[list[float]]:
@@ -31,7 +29,8 @@ def validation_losses(run: Run, count: int, stop: Stop | None = None) -> list[li
     Raises Stopped before the next batch once `stop` is true.
     """
     assert run.data.validation is not None
-    batches = run.batches(run.data.validation, VALIDATION_BATCHES)
+    batches = PatientReader(run.batches(run.data.validation, VALIDATION_BATCHES),
+                            run.config.faults.reader_timeout, tqdm.write, stop)
     left = "remaining" if stop is None else ""  # in training, the run's own line has it
     with progress_bar(count, "validation", "batch", left, leave=False, delay=1) as bar:
         def at(i: int) -> Any:

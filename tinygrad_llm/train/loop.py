@@ -23,8 +23,9 @@ from ..host.output import steady_output
 from ..host.stop_signals import Stop, stop_signals
 from ..host.threads import workers
 from .config import TrainConfig
-from .evaluation import Stopped, perplexity, sample_text, validation_losses
+from .evaluation import perplexity, sample_text, validation_losses
 from .faults.policy import Policy, Spike
+from .faults.reader import PatientReader, Stopped
 from .folder.checkpoint import Saving, best, note_validation, read_state
 from .log import Callback, Look, MetricsLog, Progress, plot_loss, read_metrics
 from .run import DROPOUT, TRAIN_BATCHES, Run, learning_rate, lock
@@ -118,14 +119,17 @@ def _do_all(run: Run, log: MetricsLog, say: Say, progress: Progress, stop: Stop)
 
 def _do_steps(run: Run, log: MetricsLog, say: Say, progress: Progress, stop: Stop) -> None:
     """Train until the last step, or until a signal comes."""
-    settings, batches = run.config.run, run.batches(run.data.train, TRAIN_BATCHES)
-    policy = Policy(run, log, say)
+    settings, policy = run.config.run, Policy(run, log, say)
+    batches = PatientReader(run.batches(run.data.train, TRAIN_BATCHES),
+                            run.config.faults.reader_timeout, say, stop)
     if run.config.faults.rolls_back() and run.saved is None:
         _save(run)
     while run.step < settings.steps and not stop:
         lr = learning_rate(run.config, run.step)
         try:
             loss, norm = _looked_at(run, batches, lr, policy, log, progress)
+        except Stopped:
+            return
         except (Skipped, Spike, Diverged) as trouble:
             policy.answer(trouble)
             progress.go_back(run.step)

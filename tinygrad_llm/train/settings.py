@@ -163,6 +163,7 @@ class FaultSettings:
     spike_window: Annotated[int, "steps whose losses a spike is compared with"] = 100
     most_faults: Annotated[int, "batches that are skipped or rolled back from until a run stops"
                            ] = 20
+    reader_timeout: Annotated[float, "seconds of a wait for data until it is said; 0: never"] = 30.0
     checkpoint_in_background: Annotated[bool, "write checkpoints while the run goes on; false: "
                                         "wait, and need no memory for a copy"] = True
 
@@ -173,7 +174,7 @@ class FaultSettings:
                 "on_spike")
         require(self, "0 or above 1", lambda value: value == 0 or value > 1, "spike_factor")
         require(self, f"in [1, {LONGEST}]", lambda value: 1 <= value <= LONGEST, "spike_window")
-        require_at_least(0, self, "most_faults")
+        require_at_least(0, self, "most_faults", "reader_timeout")
 
     def rolls_back(self) -> bool:
         """Whether the run may go back to a checkpoint of its own."""

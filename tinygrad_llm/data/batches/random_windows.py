@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...host.errors import UserError
+from ..tokens.stored import StoredArray
 
 PHILOX_STREAM = int.from_bytes(b"batches", "little")  # apart from other uses of the same seed
 UINT64_RANGE = 2**64
@@ -30,9 +31,10 @@ class Batches:
     ((4, 3), True)
     """
 
-    def __init__(self, tokens: NDArray[Any], batch: int, context: int, seed: int) -> None:
+    def __init__(self, tokens: NDArray[Any] | StoredArray, batch: int, context: int,
+                 seed: int) -> None:
         check_batches(len(tokens), batch, context, seed)
-        self.tokens = np.asarray(tokens)  # a memmap stays mapped, and is indexed faster
+        self.tokens = tokens if isinstance(tokens, StoredArray) else np.asarray(tokens)
         self.batch = batch
         self.context = context
         self.seed = seed

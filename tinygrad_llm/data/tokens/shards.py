@@ -1,4 +1,4 @@
-"""Token shards: documents of any total size, written once, mapped into memory for training.
+"""Token shards: documents of any total size, written once, read in windows for training.
 
 A folder of shards is one long row of ids, cut into files:
 
@@ -35,6 +35,7 @@ from .shard_index import (
     starts_path,
     token_path,
 )
+from .stored import StoredArray
 from .token_file import FILE_TYPES
 
 START = np.dtype("<u4")
@@ -58,10 +59,11 @@ class ShardedTokens:
         self.shards = index.shards
         self.documents = sum(shard.documents for shard in index.shards)
         self._len = sum(shard.tokens for shard in index.shards)
-        self._ids = [_map_file(token_path(folder, i), self.dtype, shard.tokens)
+        self._ids = [StoredArray(token_path(folder, i), self.dtype, shard.tokens)
                      for i, shard in enumerate(index.shards)]
-        self._starts = [_map_file(starts_path(folder, i), START, shard.documents)
+        self._starts = [StoredArray(starts_path(folder, i), START, shard.documents)
                         for i, shard in enumerate(index.shards)]
+        self._starts_read: dict[int, NDArray[Any]] = {}
         self._documents_before = [0, *accumulate(shard.documents for shard in index.shards)]
 
     def __len__(self) -> int:
@@ -104,7 +106,7 @@ class ShardedTokens:
         flat = found.reshape(-1)
         for number, which, within in self._by_shard(places):
             # Before a shard's first start goes on the last document of the shards before it.
-            started = np.searchsorted(self._starts[number], within.astype(START), side="right")
+            started = np.searchsorted(self._starts_in(number), within.astype(START), side="right")
             flat[which] = self._documents_before[number] + started - 1
         return found
 
@@ -138,8 +140,14 @@ class ShardedTokens:
     def start_of(self, document: int) -> int:
         """Return the position of a document's first token."""
         number = int(np.searchsorted(self._documents_before, document, side="right")) - 1
-        local = self._starts[number][document - self._documents_before[number]]
+        local = self._starts_in(number)[document - self._documents_before[number]]
         return number * self.settings.shard_tokens + int(local)
+
+    def _starts_in(self, number: int) -> NDArray[Any]:
+        """Return where documents begin in a shard, which is read once: 4 bytes a document."""
+        if number not in self._starts_read:
+            self._starts_read[number] = self._starts[number][:]
+        return self._starts_read[number]
 
     def _slice(self, start: int, stop: int, step: int) -> NDArray[Any]:
         if step != 1 or stop <= start:
@@ -207,16 +215,6 @@ def open_shards(folder: str | Path) -> ShardedTokens:
 def holds_shards(folder: str | Path) -> bool:
     """Whether `folder` is one that a ShardWriter has closed."""
     return (Path(folder) / INDEX).is_file()
-
-
-def _map_file(path: Path, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
-    """Return a file as an array: not np.memmap's class, whose indexing is slower."""
-    if not count:  # an empty file cannot be mapped
-        return np.zeros(0, dtype)
-    try:
-        return np.asarray(np.memmap(path, dtype, "r", shape=(count,)))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; build the data again") from error
 
 
 def _token_faults(path: Path, shard: Shard, settings: ShardSettings, bar: Any) -> list[str]:

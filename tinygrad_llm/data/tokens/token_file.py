@@ -1,4 +1,4 @@
-"""The token file: ids, prepared once, that training maps into memory instead of loading.
+"""The token file: ids, prepared once, of which training reads what it needs.
 
 `train.bin` holds nothing but the ids, little-endian uint16 where the vocabulary allows it and
 uint32 where not; `train.json` beside it says which, how many there are, and the size of the
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ...host.errors import UserError
 from ...host.files import write_in_one_step
+from .stored import StoredArray
 
 FILE_TYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 LARGEST_VOCABULARY = 2**31  # models index with int32
@@ -37,7 +38,7 @@ def write_tokens(path: str | Path, ids: Sequence[int] | NDArray[Any], vocab_size
     write_in_one_step(about_path, [json.dumps(about).encode()])
 
 
-def open_tokens(path: str | Path) -> np.memmap[Any, np.dtype[Any]]:
+def open_tokens(path: str | Path) -> StoredArray:
     """Return the ids in the token file `path`, uint16 or uint32 of shape (N,), read-only.
 
     Raises UserError where one of the two files is missing, damaged, or does not fit the other.
@@ -51,7 +52,7 @@ def open_tokens(path: str | Path) -> np.memmap[Any, np.dtype[Any]]:
         size = path.stat().st_size
         if size != count * dtype.itemsize:
             raise ValueError(f"{count * dtype.itemsize} bytes expected, {size} found")
-        return np.memmap(path, dtype, "r")
+        return StoredArray(path, dtype, count)
     except OSError as error:
         reason = f"{error.filename or path}: {error.strerror or error}"
     except (ValueError, RecursionError) as error:

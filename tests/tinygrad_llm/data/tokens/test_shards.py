@@ -144,6 +144,7 @@ def test_an_id_outside_the_vocabulary_is_a_sentence_when_it_is_read(tmp_path: Pa
     tokens = write(tmp_path, [[1, 2, 3], [4, 5, 6]])
     with open(tmp_path / "shard-00001.bin", "r+b") as file:
         file.write((60_000).to_bytes(2, "little"))
+    tokens = open_shards(tmp_path)
     assert tokens[:5].tolist() == [1, 2, 3, END, 4]
     for key in (5, -3, slice(None), np.array([[0, 5]])):
         with pytest.raises(UserError, match=r"hold the id 60000, outside \[0, 100\)"):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinygrad_llm.data.tokens.stored import StoredArray
 from tinygrad_llm.data.tokens.token_file import open_tokens, write_tokens
 from tinygrad_llm.host.errors import UserError
 
@@ -18,7 +19,7 @@ def test_open_undoes_write(
     path = tmp_path_factory.getbasetemp() / "tokens.bin"
     ids = data.draw(st.lists(st.integers(0, vocab_size - 1), min_size=1))
     write_tokens(path, ids, vocab_size)
-    assert open_tokens(path).tolist() == ids
+    assert open_tokens(path)[:].tolist() == ids
 
 
 @pytest.mark.parametrize(
@@ -37,15 +38,13 @@ def test_the_bytes_on_the_disk(tmp_path: Path, vocab_size: int, dtype: str, widt
 
 def test_strided_ids_are_written_in_their_order(tmp_path: Path) -> None:
     write_tokens(tmp_path / "t.bin", np.arange(10, dtype=np.uint16)[::-3], 10)
-    assert open_tokens(tmp_path / "t.bin").tolist() == [9, 6, 3, 0]
+    assert open_tokens(tmp_path / "t.bin")[:].tolist() == [9, 6, 3, 0]
 
 
-def test_opened_tokens_are_mapped_and_read_only(tmp_path: Path) -> None:
+def test_opened_tokens_stay_on_the_disk(tmp_path: Path) -> None:
     write_tokens(tmp_path / "t.bin", [1, 2], 3)
     tokens = open_tokens(tmp_path / "t.bin")
-    assert isinstance(tokens, np.memmap) and not tokens.flags.writeable
-    with pytest.raises(ValueError, match="read-only"):
-        tokens[0] = 0
+    assert isinstance(tokens, StoredArray) and tokens.dtype == np.uint16
 
 
 @pytest.mark.parametrize("ids", [[0, 3], [-1, 0], np.array([[0]]), [0.5], [True]])
@@ -117,4 +116,4 @@ def test_a_failed_write_leaves_the_old_file(
     with pytest.raises(OSError, match="Input/output"):
         write_tokens(tmp_path / "t.bin", [0], 4)
     assert sorted(os.listdir(tmp_path)) == ["t.bin", "t.json"]
-    assert open_tokens(tmp_path / "t.bin").tolist() == [1, 2, 3]
+    assert open_tokens(tmp_path / "t.bin")[:].tolist() == [1, 2, 3]
