@@ -36,7 +36,7 @@ class Lion(ElementWise):
     beta1 and beta2 are in [0, 1).
     """
 
-    usual: ClassVar[Mapping[str, Any]] = {"learning_rate": 2e-4, "min_learning_rate": 2e-5,
+    usual: ClassVar[Mapping[str, Any]] = {"learning_rate": 5e-4, "min_learning_rate": 5e-5,
                                           "weight_decay": 0.5}
 
     def __init__(self, parameters: Mapping[str, Tensor] | Arena, *, beta1: float = 0.9,
