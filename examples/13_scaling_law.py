@@ -1,8 +1,8 @@
 """A law of sizes: five models are trained, the loss of a sixth is predicted, then it is trained.
 
 All read the same characters of Shakespeare, with the same recipe; a model half as wide takes twice
-the learning rate (Yang et al., "Tensor Programs V", arXiv:2203.03466). Pass the number of steps,
-2000 for the real thing (five minutes on two cores), and a text file if you like:
+the learning rate (Yang et al., arXiv:2203.03466). Pass 2000 steps for the real thing (five
+minutes on two cores), as few only show how it goes, and a text file if you like:
 
     python examples/13_scaling_law.py 2000 tinyshakespeare.txt
 """
@@ -20,7 +20,8 @@ from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.host.threads import workers
 from tinygrad_llm.models import Llama, LlamaConfig
 from tinygrad_llm.nn import parameters
-from tinygrad_llm.optim import AdamW, Arena, cosine_with_warmup
+from tinygrad_llm.optim import AdamW, Arena
+from tinygrad_llm.optim.schedule import Schedule
 from tinygrad_llm.sweep import fit_power_law
 from tinygrad_llm.text import CharTokenizer
 from tinygrad_llm.train import next_token, train_step
@@ -36,8 +37,6 @@ except UserError as advice:  # the package with the plays is optional
     print(f"{advice}\nlearning from {__file__} instead\n")
     text = Path(__file__).read_text()
 
-if not real:
-    print(f"{steps} steps only show how it goes; pass 2000 for losses that follow a law\n")
 tokenizer = CharTokenizer.from_text(text)
 train_ids, kept_back = split(tokenizer.encode_to_array(text))
 batches, validation = (Batches(ids, rows, context, seed=1) for ids in (train_ids, kept_back))
@@ -46,10 +45,11 @@ batches, validation = (Batches(ids, rows, context, seed=1) for ids in (train_ids
 def measure(width: int) -> tuple[int, float]:
     """Train a model of that width; return its number of parameters and its validation loss."""
     model = Llama(LlamaConfig(tokenizer.vocab_size, context, 4, heads, width))
-    weights, peak = parameters(model), 0.128 / width
+    weights = parameters(model)
     optimizer = AdamW(Arena(weights), beta2=0.99)
+    schedule = Schedule("cosine", 0.128 / width, 0.0128 / width, steps // 20, steps)
     for step in trange(steps, desc=f"width {width}", leave=False, disable=None):
-        lr = cosine_with_warmup(step, peak=peak, final=peak / 10, warmup=steps // 20, steps=steps)
+        lr = schedule.rate(step)
         train_step(model, optimizer, next_token, batches.at(step), lr=lr, clip=1.0, key=None)
     loss = mean_loss(batch_losses(model, next_token, validation.at, evaluated))
     size = sum(p.size for p in weights.values())
@@ -69,7 +69,7 @@ try:
 except ImportError:
     sys.exit()
 figure = Figure(figsize=(7, 4.2), layout="constrained")
-axes, sizes = figure.add_subplot(), [n * 1.1**i for n in points[0][:1] for i in range(65)]
+axes, sizes = figure.add_subplot(), [points[0][0] * 1.1**i for i in range(65)]
 axes.plot(sizes, [law.loss(n) for n in sizes], label=f"{law.E:.2f} + {law.A:.3g} / N^{law.a:.2f}")
 axes.plot(*zip(*points, strict=True), "o", label="measured, and fitted")
 axes.plot([size], [loss], "*", markersize=14, label="measured afterwards")
