@@ -29,7 +29,7 @@ ORDER = {
                                "linalg", "convolution", "activations", "losses"],
     "autograd.testing.mutate": ["equivalent", "faults", "plant", "score", "run", "__main__"],
     "tinygrad_llm": ["host", "functional", "nn", "models", "optim", "text", "pretrained",
-                     "data", "sample", "train", "plan", "inspect", "sweep", "cli",
+                     "data", "sample", "train", "plan", "inspect", "sweep", "watch", "cli",
                      "__main__"],
     "tinygrad_llm.host": ["errors", "files", "lock", "output", "stop_signals", "machine",
                           "own_engine", "processes", "blas", "threads", "installed", "time_limit"],
@@ -92,9 +92,11 @@ ORDER = {
     "tinygrad_llm.train.faults": ["policy", "reader"],
     "tinygrad_llm.plan": ["fold", "flops", "measure", "predict", "page"],
     "tinygrad_llm.inspect": ["observe", "page"],
+    "tinygrad_llm.watch": ["follow", "runs", "server"],
     "tinygrad_llm.sweep": ["grid", "table", "power_law", "runs"],
     "tinygrad_llm.cli": ["eval", "import_model", "export", "presets", "train", "sweep", "plan",
-                         "sampling", "sample", "chat", "inspect", "data", "tokenizer", "doctor"],
+                         "sampling", "sample", "chat", "inspect", "watch", "data", "tokenizer",
+                         "doctor"],
 }
 
 IMPORTERS_BY_NAME = {  # the modules that may call an import function, and why

@@ -25,6 +25,7 @@ from . import (
     sweep,
     tokenizer,
     train,
+    watch,
 )
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
@@ -33,6 +34,7 @@ VERBS: dict[str, tuple[AddArguments, str]] = {  # and its line in the help
     "train": (train.add_arguments, "train a model"),
     "sweep": (sweep.add_arguments, "train a small grid of runs, and compare them"),
     "plan": (plan.add_arguments, "predict the memory and the time that training takes"),
+    "watch": (watch.add_arguments, "serve a page that shows runs while they train"),
     "presets": (presets.add_arguments, "list the settings of each preset"),
     "sample": (sample.add_arguments, "let a trained model write"),
     "chat": (chat.add_arguments, "talk with a model that was made for it"),

