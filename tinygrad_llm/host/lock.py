@@ -72,18 +72,17 @@ def _opened(path: Path, way_out: str) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if not _taken(handle, path):
-                if (tries := tries + 1) < 4:  # it may be `is_held` that holds it, for a moment
-                    os.close(handle)
-                    time.sleep(0.02)
-                    continue
+            taken = _taken(handle, path)
+            if not taken and (tries := tries + 1) == 4:  # once, it may be `is_held` for a moment
                 raise UserError(f"{_owner_in_words(path)} is at work in {path.parent}; {way_out}")
-            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+            if taken and path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
                 return handle  # and not a file that its holder has removed meanwhile
         except BaseException:
             os.close(handle)
             raise
         os.close(handle)
+        if not taken:
+            time.sleep(0.02)
 
 
 def _taken(handle: int, path: Path) -> bool:

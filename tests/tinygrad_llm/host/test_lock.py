@@ -17,7 +17,7 @@ import pytest
 from command_line import ROOT
 
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.host.lock import locked
+from tinygrad_llm.host.lock import is_held, locked
 
 
 def about(process: Any, host: str) -> str:
@@ -121,3 +121,15 @@ def test_a_lock_that_its_holder_removes_meanwhile_is_not_held(
 def test_a_folder_that_is_missing_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), locked(tmp_path / "absent" / "lock", ""):
         pass
+
+
+def test_whether_it_is_held_can_be_asked(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert not is_held(path)
+    with locked(path, ""):
+        assert is_held(path)
+    assert not is_held(path)
+    path.write_text(about(1, "elsewhere"))  # left by a process that was killed
+    assert not is_held(path) and path.exists()
+    with holder(path):
+        assert is_held(path)
