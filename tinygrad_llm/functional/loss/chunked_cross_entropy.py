@@ -4,15 +4,20 @@ What `linear_cross_entropy` computes, which see for the symbols. It keeps the lo
 and with a vocabulary of 50,000 they are more than a block of the model keeps. But its loss is a
 mean over rows: with the rows in chunks c, of which $N_c$ of N are not ignored,
 
-$$\ell = \sum_c \frac{N_c}{N}\,\ell_c, \qquad
-\bar X_c = \frac{N_c}{N}\,\frac{\partial \ell_c}{\partial X_c}, \qquad
-\bar W = \sum_c \frac{N_c}{N}\,\frac{\partial \ell_c}{\partial W},$$
+$$\ell = \sum_c \frac{N_c}{N}\,\ell_c, \qquad d\ell = \sum_c \frac{N_c}{N}\,d\ell_c$$
 
-each times g, and the logits of one chunk are held at a time. Kept: X and W alone. The backward pass
-computes the logits once more: a fourth product of N V C multiplications beside the three of a
-gradient. Both gradients could be made in the forward pass, and scaled by g later, without a fourth
-one; but then $\bar W$ is kept for each slice of a batch that is under way, V C numbers, as many as
-the logits of C rows. Trap: a chunk in which nothing counts has $N_c = 0$ and the loss 0.
+and $d\ell_c = \frac{\partial \ell_c}{\partial X_c} \cdot dX_c + \frac{\partial \ell_c}{\partial W}
+\cdot dW$, with the derivatives of `linear_cross_entropy`. Rows $X_c$ stand in one chunk alone, W is
+in all, so
+
+$$\bar X_c = g\,\frac{N_c}{N}\,\frac{\partial \ell_c}{\partial X_c}, \qquad
+\bar W = g \sum_c \frac{N_c}{N}\,\frac{\partial \ell_c}{\partial W},$$
+
+and the logits of one chunk are held at a time. Kept: X and W alone. The backward pass computes the
+logits once more: a fourth product of N V C multiplications beside the three of a gradient. Both
+gradients could be made in the forward pass, and scaled by g later, without a fourth one; but then
+$\bar W$ is kept for each slice of a batch that is under way, V C numbers, as many as the logits of
+C rows. Trap: a chunk in which nothing counts has $N_c = 0$ and the loss 0.
 
 Source: the rows in chunks, with gradients made in the forward pass: the kernel
 FusedLinearCrossEntropy of Hsu et al., "Liger Kernel", arXiv:2410.10989.
