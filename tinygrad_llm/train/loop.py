@@ -28,9 +28,10 @@ from .faults.policy import Policy, Spike
 from .faults.reader import PatientReader, Stopped
 from .folder.checkpoint import Saving, best, note_validation, read_state
 from .log import Callback, Look, MetricsLog, Progress, plot_loss, read_metrics
+from .objective import Diverged, Skipped
 from .run import DROPOUT, TRAIN_BATCHES, Run, learning_rate, lock
 from .slices import mean_loss
-from .step import Diverged, Skipped, train_step
+from .step import train_step
 
 Say = Callable[[str], None]
 
@@ -166,10 +167,12 @@ def _step(run: Run, batches: Any, lr: float, policy: Policy) -> tuple[float, flo
 
     key = fold_in(run.key(DROPOUT), run.batch) if config.model.get("dropout") else None
     try:
-        result = train_step(run.model, run.optimizer, run.objective, batches.at(run.batch),
-                            lr=lr, clip=config.optimizer.clip, key=key,
-                            slices=config.run.slices, accumulate=config.memory.accumulate,
-                            before_update=before_update)
+        with run.precision.quiet():
+            result = train_step(
+                run.precision.rounded(), run.precision.optimizer, run.objective,
+                batches.at(run.batch), lr=lr, clip=config.optimizer.clip, key=key,
+                slices=config.run.slices, accumulate=config.memory.accumulate,
+                scale=run.precision.scale, before_update=before_update)
         if run.ema:
             run.ema.update()
     except MemoryError as error:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from autograd import Tensor
+
+from ..host.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -28,3 +31,18 @@ class Objective:
     loss: Callable[[Any, Any, int | None], Tensor]
     count: Callable[[Any], float]
     measure: Callable[[Any, Any, int | None], Tensor] | None = None
+
+
+class Skipped(Exception):
+    """A step leaves its batch out: weights, averages and schedule are as before it."""
+
+
+class Diverged(UserError):
+    """The loss or the gradient stopped being finite; the weights were not touched."""
+
+
+def finite(name: str, value: Any) -> float:
+    """Return a number, or a Tensor of one, as a float. Raises Diverged where it is not finite."""
+    if not isfinite(number := float(value)):
+        raise Diverged(f"the {name} is {number}")
+    return number

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from math import isclose
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,7 +48,9 @@ from .folder.checkpoint import (
 )
 from .folder.data_record import check_record, check_tokenizer, describe, write_record
 from .folder.trouble import Trouble
+from .loss_scale import LossScale
 from .objective import Objective
+from .precision import Precision
 from .settings import OptimizerSettings, settings
 from .slices import default_slices
 from .step import next_token
@@ -64,9 +67,9 @@ class Run:
     the newest in the folder, as far as the run knows. `notes` are sentences about its settings that
     its user should read, `stopped_by` is the number of the signal that ended it, if one did.
     `before` is the memory of the process before it had the model, `most` at the end of the steps;
-    `seconds` are those of the steps. `trouble` counts the batches that were left out; `others` is
-    what a checkpoint keeps beside that and the optimizer's averages, by name. `background` writes
-    checkpoints.
+    `seconds` are those of the steps. `trouble` counts the batches that were left out, `loss_scale`
+    is for steps in float16; `others` is what a checkpoint keeps beside them and the optimizer's
+    averages, by name. `background` writes checkpoints.
     """
 
     folder: Path
@@ -86,11 +89,18 @@ class Run:
     trouble: Trouble = field(default_factory=Trouble)
     others: dict[str, Stateful] = field(default_factory=dict)
     background: Background = field(default_factory=Background)
+    loss_scale: LossScale = field(default_factory=LossScale)
+
+    @cached_property
+    def precision(self) -> Precision:
+        """What a step works on: the model and its optimizer, or copies of 16 bits."""
+        return Precision.of(self.config.run.precision, self.model, self.optimizer, self.loss_scale)
 
     def state(self) -> dict[str, Array]:
         """Return all that a checkpoint keeps beside the weights, by name."""
-        return self.optimizer.state() | {f"{part}.{name}": array for part, kept in
-                                         {"trouble": self.trouble, **self.others}.items()
+        beside: dict[str, Stateful] = {"trouble": self.trouble, "loss_scale": self.loss_scale,
+                                       **self.others}
+        return self.optimizer.state() | {f"{part}.{name}": array for part, kept in beside.items()
                                          for name, array in kept.state().items()}
 
     @property
@@ -349,6 +359,9 @@ def _notes(run: Run, before: TrainConfig | None = None) -> Iterator[str]:
                f"{rates.learning_rate:g}; give a smaller --warmup")
     if before is not None and run.step < steps:
         was, now = learning_rate(before, run.step), learning_rate(run.config, run.step)
+        if run.step and before.run.precision != run.config.run.precision:
+            yield (f"steps were computed in {before.run.precision} up to step {run.step}, and are "
+                   f"in {run.config.run.precision} from here on")
         if run.step and not isclose(was, now, rel_tol=0.01):
             yield (f"the learning rate jumps from {was:.3g} to {now:.3g} at step {run.step + 1}: "
                    f"its schedule is that of {steps} steps from the beginning")
@@ -526,7 +539,9 @@ def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
             weights, scratch if config.memory.offload_moments else None))
         others: dict[str, Stateful] = {} if not config.optimizer.ema else {
             "ema": EMA(optimizer.parameters, config.optimizer.ema)}
+        run = Run(folder, config, data, model, optimizer, before=before, others=others)
+        _ = run.precision  # which has copies of the weights
     except MemoryError as error:
         raise UserError(f"a model of these sizes does not fit in memory ({error}); choose a "
                         f"smaller one") from error
-    return Run(folder, config, data, model, optimizer, before=before, others=others)
+    return run

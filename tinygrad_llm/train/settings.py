@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from math import isfinite
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from ..host.errors import UserError, shortened
+from ..host.errors import UserError, did_you_mean, shortened
 from ..models import ARCHITECTURES, DEFAULT, architecture
 from ..optim import OPTIMIZERS
 from ..optim.groups import read_groups
@@ -112,6 +112,9 @@ def unused_by(optimizer: str) -> list[str]:
             if field.name not in own and optimizers_with(field.name)]
 
 
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """How long, from which seed, and what is looked at on the way."""
@@ -119,6 +122,7 @@ class RunSettings:
     preset: Annotated[str, "the settings to start from; see tinygrad-llm presets"] = "tiny"
     seed: Annotated[int, "determines the weights, the batches, dropout and the samples"] = 1337
     steps: Annotated[int, "updates of the weights"] = 2000
+    precision: Annotated[str, f"type of a step's numbers: {', '.join(PRECISIONS)}"] = "float32"
     slices: Annotated[int, "parts a batch is cut into for threads; 0 for what suits its size"] = 0
     log_every: Annotated[int, "steps between two lines of metrics.jsonl"] = 10
     look_every: Annotated[int, "steps between two looks at each layer's norms; 0 for none"] = 50
@@ -135,6 +139,9 @@ class RunSettings:
         require_at_least(0, self, "slices", "look_every", "eval_every", "final_eval_batches",
                          "sample_every", "sample_tokens", "checkpoint_every")
         require(self, "in [0, 2**64)", lambda value: 0 <= value < 2**64, "seed")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"precision: there is no {self.precision!r}"
+                            f"{did_you_mean(self.precision, PRECISIONS)}")
 
 
 @dataclass(frozen=True)

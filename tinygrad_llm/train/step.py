@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import isfinite
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from autograd import Tensor
+from autograd.backend import Array
 from autograd.backward import pull_back
 
-from ..host.errors import UserError
-from ..optim import Optimizer, clip_scale, global_norm
-from .objective import Objective
+from ..optim import clip_scale, global_norm
+from .loss_scale import UNSCALED, Unscaled
+from .objective import Objective, finite
 from .slices import Add, Slice, cut, sum_over_slices
 
 IGNORED = -100  # the target that counts for nothing, as in `linear_cross_entropy`
@@ -44,17 +44,24 @@ next_token = Objective(next_token_loss, targets_that_count, cross_entropy)
 """Pretraining: each token is predicted from those before it."""
 
 
-class Skipped(Exception):
-    """A step leaves its batch out: weights, averages and schedule are as before it."""
+class Parameters(Protocol):
+    """Parameters, arrays for their gradients, and an update: what a step needs of an optimizer."""
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The parameters by name."""
+
+    @property
+    def gradients(self) -> Mapping[str, Array]:
+        """An array for the gradient of each."""
+
+    def update(self, lr: float, scale: float) -> None:
+        """Do one step with `scale` times the gradients in the parameters' `grad`."""
 
 
-class Diverged(UserError):
-    """The loss or the gradient stopped being finite; the weights were not touched."""
-
-
-def train_step(model: Any, optimizer: Optimizer, objective: Objective, batch: Any, *, lr: float,
+def train_step(model: Any, optimizer: Parameters, objective: Objective, batch: Any, *, lr: float,
                clip: float, key: int | None, slices: int | None = None,
-               accumulate: int = 1,
+               accumulate: int = 1, scale: Unscaled = UNSCALED,
                before_update: Callable[[float, float], None] = lambda loss, norm: None
                ) -> tuple[float, float]:
     """Do one update with a batch, a tree of arrays; return its loss and the gradient's norm.
@@ -62,24 +69,18 @@ def train_step(model: Any, optimizer: Optimizer, objective: Objective, batch: An
     A key turns dropout on. The batch is cut into `slices`, by default as many as suit its size, for
     the threads of `workers`; of `accumulate` parts, which consist of slices, one is under way at a
     time. `before_update` is called with the loss and the norm when all that is left is the update;
-    what it raises keeps that from happening. Raises Diverged, before the update, where the loss or
+    what it raises keeps that from happening. The backward pass begins with the size of `scale`,
+    which the optimizer's update takes back. Raises Diverged, before the update, where the loss or
     the norm is not finite; in the second case the gradients stay, to be looked at.
     """
     def both_ways(part: Slice, add: Add) -> float:
         value = finite("loss", loss := objective.loss(model, part.batch, part.key))
-        pull_back([loss], [part.share], [*optimizer.parameters.values()], deliver=add)
+        pull_back([loss], [scale.size * part.share], [*optimizer.parameters.values()], deliver=add)
         return value
 
     parts = cut(batch, objective.count, slices, key, accumulate)
     loss = sum_over_slices(parts, both_ways, optimizer.parameters, optimizer.gradients, accumulate)
-    norm = finite("gradient's norm", global_norm(optimizer.parameters.values()))
+    norm = scale.unscaled(global_norm(optimizer.parameters.values()))
     before_update(loss, norm)
     optimizer.update(lr, clip_scale(norm, clip))  # clipping costs no pass of its own
     return loss, norm
-
-
-def finite(name: str, value: Any) -> float:
-    """Return a number, or a Tensor of one, as a float. Raises Diverged where it is not finite."""
-    if not isfinite(number := float(value)):
-        raise Diverged(f"the {name} is {number}")
-    return number

@@ -28,8 +28,8 @@ from tinygrad_llm.train.evaluation import validation_loss
 from tinygrad_llm.train.folder import arrays, checkpoint
 from tinygrad_llm.train.folder.checkpoint import read_state
 from tinygrad_llm.train.log import read_metrics
+from tinygrad_llm.train.objective import Skipped
 from tinygrad_llm.train.run import WarmStart, lock, open_run
-from tinygrad_llm.train.step import Skipped
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from tinygrad_llm.models import GPT, GPTConfig
 from tinygrad_llm.nn import parameters, with_parameters
 from tinygrad_llm.optim import AdamW, clip_by_global_norm
 from tinygrad_llm.train import Objective, next_token, ordered_sum, train_step
-from tinygrad_llm.train.step import IGNORED, Diverged, Skipped, next_token_loss, targets_that_count
+from tinygrad_llm.train.objective import Diverged, Skipped
+from tinygrad_llm.train.step import IGNORED, next_token_loss, targets_that_count
 
 CONFIG = GPTConfig(vocab_size=11, context=16, layers=2, heads=2, width=8, dropout=0.1)
 RNG = np.random.default_rng(0)

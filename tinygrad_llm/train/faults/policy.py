@@ -25,8 +25,8 @@ from typing import Any
 from ...data.tokens.shards import ShardedTokens
 from ..folder.checkpoint import due, load_checkpoint, read_state
 from ..log import MetricsLog
+from ..objective import Diverged, Skipped
 from ..run import TRAIN_BATCHES, Run
-from ..step import Diverged, Skipped
 
 SHOWN = 60  # characters of a sequence in a report
 

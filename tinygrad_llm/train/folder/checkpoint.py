@@ -44,7 +44,7 @@ NAME = re.compile(r"(weights|optimizer)-\d{7,}(-\d+)?\.safetensors")
 MOST_STEPS = 2**63
 AVERAGE = "ema.average."
 """What the names of averaged weights begin with, beside the weights."""
-LATER = ("trouble.",)  # which checkpoints of before it was counted lack: it stays as it is
+LATER = ("trouble.", "loss_scale.")  # which checkpoints of before lack: they stay as they are
 
 
 class Stateful(Protocol):

@@ -17,7 +17,7 @@ from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.train import loop, resume_run, start_run, train
 from tinygrad_llm.train.folder.checkpoint import read_state
 from tinygrad_llm.train.log import read_metrics
-from tinygrad_llm.train.step import Diverged
+from tinygrad_llm.train.objective import Diverged
 
 PLAIN: dict[str, Any] = {"dropout": 0.0, "eval_every": 0, "final_eval_batches": 0, "steps": 8,
                          "sample_every": 0, "checkpoint_every": 3, "log_every": 1,
