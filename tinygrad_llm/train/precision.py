@@ -2,7 +2,7 @@ r"""The type that a step computes in, and where its numbers are rounded.
 
 A step in 16 bits has two sets of weights. The optimizer's *masters* $\theta$ are float32, as are
 its averages: an update is often smaller than half of the last place of a 16-bit weight and would be
-lost there. The model of a step has *copies* $\varphi$ of 16 bits, rounded once from the masters, and
+lost there. The model of a step has *copies* $\varphi$ of 16 bits, rounded from the masters, and
 what follows has their type:
 
 $$\varphi = \operatorname{round}(\theta), \qquad
