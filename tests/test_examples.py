@@ -48,12 +48,18 @@ def test_examples_stay_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 80
 
 
-def test_the_snippets_of_the_readme_run() -> None:
-    blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
-    assert blocks
-    for block in blocks:
+IN_A_ROW = {"docs/generation.md"}  # whose snippets are one program
+PAGES = [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+         if "```python\n" in page.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_snippets_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    if page.relative_to(ROOT).as_posix() in IN_A_ROW:
+        pytest.skip("they run in a row, below")
+    for block in page.read_text("utf-8").split("```python\n")[1:]:
         subprocess.run([sys.executable, "-W", "error", "-c", block.split("```")[0]], check=True,
-                       env={**os.environ, "PYTHONPATH": str(ROOT)})
+                       cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
 def test_the_snippets_of_the_page_on_generation_run_in_a_row(tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ def watch(args: argparse.Namespace) -> int:
             raise
         raise UserError(f"the page needs {error.name}, which is not installed; "
                         f'pip install "tinygrad_llm[serve]"') from error
-    find_runs(args.runs)
+    if not find_runs(args.runs):
+        print("there is no run yet; the page shows the first when it begins "
+              "(in another terminal: tinygrad-llm train)", flush=True)
 
     def ready(address: str) -> None:
         print(announced(address, args.port), flush=True)

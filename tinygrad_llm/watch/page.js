@@ -79,7 +79,7 @@ function nearest(xs, x) {  // the place of the value nearest to x in ascending o
 function labelled(names) {  // what to call the runs of these folders: without what all begin with
   const parts = names.map(name => name.split(/[\\/]/));
   let same = 0;
-  while (parts.every(p => p.length > same + 1 && p[same] === parts[0][same])) same++;
+  while (parts.length && parts.every(p => p.length > same + 1 && p[same] === parts[0][same])) same++;
   return Object.fromEntries(names.map((name, i) => [name, parts[i].slice(same).join("/")]));
 }
 

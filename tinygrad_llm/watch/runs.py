@@ -19,14 +19,14 @@ AT_ONCE = 1000  # records in a message
 
 
 def find_runs(places: Sequence[Path]) -> list[Path]:
-    """Return the folders of the runs: each place itself, or all in it.
+    """Return the folders of the runs: each place itself, or all in it, also where that is none yet.
 
-    Raises UserError for a place that is no run and holds none.
+    Raises UserError for a place that does not exist, or is a file.
     """
     found: dict[Path, Path] = {}
     for place in places:
         runs = list(_within(place, DEPTH))
-        if not runs:
+        if not place.is_dir():
             raise UserError(f"there is no run in {place}{_nearest(place)}")
         found |= {run.resolve(): run for run in runs if run.resolve() not in found}
     return list(found.values())
@@ -62,10 +62,7 @@ class Feed:
 
     def news(self) -> Iterator[str]:
         """Yield messages, JSON: the runs, where anything about them changed, and new records."""
-        try:
-            runs = find_runs(self.places)
-        except UserError:  # they were deleted meanwhile
-            runs = []
+        runs = find_runs([place for place in self.places if place.is_dir()])  # some may be deleted
         self.followers = {run: self.followers.get(run) or Follower(run / "metrics.jsonl")
                           for run in runs}
         held = {run: is_held(run / "lock") for run in runs}  # before its last record is read

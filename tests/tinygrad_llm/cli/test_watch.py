@@ -23,9 +23,10 @@ def write_run(folder: Path) -> Path:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process there gets no SIGINT")
 def test_it_serves_until_ctrl_c(tmp_path: Path) -> None:
-    write_run(tmp_path / "runs/a")
+    (tmp_path / "runs").mkdir()  # the first run is to come
     process = command("watch", cwd=tmp_path)
     assert process.stdout is not None
+    assert process.stdout.readline().startswith("there is no run yet; the page shows the first")
     line = process.stdout.readline()
     found = re.match(r"watching at http://127\.0\.0\.1:(\d+)/.*; Ctrl-C ends it\n", line)
     assert found, line + process.communicate()[1]

@@ -33,6 +33,8 @@ def test_runs_are_found_in_folders_of_runs_each_once(tmp_path: Path) -> None:
     write_run(tmp_path / "runs/.hidden")
     assert find_runs([tmp_path / "runs"]) == [a, b]
     assert find_runs([a, tmp_path / "runs"]) == [a, b]
+    (tmp_path / "runs/none").mkdir()
+    assert find_runs([tmp_path / "runs/none"]) == []
     with pytest.raises(UserError, match=rf"no run in .*aa; did you mean {a}\?"):
         find_runs([tmp_path / "runs/aa"])
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +14,11 @@ from typing import Any
 
 import pytest
 import uvicorn
+from browser import CHROMIUM, Browser
 
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.train.config import make_config, to_toml
+from tinygrad_llm.watch import server as module
 from tinygrad_llm.watch.server import _listen, announced, application, is_own, who_is_at
 
 
@@ -109,3 +113,39 @@ def test_without_a_port_the_next_free_one_is_taken_and_said(
     line = announced(f"http://127.0.0.1:{found}/", None)
     assert f"port {port} is in use by another 'tinygrad-llm watch'" in line
     assert who_is_at("127.0.0.1", port).startswith("another 'tinygrad-llm watch'")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="a browser is needed")
+def test_a_browser_draws_the_page_live(port: int, run: Path, tmp_path: Path) -> None:
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.open(f"http://127.0.0.1:{port}/", 390, 844, phone=True)
+        browser.until("document.title === '2.5 – run'")
+        with open(run / "metrics.jsonl", "a") as file:
+            file.write('{"step": 2, "loss": 2.25, "grad_norm": null}\n'
+                       '{"step": 3, "sample": "to be"}\n')
+        browser.until("document.querySelector('.sample pre')?.textContent === 'to be'")
+        assert browser.value("document.title") == "2.25 – run"
+        assert browser.value("document.documentElement.scrollWidth") == 390
+        assert browser.errors == []
+    finally:
+        browser.close()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is needed")
+def test_the_page_computes_without_a_browser() -> None:
+    script = Path(module.__file__).with_name("page.js").as_posix()
+    done = subprocess.run(["node", "-e", f"""
+        const p = require({script!r}), line = {{}};
+        p.emptied(line);
+        for (const step of [1, 2]) p.take(line, {{step, val_loss: 3 / step, batches: 20}});
+        p.take(line, {{step: 2, val_loss: 9, batches: 5}});
+        console.log(JSON.stringify([p.labelled([]), p.labelled(["runs/a"]),
+          p.labelled(["runs/a", "runs/b/c"]), p.ticks(0, 10, false, 5), p.ticks(5, 5, false, 5),
+          p.smoothed([2, 2, 2], 0.9).map(y => +y.toFixed(9)), p.nearest([1, 4, 9], 5),
+          p.thinned([[0, 5], [0.1, 1], [0.2, 9], [0.3, 4], [0.4, 5], [1, 2]]).length,
+          p.duration(3661), line.series.val_loss.y]))"""],
+        check=True, capture_output=True, encoding="utf-8", timeout=20)
+    assert json.loads(done.stdout) == [
+        {}, {"runs/a": "a"}, {"runs/a": "a", "runs/b/c": "b/c"}, [0, 2, 4, 6, 8, 10], [5],
+        [2, 2, 2], 1, 5, "1:01 h", [3, 1.5]]

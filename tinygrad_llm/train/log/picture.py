@@ -9,6 +9,9 @@ from typing import Any
 from ...host.files import write_in_one_step
 from .metrics import whole
 
+VALIDATIONS = (("val_loss", "validation", "tab:orange"),
+               ("val_loss_ema", "validation, averaged weights", "tab:green"))
+
 
 def plot_loss(records: list[dict[str, Any]], path: Path) -> bool:
     """Draw training and validation loss over the steps; return False where matplotlib is missing.
@@ -32,21 +35,22 @@ def plot_loss(records: list[dict[str, Any]], path: Path) -> bool:
 def _draw_losses(axes: Any, records: list[dict[str, Any]]) -> None:
     train = _points(records, "loss")
     precise = sorted(records, key=lambda r: whole(r.get("batches"), 0))
-    validation = sorted(dict(_points(precise, "val_loss")).items())  # a step's, over most batches
+    measured = [(name, colour, sorted(dict(points).items())) for field, name, colour in VALIDATIONS
+                if (points := _points(precise, field))]  # a step's, over most batches
     if train:
         steps, losses = zip(*train, strict=True)
         axes.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=0.8,
                   label="training, single batches")
         axes.plot(steps, _smooth(losses), color="tab:blue", linewidth=1.6,
                   label="training, smoothed")
-    if validation:
-        steps, losses = zip(*validation, strict=True)
-        axes.plot(steps, losses, "o-", color="tab:orange", markersize=4, label="validation")
+    for number, (name, colour, points) in enumerate(measured):
+        steps, losses = zip(*points, strict=True)
+        axes.plot(steps, losses, "o-", color=colour, markersize=4, label=name)
         axes.annotate(f"{losses[-1]:.3f}", (steps[-1], losses[-1]), textcoords="offset points",
-                      xytext=(0, 8), ha="right", color="tab:orange")
+                      xytext=(0, -14 if number else 8), ha="right", color=colour)
     axes.set(xlabel="step", ylabel="loss (nats a token)")
     axes.grid(alpha=0.3)
-    if train or validation:
+    if train or measured:
         axes.legend()
 
 

@@ -51,7 +51,10 @@ def test_of_two_validation_losses_of_a_step_the_one_over_more_batches_is_drawn()
 
     picture._draw_losses(Axes(), [
         {"step": 1, "val_loss": 3.0, "batches": 20}, {"step": 2, "val_loss": 2.0, "batches": 400},
-        {"step": 2, "val_loss": 9.0, "batches": 20}, {"step": 1, "loss": 4.0}])
+        {"step": 2, "val_loss": 9.0, "batches": 20}, {"step": 1, "loss": 4.0},
+        {"step": 2, "val_loss": 2.0, "val_loss_ema": 1.5, "batches": 400}])
     assert Axes.drawn["validation"] == [(1, 3.0), (2, 2.0)]
-    assert set(Axes.drawn) == {"training, single batches", "training, smoothed", "validation"}
+    assert Axes.drawn["validation, averaged weights"] == [(2, 1.5)]
+    assert set(Axes.drawn) == {"training, single batches", "training, smoothed", "validation",
+                               "validation, averaged weights"}
 
