@@ -1,4 +1,9 @@
-"""A headless Chromium, driven through its debugging pipe: no driver and no library are needed."""
+"""A headless Chromium, driven through its debugging pipe: no driver and no library are needed.
+
+The picture in the documentation, of the page of two runs that `tinygrad-llm watch` serves:
+
+    python tests/browser.py http://127.0.0.1:8400/ docs/watch.png
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,10 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
@@ -108,3 +115,14 @@ class Browser:
         self.process.wait()
         os.close(self.read)
         os.close(self.write)
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        one = Browser(Path(profile))
+        one.open(sys.argv[1])
+        one.until("document.documentElement?.dataset.ready === 'yes'")
+        time.sleep(1)  # the records behind the first
+        one.point(700, 640)
+        one.picture(Path(sys.argv[2]), whole=False)
+        one.close()

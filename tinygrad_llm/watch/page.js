@@ -4,7 +4,7 @@
 
 // Numbers as they are shown
 const number = x => x === null || x === undefined || !Number.isFinite(x) ? "–" : x === 0 ? "0"
-  : Math.abs(x) >= 0.001 && Math.abs(x) < 1e5 ? String(+x.toPrecision(4))
+  : Math.abs(x) >= 0.0001 && Math.abs(x) < 1e5 ? String(+x.toPrecision(4))
   : x.toExponential(2).replace(/\.?0+e/, "e").replace("e-", "e−").replace("e+", "e");
 function scaled(x, base, units) {
   let k = 0;
@@ -58,6 +58,20 @@ function thinned(points) {  // of each column of pixels the first, lowest, highe
   }
   return kept;
 }
+function extremes(values, most) {  // the places of about `most` values: of each stretch the lowest and highest
+  if (values.length <= most) return [...values.keys()];
+  const kept = [], size = Math.ceil(2 * values.length / most);
+  for (let from = 0; from < values.length; from += size) {
+    let low = from, high = from;
+    for (let i = from; i < Math.min(from + size, values.length); i++) {
+      if (values[i] < values[low]) low = i;
+      if (values[i] >= values[high]) high = i;
+    }
+    kept.push(Math.min(low, high), ...(low === high ? [] : [Math.max(low, high)]));
+  }
+  if (kept[kept.length - 1] !== values.length - 1) kept.push(values.length - 1);
+  return kept;
+}
 function bounds(values, log) {  // the range to draw; of many values, single ones far off are cut
   const known = values.filter(y => Number.isFinite(y) && (!log || y > 0)).sort((a, b) => a - b);
   if (!known.length) return log ? [1, 10] : [0, 1];
@@ -84,7 +98,8 @@ function labelled(names) {  // what to call the runs of these folders: without w
 }
 
 // The records of a run
-const FIELDS = ["loss", "val_loss", "lr", "grad_norm", "tokens_per_s", "memory"];
+const FIELDS = ["loss", "val_loss", "val_loss_ema", "lr", "grad_norm", "tokens_per_s", "memory"];
+const measures = field => field.startsWith("val_loss");
 const real = x => typeof x === "number" && Number.isFinite(x);
 const emptied = run => Object.assign(run, {looks: [], samples: [], events: [], step: 0, smooth: {},
   series: Object.fromEntries(FIELDS.map(f => [f, {step: [], tokens: [], seconds: [], y: [], batches: 0}]))});
@@ -93,7 +108,7 @@ function take(run, record) {
   for (const field of FIELDS) {
     if (!real(record[field])) continue;
     const to = run.series[field], last = to.step.length - 1;
-    if (field === "val_loss" && to.step[last] === record.step) {  // the one over more batches
+    if (measures(field) && to.step[last] === record.step) {  // the one over more batches
       if (record.batches >= to.batches) to.y[last] = record[field];
       continue;
     }
@@ -134,11 +149,11 @@ function rowsOf(looks, quantity, part) {  // [name, values]: of every part, of w
 // The page
 const $ = id => document.getElementById(id), runs = new Map();
 const view = {axis: "step", "log-y": false, "log-x": false, smooth: 60, theme: ""};
-const CHARTS = [["Loss", "nats a token; thin: single batches, thick: smoothed, dots: validation", ["loss", "val_loss"], number],
+const CHARTS = [["Loss", "nats a token; thin: single batches, thick: smoothed, dots: validation (dotted: averaged weights)", ["loss", "val_loss", "val_loss_ema"], number],
   ["Learning rate", "", ["lr"], number], ["Gradient norm", "before clipping", ["grad_norm"], number],
   ["Speed", "tokens a second", ["tokens_per_s"], count], ["Memory", "resident", ["memory"], bytes]];
 const NOISY = ["loss", "grad_norm", "tokens_per_s"];  // which are smoothed
-const AXES = {step: number, tokens: count, seconds: duration};
+const AXES = {step: x => Number.isInteger(x) ? x.toLocaleString("en") : number(x), tokens: count, seconds: duration};
 const shown = () => [...runs.values()].filter(run => run.shown);
 let hover = null, asked = false, colours = {};
 
@@ -189,9 +204,12 @@ function line(run, text, value) {
 function curves(fields) {  // what is to be drawn: xs, ys, and the smooth ys
   return shown().flatMap(run => fields.map(field => {
     const from = run.series[field], xs = from[view.axis], weight = NOISY.includes(field) ? view.smooth / 100 : 0;
-    const key = `${field} ${weight} ${from.y.length}`;
-    if (run.smooth[field]?.key !== key) run.smooth[field] = {key, ys: smoothed(from.y, weight)};
-    return {run, field, xs, ys: from.y, smooth: run.smooth[field].ys, weight};
+    const key = `${view.axis} ${weight} ${from.y.length} ${from.y[from.y.length - 1]}`;
+    if (run.smooth[field]?.key !== key) {
+      const kept = extremes(from.y, 4000), smooth = smoothed(from.y, weight), of = all => kept.map(i => all[i]);
+      run.smooth[field] = {key, xs: of(xs), ys: of(from.y), smooth: of(smooth)};
+    }
+    return {run, field, weight, ...run.smooth[field]};
   })).filter(({xs}) => xs.length && real(xs[xs.length - 1]));
 }
 function drawChart(chart) {
@@ -231,11 +249,11 @@ function drawChart(chart) {
       pen.stroke();
       return points;
     };
-    pen.setLineDash(field === "val_loss" ? [5, 4] : []);
+    pen.setLineDash({val_loss: [5, 4], val_loss_ema: [1.5, 3]}[field] ?? []);
     if (weight) path(ys, 0.3, 1);
-    const points = path(smooth, 1, field === "val_loss" ? 1.2 : 1.8);
+    const points = path(smooth, 1, measures(field) ? 1.2 : 1.8);
     pen.setLineDash([]);
-    for (const [x, y] of field === "val_loss" || points.length === 1 ? points : []) {
+    for (const [x, y] of measures(field) || points.length === 1 ? points : []) {
       pen.beginPath(); pen.arc(x, y, points.length > 60 ? 2 : 3.5, 0, 7); pen.fill();
       pen.lineWidth = 1.5; pen.strokeStyle = colour("paper"); pen.stroke();
       pen.strokeStyle = colour(`run-${run.colour}`);
@@ -255,7 +273,7 @@ function point(chart, event) {  // what a chart has under the pointer
   hover = view["log-x"] && x0 > 0 ? x0 * (x1 / x0) ** part : x0 + (x1 - x0) * part;
   hover = Math.min(x1, Math.max(x0, hover));
   ask();
-  const name = {loss: "training", val_loss: "validation"}, many = shown().length > 1;
+  const name = {loss: "training", val_loss: "validation", val_loss_ema: "averaged weights"}, many = shown().length > 1;
   tip(event, element("p", `${{step: "step ", tokens: "tokens ", seconds: "after "}[view.axis]}${AXES[view.axis](view.axis === "step" ? Math.round(hover) : hover)}`),
     ...chart.lines.map(({run, field, xs, ys, smooth, weight}) => {
       const i = nearest(xs, hover), {format} = chart;
@@ -274,7 +292,7 @@ const QUANTITIES = {update_ratio: "update / weight", gradient_norm: "gradient no
 const ACTIVATIONS = {stream: "residual stream", attention: "what attention adds", mlp: "what feed-forward adds"};
 function drawMap(canvas, legend, rows, looks, twin) {
   const width = canvas.parentElement.clientWidth, columns = Math.min(looks.length, Math.floor(width / 3));
-  const height = Math.max(11, Math.min(26, 420 / rows.length)), gutter = Math.min(112, 22 + 7 * Math.max(...rows.map(([name]) => name.length)));
+  const height = Math.max(14, Math.min(26, 420 / rows.length)), gutter = Math.min(112, 22 + 7 * Math.max(...rows.map(([name]) => name.length)));
   const cell = Math.min(56, (width - gutter) / columns), pen = sized(canvas, width, rows.length * height + 22);
   const known = rows.flatMap(([, values]) => values).filter(v => v > 0);
   const low = twin ? 1e-5 : Math.min(...known), high = twin ? 1e-1 : Math.max(...known, low * 1.0001);
@@ -366,13 +384,13 @@ function drawCard(run) {
   card.querySelector("p").textContent = `step ${step.toLocaleString("en")} of ${(steps ?? 0).toLocaleString("en")}`
     + (tokens ? `, ${count(tokens)} tokens` : "") + (real(seconds) ? `, ${duration(seconds)}` : "");
   const left = secondsLeft(run), show = (value, format) => value === undefined ? "–" : format(value);
-  const smooth = smoothed(series.loss.y.slice(-200), 0.9);
+  const smooth = smoothed(series.loss.y.slice(-1000), view.smooth / 100);
   [show(smooth[smooth.length - 1], x => x.toFixed(3)), show(last("val_loss"), x => x.toFixed(3)), show(last("grad_norm"), x => number(+x.toPrecision(3))),
    show(last("tokens_per_s"), count), show(last("memory"), bytes), state === "running" && real(left) ? duration(left) : "–",
   ].forEach((text, i) => { card.querySelectorAll("dd")[i].textContent = text; });
   const why = card.querySelector(".why");
   why.hidden = state === "running" || state === "done";
-  why.replaceChildren(run.why || "No process is at work on it.");
+  why.replaceChildren(`${(run.why || "No process is at work on it").replace(/\.$/, "")}.`);
   if (state === "stopped") why.append(" Go on with", element("code", run.go_on));
 }
 function drawSamples() {
@@ -415,7 +433,8 @@ function draw() {
   for (const [name, run] of runs) run.label = labels[name];
   for (const run of runs.values()) drawCard(run);
   const all = [...runs.values()], first = all.find(run => run.state === "running") ?? all[0];
-  $("title").textContent = all.length === 1 ? all[0].label : `${all.length} runs`;
+  $("title").textContent = all.length === 1 ? all[0].label : all.length ? `${all.length} runs` : "Waiting for the first run";
+  $("charts").hidden = !all.length;
   if (first) document.title = `${number(+(first.series.loss.y.at(-1) ?? NaN).toPrecision(3))} – ${first.label}`;
   $("controls").querySelector("output").textContent = (view.smooth / 100).toFixed(2);
   CHARTS.forEach(drawChart);
@@ -486,5 +505,5 @@ function begin() {
   listen();
 }
 if (typeof document === "undefined")
-  module.exports = {number, count, bytes, duration, ticks, smoothed, thinned, bounds, nearest, emptied, take, secondsLeft, rowsOf, labelled};
+  module.exports = {number, count, bytes, duration, ticks, smoothed, thinned, extremes, bounds, nearest, emptied, take, secondsLeft, rowsOf, labelled};
 else begin();

@@ -144,8 +144,9 @@ def test_the_page_computes_without_a_browser() -> None:
           p.labelled(["runs/a", "runs/b/c"]), p.ticks(0, 10, false, 5), p.ticks(5, 5, false, 5),
           p.smoothed([2, 2, 2], 0.9).map(y => +y.toFixed(9)), p.nearest([1, 4, 9], 5),
           p.thinned([[0, 5], [0.1, 1], [0.2, 9], [0.3, 4], [0.4, 5], [1, 2]]).length,
-          p.duration(3661), line.series.val_loss.y]))"""],
+          p.extremes([1, 9, 2, 3, 8, 0, 5, 5, 5, 4], 4), p.duration(3661),
+          line.series.val_loss.y]))"""],
         check=True, capture_output=True, encoding="utf-8", timeout=20)
     assert json.loads(done.stdout) == [
         {}, {"runs/a": "a"}, {"runs/a": "a", "runs/b/c": "b/c"}, [0, 2, 4, 6, 8, 10], [5],
-        [2, 2, 2], 1, 5, "1:01 h", [3, 1.5]]
+        [2, 2, 2], 1, 5, [0, 1, 5, 8, 9], "1:01 h", [3, 1.5]]

@@ -127,3 +127,19 @@ def test_a_run_has_the_same_bits_whether_one_looks(tmp_path: Path, arch: dict[st
     losses = [[r["loss"] for r in read_metrics(tmp_path / name / "metrics.jsonl") if "loss" in r]
               for name in ("with", "without")]
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("settings", [
+    {"precision": "bfloat16"}, {"precision": "float16"}, {"ema": 0.9}, {"recompute": True}],
+    ids=lambda settings: "-".join(map(str, settings.values())))
+def test_a_look_is_at_the_float32_weights_whatever_the_step_computes_with(
+        tmp_path: Path, settings: dict[str, Any]) -> None:
+    text, seen = write_text(tmp_path), []
+    for name, others in (("plain", {}), ("other", settings)):
+        assert train(start_run(small(text, look_every=6, dropout=0.0, **others), tmp_path / name),
+                     silent, threads=1)
+        seen.append(next(r for r in read_metrics(tmp_path / name / "metrics.jsonl")
+                         if "update_ratio" in r))
+    for quantity in ("update_ratio", "weight_norm", "gradient_norm"):  # as near as 8 bits allow
+        assert seen[1][quantity] == pytest.approx(seen[0][quantity], rel=0.03), quantity
+    assert seen[1]["weight_norm"] == pytest.approx(seen[0]["weight_norm"], rel=3e-3)
