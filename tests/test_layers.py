@@ -91,7 +91,7 @@ ORDER = {
     "tinygrad_llm.train.folder": ["trouble", "arrays", "checkpoint", "background", "data_record"],
     "tinygrad_llm.train.log": ["metrics", "look", "picture", "progress"],
     "tinygrad_llm.train.faults": ["policy", "reader"],
-    "tinygrad_llm.plan": ["fold", "flops", "measure", "predict", "page"],
+    "tinygrad_llm.plan": ["fold", "flops", "measure", "predict", "page", "choose"],
     "tinygrad_llm.inspect": ["observe", "page"],
     "tinygrad_llm.watch": ["follow", "runs", "server"],
     "tinygrad_llm.sweep": ["grid", "table", "power_law", "runs"],

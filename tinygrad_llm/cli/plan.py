@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from .train import add_settings, given_settings, threads_of
+from .train import add_max_memory, add_settings, given_settings, threads_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           "is written.")
     parser.epilog = ("examples:\n  tinygrad-llm plan --preset baby\n"
                      "  tinygrad-llm plan --preset gpt2 --batch 4 --data shards --threads 8")
+    add_max_memory(parser)
     parser.add_argument("--json", action="store_true", help="as JSON, with every op")
     add_settings(parser)
     parser.set_defaults(verb=plan)
@@ -22,12 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def plan(args: argparse.Namespace) -> int:
     """Print the plan."""
-    from ..plan import SECONDS, as_json, predict, report
+    from ..plan import SECONDS, Trial, as_json, bytes_of, choose, predict, report, sentence
     from ..train.config import make_config
     from ..train.run import rehearse
 
     threads = threads_of(args.threads)
-    config, vocab_size, before = rehearse(make_config(given_settings(args)))
-    found = predict(config, vocab_size, before=before, threads=threads, seconds=SECONDS)
-    print(json.dumps(as_json(found), indent=2) if args.json else report(found))
+    given, limit = given_settings(args), bytes_of(args.max_memory) if args.max_memory else None
+    config, vocab_size, before = rehearse(make_config(given))
+    if limit is None:
+        found = predict(config, vocab_size, before=before, threads=threads, seconds=SECONDS)
+        print(json.dumps(as_json(found), indent=2) if args.json else report(found))
+        return 0
+    found, plain = choose(Trial(config, vocab_size, before, threads), limit, given, 2 * SECONDS)
+    print(json.dumps(as_json(found) | {"chosen": sentence(found, plain, limit)}, indent=2)
+          if args.json else f"{sentence(found, plain, limit)}\n\n{report(found)}")
     return 0

@@ -41,8 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="WHICH",
                         help="with --resume or --init, go on from last, best (by validation) or a "
                              "step; when resuming, what came after that step goes (last)")
+    add_max_memory(parser)
     add_settings(parser)
     parser.set_defaults(verb=train)
+
+
+def add_max_memory(parser: argparse.ArgumentParser) -> None:
+    """Add the limit for which settings of memory are chosen."""
+    parser.add_argument("--max-memory", metavar="SIZE",
+                        help="choose the cheapest of the settings in [memory] with which the run "
+                             "fits into it, as 2GB or 1.5GiB; those that are given stay")
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +96,6 @@ def _boolean(text: str) -> bool:
 
 def train(args: argparse.Namespace) -> int:
     """Start a run or go on with one."""
-    from ..train.config import make_config
     from ..train.loop import left_to_do
     from ..train.loop import train as run_to_the_end
     from ..train.run import WarmStart
@@ -108,8 +115,12 @@ def train(args: argparse.Namespace) -> int:
         raise UserError("--checkpoint says where to go on: give it with --resume or --init")
     if args.resume and (args.overwrite or init):
         raise UserError("--overwrite and --init begin anew and --resume goes on; give one of them")
+    if args.resume and args.max_memory:
+        raise UserError("--max-memory chooses settings as a run begins, and --resume goes on with "
+                        "them; leave it out, or give others, as --accumulate")
     run = (_resumed(folder, given, which) if args.resume
-           else _started(folder, make_config(given), args.overwrite, init))
+           else _started(folder, _fitting(args, folder, given, threads, init), args.overwrite,
+                         init))
     if not left_to_do(run):
         print("nothing is left to do; give more --steps to go on")
         return 0
@@ -149,6 +160,26 @@ def _resumed(folder: Path, given: dict[str, Any], checkpoint: str) -> Run:
     run = resume_run(folder, given, checkpoint)
     print(f"resuming {folder} after step {run.step} of {run.config.run.steps}")
     return run
+
+
+def _fitting(args: argparse.Namespace, folder: Path, given: dict[str, Any], threads: int,
+             init: WarmStart | None) -> TrainConfig:
+    """Return the configuration of a new run, its settings of memory chosen where it must fit."""
+    from ..host.processes import Processes
+    from ..plan import SECONDS, Trial, bytes_of, choose, sentence
+    from ..train.config import make_config
+    from ..train.run import rehearse
+
+    config = make_config(given)
+    if not args.max_memory:
+        return config
+    limit = bytes_of(args.max_memory)
+    place = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    trial = Trial(*rehearse(config, init), threads, scratch=place)
+    with Processes(1) as process:  # of its own: what it takes does not stay in this one
+        plan, plain = process.submit(choose, trial, limit, [*given], 2 * SECONDS).result()
+    print(sentence(plan, plain, limit))
+    return plan.config
 
 
 def _started(folder: Path, config: TrainConfig, overwrite: bool, init: WarmStart | None) -> Run:

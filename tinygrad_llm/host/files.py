@@ -100,9 +100,6 @@ class Scratch:
         self.folder = folder
         self.files: list[tuple[mmap.mmap, np.ndarray[Any, Any]]] = []
         self.used = 0  # bytes of the last
-        for path in folder.glob(f"{PREFIX}*{SUFFIX}"):  # of a Windows that crashed
-            with suppress(OSError):
-                path.unlink()
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Return an array of zeros in a file; a small one in memory.
@@ -151,6 +148,13 @@ class Scratch:
             start = array.ctypes.data - content.ctypes.data
             if 0 <= start < content.size:
                 yield mapped, start, start + array.nbytes
+
+
+def remove_scratch(folder: Path) -> None:
+    """Remove what a `Scratch` in a folder has left where Windows crashed."""
+    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
+        with suppress(OSError):
+            path.unlink()
 
 
 def _pages(size: int) -> int:

@@ -29,13 +29,15 @@ class Counted:
         self.part, self.count = part, count
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Call the part; a watch with a `count` (see `measure.Clock`) has its number meanwhile."""
+        """Call the part; a watch (see `measure.Clock`) is in it meanwhile, and has its number."""
         watch: Any = STATE.watch
-        before, watch.count = watch.count, watch.count * self.count
+        if watch is None:  # the part is computed again, in a backward pass
+            return self.part(*args, **options)
+        watch.enter(self.count, args)
         try:
             return self.part(*args, **options)
         finally:
-            watch.count = before
+            watch.leave()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.part, name)
@@ -57,7 +59,7 @@ def fold(model: Any) -> None:
         if id(thing) in seen:
             continue
         seen.add(id(thing))
-        if isinstance(thing, list) and sum(bool(parameters(part)) for part in thing) > 1:
+        if isinstance(thing, list) and any(parameters(part) for part in thing):
             thing[:] = _folded(thing)
         else:
             stack.extend(value for _, value in children(thing))

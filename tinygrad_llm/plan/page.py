@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import zip_longest
+from textwrap import fill
 from typing import Any
 
 from ..host.machine import memory_of_machine
-from ..train.slices import slice_bounds
+from ..train.config import TrainConfig
+from ..train.settings import MemorySettings
+from ..train.slices import default_slices
 from .predict import Plan, at_once
 
 SHOWN = 8
@@ -19,7 +23,7 @@ def report(plan: Plan) -> str:
     config, count = plan.config, sum(plan.parameters.values())
     head = (f"{config.run.preset}: {config.arch}, {count:,} parameters, a vocabulary of "
             f"{plan.vocab_size:,}, {config.data.batch} x {config.context:,} tokens a step, "
-            f"slices: {len(plan.slices)}, threads: {plan.threads}")
+            f"slices: {len(plan.slices)}, threads: {plan.threads} {flags(config)}".rstrip())
     groups = [(name, f"{size:,}") for name, size in plan.parameters.items()]
     memory = [(name, amount(size)) for name, size in (*plan.memory.items(),
                                                       ("at the most", plan.peak))]
@@ -72,19 +76,27 @@ def _time_lines(plan: Plan) -> Iterator[str]:
 
 def _advice(plan: Plan) -> Iterator[str]:
     """Yield what would take less memory, and a warning where there is not enough."""
-    batch, there = plan.config.data.batch, memory_of_machine()
-    more = min(batch, 2 * len(plan.slices))
-    thinner = [rows.stop - rows.start for rows in slice_bounds(batch, more)]
-    now = at_once(plan.slices, plan.threads)
-    moving = plan.memory["activations"] + plan.memory["working memory"]
-    words = [f"{flag} {amount(plan.peak - moving + moving * then // now)}" for flag, then in (
-        (f"--slices {more}", at_once(thinner, plan.threads)),
-        ("--threads 1", at_once(plan.slices, 1))) if then < now]
+    there = memory_of_machine()
+    words = [f"{flag} {amount(less.peak)}" for flag, less in _thinner(plan)
+             if less.peak < plan.peak]
     if words:
-        yield f"less memory: {', '.join(words)}"
+        yield fill(f"less memory: {', '.join(words)}", 100, subsequent_indent=13 * " ")
     if plan.peak > there:
         yield (f"warning: {amount(plan.peak)} are more than the {amount(there)} of this machine; "
                f"choose a smaller model, --context or --batch, or what is named above")
+
+
+def _thinner(plan: Plan) -> Iterator[tuple[str, Plan]]:
+    """Yield plans that may take less memory, each with its flag."""
+    config, batch = plan.config, plan.config.data.batch
+    yield f"--slices {(more := 2 * len(plan.slices))}", plan if more > batch else plan.instead(more)
+    yield "--threads 1", plan.instead(threads=1)
+    parts = next((n for n in range(config.memory.accumulate + 1, batch + 1) if batch % n == 0), 0)
+    if parts:
+        yield f"--accumulate {parts}", plan.instead(
+            default_slices(batch, config.context, parts), accumulate=parts)
+    yield "--recompute true", plan.instead(recompute=True)
+    yield "--offload-moments true", plan.instead(offload_moments=True)
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -101,7 +113,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "run": {"steps": plan.config.run.steps,
                 "seconds": plan.config.run.steps * plan.step_seconds,
                 "evaluation_seconds": plan.evaluation_seconds},
-        "slice": {"sequences": plan.measured.rows, "peak": plan.measured.peak,
+        "slice": {"sequences": plan.measured.rows, "peak": plan.measured.peak(plan.measured.rows),
                   "seconds": plan.measured.seconds, "ops": by_op(plan)},
     }
 
@@ -111,6 +123,13 @@ def compared(plan: Plan, seconds: float, peak: int) -> str:
     return (f"predicted / measured: {duration(plan.step_seconds)} / {duration(seconds)} a step "
             f"({plan.step_seconds / seconds:.2f}), {amount(plan.peak)} / {amount(peak)} of memory "
             f"({plan.peak / peak:.2f})")
+
+
+def flags(config: TrainConfig) -> str:
+    """Return the settings of memory that are not the defaults, as flags."""
+    default = asdict(MemorySettings())
+    return " ".join(f"--{name.replace('_', '-')} {str(value).lower()}"
+                    for name, value in asdict(config.memory).items() if value != default[name])
 
 
 def _aligned(rows: list[Sequence[str]], ways: str) -> list[str]:

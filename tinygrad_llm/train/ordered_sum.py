@@ -26,7 +26,7 @@ from autograd.deferred import Deferred
 
 Part = Array | Deferred
 
-_AHEAD = 1 << 25  # bytes of parts that wait, beyond which a slice waits for those before it
+AHEAD = 1 << 25  # bytes of parts that wait, beyond which a slice waits for those before it
 
 
 class OrderedSum:
@@ -61,7 +61,7 @@ class OrderedSum:
         if number != self.added[place] and isinstance(part, Deferred) and not part.sparse:
             part = part.array()  # or another thread, which is behind, would do all the work of it
         with self.changed:
-            if number < self.slices and self.waiting_bytes > _AHEAD:
+            if number < self.slices and self.waiting_bytes > AHEAD:
                 self.changed.wait_for(lambda: self.added[place] == number or all(
                     s in self.ended for s in range(number)))
             if number != self.added[place]:

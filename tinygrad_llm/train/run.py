@@ -29,7 +29,13 @@ from ..data.prepared import (
 from ..data.read.corpus import SHAKESPEARE
 from ..data.tokens.shards import ShardedTokens
 from ..host.errors import UserError
-from ..host.files import Scratch, remove_temporaries, sha256_of, write_in_one_step
+from ..host.files import (
+    Scratch,
+    remove_scratch,
+    remove_temporaries,
+    sha256_of,
+    write_in_one_step,
+)
 from ..host.lock import locked
 from ..host.machine import Memory, memory_of_process
 from ..models import LanguageModel, architecture, architecture_of
@@ -210,15 +216,17 @@ def _rises(rates: OptimizerSettings) -> bool:
     return rates.schedule != "constant" and rates.learning_rate < rates.min_learning_rate
 
 
-def rehearse(config: TrainConfig) -> tuple[TrainConfig, int, Memory]:
+def rehearse(config: TrainConfig, init: WarmStart | None = None
+             ) -> tuple[TrainConfig, int, Memory]:
     """Read the data of a run as `start_run` does, and leave nothing.
 
     Returns the settings with the number of slices, the size of the vocabulary, and the memory of
     the process while the data is open. Raises UserError where a run could not be started.
     """
     check_rates(config)
+    tokenizer = open_tokenizer(init.folder / "tokenizer.json") if init else None
     with TemporaryDirectory() as folder:
-        data = _open_data(config, Path(folder))
+        data = _open_data(config, Path(folder), tokenizer)
         found = with_slices(config), data.tokenizer.vocab_size, memory_of_process()
         del data  # Windows deletes no file that is mapped
         return found
@@ -534,6 +542,7 @@ def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
     before = memory_of_process()
     try:
         model = config.new_model(data.tokenizer.vocab_size, fold_in(config.run.seed, WEIGHTS))
+        remove_scratch(folder)
         scratch, weights = Scratch(folder), architecture(config.arch).weights(model)
         optimizer = config.new_optimizer(Arena(
             weights, scratch if config.memory.offload_moments else None))

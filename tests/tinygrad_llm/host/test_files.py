@@ -22,6 +22,7 @@ from tinygrad_llm.host.files import (
     Scratch,
     allocate,
     flush_folder,
+    remove_scratch,
     remove_temporaries,
     sha256_of,
     write_in_one_step,
@@ -271,4 +272,6 @@ def test_what_another_process_left_goes(tmp_path: Path) -> None:
     for name in ("moments-abc.tmp", "moments.txt", "weights.tmp"):
         (tmp_path / name).touch()
     Scratch(tmp_path)
+    assert len([*tmp_path.iterdir()]) == 3, "whose files they are is not known"
+    remove_scratch(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"moments.txt", "weights.tmp"}

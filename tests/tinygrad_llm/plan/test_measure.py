@@ -75,6 +75,6 @@ def test_a_clock_notes_each_op_both_ways(config: TrainConfig) -> None:
 
 def test_slices_are_taken_whole_where_there_is_time() -> None:
     config = make_config(SMALL)
-    found = measure(bench_of(config, folded=True), [2, 2], threads=2, seconds=0.5)
+    found = measure(bench_of(config, folded=True), 2, at_once=2, threads=2, seconds=1.0)
     assert found.rows == 2 and found.seconds > 0 and found.update > 0
-    assert measure(bench_of(config, folded=True), [2, 2], threads=2, seconds=0.0).rows == 1
+    assert measure(bench_of(config, folded=True), 2, at_once=2, threads=2, seconds=0.0).rows == 1

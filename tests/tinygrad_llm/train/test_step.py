@@ -177,7 +177,7 @@ def test_slices_far_ahead_wait_and_add_the_same(monkeypatch: pytest.MonkeyPatch)
         return [g.tobytes() for g in optimizer.seen.values()]
 
     one = bits(1)
-    monkeypatch.setattr(ordered_sum, "_AHEAD", -1)
+    monkeypatch.setattr(ordered_sum, "AHEAD", -1)
     for _ in range(5):
         assert bits(4) == one
 
