@@ -18,7 +18,7 @@ from ..host.errors import UserError
 from ..train.config import TrainConfig
 from ..train.slices import default_slices
 from .page import amount, duration, flags
-from .predict import Plan, Trial
+from .predict import Plan, Trial, sizes_of
 
 UNITS = {unit: base**power for power, prefix in enumerate("kmgt", 1)
          for unit, base in ((f"{prefix}b", 1000), (f"{prefix}ib", 1024))} | {"b": 1}
@@ -51,8 +51,8 @@ def choose(trial: Trial, limit: int, given: Collection[str], seconds: float) -> 
         least = min(plans, key=lambda plan: plan.peak)
         raise UserError(
             f"no run of this model fits into {amount(limit)}: the smallest takes "
-            f"{amount(needed(least))}, with {flags(least.config) or 'the settings as they are'}; give "
-            f"at least that, or choose a smaller model or --context")
+            f"{amount(needed(least))}, with {flags(least.config) or 'the settings as they are'}; "
+            f"give at least that, or choose a smaller model or --context")
     most = 1.02 * min(plan.step_seconds for plan in fitting)
     return min((plan for plan in fitting if plan.step_seconds <= most), key=lambda plan: (
         len(flags(plan.config).split()), plan.config.memory.accumulate)), plans[0]
@@ -70,7 +70,7 @@ def plans_of(trial: Trial, given: Collection[str], seconds: float) -> Iterator[P
     free: dict[str, Sequence[Any]] = {
         "accumulate": [n for n in range(1, batch + 1) if batch % n == 0],
         "recompute": (False, True), "offload_moments": (False, True),
-        "loss_chunk": (0,) if config.model.get("logit_cap") else (0, chunk_for(trial.vocab_size))}
+        "loss_chunk": (0, *chunks_for(config, trial.vocab_size))}
     options = {name: [own[name]] if name in given else values for name, values in free.items()}
     updates = {moved: trial.update(_with(config, offload_moments=moved))
                for moved in options["offload_moments"]}
@@ -93,9 +93,14 @@ def _with(config: TrainConfig, slices: int | None = None, **memory: Any) -> Trai
     return replace(config, memory=replace(config.memory, **memory), run=run)
 
 
-def chunk_for(vocab_size: int) -> int:
-    """Return a number of rows whose logits are not many, and not too few for a product."""
-    return max(_ROWS, 1 << (_CHUNK // (4 * vocab_size)).bit_length() - 1)
+def chunks_for(config: TrainConfig, vocab_size: int) -> list[int]:
+    """Return a number of rows whose logits are not many, where a slice has more rows.
+
+    And not too few for a product; a power of 2. None where logits have a cap.
+    """
+    rows = 1 << max(_ROWS, _CHUNK // (4 * vocab_size)).bit_length() - 1
+    most = max(sizes_of(config)) * config.context
+    return [rows] if rows < most and not config.model.get("logit_cap") else []
 
 
 def sentence(plan: Plan, plain: Plan, limit: int) -> str:

@@ -99,9 +99,9 @@ class Plan:
 
     def _copies(self) -> bool:
         """Whether a checkpoint may still be under way as the next step changes the weights."""
-        run, faults = self.config.run, self.config.faults
-        return (0 < run.checkpoint_every < run.steps and faults.checkpoint_in_background
-                and not self.config.memory.offload_moments)
+        run = self.config.run
+        return self.config.saves_in_background and (
+            0 < run.checkpoint_every < run.steps or self.config.faults.rolls_back())
 
     @property
     def peak(self) -> int:

@@ -76,6 +76,11 @@ class TrainConfig:
         """The tokens of a window: as many as a prediction can look back on."""
         return int(self.model["context"])
 
+    @property
+    def saves_in_background(self) -> bool:
+        """Whether checkpoints do; not where averages lie in files, to take no memory for a copy."""
+        return self.faults.checkpoint_in_background and not self.memory.offload_moments
+
     def new_model(self, vocab_size: int, seed: int | None = 0) -> LanguageModel:
         """Return the model for a tokenizer of that size, its weights drawn from the seed, if any.
 

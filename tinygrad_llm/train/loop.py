@@ -22,7 +22,6 @@ from ..host.machine import memory_of_process, resident_memory
 from ..host.output import steady_output
 from ..host.stop_signals import Stop, stop_signals
 from ..host.threads import workers
-from .config import TrainConfig
 from .evaluation import perplexity, sample_text, validation_losses
 from .faults.policy import Policy, Spike
 from .faults.reader import PatientReader, Stopped
@@ -277,14 +276,9 @@ def _save(run: Run) -> None:
         run.background.begin(Saving(run.folder / "checkpoint", run.model, run, run.step,
                                     run.config.run.keep, _every(run)))
         run.saved = run.newest = run.step
-        if not _in_background(run.config):
+        if not run.config.saves_in_background:
             run.background.wait()
             run.optimizer.rest()
-
-
-def _in_background(config: TrainConfig) -> bool:
-    """Whether checkpoints are: not where averages lie in files, to take no memory for a copy."""
-    return config.faults.checkpoint_in_background and not config.memory.offload_moments
 
 
 def _every(run: Run) -> int | None:
