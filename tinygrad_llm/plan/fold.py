@@ -40,6 +40,8 @@ class Counted:
             watch.leave()
 
     def __getattr__(self, name: str) -> Any:
+        if name == "part":  # of one that is being copied, and has none yet
+            raise AttributeError(name)
         return getattr(self.part, name)
 
 

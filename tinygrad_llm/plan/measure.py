@@ -45,6 +45,7 @@ from ..optim.muon import NO_HIDDEN, PACKED
 from ..train.config import TrainConfig
 from ..train.objective import Objective
 from ..train.ordered_sum import OrderedSum
+from ..train.precision import Precision
 from ..train.slices import Add, Slice, sum_over_slices
 from .flops import flops
 
@@ -178,8 +179,10 @@ class Bench:
     def __post_init__(self) -> None:
         any_names = replace(self.config.optimizer, groups="", adamw_for=NO_HIDDEN,
                             squares=PACKED)
-        self.optimizer = replace(self.config, optimizer=any_names).new_optimizer(
+        optimizer = replace(self.config, optimizer=any_names).new_optimizer(
             Arena(parameters(self.model), self.scratch))
+        precision = Precision.of(self.config.run.precision, self.model, optimizer)
+        self.model, self.optimizer = precision.rounded(), precision.optimizer
         self.weights = self.optimizer.parameters
 
     def slices(self, count: int, rows: int) -> list[Slice]:

@@ -12,11 +12,11 @@ are. Of a batch of S slices that is accumulated in n parts, N is S / n at most; 
 recomputed, M is what that takes, and time has their forward passes twice. W are gradients that
 wait, where a thread is ahead of those whose parts are added before (see `train.ordered_sum`), K is
 the copy of what the next step changes, P + A, while a checkpoint is still being written in the
-background. That is resident memory, as the system counts it. glibc keeps what a thread has freed
-for its next slice (see `host.machine.keep_freed_memory`), so the most stays resident; other C
-libraries give some back. Where reading the text took more than that, it is what the process takes.
-Not counted: the picture of the losses (23 MB), and the buffers of BLAS and the stacks of threads
-(some MB).
+background. A step in 16 bits has copies of the weights, P / 2 more. That is resident memory, as the
+system counts it. glibc keeps what a thread has freed for its next slice (see
+`host.machine.keep_freed_memory`), so the most stays resident; other C libraries give some back.
+Where reading the text took more than that, it is what the process takes. Not counted: the picture
+of the losses (23 MB), and the buffers of BLAS and the stacks of threads (some MB).
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from ..nn.parameters import children
 from ..train.config import TrainConfig
 from ..train.objective import Objective
 from ..train.ordered_sum import AHEAD
+from ..train.precision import FLOAT32
 from ..train.slices import slice_bounds
 from ..train.step import next_token
 from .fold import fold
@@ -89,7 +90,8 @@ class Plan:
         return {"program and data": self.before.now, "weights": size, "gradients": size,
                 "averages": self.averages, "activations": kept,
                 "working memory": most - kept + waiting} | (
-                    {"copy for a checkpoint": size + self.averages} if self._copies() else {})
+                    {"copies of 16 bits": size // 2} if self.config.run.precision != FLOAT32 else {}
+                    ) | ({"copy for a checkpoint": size + self.averages} if self._copies() else {})
 
     @property
     def averages(self) -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import ROOT
@@ -18,7 +20,8 @@ from tinygrad_llm.optim import OPTIMIZERS
 from tinygrad_llm.plan import predict
 from tinygrad_llm.plan.predict import at_once, by_group, longest
 from tinygrad_llm.train import PRESETS, TrainConfig, make_config
-from tinygrad_llm.train.run import with_slices
+from tinygrad_llm.train.folder.checkpoint import Saving
+from tinygrad_llm.train.run import start_run, with_slices
 
 
 def test_all_parameters_are_in_a_group(config: TrainConfig) -> None:
@@ -80,6 +83,51 @@ def test_averages_are_those_of_the_optimizer_and_of_the_weights(name: str) -> No
             assert kept == share * size
         assert (0 if name == "adafactor" else size) < kept + 1 < {
             "adafactor": 0.15, "muon": 1.05}.get(name, 2.1) * size, kept / size
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_a_step_in_16_bits_has_copies_and_is_measured_in_its_type(name: str) -> None:
+    plans = [predict(with_slices(make_config({
+        "batch": 4, "layers": 3, "width": 32, "context": 64, "precision": precision})), 11,
+        before=Memory(0, 0), threads=1, seconds=0) for precision in ("float32", name)]
+    size = 4 * sum(plans[0].parameters.values())
+    assert "copies of 16 bits" not in plans[0].memory
+    assert plans[1].memory["copies of 16 bits"] == size // 2
+    assert [plan.memory["weights"] for plan in plans] == [size, size]
+    first, second = (plan.memory["activations"] for plan in plans)
+    assert first != second, "it is measured in that type"
+
+
+@pytest.mark.parametrize("given", [{}, {"ema": 0.99}, {"optimizer": "lion"}])
+def test_the_copy_for_a_checkpoint_is_what_settling_takes(given: dict[str, Any], tmp_path: Path
+                                                          ) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    config = make_config({"layers": 2, "context": 16, "steps": 5, "checkpoint_every": 2,
+                          "data": str(tmp_path / "text.txt"), **given})
+    run = start_run(config, tmp_path / "run")
+    plan = predict(run.config, run.data.tokenizer.vocab_size, before=Memory(0, 0), threads=1,
+                   seconds=0)
+    saving = Saving(tmp_path / "run" / "checkpoint", run.model, run, 1)
+    tracemalloc.start()
+    try:
+        saving.settle()
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    small = 0.05 * plan.memory["copy for a checkpoint"]  # arrays that are copied at once
+    assert plan.memory["copy for a checkpoint"] == pytest.approx(taken, abs=small)
+
+
+@pytest.mark.parametrize("given, copies", [
+    ({}, True), ({"checkpoint_every": 0}, False), ({"checkpoint_every": 5}, False),
+    ({"checkpoint_every": 5, "on_nonfinite": "rollback"}, True),
+    ({"checkpoint_in_background": False}, False), ({"offload_moments": True}, False)])
+def test_a_copy_is_made_where_a_step_comes_while_a_checkpoint_is_written(
+        given: dict[str, Any], copies: bool) -> None:
+    config = with_slices(make_config({"layers": 1, "width": 16, "heads": 2, "context": 8,
+                                      "steps": 5, "checkpoint_every": 2, "batch": 2, **given}))
+    plan = predict(config, 11, before=Memory(0, 0), threads=1, seconds=0)
+    assert ("copy for a checkpoint" in plan.memory) == copies
 
 
 def test_threads_take_slices_in_turns() -> None:
