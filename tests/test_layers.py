@@ -44,7 +44,7 @@ ORDER = {
                                      "chunked_cross_entropy",
                                      "load_balance"],
     "tinygrad_llm.nn": ["parameters", "observed", "replace", "init", "positions", "cache", "layers",
-                        "experts", "attention"],
+                        "stored", "experts", "attention"],
     "tinygrad_llm.models": ["checks", "gpt", "llama", "registry"],
     "tinygrad_llm.optim": ["arena", "groups", "optimizer", "adamw", "sgd", "lion", "adafactor",
                            "muon", "registry", "clip", "schedule", "ema"],
@@ -95,8 +95,8 @@ ORDER = {
     "tinygrad_llm.inspect": ["observe", "page"],
     "tinygrad_llm.watch": ["follow", "runs", "server"],
     "tinygrad_llm.sweep": ["grid", "table", "power_law", "runs"],
-    "tinygrad_llm.cli": ["eval", "import_model", "export", "presets", "train", "sweep", "plan",
-                         "sampling", "sample", "chat", "inspect", "watch", "data", "tokenizer",
+    "tinygrad_llm.cli": ["sampling", "eval", "import_model", "export", "presets", "train", "sweep",
+                         "plan", "sample", "chat", "inspect", "watch", "data", "tokenizer",
                          "doctor"],
 }
 

@@ -16,6 +16,7 @@ from ..host.files import write_in_one_step
 from ..host.output import reader_is_gone
 from .sampling import (
     add_sampling,
+    add_weights,
     batcher_of,
     check_flags,
     flags_named,
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     parser.add_argument("--checkpoint", metavar="WHICH", default="last",
                         help="last, best (by validation loss), a step, or ema, averages (last)")
+    add_weights(parser)
     parser.add_argument("--system", metavar="TEXT", help="what the model is told first")
     parser.add_argument("--load", type=Path, metavar="FILE", help="go on with what /save wrote")
     parser.add_argument("--format", metavar="NAME",
@@ -75,7 +77,7 @@ def chat(args: argparse.Namespace) -> int:
 
     check_flags(args, **DEFAULTS)
     messages = _loaded(args)
-    model, tokenizer, _ = load_model(args.run, args.checkpoint)
+    model, tokenizer, _ = load_model(args.run, args.checkpoint, args.weights)
     found = with_beside(model, tokenizer, args.run / PRETRAINED)
     encode = _encoder(found, args)
     ends = ends_of(found.generation, model.config.vocab_size) | _end_of_turn(

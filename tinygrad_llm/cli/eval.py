@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..host.errors import UserError
+from .sampling import add_weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the run's folder (runs/tiny)")
     parser.add_argument("--checkpoint", metavar="WHICH", default="last",
                         help="last, best (by validation loss), a step, or ema, averages (last)")
+    add_weights(parser)
     parser.add_argument("--batches", type=int, metavar="N",
                         help="batches to average over (the run's final_eval_batches)")
     parser.add_argument("--data", metavar="TEXT",
@@ -42,7 +44,7 @@ def evaluate(args: argparse.Namespace) -> int:
         return _evaluate_text(args)
     if args.context is not None:
         raise UserError("--context is for a text of yours: give it with --data")
-    run = open_run(args.run, args.checkpoint)
+    run = open_run(args.run, args.checkpoint, args.weights)
     if run.data.validation is None:
         raise UserError(f"the data of the run in {args.run} has no part that was kept back")
     count = args.batches or run.config.run.final_eval_batches or run.config.run.eval_batches
@@ -63,7 +65,7 @@ def _evaluate_text(args: argparse.Namespace) -> int:
 
     if args.batches is not None:
         raise UserError("--batches is for the run's own text; --data is measured whole")
-    model, tokenizer, config = load_model(args.run, args.checkpoint)
+    model, tokenizer, config = load_model(args.run, args.checkpoint, args.weights)
     context = config.context if args.context is None else args.context
     if not 1 <= context <= config.context:
         raise UserError(f"--context must lie in [1, {config.context}], the context of the model, "

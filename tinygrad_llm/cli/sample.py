@@ -21,6 +21,7 @@ from ..host.errors import UserError, shortened
 from ..host.output import reader_is_gone
 from .sampling import (
     add_sampling,
+    add_weights,
     batcher_of,
     check_flags,
     flags_named,
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the run's folder (runs/tiny)")
     parser.add_argument("--checkpoint", metavar="WHICH", default="last",
                         help="last, best (by validation loss), a step, or ema, averages (last)")
+    add_weights(parser)
     add = parser.add_argument_group("prompts").add_argument
     add_prompt(add, "what the text goes on from (a new line)")
     add("--prompts", type=Path, metavar="FILE",
@@ -100,7 +102,7 @@ def sample(args: argparse.Namespace) -> int:
 
     _check(args)
     prompts, (done, rest) = _prompts(args), _done(args.out) if args.resume else ([], b"")
-    model, tokenizer, _ = load_model(args.run, args.checkpoint)
+    model, tokenizer, _ = load_model(args.run, args.checkpoint, args.weights)
     imported = (args.run / PRETRAINED).is_dir()
     ends = ends_of(with_beside(model, tokenizer, args.run / PRETRAINED).generation,
                    model.config.vocab_size)

@@ -73,6 +73,13 @@ def add_sampling(parser: argparse.ArgumentParser, temperature: str, tokens: str)
         help="let a smaller model of the same tokenizer guess ahead; what is likely stays the same")
 
 
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Add the flag for the type of the weights."""
+    parser.add_argument("--weights", choices=("float32", "bfloat16", "float16"),
+                        help="store the matrices so: 16 bits take half the memory; all is computed "
+                             "in float32 (float32)")
+
+
 def _bias(text: str) -> tuple[int, float]:
     try:
         id, _, number = text.partition("=")

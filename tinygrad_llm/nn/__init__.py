@@ -18,8 +18,10 @@ from .layers import (
 from .parameters import load_parameters, parameters, with_parameters
 from .positions import Rotary, lengths_of, positions_of, sinusoidal
 from .replace import replace
+from .stored import WideEmbedding, store_weights
 
 __all__ = ["MLP", "Cache", "CausalSelfAttention", "Embedding", "GatedMLP", "LayerCache",
-           "LayerNorm", "Linear", "MixtureOfExperts", "RMSNorm", "Rotary", "Rotate", "drop",
-           "gated_inner", "last_of", "lengths_of", "load_parameters", "normal", "parameters",
-           "places_of", "positions_of", "replace", "sinusoidal", "subkey", "with_parameters"]
+           "LayerNorm", "Linear", "MixtureOfExperts", "RMSNorm", "Rotary", "Rotate",
+           "WideEmbedding", "drop", "gated_inner", "last_of", "lengths_of", "load_parameters",
+           "normal", "parameters", "places_of", "positions_of", "replace", "sinusoidal",
+           "store_weights", "subkey", "with_parameters"]

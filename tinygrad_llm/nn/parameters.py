@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any, TypeVar
 
 from autograd import Tensor, namespace
-from autograd.backend import Array
+from autograd.backend import Array, wide
 
 Model = TypeVar("Model")
 
@@ -65,7 +65,8 @@ def load_parameters(model: Any, arrays: Mapping[str, Array]) -> None:
     other = [f"{name} {tuple(arrays[name].shape)} instead of {own[name].shape}"
              for name in own.keys() & arrays.keys() if arrays[name].shape != own[name].shape]
     kinds = [f"{name} {arrays[name].dtype} instead of {own[name].dtype}" for name in
-             own.keys() & arrays.keys() if arrays[name].dtype.kind != own[name].dtype.kind]
+             own.keys() & arrays.keys()
+             if wide(arrays[name].dtype).kind != wide(own[name].dtype).kind]
     if missing or extra or other or kinds:
         raise ValueError(
             "the weights do not fit the model: "

@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from autograd import fold_in
 from autograd.backend import Array
 
@@ -39,7 +41,7 @@ from ..host.files import (
 from ..host.lock import locked
 from ..host.machine import Memory, memory_of_process
 from ..models import LanguageModel, architecture, architecture_of
-from ..nn import Rotary
+from ..nn import Rotary, store_weights
 from ..optim import EMA, Arena, Optimizer, Schedule
 from ..text.tokenizer import Tokenizer
 from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
@@ -56,7 +58,7 @@ from .folder.data_record import check_record, check_tokenizer, describe, write_r
 from .folder.trouble import Trouble
 from .loss_scale import LossScale
 from .objective import Objective
-from .precision import Precision
+from .precision import FLOAT32, TYPES, Precision
 from .settings import OptimizerSettings, settings
 from .slices import default_slices
 from .step import next_token
@@ -403,23 +405,24 @@ def _changed(saved: TrainConfig, given: Mapping[str, Any], folder: Path) -> Trai
     return make_config({**values, **given})
 
 
-def load_model(folder: Path, checkpoint: str = "last"
+def load_model(folder: Path, checkpoint: str = "last", stored: str | None = None
                ) -> tuple[LanguageModel, Tokenizer, TrainConfig]:
     """Return the model of a run's checkpoint, with its tokenizer and settings.
 
-    `checkpoint` is "last", "best" or a step. Raises UserError where there is none, or a file is
-    damaged or not the run's.
+    `checkpoint` is "last", "best" or a step; `stored` is the type of the matrices, see
+    `nn.store_weights`. Raises UserError where there is none, a file is damaged or not the run's, or
+    a weight is beyond the type's range.
     """
-    model, tokenizer, config, _ = _loaded(folder, checkpoint)
+    model, tokenizer, config, _ = _loaded(folder, checkpoint, stored)
     return model, tokenizer, config
 
 
-def open_run(folder: Path, checkpoint: str = "last") -> Run:
+def open_run(folder: Path, checkpoint: str = "last", stored: str | None = None) -> Run:
     """Return a run with its data and the weights of a checkpoint, to be looked at.
 
     Raises UserError as `load_model` does, and where the data is not what it was trained on.
     """
-    model, _, config, step = _loaded(folder, checkpoint)
+    model, _, config, step = _loaded(folder, checkpoint, stored)
     _require_data(config, folder)
     data = _open_data(config, folder, _own_tokenizer(folder), resumed=True)
     check_record(folder, data)
@@ -471,7 +474,8 @@ def _require_data(config: TrainConfig, folder: Path) -> None:
                         f"train --init {folder} --data TEXT --out NEW'")
 
 
-def _loaded(folder: Path, checkpoint: str) -> tuple[LanguageModel, Tokenizer, TrainConfig, int]:
+def _loaded(folder: Path, checkpoint: str, stored: str | None
+            ) -> tuple[LanguageModel, Tokenizer, TrainConfig, int]:
     if not holds_run(folder):
         if (folder / "config.json").is_file():
             raise UserError(f"{folder} is a model's folder, and no run; make one of it with "
@@ -482,7 +486,14 @@ def _loaded(folder: Path, checkpoint: str) -> tuple[LanguageModel, Tokenizer, Tr
     tokenizer = open_tokenizer(folder / "tokenizer.json")
     check_tokenizer(folder)
     model = config.new_model(tokenizer.vocab_size, seed=None)
-    step = load_checkpoint(folder / "checkpoint", model, which=checkpoint)
+    if stored is not None and stored != FLOAT32:
+        store_weights(model, TYPES[stored])
+    try:
+        with np.errstate(over="raise"):
+            step = load_checkpoint(folder / "checkpoint", model, which=checkpoint)
+    except FloatingPointError:
+        raise UserError(f"the run in {folder} has weights beyond the range of {stored}; give "
+                        f"--weights bfloat16 or float32") from None
     return model, tokenizer, config, step
 
 

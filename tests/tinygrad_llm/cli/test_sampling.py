@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import io
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import train
+from small_runs import write_chat_run
 
+from tinygrad_llm.cli import main
 from tinygrad_llm.cli.sampling import (
     add_sampling,
     check_flags,
@@ -18,7 +22,9 @@ from tinygrad_llm.cli.sampling import (
     sampling_of,
 )
 from tinygrad_llm.host.errors import UserError
+from tinygrad_llm.nn import store_weights
 from tinygrad_llm.sample import Sampling
+from tinygrad_llm.train import run as run_module
 
 FLAGS: dict[str, tuple[list[str], Any]] = {
     "temperature": (["--temperature", "0.5"], 0.5), "top_k": (["--top-k", "3"], 3),
@@ -101,3 +107,32 @@ def test_files(tmp_path: Path) -> None:
     assert json_of(b"[1, 0.1]", "x") == [1, 0.1]
     with pytest.raises(UserError, match="--x a: it is no JSON"):
         json_of(b"[", "--x a")
+
+
+@pytest.mark.parametrize("verb", [
+    ["sample", "-n", "5"], ["sample", "--beams", "2", "-n", "5"], ["eval"],
+    ["eval", "--data", "text.txt"], ["chat", "-n", "5"]])
+def test_weights_are_stored_as_the_flag_says(
+        verb: list[str], folder: Path, capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[str] = []
+
+    def store(model: Any, dtype: Any) -> None:
+        found.append(dtype.name)
+        store_weights(model, dtype)
+
+    monkeypatch.setattr(run_module, "store_weights", store)
+    command, *options = verb
+    if command == "chat":
+        write_chat_run(folder / "runs/tiny")
+    else:
+        assert train() == 0
+    for name in ("bfloat16", "float16", "float32"):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"The dog\n")))
+        capsys.readouterr()
+        assert main([command, "runs/tiny", "--weights", name, *options]) == 0
+        assert capsys.readouterr().out
+    assert found == ["bfloat16", "float16"]
+    with pytest.raises(SystemExit):
+        main([command, "runs/tiny", "--weights", "int8", *options])
+    assert "invalid choice: 'int8'" in capsys.readouterr().err

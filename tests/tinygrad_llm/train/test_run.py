@@ -16,8 +16,10 @@ from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.optim import Muon
 from tinygrad_llm.train import load_model, next_token, resume_run, start_run, train
+from tinygrad_llm.train.evaluation import validation_loss
+from tinygrad_llm.train.folder.checkpoint import save_checkpoint
 from tinygrad_llm.train.log import read_metrics
-from tinygrad_llm.train.run import WarmStart, learning_rate, lock
+from tinygrad_llm.train.run import WarmStart, learning_rate, lock, open_run
 
 
 @pytest.fixture
@@ -403,3 +405,26 @@ def test_a_folder_of_the_users_is_never_taken_for_the_runs_copy(tmp_path: Path, 
             with pytest.raises(UserError, match="mine holds data, which a run in it"):
                 start_run(small(tmp_path / "mine" / "data" / inner), out, overwrite)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [place]
+
+
+@pytest.mark.parametrize("stored", ["bfloat16", "float16"])
+def test_weights_are_read_into_16_bits(stored: str, tmp_path: Path) -> None:
+    assert train(start_run(small(write_text(tmp_path)), tmp_path / "run"), silent)
+    full, half = (parameters(load_model(tmp_path / "run", "last", which)[0])
+                  for which in ("float32", stored))
+    for name, p in half.items():
+        assert p.dtype == (stored if p.ndim > 1 else "float32")
+        assert np.array_equal(p.data, full[name].data.astype(p.dtype))
+    run = open_run(tmp_path / "run", "last", stored)
+    last = validation_loss(open_run(tmp_path / "run"), 3)
+    assert validation_loss(run, 3) != last
+    assert validation_loss(run, 3) == pytest.approx(last, rel=1e-3)
+
+
+def test_weights_beyond_float16_name_the_way_out(tmp_path: Path) -> None:
+    run = start_run(small(write_text(tmp_path)), tmp_path / "run")
+    run.model.head.data[0, 0] = 1e6
+    save_checkpoint(tmp_path / "run/checkpoint", run.model, run, 0)
+    with pytest.raises(UserError, match="beyond the range of float16; give --weights bfloat16"):
+        load_model(tmp_path / "run", "last", "float16")
+    assert load_model(tmp_path / "run", "last", "bfloat16")

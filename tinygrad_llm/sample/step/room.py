@@ -7,7 +7,7 @@ read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import sqrt
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from autograd import Tensor, no_grad
-from autograd.backend import Array
+from autograd.backend import Array, wide, wider
 from autograd.tensor import values
 
 from ...functional import gelu
 from ...functional.gelu import CUBIC, ROOT
+from ...host.threads import BLOCK_BYTES
 from ...models import GPT
 from ...nn import (
     MLP,
@@ -48,10 +49,14 @@ def check_room(positions: int, limit: int) -> None:
 
 
 def usual(part: Any, dtype: Any, *kinds: type) -> bool:
-    """Whether a part is of one of these classes, with NumPy's arrays of that dtype."""
+    """Whether a part is of one of these classes, with NumPy's arrays of that dtype.
+
+    Matrices may have 16 bits where the dtype is float32; see `nn.stored`.
+    """
     arrays = [t.data for t in vars(part).values() if isinstance(t, Tensor)] if (
         type(part) in kinds) else [None]
-    return all(type(a) is np.ndarray and a.dtype == dtype for a in arrays)
+    return all(type(a) is np.ndarray and dtype in (a.dtype, wide(a.dtype) if a.ndim == 2 else None)
+               for a in arrays)
 
 
 class Places:
@@ -94,13 +99,13 @@ class Places:
 
     def put(self, ids: Any, at: Any, x: Array) -> None:
         """Write the rows of `ids` at positions `at` into x."""
-        rows = self.tokens[ids]
+        rows = wider(self.tokens[ids])
         if self.factor is not None:
             rows = rows * self.factor
         if self.table is None:
             np.copyto(x, rows)
         else:
-            np.add(rows, self.table[at], x)
+            np.add(rows, wider(self.table[at]), x)
 
 
 class Room:
@@ -119,6 +124,7 @@ class Room:
         self.phases = [self.calls]  # in reading, one behind each layer's keys and values
         self.texts: list[Text] = []
         self.buffers = dict[Any, Array]()
+        self.blocks: dict[int, Array] = {}  # of rows so long
         self.views: dict[Any, View] = {}
         config, width = model.config, model.config.width
         self.one, self.zero, self.power, self.cubic, self.linear = (
@@ -237,11 +243,29 @@ class Room:
             return
         w, bias = linear.weight.data, None if linear.bias is None else linear.bias.data
         if usual(norm, self.dtype, LayerNorm) and norm.bias is not None:
-            shift = w @ norm.bias.data
+            shift = wider(w) @ norm.bias.data
             bias = shift if bias is None else bias + shift
-        self.call(w.dot, x, y)
+        self.product(w, x, y)
         if bias is not None:
             self.call(np.add, y, self.column(bias), y)
+
+    def product(self, w: Array, x: Array, y: Array) -> None:
+        """Write w x into y; a w of 16 bits is widened by blocks of rows, in one buffer for all."""
+        if w.dtype == self.dtype:
+            self.call(w.dot, x, y)
+            return
+        for rows, block in self.widened(w):
+            self.call(block.dot, x, y[rows])
+
+    def widened(self, w: Array) -> Iterator[tuple[slice, Array]]:
+        """Yield blocks of rows of w, each with the array that has it in float32 when it is due."""
+        size = max(1, BLOCK_BYTES // (4 * w.shape[1]))
+        whole = self.blocks.setdefault(w.shape[1], np.empty((size, w.shape[1]), self.dtype))
+        for start in range(0, len(w), size):
+            rows = slice(start, min(start + size, len(w)))
+            block = whole[: rows.stop - start]
+            self.call(np.copyto, block, w[rows])
+            yield rows, block
 
     def add(self, post: Any) -> None:
         """Add y to the stream, behind a norm of its own if there is one."""
@@ -329,7 +353,13 @@ class Room:
 
     def head(self, w: Array, cap: float, logits: Array) -> None:
         """Write the logits (n, V) of the normed stream, by the transposed head w (C, V)."""
-        if self.n == 1:
+        if w.dtype != self.dtype:
+            for rows, block in self.widened(w.T):
+                if self.n == 1:
+                    self.call(block.dot, self.normed, logits[0, rows])
+                else:
+                    self.call(np.matmul, self.normed.T, block.T, logits[:, rows])
+        elif self.n == 1:
             self.call(self.normed.dot, w, logits[0])
         else:
             self.call(self.normed.T.dot, w, logits)

@@ -24,6 +24,9 @@ padded, each attends by itself, and behind the last layer's keys and values noth
 columns are cut into pieces, which go from layer to layer together, as each may need the keys of the
 others. A piece's arrays fit a core's cache, and workers share the pieces.
 
+Matrices of 16 bits are widened by blocks of rows, which fit a core's cache, just before they are
+multiplied (`nn.stored`); such a head is not laid out anew.
+
 A part of another class than the usual ones, experts or a map with low-rank additions, is called as
 it is. BLAS uses the threads that it is set to: a product with few columns is over before threads of
 Python's are awake.
@@ -37,13 +40,13 @@ from typing import Any
 
 import numpy as np
 
-from autograd.backend import Array
+from autograd.backend import Array, wide
 
 from ...host.threads import each, workers_unless_open
 from ...models import GPT, Llama
 from ...models.gpt import Block
 from ...models.llama import LlamaBlock
-from ...nn import Cache, CausalSelfAttention, Embedding
+from ...nn import Cache, CausalSelfAttention, Embedding, WideEmbedding
 from . import attending
 from .room import Places, Room, check_room, run, usual
 
@@ -77,7 +80,7 @@ class Step:
 
     def __init__(self, model: Any, cache: Cache) -> None:
         self.model, self.cache = model, cache
-        self.dtype = np.dtype(getattr(getattr(model, "head", None), "dtype", None))
+        self.dtype = wide(np.dtype(getattr(getattr(model, "head", None), "dtype", None)))
         self._check()
         self.head, self.steps = model.head.data.T, 0
         self.rooms: dict[int, Room] = {}
@@ -92,7 +95,7 @@ class Step:
         tables = [model.wte] + [table for table in [getattr(model, "wpe", None)] if table]
         kind = Block if type(model) is GPT else LlamaBlock
         if not (type(model.head.data) is np.ndarray and all(
-                usual(table, dtype, Embedding) for table in tables) and all(
+                usual(table, dtype, Embedding, WideEmbedding) for table in tables) and all(
                 type(block) is kind and type(block.attn) is CausalSelfAttention
                 for block in model.h) and model.h):
             raise OtherModel("a part of another class, or arrays of another kind")
@@ -119,7 +122,7 @@ class Step:
         """
         ids = np.asarray(tokens)
         self.steps += 1
-        if self.steps == MANY:
+        if self.steps == MANY and self.head.dtype == self.dtype:
             self.head = laid_out(self.head)
             self.rooms.clear()
         self._look()

@@ -7,6 +7,7 @@ what is not written yet when the update comes is copied then (`settle`). Where t
 with a step, that is nothing; at most it is a copy of all, freed as the blocks are written.
 
 A file is a length (8 bytes), a header (JSON: each array's dtype, shape and place) and the bytes.
+It is read array by array (`read_arrays`): a model of 16 bits takes no memory for the file's 32.
 
 Source: https://github.com/huggingface/safetensors, README, "Format".
 """
@@ -15,11 +16,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
+from ml_dtypes import bfloat16
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from autograd import to_host
 from autograd.backend import Array
@@ -29,7 +37,7 @@ from ...host.threads import each
 BLOCK = 1 << 22  # bytes that are written, or copied, at a time
 SMALL = 1 << 16  # bytes of an array that is copied at once: counters change without an update
 DTYPES = {"float64": "F64", "int64": "I64", "uint64": "U64", "float32": "F32", "int32": "I32",
-          "uint32": "U32", "float16": "F16", "int16": "I16", "uint16": "U16",
+          "uint32": "U32", "bfloat16": "BF16", "float16": "F16", "int16": "I16", "uint16": "U16",
           "int8": "I8", "uint8": "U8", "bool": "BOOL"}
 """The names that the format has for dtypes, wide ones first: so no number lies across a word."""
 
@@ -87,6 +95,54 @@ class Snapshot:
 
 
 _NOTHING: Bytes = np.empty(0, np.uint8)
+
+
+class _Open:
+    """A file that is open as long as something refers to it: it may be replaced meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array in a file, which is read each time that it is asked for."""
+
+    file: _Open
+    start: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """Return the array. Raises ValueError where the file has become shorter."""
+        with open(self.file.number, "rb", closefd=False) as file:
+            file.seek(self.start)
+            return np.fromfile(file, self.dtype, prod(self.shape)).reshape(self.shape)
+
+
+def read_arrays(path: Path) -> dict[str, Stored]:
+    """Return the arrays of a file by name, to be read when they are asked for.
+
+    Raises SafetensorError or OSError for what is no such file, TypeError for numbers of a kind
+    that is not written here.
+    """
+    with safe_open(path, framework="numpy"):  # which checks all that is believed below
+        pass
+    opened = _Open(path)
+    with open(opened.number, "rb", closefd=False) as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(start - 8))
+    header.pop("__metadata__", None)
+    if unknown := {one["dtype"] for one in header.values()} - {*DTYPES.values()}:
+        raise TypeError(', '.join(sorted(unknown)))
+    kinds = {short: np.dtype(bfloat16 if name == "bfloat16" else name)
+             for name, short in DTYPES.items()}
+    return {name: Stored(opened, start + one["data_offsets"][0], tuple(one["shape"]),
+                         kinds[one["dtype"]]) for name, one in header.items()}
 
 
 def _place(name: str, array: Array) -> int:

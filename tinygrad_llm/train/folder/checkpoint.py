@@ -22,8 +22,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from autograd import namespace
 from autograd.backend import Array
@@ -38,7 +38,7 @@ from ...host.files import (
 )
 from ...models import DEFAULT, LanguageModel, architecture, architecture_of
 from ...nn import load_parameters
-from .arrays import Snapshot
+from .arrays import Snapshot, read_arrays
 
 NAME = re.compile(r"(weights|optimizer)-\d{7,}(-\d+)?\.safetensors")
 MOST_STEPS = 2**63
@@ -212,7 +212,7 @@ def load_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None 
         weights = (_averaged_weights(folder, chosen) if which == "ema"
                    else _read_arrays(folder / chosen.weights, chosen))
         if "context" in may_differ:
-            weights |= {name: weights[name][:model.config.context]
+            weights |= {name: np.asarray(weights[name])[:model.config.context]
                         for name in architecture(arch).by_position if name in weights}
         kept = {} if beside is None else _read_beside(folder, chosen, beside)
         load_parameters(architecture(arch).weights(model), weights)
@@ -323,14 +323,14 @@ def _read_arrays(path: Path, saved: Saved) -> dict[str, Any]:
     try:
         if path.name in saved.sha256 and sha256_of(path) != saved.sha256[path.name]:
             raise ValueError("its SHA-256 is not the one that state.json has")
-        return load_file(path)
+        return read_arrays(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing, though state.json names it; restore it, or start "
                         f"the run anew in another folder") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is damaged or truncated ({error}); restore it, or start the run "
                         f"anew in another folder") from error
-    except (TypeError, AttributeError) as error:  # numbers that NumPy lacks, as bfloat16
+    except TypeError as error:
         raise UserError(f"{path} has numbers of another kind ({error}); restore it") from error
 
 
@@ -355,7 +355,7 @@ def _read_beside(folder: Path, saved: Saved, beside: Stateful) -> dict[str, Any]
                 if name in arrays or not name.startswith(LATER)}
     if kinds[0] != kinds[1]:
         raise UserError(f"{path} does not fit the model; it is from another configuration")
-    if any(not 0 <= array <= saved.step for name, array in arrays.items()
+    if any(not 0 <= np.asarray(array) <= saved.step for name, array in arrays.items()
            if name.startswith("steps.")):
         raise UserError(f"{path} counts other steps than the {saved.step} of state.json; it is "
                         f"damaged, or from another run")
