@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..host.errors import UserError, shortened
+from ..host.files import errors_name
 from ..host.output import reader_is_gone
 from .sampling import (
     add_sampling,
@@ -319,7 +320,8 @@ def _show(args: argparse.Namespace, tokenizer: Tokenizer, texts: Iterable[Job], 
     failed: list[str] = []
     bar = tqdm(total=total, initial=done, desc="writing", unit="text", disable=not args.prompts,
                mininterval=0.1 if sys.stderr.isatty() else 10)
-    with bar, open(args.out or os.devnull, "ab") as out:
+    path = args.out or os.devnull
+    with errors_name(path), bar, open(path, "ab") as out:
         for place, (text, ids) in enumerate(texts, done + 1):
             failed += [f"text {place}: {text['error']}"] if "error" in text else []
             if not args.out:

@@ -8,7 +8,7 @@ import mmap
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
 from secrets import token_hex
@@ -54,6 +54,17 @@ def write_in_one_step(path: str | Path, parts: Iterable[bytes | memoryview]) -> 
     finally:
         temporary.unlink(missing_ok=True)
     flush_folder(path.parent)
+
+
+@contextmanager
+def errors_name(path: str | Path) -> Iterator[None]:
+    """Let an OSError of the block name the file, as Python leaves it out of a full disk's."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def temporary_beside(path: Path) -> Path:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+from .files import errors_name
 
 _BUSY = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK}
 _FAR = 2**30  # the byte that is locked on Windows, where others cannot read locked bytes
@@ -38,8 +39,9 @@ def locked(path: Path, way_out: str, stays: bool = False) -> Iterator[None]:
     try:
         about = {"process": os.getpid(), "host": platform.node(),
                  "since": datetime.now().astimezone().isoformat(timespec="seconds")}
-        os.ftruncate(handle, 0)
-        os.write(handle, json.dumps(about).encode())
+        with errors_name(path):
+            os.ftruncate(handle, 0)
+            os.write(handle, json.dumps(about).encode())
         yield
     finally:
         if stays:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ..host.errors import UserError
 from ..host.lock import locked
+from ..host.output import steady_output
 from ..host.processes import Processes
 from ..host.stop_signals import Stop, stop_signals
 from ..train.config import make_config, read_settings
@@ -126,7 +127,7 @@ def _work(settings: Mapping[str, Any], folder: Path, threads: int) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FAILED).unlink(missing_ok=True)
     with open(folder / "output.txt", "a", buffering=1, encoding="utf-8") as output, \
-            redirect_stdout(output), redirect_stderr(output):
+            redirect_stdout(output), redirect_stderr(output), steady_output():
         try:
             run = (resume_run(folder, {}) if holds_run(folder)
                    else start_run(make_config(settings), folder))
@@ -136,5 +137,6 @@ def _work(settings: Mapping[str, Any], folder: Path, threads: int) -> str:
         except (UserError, MemoryError, OSError) as error:
             reason = str(error) or type(error).__name__
             print(reason, file=sys.stderr)
-            (folder / FAILED).write_text(reason, encoding="utf-8")
+            with suppress(OSError):  # of a full disk there is an empty file at least
+                (folder / FAILED).write_text(reason, encoding="utf-8")
             return reason

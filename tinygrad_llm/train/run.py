@@ -239,22 +239,23 @@ def _start(config: TrainConfig, folder: Path, init: WarmStart | None) -> Run:
         raise UserError(f"{folder} already holds a run; go on with it with --resume, name another "
                         f"folder with --out, or delete it with --overwrite")
     tokenizer = open_tokenizer(init.folder / "tokenizer.json") if init else None
-    had_data = (folder / "data").exists()
-    place, data = _place(config.data.data), _open_data(config, folder, tokenizer)
-    config = replace(config, data=replace(config.data, data=place))
+    had = {name for name in OWN if (folder / name).exists()}
     try:
+        place, data = _place(config.data.data), _open_data(config, folder, tokenizer)
+        config = replace(config, data=replace(config.data, data=place))
         run = _new_run(config, folder, data)
         if init:
             init.load(run)
-    except UserError:
-        if not had_data:
-            _remove(folder / "data")
+            if (init.folder / PRETRAINED).is_dir():
+                shutil.copytree(init.folder / PRETRAINED, folder / PRETRAINED)
+        data.copy_tokenizer(folder / "tokenizer.json")
+        write_record(folder, data, describe(data))
+        write_in_one_step(folder / "config.toml", [to_toml(config).encode()])  # now it holds a run
+    except BaseException:
+        for name in OWN:
+            if name not in had:
+                _remove(folder / name)
         raise
-    if init and (init.folder / PRETRAINED).is_dir():
-        shutil.copytree(init.folder / PRETRAINED, folder / PRETRAINED)
-    data.copy_tokenizer(folder / "tokenizer.json")
-    write_record(folder, data, describe(data))
-    write_in_one_step(folder / "config.toml", [to_toml(config).encode()])  # now it holds a run
     return replace(run, notes=tuple(_notes(run)))
 
 
