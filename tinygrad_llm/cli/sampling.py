@@ -77,7 +77,7 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
     """Add the flag for the type of the weights."""
     parser.add_argument("--weights", choices=("float32", "bfloat16", "float16"),
                         help="store the matrices so: 16 bits take half the memory; all is computed "
-                             "in float32 (float32)")
+                             "in float32 (the checkpoint's, mostly float32)")
 
 
 def _bias(text: str) -> tuple[int, float]:
@@ -146,7 +146,7 @@ def batcher_of(args: argparse.Namespace, model: LanguageModel, tokenizer: Tokeni
 
     draft: LookUp | ModelDraft | None = LookUp() if args.lookup else None
     if args.draft is not None:
-        smaller, theirs, _ = load_model(args.draft)
+        smaller, theirs, _ = load_model(args.draft, stored=args.weights)
         if (theirs.vocab, smaller.config.vocab_size) != (tokenizer.vocab, model.config.vocab_size):
             raise UserError(f"--draft {args.draft} has other tokens than the model; give a run of "
                             f"the same tokenizer, with as many ids")

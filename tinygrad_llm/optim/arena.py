@@ -64,6 +64,9 @@ class Arena:
         if self.scratch is not None:
             self.scratch.rest(*arrays)
 
+    def settle(self, steps: Mapping[str, Any]) -> None:
+        """Do nothing: the stretches are the parameters' own data, and the update is done."""
+
     def stretches(self, label: Callable[[str], Label | None],
                   *buffers: Buffers) -> Iterator[tuple[Label, list[Array]]]:
         """Yield for neighbours with the same label that label, and their part of all arrays.
@@ -136,6 +139,9 @@ class Scattered:
 
     def rest(self, *arrays: Array) -> None:
         """Do nothing: all arrays are in memory."""
+
+    def settle(self, steps: Mapping[str, Any]) -> None:
+        """Do nothing, as of an `Arena`."""
 
     def stretches(self, label: Callable[[str], Label | None],
                   *buffers: Buffers) -> Iterator[tuple[Label, list[Array]]]:

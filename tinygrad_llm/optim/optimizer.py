@@ -96,6 +96,7 @@ class Optimizer(ABC):
         self.require("lr", lr, "at least 0", lambda lr: lr >= 0)
         self.require("scale", scale, "at least 0", lambda scale: scale >= 0)
         self._advance(lr, scale)
+        self.layout.settle(self.steps)
 
     def _begin_step(self, name: str) -> Turn | None:
         """Count and return a parameter's turn, and clear its gradient; None without one."""

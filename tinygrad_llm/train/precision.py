@@ -16,6 +16,8 @@ of weights are summed over a batch's slices in float32 and never rounded. `docs/
 table of every rounding of a step. On the CPU, which has no 16-bit arithmetic, arrays really have
 the type, so each number is the one that a GPU would round to, but for the order of sums.
 
+With `stochastic_rounding` there are no masters: see `train.rounding`.
+
 Source: Micikevicius et al., "Mixed Precision Training", arXiv:1710.03740, section 3.1; Kalamkar et
 al., "A Study of BFLOAT16 for Deep Learning Training", arXiv:1905.12322, section 3 (no loss scale).
 """

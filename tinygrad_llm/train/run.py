@@ -59,12 +59,13 @@ from .folder.trouble import Trouble
 from .loss_scale import LossScale
 from .objective import Objective
 from .precision import FLOAT32, TYPES, Precision
+from .rounding import RoundedArena, in_bfloat16
 from .settings import OptimizerSettings, settings
 from .slices import default_slices
 from .step import next_token
 
 # The uses of the run's seed, each with a key of its own.
-WEIGHTS, TRAIN_BATCHES, VALIDATION_BATCHES, DROPOUT, SAMPLES = range(5)
+WEIGHTS, TRAIN_BATCHES, VALIDATION_BATCHES, DROPOUT, SAMPLES, ROUNDING = range(6)
 
 
 @dataclass
@@ -390,7 +391,7 @@ def _changed(saved: TrainConfig, given: Mapping[str, Any], folder: Path) -> Trai
     values = saved.flat()
     values["data"] = _place(values["data"])
     fixed = {*saved.model, "preset", "seed", "tokenizer", "vocab_size", "token_rows", "optimizer",
-             "adamw_for", "momentum", "ema"}
+             "adamw_for", "momentum", "ema", "stochastic_rounding"}
     if isinstance(given.get("data"), str):
         given = {**given, "data": _place(given["data"])}
         if not is_prepared(given["data"]):  # whose tokens are compared by their content
@@ -406,13 +407,13 @@ def _changed(saved: TrainConfig, given: Mapping[str, Any], folder: Path) -> Trai
     return make_config({**values, **given})
 
 
-def load_model(folder: Path, checkpoint: str = "last", stored: str | None = None
+def load_model(folder: Path, checkpoint: str = "last", stored: str | None = FLOAT32
                ) -> tuple[LanguageModel, Tokenizer, TrainConfig]:
     """Return the model of a run's checkpoint, with its tokenizer and settings.
 
     `checkpoint` is "last", "best" or a step; `stored` is the type of the matrices, see
-    `nn.store_weights`. Raises UserError where there is none, a file is damaged or not the run's, or
-    a weight is beyond the type's range.
+    `nn.store_weights`, None for that of the run's weights. Raises UserError where there is none, a
+    file is damaged or not the run's, or a weight is beyond the type's range.
     """
     model, tokenizer, config, _ = _loaded(folder, checkpoint, stored)
     return model, tokenizer, config
@@ -421,9 +422,10 @@ def load_model(folder: Path, checkpoint: str = "last", stored: str | None = None
 def open_run(folder: Path, checkpoint: str = "last", stored: str | None = None) -> Run:
     """Return a run with its data and the weights of a checkpoint, to be looked at.
 
-    Raises UserError as `load_model` does, and where the data is not what it was trained on.
+    The model computes as in the run, unless `stored` names a type, see `load_model`. Raises
+    UserError as `load_model` does, and where the data is not what it was trained on.
     """
-    model, _, config, step = _loaded(folder, checkpoint, stored)
+    model, _, config, step = _loaded(folder, checkpoint, stored, as_trained=True)
     _require_data(config, folder)
     data = _open_data(config, folder, _own_tokenizer(folder), resumed=True)
     check_record(folder, data)
@@ -475,7 +477,7 @@ def _require_data(config: TrainConfig, folder: Path) -> None:
                         f"train --init {folder} --data TEXT --out NEW'")
 
 
-def _loaded(folder: Path, checkpoint: str, stored: str | None
+def _loaded(folder: Path, checkpoint: str, stored: str | None, as_trained: bool = False
             ) -> tuple[LanguageModel, Tokenizer, TrainConfig, int]:
     if not holds_run(folder):
         if (folder / "config.json").is_file():
@@ -487,8 +489,11 @@ def _loaded(folder: Path, checkpoint: str, stored: str | None
     tokenizer = open_tokenizer(folder / "tokenizer.json")
     check_tokenizer(folder)
     model = config.new_model(tokenizer.vocab_size, seed=None)
-    if stored is not None and stored != FLOAT32:
-        store_weights(model, TYPES[stored])
+    rounded = config.run.stochastic_rounding and checkpoint != "ema"
+    if stored is None and rounded and as_trained:
+        model = in_bfloat16(model)
+    elif (kind := stored or ("bfloat16" if rounded else FLOAT32)) != FLOAT32:
+        store_weights(model, TYPES[kind])
     try:
         with np.errstate(over="raise"):
             step = load_checkpoint(folder / "checkpoint", model, which=checkpoint)
@@ -555,9 +560,12 @@ def _new_run(config: TrainConfig, folder: Path, data: Prepared) -> Run:
     try:
         model = config.new_model(data.tokenizer.vocab_size, fold_in(config.run.seed, WEIGHTS))
         remove_scratch(folder)
-        scratch, weights = Scratch(folder), architecture(config.arch).weights(model)
-        optimizer = config.new_optimizer(Arena(
-            weights, scratch if config.memory.offload_moments else None))
+        model = in_bfloat16(model) if config.run.stochastic_rounding else model
+        weights, scratch = architecture(config.arch).weights(model), Scratch(folder)
+        options = weights, scratch if config.memory.offload_moments else None
+        optimizer = config.new_optimizer(
+            RoundedArena(*options, fold_in(config.run.seed, ROUNDING))
+            if config.run.stochastic_rounding else Arena(*options))
         others: dict[str, Stateful] = {} if not config.optimizer.ema else {
             "ema": EMA(optimizer.parameters, config.optimizer.ema)}
         run = Run(folder, config, data, model, optimizer, before=before, others=others)

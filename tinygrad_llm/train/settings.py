@@ -123,6 +123,8 @@ class RunSettings:
     seed: Annotated[int, "determines the weights, the batches, dropout and the samples"] = 1337
     steps: Annotated[int, "updates of the weights"] = 2000
     precision: Annotated[str, f"type of a step's numbers: {', '.join(PRECISIONS)}"] = "float32"
+    stochastic_rounding: Annotated[bool, "weights of bfloat16 without float32 masters, rounded up "
+                                   "or down by chance; with --precision bfloat16"] = False
     slices: Annotated[int, "parts a batch is cut into for threads; 0 for what suits its size"] = 0
     log_every: Annotated[int, "steps between two lines of metrics.jsonl"] = 10
     look_every: Annotated[int, "steps between two looks at each layer's norms; 0 for none"] = 50
@@ -142,6 +144,10 @@ class RunSettings:
         if self.precision not in PRECISIONS:
             raise UserError(f"precision: there is no {self.precision!r}"
                             f"{did_you_mean(self.precision, PRECISIONS)}")
+        if self.stochastic_rounding and self.precision != "bfloat16":
+            raise UserError(f"stochastic_rounding is of weights of bfloat16, and precision is "
+                            f"{self.precision}; give --precision bfloat16, or begin a run without "
+                            f"--stochastic-rounding")
 
 
 @dataclass(frozen=True)
