@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd.backend import Array
+from autograd.backend import Array, narrowed, wider
 from autograd.deferred import Deferred
 
 from ...host.threads import each, matmul, write_product
@@ -22,13 +22,14 @@ from ..experts import ACTIVATIONS, by_expert, experts, in_places
 def forward(x: Array, p: Array, gate_up: Array, down: Array, /, *, chosen: Array,
             activation: str = "silu") -> Any:
     """Return what `experts` does."""
+    given, x, p = (x, p, gate_up, down), wider(x), wider(p)
     act, act_backward, options = ACTIVATIONS[activation]
     act_forward, act_backward = act.twins.get("numpy", (act.forward, act_backward))
     order, parts = by_expert(chosen, len(gate_up))
     rows = order // chosen.shape[1]
     h, s = act_forward(_products(x[rows], gate_up.swapaxes(1, 2), parts), **options)
     o = in_places(order, _products(h, down.swapaxes(1, 2), parts), chosen.shape)  # N, K, C
-    y = np.einsum("nk,nkc->nc", p, o)
+    y = narrowed(np.einsum("nk,nkc->nc", p, o), *given)
     return y, (x, p, gate_up, down, order, rows, parts, h, s, act_backward)
 
 
@@ -48,11 +49,11 @@ def backward(g: Array, saved: Any) -> tuple[Any, ...]:
 
 def _products(a: Array, matrices: Array, parts: dict[int, slice]) -> Array:
     """Return the rows of a, each times the matrix of its expert."""
-    y, used = np.empty((len(a), matrices.shape[2]), np.result_type(a, matrices)), list(parts)
+    y, used = np.empty((len(a), matrices.shape[2]), a.dtype), list(parts)
 
     def multiply(i: int) -> None:
         part = parts[used[i]]
-        matmul(a[part], matrices[used[i]], out=y[part])
+        matmul(a[part], wider(matrices[used[i]]), out=y[part])
 
     each(len(used), multiply)
     return y
@@ -71,4 +72,4 @@ def _write(a: Array, b: Array, parts: dict[int, slice], total: Array, add: bool)
     each(len(used), multiply)
 
 
-experts.twin("numpy", forward, backward)
+experts.twin("numpy", forward, backward, half=True)

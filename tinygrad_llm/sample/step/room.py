@@ -19,6 +19,7 @@ from autograd.backend import Array, wide, wider
 from autograd.tensor import values
 
 from ...functional import gelu
+from ...functional.cpu.linear import wider_block
 from ...functional.gelu import CUBIC, ROOT
 from ...host.threads import BLOCK_BYTES
 from ...models import GPT
@@ -264,7 +265,7 @@ class Room:
         for start in range(0, len(w), size):
             rows = slice(start, min(start + size, len(w)))
             block = whole[: rows.stop - start]
-            self.call(np.copyto, block, w[rows])
+            self.call(_widen, w[rows], block)
             yield rows, block
 
     def add(self, post: Any) -> None:
@@ -368,6 +369,10 @@ class Room:
             self.call(np.divide, logits, c, logits)
             self.call(np.tanh, logits, logits)
             self.call(np.multiply, logits, c, logits)
+
+
+def _widen(w: Array, block: Array) -> None:
+    np.copyto(block, w if w.dtype != np.float16 else wider_block(w))  # NumPy's cast is slow
 
 
 def _gelu(room: Room, x: Array, s: Array) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
+import ml_dtypes
 import numpy as np
+import pytest
 
 from autograd import Tensor, vjp
 from autograd.deferred import Deferred
@@ -56,3 +59,19 @@ def test_no_second_array_of_the_weights_size_is_made() -> None:
         assert tracemalloc.get_traced_memory()[1] < 1.2 * (gate_up.nbytes + down.nbytes)
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_matrices_of_half_precision_are_widened_one_at_a_time(dtype: Any) -> None:
+    x, p, *matrices = drawn(4, 1, 50, 200, 100)
+    small = [w.astype(dtype) for w in matrices]
+    chosen = np.array([[1], [9], [9], [30]])
+    tracemalloc.start()
+    try:
+        y = experts(x, p, *small, chosen=chosen)
+        assert tracemalloc.get_traced_memory()[1] < 0.2 * small[0].nbytes
+    finally:
+        tracemalloc.stop()
+    right = experts(x, p, *(w.astype(np.float32) for w in small), chosen=chosen)
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y, right, rtol=1e-6, atol=1e-6)

@@ -12,7 +12,7 @@ import pytest
 from autograd import Tensor, vjp
 from autograd.deferred import Deferred
 from tinygrad_llm.functional import linear
-from tinygrad_llm.functional.cpu.linear import backward, forward
+from tinygrad_llm.functional.cpu.linear import backward, forward, wider_block
 from tinygrad_llm.host import threads as threads_module
 from tinygrad_llm.host.threads import workers
 
@@ -99,3 +99,13 @@ def test_threads_change_no_bit_of_a_product_with_half_precision() -> None:
         with workers(threads):
             found.append(linear(x, w))
     assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_every_number_of_16_bits_is_widened_as_it_is(dtype: Any) -> None:
+    """Infinities and NaNs in a matrix of their own, and subnormals and zeros of both signs."""
+    numbers = np.arange(2**16, dtype=np.uint16).view(dtype).reshape(-1, 1)
+    finite = np.isfinite(numbers[:, 0].astype(np.float32))
+    for w in (numbers[finite], numbers[~finite], numbers[:0]):
+        found, right = wider_block(w), w.astype(np.float32)
+        assert found.dtype == np.float32 and found.tobytes() == right.tobytes()
