@@ -75,9 +75,9 @@ def add_sampling(parser: argparse.ArgumentParser, temperature: str, tokens: str)
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
     """Add the flag for the type of the weights."""
-    parser.add_argument("--weights", choices=("float32", "bfloat16", "float16"),
-                        help="store the matrices so: 16 bits take half the memory; all is computed "
-                             "in float32 (the checkpoint's, mostly float32)")
+    parser.add_argument("--weights", metavar="TYPE",
+                        help="store the matrices as float32, bfloat16 or float16: 16 bits take "
+                             "half the memory; all is computed in float32 (the checkpoint's)")
 
 
 def _bias(text: str) -> tuple[int, float]:

@@ -30,7 +30,7 @@ from ..data.prepared import (
 )
 from ..data.read.corpus import SHAKESPEARE
 from ..data.tokens.shards import ShardedTokens
-from ..host.errors import UserError
+from ..host.errors import UserError, did_you_mean
 from ..host.files import (
     Scratch,
     remove_scratch,
@@ -489,6 +489,8 @@ def _loaded(folder: Path, checkpoint: str, stored: str | None, as_trained: bool 
     tokenizer = open_tokenizer(folder / "tokenizer.json")
     check_tokenizer(folder)
     model = config.new_model(tokenizer.vocab_size, seed=None)
+    if stored is not None and stored not in TYPES:
+        raise UserError(f"--weights: there is no type {stored!r}{did_you_mean(stored, TYPES)}")
     rounded = config.run.stochastic_rounding and checkpoint != "ema"
     if stored is None and rounded and as_trained:
         model = in_bfloat16(model)

@@ -133,6 +133,6 @@ def test_weights_are_stored_as_the_flag_says(
         assert main([command, "runs/tiny", "--weights", name, *options]) == 0
         assert capsys.readouterr().out
     assert found == ["bfloat16", "float16"]
-    with pytest.raises(SystemExit):
-        main([command, "runs/tiny", "--weights", "int8", *options])
-    assert "invalid choice: 'int8'" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"The dog\n")))
+    assert main([command, "runs/tiny", "--weights", "bfloat", *options]) == 2
+    assert "no type 'bfloat'; did you mean 'bfloat16'?" in capsys.readouterr().err
