@@ -90,14 +90,14 @@ ORDER = {
                            "faults", "evaluation", "loop"],
     "tinygrad_llm.train.folder": ["trouble", "arrays", "checkpoint", "background", "data_record"],
     "tinygrad_llm.train.log": ["metrics", "look", "picture", "progress"],
-    "tinygrad_llm.train.faults": ["policy", "reader"],
+    "tinygrad_llm.train.faults": ["policy", "reader", "check"],
     "tinygrad_llm.plan": ["fold", "flops", "measure", "predict", "page", "choose"],
     "tinygrad_llm.inspect": ["observe", "page"],
     "tinygrad_llm.watch": ["follow", "runs", "server"],
     "tinygrad_llm.sweep": ["grid", "table", "power_law", "runs"],
     "tinygrad_llm.cli": ["sampling", "eval", "import_model", "export", "presets", "train", "sweep",
-                         "plan", "sample", "chat", "inspect", "watch", "data", "tokenizer",
-                         "doctor"],
+                         "plan", "sample", "chat", "inspect", "watch", "check", "data",
+                         "tokenizer", "doctor"],
 }
 
 IMPORTERS_BY_NAME = {  # the modules that may call an import function, and why

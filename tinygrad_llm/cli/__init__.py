@@ -13,6 +13,7 @@ from ..host.errors import UserError
 from ..host.output import steady_output
 from . import (
     chat,
+    check,
     data,
     doctor,
     eval,
@@ -35,6 +36,7 @@ VERBS: dict[str, tuple[AddArguments, str]] = {  # and its line in the help
     "sweep": (sweep.add_arguments, "train a small grid of runs, and compare them"),
     "plan": (plan.add_arguments, "predict the memory and the time that training takes"),
     "watch": (watch.add_arguments, "serve a page that shows runs while they train"),
+    "check": (check.add_arguments, "read every file of a run, and say what is damaged"),
     "presets": (presets.add_arguments, "list the settings of each preset"),
     "sample": (sample.add_arguments, "let a trained model write"),
     "chat": (chat.add_arguments, "talk with a model that was made for it"),
@@ -51,9 +53,9 @@ VERBS: dict[str, tuple[AddArguments, str]] = {  # and its line in the help
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return its exit code: 0, 2 for a mistake of the user, 128 + a signal's number.
 
-    After Ctrl-C that is 130. `data check` also returns 1, for a folder with faults, and `sweep` for
-    runs that failed. An output that is closed, or lacks a character, ends no verb; one whose disk
-    is full makes it return 2.
+    After Ctrl-C that is 130. `check` and `data check` also return 1, for a folder with faults, and
+    `sweep` for runs that failed. An output that is closed, or lacks a character, ends no verb; one
+    whose disk is full makes it return 2.
     """
     with steady_output() as out:
         code = _run(argv)

@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import sys
+from itertools import count
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -23,13 +24,13 @@ from tinygrad_llm.host import files
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.host.stop_signals import NAMES
 from tinygrad_llm.nn import parameters
-from tinygrad_llm.train import load_model, loop, resume_run, start_run, train
+from tinygrad_llm.train import load_model, loop, loss_scale, resume_run, start_run, train
 from tinygrad_llm.train.evaluation import validation_loss
 from tinygrad_llm.train.folder import arrays, checkpoint
 from tinygrad_llm.train.folder.checkpoint import read_state
 from tinygrad_llm.train.log import read_metrics
 from tinygrad_llm.train.objective import Skipped
-from tinygrad_llm.train.run import WarmStart, lock, open_run
+from tinygrad_llm.train.run import WarmStart, holds_run, lock, open_run
 
 
 @pytest.fixture
@@ -76,6 +77,9 @@ def test_without_matplotlib_there_is_one_line_of_advice(
 
 SAVING: dict[str, Any] = {"batch": 4, "slices": 4, "accumulate": 2, "recompute": True,
                           "loss_chunk": 5, "offload_moments": True, "dropout": 0.1}
+EVERYTHING: dict[str, Any] = {**SAVING, "precision": "float16", "ema": 0.9, "on_spike": "skip",
+                              "spike_factor": 1.01, "spike_window": 2, "most_faults": 99,
+                              "groups": "*.bias: lr=2", "look_every": 2}
 
 
 @pytest.mark.parametrize(("stop_at", "given"), [(1, {}), (3, {}), (5, {}), (3, SAVING)])
@@ -118,9 +122,13 @@ def test_what_saves_memory_changes_no_bit(text: Path, tmp_path: Path,
     {"optimizer": "lion", "schedule": "inverse_sqrt"},
     {"optimizer": "adafactor", "schedule": "constant", "groups": "h.*: lr=0.5"},
     {"optimizer": "muon", "schedule": "wsd", "cooldown": 0.5, "ema": 0.5},
-], ids=lambda changes: changes["optimizer"])
-def test_resuming_equals_not_stopping_with_every_optimizer(text: Path, tmp_path: Path,
-                                                           changes: dict[str, Any]) -> None:
+    {"optimizer": "adamw", **EVERYTHING},
+    {"optimizer": "muon", "schedule": "wsd", **EVERYTHING},
+], ids=lambda changes: changes["optimizer"] + (", everything" if "precision" in changes else ""))
+def test_resuming_equals_not_stopping_with_every_optimizer(
+        text: Path, tmp_path: Path, changes: dict[str, Any],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss_scale, "FIRST", 2.0**24)  # so that float16 overflows
     whole = start_run(small(text, **changes), tmp_path / "whole")
     train(whole, silent)
     parts, step = start_run(small(text, **changes), tmp_path / "parts"), loop.train_step
@@ -138,6 +146,7 @@ def test_resuming_equals_not_stopping_with_every_optimizer(text: Path, tmp_path:
     assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
     assert {name: array.tobytes() for name, array in resumed.state().items()} == {
         name: array.tobytes() for name, array in whole.state().items()}
+    assert (whole.loss_scale.size < 2.0**24) == ("precision" in changes)
 
 
 def test_averaged_weights_are_validated_saved_and_read(text: Path, tmp_path: Path) -> None:
@@ -504,6 +513,45 @@ def test_a_full_disk_under_the_metrics_is_said_and_the_steps_are_saved(
     with pytest.raises(UserError, match="cannot write .*metrics.jsonl: No space left"):
         train(run, silent)
     assert read_state(run.folder / "checkpoint")["step"] == 4
+
+
+@pytest.mark.parametrize("background", [pytest.param(True, marks=pytest.mark.long), False])
+def test_wherever_the_disk_becomes_full_nothing_is_lost_or_half_written(
+        text: Path, tmp_path: Path, background: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each flush of a file or a folder, from the first on; then there is room again."""
+    settings = {"checkpoint_in_background": background, "ema": 0.9, "keep": 2}
+    assert train(start_run(small(text, **settings), tmp_path / "whole"), silent)
+    fsync, room = files.os.fsync, [0]
+
+    def flush(handle: int) -> None:
+        if room[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        room[0] -= 1
+        fsync(handle)
+
+    def go_on(folder: Path) -> Any:
+        return (resume_run(folder, {}) if holds_run(folder)
+                else start_run(small(text, **settings), folder))
+
+    for number in count():
+        folder = tmp_path / str(number)
+        with monkeypatch.context() as patch:
+            patch.setattr(files.os, "fsync", flush)
+            room[0] = number
+            try:
+                train(go_on(folder), silent)
+                break
+            except UserError as error:
+                assert "No space left on device" in str(error)
+        left = [path.name for path in folder.rglob("*") if path.suffix == ".tmp"]
+        assert not left, f"after {number} flushes"
+        if (folder / "checkpoint" / "state.json").exists():
+            for saved in read_state(folder / "checkpoint")["checkpoints"]:
+                assert {n: files.sha256_of(folder / "checkpoint" / n) for n in saved.files
+                        } == saved.sha256
+        assert train(go_on(folder), silent)
+        assert weights(folder) == weights(tmp_path / "whole"), number
+    assert number > 20
 
 
 def test_a_step_that_is_skipped_uses_its_batch_up_and_nothing_else(

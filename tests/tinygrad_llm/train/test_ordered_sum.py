@@ -125,7 +125,7 @@ def with_slice_1_ahead(sums: OrderedSum, slice_0: Callable[[], None]) -> None:
 
 
 def test_a_slice_far_ahead_waits_for_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ordered_sum, "_AHEAD", 4)
+    monkeypatch.setattr(ordered_sum, "AHEAD", 4)
     sums = OrderedSum([np.empty(1), np.empty(1)], slices=2)
 
     def behind() -> None:
@@ -138,7 +138,7 @@ def test_a_slice_far_ahead_waits_for_those_before(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_slice_that_failed_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ordered_sum, "_AHEAD", 4)
+    monkeypatch.setattr(ordered_sum, "AHEAD", 4)
     sums = OrderedSum([np.empty(1), np.empty(1)], slices=2)
 
     def failing() -> None:

@@ -133,8 +133,7 @@ class Saving:
             _commit(folder, self.model, [new, *(one for one in former if one.step < new.step)],
                     self.keep, self.every)
         except (OSError, MemoryError) as error:
-            if folder.is_dir():
-                _sweep_up(folder, {name for one in former for name in one.files})
+            remove_unnamed(folder)  # state.json may be the new one, if what failed came behind it
             raise UserError(
                 f"cannot save the checkpoint of step {new.step} in {folder}: "
                 f"{error or 'memory ran out'}; {_former(folder)}make room there, or check its "
@@ -220,10 +219,10 @@ def load_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None 
         now = read_state(folder)["checkpoints"]
         if now != state["checkpoints"]:  # a run at work has saved the next one meanwhile
             return load_checkpoint(folder, model, beside, which, may_differ)
-        others = [str(one.step) for one in now if one != chosen]
+        sound = [str(one.step) for one in now if one != chosen and not damage(folder, one)]
         raise UserError((str(error) if isinstance(error, UserError)
                          else f"{folder / chosen.weights}: {error}") + (
-            f"; or take another one: --checkpoint {' or '.join(others)}" if others else "")
+            f"; or take one that is sound: --checkpoint {' or '.join(sound)}" if sound else "")
         ) from error
     for name, array in ({} if beside is None else beside.state()).items():
         if name in kept:
@@ -319,10 +318,32 @@ def remove_unnamed(folder: Path) -> None:
         _sweep_up(folder, [])
 
 
+def damage(folder: Path, saved: Saved) -> str:
+    """Return what is wrong with the files of a checkpoint; "" where they are as they were written.
+
+    All are read; those without a checksum have to be safetensors at least.
+    """
+    for name in saved.files:
+        try:
+            _compare_sum(folder / name, saved)
+            if name not in saved.sha256:
+                read_arrays(folder / name)
+        except FileNotFoundError:
+            return f"{name} is missing"
+        except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+            return f"{name}: {error}"
+    return ""
+
+
+def _compare_sum(path: Path, saved: Saved) -> None:
+    """Raise ValueError where a file has another checksum than the one that was noted, if any."""
+    if path.name in saved.sha256 and sha256_of(path) != saved.sha256[path.name]:
+        raise ValueError("its SHA-256 is not the one that state.json has")
+
+
 def _read_arrays(path: Path, saved: Saved) -> dict[str, Any]:
     try:
-        if path.name in saved.sha256 and sha256_of(path) != saved.sha256[path.name]:
-            raise ValueError("its SHA-256 is not the one that state.json has")
+        _compare_sum(path, saved)
         return read_arrays(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing, though state.json names it; restore it, or start "

@@ -272,7 +272,7 @@ def test_what_is_not_there_is_refused_with_what_is(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no checkpoint 'best' .* none has a validation loss"):
         load_checkpoint(tmp_path, *trained(), which="best")
     (tmp_path / "weights-0000002.safetensors").write_bytes(b"")
-    with pytest.raises(UserError, match="damaged or truncated.*another one: --checkpoint 1$"):
+    with pytest.raises(UserError, match="damaged or truncated.*that is sound: --checkpoint 1$"):
         load_checkpoint(tmp_path, *trained())
     assert load_checkpoint(tmp_path, *trained(), which="1") == 1
 
