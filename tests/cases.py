@@ -355,6 +355,10 @@ _FLAT = "x.reshape(*x.shape[:2], 1, prod(x.shape[2:4]), x.shape[4])"
 _SPLIT = "return autograd.reshape(picked, (*x.shape[:-1], count, depth))"
 _IS_E = "values(chosen)[..., None] == namespace(values(x)).arange(len(gate_up))"
 _UNCHOSEN = "total[list({*range(len(total))} - parts.keys())] = 0"
+_CHUNKED = "chunked_cross_entropy._write"
+_CLASSES = "chunks = chunks_of(len(w), -(-len(w) * rows // (len(t) or 1)))"
+_ROOM = "room = np.empty(len(t) * chunks[0].stop, m.dtype)"
+_HERE = "here, = np.nonzero((place >= 0) & (place < block.shape[1]))"
 _WRITE = "dx[..., :start], dx[..., stop:], part[...] = (0, 0, g)"
 
 _MUTANTS: list[Any] = [
@@ -375,6 +379,9 @@ _MUTANTS: list[Any] = [
             (_RMS, _RMS_SHAPE, ("(g.", "(x."), ("g.shape[", "x.shape[")),
             (_RMS, _RMS_SHARE, ("(r)", "(x)")),
             (_RMS, "dx = np.empty(g.shape, g.dtype)", ("g.shape", "x.shape")),
+            (_CHUNKED, _CLASSES, *[("(t)", f"({x})") for x in "mx"]),
+            (_CHUNKED, _ROOM, *[("(t)", f"({x})") for x in "mx"]),
+            (_CHUNKED, _HERE, ("block.", "a.")),
             (f"{_CE} reference", _RIGHT, *[("(targets)", f"({x})") for x in ("z", "used")]),
         ) for change in changes]),
     ("they have the same shape and dtype, and nothing else of them is used",
@@ -386,7 +393,16 @@ _MUTANTS: list[Any] = [
         (unit, f"{over}{x})", f"{over}{other})") for unit, over, x, *others in (
             (_NORM, "sums = over_rows(pull, ", "x", "mu", "r"),
             (_RMS, "sums = over_rows(pull, ", "x", "r", "dx"),
-            ("geglu numpy", "over_rows(pull, ", "dx", "g")) for other in others]),
+            ("geglu numpy", "over_rows(pull, ", "dx", "g"),
+            (_CHUNKED, "over_rows(replace, ", "a", "room")) for other in others]),
+    ("it says how many classes are held at a time, which a test of memory holds; any would do",
+     *[(_CHUNKED, _CLASSES, _CLASSES.replace(*change)) for change in (
+         (" // (len(t)", " * (len(t)"), (" // (len(t) or 1)", ""), ("* rows ", ""),
+         ("(len(t) or 1)", "1"), ("(t)", "(w)"), ("or 1", "or 2"))]),
+    ("NumPy's products of float32 and half precision are float32 too, without the help of BLAS",
+     *[("linear numpy", before, before.replace(f"wider({x})", x)) for x, before in (
+         ("w", "dx = matmul(g, wider(w)).reshape(shape)"),
+         ("rows", "dw = Deferred(w, partial(write_product, g.T, wider(rows)))"))]),
     ("a mask of dropout 0 keeps everything and scales by 1",
      ("attention reference", "dropout and key is not None", "key is not None")),
     ("the limit chooses between two ways to compute the same sum", *[
@@ -406,7 +422,8 @@ _MUTANTS: list[Any] = [
      ("linear numpy", "db = np.ones(len(g), g.dtype) @ g if has_bias else None",
       "db = g if has_bias else None")),
     ("the row is multiplied by 0 next, and may hold anything finite",
-     (_CE, _ROWS, _ROWS.replace(", 0)", ", 1)"))),
+     (_CE, _ROWS, _ROWS.replace(", 0)", ", 1)")),
+     (_CHUNKED, "block[~used[rows]] = 0", "block[~used[rows]] = 1")),
     ("reshape takes any negative length as the one to be inferred",
      (f"{_CE} reference", "z = autograd.reshape(logits, (-1, logits.shape[-1]))",
       "z = autograd.reshape(logits, (-2, logits.shape[-1]))")),
