@@ -7,17 +7,18 @@ r"""The tokens that a model writes in a second, beside Hugging Face transformers
     python -m benchmarks.generate --config gpt2 --mixed           # 64 prompts, together or in turn
     python -m benchmarks.generate --config tiny --constrained     # by a JSON schema, and free
     python -m benchmarks.generate --config gpt2 --memory          # bytes of cache a token
+    python -m benchmarks.generate --config gpt2 --weights         # matrices in 16 bits, and in 32
 
 Texts are greedy, with keys and values kept; both sides have the same weights in float32. A turn
 writes `tokens` tokens behind each of `batch` prompts of 8, reading the prompts included. The sides
 take turns, after a rest (see `benchmarks.train_cpu`) and a short turn that is not counted, which
 wakes their threads. They must agree on the logits after the prompts, and on the texts up to the
 first token whose logit is within rounding of another's. Ours is a `Batcher`, theirs `generate` in
-PyTorch's inference mode; a prompt is read by a `Batcher` up to its first token.
-Each has the number of threads at which it was fastest in an uncounted
-turn. With `--constrained` and `--memory` both sides are ours, and with `--mixed` two of three: the
-rival writes one text after another. llama.cpp reads the weights as they lie in its file, of 4 bits
-for instance, and ours in float32.
+PyTorch's inference mode; a prompt is read by a `Batcher` up to its first token. Each has the number
+of threads at which it was fastest in an uncounted turn. With `--constrained`, `--memory` and
+`--weights` all sides are ours, and with `--mixed` two of three: the rival writes one text after
+another. llama.cpp reads the weights as they lie in its file, of 4 bits for instance, and ours in
+float32.
 
 Weights are drawn five times as large as a fresh model's, so that the likeliest token stands out.
 """
@@ -52,11 +53,12 @@ from benchmarks.train_cpu import REST, cpu_model, positive, ratio_quartiles
 from tinygrad_llm.host.machine import THREADS_VARIABLE, memory_of_process, usable_cores
 from tinygrad_llm.host.threads import workers_unless_open
 from tinygrad_llm.models import GPT, GPTConfig
-from tinygrad_llm.nn import parameters
+from tinygrad_llm.nn import parameters, store_weights
 from tinygrad_llm.pretrained import from_pretrained
 from tinygrad_llm.sample import Batcher, Sampling
 from tinygrad_llm.sample.constrained.schema import json_schema
 from tinygrad_llm.text import CharTokenizer
+from tinygrad_llm.train.precision import TYPES
 
 PACKAGES = {"transformers": ("transformers", "torch"), "llama.cpp": ("llama_cpp_python",),
             "none": ()}
@@ -351,12 +353,21 @@ def beside_rival(args: argparse.Namespace, model: Any, tokens: int, turns: int) 
 def beside_ours(args: argparse.Namespace, model: Any, tokenizer: Any, tokens: int, turns: int
                 ) -> dict[str, Any]:
     """Return what was measured of our way beside others; none counts its first turn."""
+    stored: dict[str, int] = {}
     if args.mixed:
         ids, count = mixed(model)
         sides = {"together": in_turn(model, ids, count, len(ids)),
                  "one_by_one": in_turn(model, ids, count, 1)}
         if args.vs == "transformers":
             sides[args.vs] = rival_in_turn(their_model(args, model), ids, count)
+    elif args.weights:
+        prompts, sides = drawn(model, args.batch, PROMPT), {}
+        for name in TYPES:
+            one = our_model(args)[0]
+            if name != "float32":
+                store_weights(one, TYPES[name])
+            sides[name] = our_writer(one, prompts, args.batch)
+            stored[name] = sum(p.data.nbytes for p in parameters(one).values())
     else:
         prompts = drawn(model, args.batch, PROMPT)
         constraint = json_schema(SCHEMA, tokenizer, model.config.vocab_size)
@@ -364,7 +375,8 @@ def beside_ours(args: argparse.Namespace, model: Any, tokenizer: Any, tokens: in
                  "free": our_writer(model, prompts, args.batch)}
     size = {side: sum(map(len, turn(tokens))) for side, turn in sides.items()}
     threads = {side: best_threads(side, turn, tokens, args.threads) for side, turn in sides.items()}
-    return {"mode": "mixed" if args.mixed else "constrained", "batch": args.batch,
+    mode = "mixed" if args.mixed else "weights" if args.weights else "constrained"
+    return {"mode": mode, "batch": args.batch, **({"weight_bytes": stored} if stored else {}),
             "tokens": size, "threads": threads, **timed(sides, tokens, turns, threads, size)}
 
 
@@ -390,6 +402,7 @@ def arguments() -> argparse.Namespace:
     mode.add_argument("--prefill", type=positive, help="read prompts of so many tokens")
     mode.add_argument("--mixed", action="store_true", help="64 prompts, together or one by one")
     mode.add_argument("--constrained", action="store_true", help="by a JSON schema, and free")
+    mode.add_argument("--weights", action="store_true", help="matrices in 16 bits, and in 32")
     mode.add_argument("--memory", action="store_true", help="bytes of cache a token")
     parser.add_argument("--vs", choices=PACKAGES,
                         help="the rival; default: transformers where it is installed")
@@ -420,7 +433,7 @@ def main() -> None:
     tokens, turns = args.tokens or usual[0], args.turns or usual[1]
     if args.memory:
         results = list(memory(model))
-    elif args.mixed or args.constrained:
+    elif args.mixed or args.constrained or args.weights:
         results = [beside_ours(args, model, tokenizer, tokens, turns)]
     else:
         results = [beside_rival(args, model, tokens, turns)]
