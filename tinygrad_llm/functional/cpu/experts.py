@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd.backend import Array, narrowed, wider
+from autograd.backend import Array, narrowed, wide, wider
 from autograd.deferred import Deferred
 
 from ...host.threads import each, matmul, write_product
@@ -49,7 +49,8 @@ def backward(g: Array, saved: Any) -> tuple[Any, ...]:
 
 def _products(a: Array, matrices: Array, parts: dict[int, slice]) -> Array:
     """Return the rows of a, each times the matrix of its expert."""
-    y, used = np.empty((len(a), matrices.shape[2]), a.dtype), list(parts)
+    kind = np.result_type(a, wide(matrices.dtype))
+    y, used = np.empty((len(a), matrices.shape[2]), kind), list(parts)
 
     def multiply(i: int) -> None:
         part = parts[used[i]]

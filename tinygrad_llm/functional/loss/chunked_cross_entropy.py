@@ -49,7 +49,8 @@ def chunked_cross_entropy(x: Array, w: Array, targets: Array, /, *, rows: int,
     """
     _, used, count = read_targets(targets, ignore_index)
     shape, x, t = x.shape, x.reshape(len(used), w.shape[1]), targets.reshape(-1)
-    loss, chunks = namespace(x).zeros((), x.dtype), []
+    xp, chunks = namespace(x, w), []
+    loss = xp.zeros((), xp.result_type(x, w))
     for c in chunks_of(len(t), rows):
         share = (used[c].sum() / count).astype(x.dtype)  # N_c / N
         loss = loss + share * _of_chunk(x[c], w, t[c], ignore_index)[0]

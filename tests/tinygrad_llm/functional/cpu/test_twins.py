@@ -100,6 +100,24 @@ def test_a_twin_computes_what_its_plain_pair_does(
 
 
 @pytest.mark.parametrize("name", TWINS)
+@draws(40, dev=15)
+@given(data=st.data())
+def test_arguments_of_several_types_give_the_types_of_the_plain_pair(
+        name: str, data: st.DataObject) -> None:
+    args, options, g = data.draw(calls(name, "float32"))
+    kinds = st.sampled_from(["float16", "float32", "float64"])
+    args = [x.astype(data.draw(kinds)) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+            for x in args]
+    with plain_ops():
+        g = g.astype(registry[name](*args, **options).dtype)
+        expected = passes(name, args, options, g, 1)
+    for one, e in zip(passes(name, args, options, g, 1), expected, strict=True):
+        assert (one.shape, one.dtype) == (e.shape, e.dtype)
+        np.testing.assert_allclose(one, e, rtol=0, atol=0.02 * max(
+            1.0, float(np.abs(e).max(initial=0))))
+
+
+@pytest.mark.parametrize("name", TWINS)
 @given(data=st.data())
 def test_a_twin_computes_its_own_librarys_arrays_and_rests_inside_plain_ops(
         name: str, data: st.DataObject) -> None:
