@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,33 @@ def test_json_has_the_settings(folder: Path, capsys: pytest.CaptureFixture[str])
     assert found["settings"]["layers"] == 2 and found["settings"]["batch"] == 64
     assert found["threads"] == 1 and found["vocab_size"] == 300
     assert found["parameters"]["embeddings"] == (300 + 8) * 16
+
+
+def test_settings_of_memory_are_chosen_for_a_limit(folder: Path,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["--data", "text.txt", *SMALL, "--layers", "2", "--width", "64", "--context", "64",
+            "--batch", "32", "--max-memory"]
+    assert main(["plan", *args, "1TB", "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["chosen"].startswith("the run fits into 931.32 GiB as it is")
+    error = error_of(capsys, "plan", *args, "1MB")
+    least = re.search(r"the smallest takes ([\d.]+) MiB, with .*--accumulate", error)
+    assert least
+    assert main(["plan", *args, f"{float(least[1]) + 8:.1f}MiB", "--json"]) == 0
+    chosen = json.loads(capsys.readouterr().out)
+    assert chosen["chosen"].startswith("to fit into ") and chosen["settings"] != plain["settings"]
+    assert "--max-memory: expected a size with its unit" in error_of(capsys, "plan", *args, "5")
+
+
+def test_training_chooses_too_and_what_does_not_fit_leaves_nothing(
+        folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["--data", "text.txt", *SMALL, "--steps", "1", "--out", "run", "--max-memory"]
+    assert "no run of this model fits into 1.0 MiB" in error_of(capsys, "train", *args, "1MB")
+    assert not (folder / "run").exists()
+    assert main(["train", *args, "1TB"]) == 0
+    assert "the run fits into 931.32 GiB as it is" in capsys.readouterr().out
+    assert "--max-memory chooses settings as a run begins" in error_of(
+        capsys, "train", "--resume", "--out", "run", "--max-memory", "1GB")
 
 
 @pytest.mark.parametrize("args", [
