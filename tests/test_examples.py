@@ -53,19 +53,37 @@ PAGES = [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.m
          if "```python\n" in page.read_text("utf-8")]
 
 
+def snippets(page: Path) -> list[str]:
+    """Return the Python of a page, block by block."""
+    return [block.split("```")[0] for block in page.read_text("utf-8").split("```python\n")[1:]]
+
+
+def run_snippet(code: str, folder: Path) -> None:
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=folder,
+                   env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_the_snippets_of_a_page_run(page: Path, tmp_path: Path) -> None:
     if page.relative_to(ROOT).as_posix() in IN_A_ROW:
         pytest.skip("they run in a row, below")
-    for block in page.read_text("utf-8").split("```python\n")[1:]:
-        subprocess.run([sys.executable, "-W", "error", "-c", block.split("```")[0]], check=True,
-                       cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    for code in snippets(page):
+        if "import torch" not in code:
+            run_snippet(code, tmp_path)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_snippets_with_pytorch_run(page: Path, tmp_path: Path) -> None:
+    for code in snippets(page):
+        if "import torch" in code:
+            pytest.importorskip("torch")
+            run_snippet(code, tmp_path)
 
 
 def test_the_snippets_of_the_page_on_generation_run_in_a_row(tmp_path: Path) -> None:
     write_chat_run(tmp_path / "runs" / "tiny")
-    blocks = (ROOT / "docs" / "generation.md").read_text("utf-8").split("```python\n")[1:]
-    program = "".join(block.split("```")[0] for block in blocks)
+    program = "".join(snippets(ROOT / "docs" / "generation.md"))
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], text=True, cwd=tmp_path,
                           capture_output=True, encoding="utf-8",
                           env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"})
