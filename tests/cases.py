@@ -355,6 +355,7 @@ _FLAT = "x.reshape(*x.shape[:2], 1, prod(x.shape[2:4]), x.shape[4])"
 _SPLIT = "return autograd.reshape(picked, (*x.shape[:-1], count, depth))"
 _IS_E = "values(chosen)[..., None] == namespace(values(x)).arange(len(gate_up))"
 _UNCHOSEN = "total[list({*range(len(total))} - parts.keys())] = 0"
+_FLAT_IDS = "ids, g = (ids.reshape(-1), wider(g).reshape(ids.size, w.shape[1]))"
 _CHUNKED = "chunked_cross_entropy._write"
 _CLASSES = "chunks = chunks_of(len(w), -(-len(w) * rows // (len(t) or 1)))"
 _ROOM = "room = np.empty(len(t) * chunks[0].stop, m.dtype)"
@@ -400,9 +401,14 @@ _MUTANTS: list[Any] = [
          (" // (len(t)", " * (len(t)"), (" // (len(t) or 1)", ""), ("* rows ", ""),
          ("(len(t) or 1)", "1"), ("(t)", "(w)"), ("or 1", "or 2"))]),
     ("NumPy's products of float32 and half precision are float32 too, without the help of BLAS",
-     *[("linear numpy", before, before.replace(f"wider({x})", x)) for x, before in (
-         ("w", "dx = matmul(g, wider(w)).reshape(shape)"),
-         ("rows", "dw = Deferred(w, partial(write_product, g.T, wider(rows)))"))]),
+     *[(f"{unit} numpy", before, before.replace(f"wider({x})", x)) for unit, x, before in (
+         ("linear", "w", "dx = matmul(g, wider(w)).reshape(shape)"),
+         ("linear", "rows", "dw = Deferred(w, partial(write_product, g.T, wider(rows)))"),
+         ("linear_cross_entropy", "w", "dx = matmul(a, wider(w))"),
+         ("linear_cross_entropy", "x",
+          "dw = Deferred(w, partial(write_product, a.T, wider(x) * k))"))]),
+    ("float32 and float64 stay as they are; a test of its own has sums of half precision",
+     ("embedding numpy", _FLAT_IDS, _FLAT_IDS.replace("wider(g)", "g"))),
     ("a mask of dropout 0 keeps everything and scales by 1",
      ("attention reference", "dropout and key is not None", "key is not None")),
     ("the limit chooses between two ways to compute the same sum", *[
