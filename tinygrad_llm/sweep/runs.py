@@ -7,19 +7,20 @@ and when the sweep is started again it is tried again.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from ..host.errors import UserError
-from ..host.lock import locked
+from ..host.lock import is_held, locked
 from ..host.output import steady_output
 from ..host.processes import Processes
 from ..host.stop_signals import Stop, stop_signals
@@ -76,10 +77,12 @@ def _run_all(sweep: Sweep, left: list[Trial], folder: Path, jobs: int, threads: 
     steps = {trial.name: trial.config.run.steps for trial in sweep.trials}
     with Processes(jobs) as processes, progress_bar(
             sum(steps.values()), "sweep", "step", initial=_steps_done(sweep, folder)) as bar:
-        waiting: dict[Future[str], Trial] = {
-            processes.submit(_work, trial.config.flat(), folder / trial.name, threads): trial
-            for trial in left}
-        while waiting:
+        waiting: dict[Future[str], Trial] = {}
+        while waiting or (left and not stop):
+            while left and len(waiting) < jobs and not stop:
+                trial = left.pop(0)
+                waiting[processes.submit(_work, trial.config.flat(), folder / trial.name,
+                                         threads)] = trial
             ended, _ = wait(waiting, LOOK, FIRST_COMPLETED)
             for future in ended:
                 _report(future, waiting.pop(future), say, stop)
@@ -87,14 +90,10 @@ def _run_all(sweep: Sweep, left: list[Trial], folder: Path, jobs: int, threads: 
             bar.set_postfix_str(f"{done} of {len(steps)} runs done", refresh=False)
             bar.update(_steps_done(sweep, folder) - bar.n)
             if stop:
-                for future in waiting:
-                    future.cancel()
-                _stop_all(processes)
+                _stop_all(folder / trial.name for trial in waiting.values())
 
 
 def _report(future: Future[str], trial: Trial, say: Callable[[str], None], stop: Stop) -> None:
-    if future.cancelled():
-        return
     try:
         fault = future.result()
     except BrokenExecutor:
@@ -111,12 +110,12 @@ def _steps_done(sweep: Sweep, folder: Path) -> int:
                for trial in sweep.trials)
 
 
-def _stop_all(processes: Processes) -> None:
-    """Ask the processes to save and end, as Ctrl-C has already asked those of a terminal."""
-    for number in list(getattr(processes, "_processes", None) or {}):
-        if os.name == "posix":  # Windows has no signal that a process could answer
-            with suppress(ProcessLookupError):
-                os.kill(number, signal.SIGTERM)
+def _stop_all(folders: Iterable[Path]) -> None:
+    """Ask the processes at work on runs to save and end; an idle one that dies breaks the pool."""
+    for folder in folders:
+        if os.name == "posix" and is_held(folder / "lock"):  # Windows has no such signal
+            with suppress(OSError, ValueError, KeyError):
+                os.kill(json.loads((folder / "lock").read_text())["process"], signal.SIGTERM)
 
 
 def _work(settings: Mapping[str, Any], folder: Path, threads: int) -> str:
@@ -126,7 +125,8 @@ def _work(settings: Mapping[str, Any], folder: Path, threads: int) -> str:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FAILED).unlink(missing_ok=True)
-    with open(folder / "output.txt", "a", buffering=1, encoding="utf-8") as output, \
+    with _unterminated(), \
+            open(folder / "output.txt", "a", buffering=1, encoding="utf-8") as output, \
             redirect_stdout(output), redirect_stderr(output), steady_output():
         try:
             run = (resume_run(folder, {}) if holds_run(folder)
@@ -140,3 +140,13 @@ def _work(settings: Mapping[str, Any], folder: Path, threads: int) -> str:
             with suppress(OSError):  # of a full disk there is an empty file at least
                 (folder / FAILED).write_text(reason, encoding="utf-8")
             return reason
+
+
+@contextmanager
+def _unterminated() -> Iterator[None]:
+    """Let SIGTERM do nothing in the block but where training answers it."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
