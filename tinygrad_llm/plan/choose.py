@@ -47,9 +47,11 @@ def choose(trial: Trial, limit: int, given: Collection[str], seconds: float) -> 
     the fewest settings. Settings whose names are `given` stay as they are. Raises UserError, naming
     the smallest, where none fits.
     """
-    plans = [*plans_of(trial, given, seconds)]
-    if needed(plans[0]) <= limit:  # a run of other settings may only seem faster
-        return plans[0], plans[0]
+    others = plans_of(trial, given, seconds)
+    plain = next(others)
+    if needed(plain) <= limit:  # a run of other settings may only seem faster
+        return plain, plain
+    plans = [plain, *others]
     fitting = [plan for plan in plans if needed(plan) <= limit]
     if not fitting:
         least = min(plans, key=lambda plan: plan.peak)
@@ -59,7 +61,7 @@ def choose(trial: Trial, limit: int, given: Collection[str], seconds: float) -> 
             f"give at least that, or choose a smaller model or --context")
     most = 1.02 * min(plan.step_seconds for plan in fitting)
     return min((plan for plan in fitting if plan.step_seconds <= most), key=lambda plan: (
-        len(flags(plan.config).split()), plan.config.memory.accumulate)), plans[0]
+        len(flags(plan.config).split()), plan.config.memory.accumulate)), plain
 
 
 def needed(plan: Plan) -> int:

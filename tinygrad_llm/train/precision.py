@@ -39,10 +39,10 @@ from ..host.threads import over_rows
 from ..nn import parameters, with_parameters
 from ..optim import Optimizer
 from .loss_scale import UNSCALED, LossScale, Unscaled
+from .settings import PRECISIONS
 
 FLOAT32 = "float32"
-TYPES = {FLOAT32: np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16),
-         "float16": np.dtype(np.float16)}
+TYPES = {name: np.dtype(getattr(ml_dtypes, name, name)) for name in PRECISIONS}
 LEAST_CAPABILITY = {"bfloat16": 80, "float16": 53}
 """Of an NVIDIA GPU, times ten: NVIDIA, "CUDA C++ Programming Guide", "Compute Capabilities"."""
 

@@ -330,7 +330,7 @@ def damage(folder: Path, saved: Saved) -> str:
                 read_arrays(folder / name)
         except FileNotFoundError:
             return f"{name} is missing"
-        except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        except (SafetensorError, OSError, ValueError, TypeError) as error:
             return f"{name}: {error}"
     return ""
 
