@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tinygrad_llm.data.prepared import open_tokenizer
 from tinygrad_llm.data.tokens.shard_writer import ShardWriter
 from tinygrad_llm.nn import parameters
@@ -14,8 +16,8 @@ from tinygrad_llm.text.algorithms.bpe import BPE
 from tinygrad_llm.text.decoders import ByteLevel
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import Tokenizer
-from tinygrad_llm.train import TrainConfig, load_model, make_config
-from tinygrad_llm.train.run import write_run
+from tinygrad_llm.train import TrainConfig, load_model, loop, make_config, train
+from tinygrad_llm.train.run import Run, write_run
 
 TEXT = "".join(f"A sheep says number {i * i}.\nThe dog {i}: no!\n" for i in range(60))
 SMALL: dict[str, Any] = {
@@ -45,6 +47,21 @@ def weights(folder: Path) -> dict[str, bytes]:
 
 def silent(line: str) -> None:
     """Say nothing."""
+
+
+def train_until(run: Run, step: int, threads: int | None = None) -> None:
+    """Train a run until it is interrupted where the step after `step` begins."""
+    real = loop.train_step
+
+    def stopping(*args: Any, **options: Any) -> Any:
+        if run.step == step:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "train_step", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            train(run, silent, threads=threads)
 
 
 DOCUMENTS = [f"the sheep says: number {i * i} €\n" for i in range(60)]

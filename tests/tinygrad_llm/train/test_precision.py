@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ml_dtypes import bfloat16
-from small_runs import silent, small, weights, write_text
+from small_runs import silent, small, train_until, weights, write_text
 
 from autograd import Tensor, no_grad
 from autograd.backward import pull_back
@@ -23,7 +23,6 @@ from tinygrad_llm.nn import parameters, subkey, with_parameters
 from tinygrad_llm.optim import AdamW, Arena, clip_scale, global_norm
 from tinygrad_llm.train import (
     load_model,
-    loop,
     loss_scale,
     next_token,
     resume_run,
@@ -230,16 +229,7 @@ def test_a_run_that_is_resumed_ends_with_the_same_bits(
     whole = start_run(small(text, precision=name), tmp_path / "whole")
     assert train(whole, silent)
     run = start_run(small(text, precision=name, checkpoint_every=1), tmp_path / "run")
-
-    def stopping(*args: Any, **options: Any) -> Any:
-        if run.step == stop_at:
-            raise KeyboardInterrupt
-        return train_step(*args, **options)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "train_step", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            train(run, silent)
+    train_until(run, stop_at)
     resumed = resume_run(tmp_path / "run", {})
     left_out.append(int(resumed.trouble.left_out))
     assert resumed.step == stop_at and train(resumed, silent)

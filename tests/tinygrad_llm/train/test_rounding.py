@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ml_dtypes import bfloat16
-from small_runs import silent, small, weights, write_text
+from small_runs import silent, small, train_until, weights, write_text
 
 from autograd import Tensor, random_bits
 from tinygrad_llm.cli import main
@@ -16,7 +16,7 @@ from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.host.threads import BLOCK_BYTES
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.optim import OPTIMIZERS, SGD, make_optimizer
-from tinygrad_llm.train import load_model, loop, resume_run, start_run, train, train_step
+from tinygrad_llm.train import load_model, resume_run, start_run, train
 from tinygrad_llm.train.folder.checkpoint import save_checkpoint
 from tinygrad_llm.train.rounding import RoundedArena, rounded
 from tinygrad_llm.train.run import WarmStart, open_run
@@ -138,21 +138,12 @@ SIXTEEN = {"precision": "bfloat16", "stochastic_rounding": True}
 @pytest.mark.parametrize("stop_at", [1, 4])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_run_that_is_resumed_ends_with_the_same_bits_on_any_threads(
-        optimizer: str, stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        optimizer: str, stop_at: int, tmp_path: Path) -> None:
     text, options = write_text(tmp_path), {**SIXTEEN, "optimizer": optimizer, "ema": 0.9}
     whole = start_run(small(text, **options), tmp_path / "whole")
     assert train(whole, silent, threads=1)
     run = start_run(small(text, **options, checkpoint_every=1), tmp_path / "run")
-
-    def stopping(*args: Any, **given: Any) -> Any:
-        if run.step == stop_at:
-            raise KeyboardInterrupt
-        return train_step(*args, **given)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "train_step", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            train(run, silent, threads=2)
+    train_until(run, stop_at, threads=2)
     resumed = resume_run(tmp_path / "run", {})
     assert resumed.step == stop_at and train(resumed, silent, threads=3)
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
