@@ -58,6 +58,11 @@ def snippets(page: Path) -> list[str]:
     return [block.split("```")[0] for block in page.read_text("utf-8").split("```python\n")[1:]]
 
 
+def rival_of(code: str) -> str | None:
+    """Return the package of another project that a snippet imports."""
+    return next((name for name in ("torch", "jax") if f"import {name}" in code), None)
+
+
 def run_snippet(code: str, folder: Path) -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=folder,
                    env={**os.environ, "PYTHONPATH": str(ROOT)})
@@ -68,17 +73,17 @@ def test_the_snippets_of_a_page_run(page: Path, tmp_path: Path) -> None:
     if page.relative_to(ROOT).as_posix() in IN_A_ROW:
         pytest.skip("they run in a row, below")
     for code in snippets(page):
-        if "import torch" not in code:
+        if not rival_of(code):
             run_snippet(code, tmp_path)
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("page", [page for page in PAGES if "import torch" in page.read_text(
-    "utf-8")], ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_the_snippets_with_pytorch_run(page: Path, tmp_path: Path) -> None:
-    pytest.importorskip("torch")
+@pytest.mark.parametrize("page", [page for page in PAGES if any(map(rival_of, snippets(page)))],
+                         ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_snippets_with_other_frameworks_run(page: Path, tmp_path: Path) -> None:
     for code in snippets(page):
-        if "import torch" in code:
+        if name := rival_of(code):
+            pytest.importorskip(name)
             run_snippet(code, tmp_path)
 
 
