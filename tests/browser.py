@@ -104,6 +104,11 @@ class Browser:
             self.call("Input.dispatchMouseEvent", type=one, x=x, y=y, button="none"
                       if one == "mouseMoved" else "left", clickCount=1)
 
+    def key(self, name: str, shift: bool = False) -> None:
+        """Press and release a key, named as `KeyboardEvent.key`."""
+        for one in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=one, key=name, modifiers=8 * shift)
+
     def picture(self, path: Path, whole: bool = True) -> None:
         """Save a picture of the whole page, or of what the window shows."""
         data = self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]

@@ -153,6 +153,7 @@ const CHARTS = [["Loss", "nats a token; thin: single batches, thick: smoothed, d
   ["Learning rate", "", ["lr"], number], ["Gradient norm", "before clipping", ["grad_norm"], number],
   ["Speed", "tokens a second", ["tokens_per_s"], count], ["Memory", "resident", ["memory"], bytes]];
 const NOISY = ["loss", "grad_norm", "tokens_per_s"];  // which are smoothed
+const NAMES = {loss: "training", val_loss: "validation", val_loss_ema: "averaged weights"};  // of curves in one chart
 const AXES = {step: x => Number.isInteger(x) ? x.toLocaleString("en") : number(x), tokens: count, seconds: duration};
 const shown = () => [...runs.values()].filter(run => run.shown);
 let hover = null, asked = false, colours = {};
@@ -223,6 +224,8 @@ function drawChart(chart) {
     : v => from + (to - from) * (v - low) / (high - low);
   const X = scale(left, right, x0, x1, across && x0 > 0), Y = scale(bottom, top, y0, y1, log);
   Object.assign(chart, {X, left, right, x0, x1});
+  canvas.setAttribute("aria-label", [`${chart.title}; arrow keys read it off`, ...lines.map(({run, field, ys}) =>
+    `${run.label} ${NAMES[field] ?? ""} ${format(ys[ys.length - 1])}`)].join(", "));
   pen.fillStyle = colour("soft");
   pen.strokeStyle = colour("line");
   pen.textAlign = "right";
@@ -273,13 +276,21 @@ function point(chart, event) {  // what a chart has under the pointer
   hover = view["log-x"] && x0 > 0 ? x0 * (x1 / x0) ** part : x0 + (x1 - x0) * part;
   hover = Math.min(x1, Math.max(x0, hover));
   ask();
-  const name = {loss: "training", val_loss: "validation", val_loss_ema: "averaged weights"}, many = shown().length > 1;
+  const many = shown().length > 1;
   tip(event, element("p", `${{step: "step ", tokens: "tokens ", seconds: "after "}[view.axis]}${AXES[view.axis](view.axis === "step" ? Math.round(hover) : hover)}`),
     ...chart.lines.map(({run, field, xs, ys, smooth, weight}) => {
       const i = nearest(xs, hover), {format} = chart;
-      return line(run, [many || !name[field] ? run.label : "", name[field] ?? ""].join(" ").trim(),
+      return line(run, [many || !NAMES[field] ? run.label : "", NAMES[field] ?? ""].join(" ").trim(),
         weight ? `${format(smooth[i])} (single ${format(ys[i])})` : format(ys[i]));
     }));
+}
+function arrow(chart, event) {  // the same by keys: a little to the side, with Shift far
+  const way = {ArrowLeft: -1, ArrowRight: 1}[event.key], {canvas, X, left, right} = chart;
+  if (!way) return event.key === "Escape" ? leave() : undefined;
+  event.preventDefault();
+  const x = Math.min(right, Math.max(left, (hover === null ? right : X(hover)) + way * (event.shiftKey ? 50 : 5)));
+  const {left: from, top} = canvas.getBoundingClientRect();
+  point(chart, {offsetX: x, clientX: from + x, clientY: top + 20});
 }
 function leave() {
   hover = null;
@@ -493,10 +504,11 @@ function begin() {
     figure.append(caption, canvas);
     $("charts").append(figure);
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", title);
-    const chart = CHARTS[i] = {canvas, fields, format, wide: i === 0, lines: []};
+    canvas.tabIndex = 0;
+    const chart = CHARTS[i] = {title, canvas, fields, format, wide: i === 0, lines: []};
     for (const kind of ["pointermove", "pointerdown"]) canvas.addEventListener(kind, event => point(chart, event));
-    canvas.addEventListener("pointerleave", leave);
+    canvas.addEventListener("keydown", event => arrow(chart, event));
+    for (const kind of ["pointerleave", "blur"]) canvas.addEventListener(kind, leave);
   });
   for (const id of ["inside", "quantity", "part", "activation"]) $(id).addEventListener("change", ask);
   addEventListener("resize", ask);

@@ -127,7 +127,14 @@ def test_a_browser_draws_the_page_live(port: int, run: Path, tmp_path: Path) -> 
         browser.until("document.querySelector('.sample pre')?.textContent === 'to be'")
         assert browser.value("document.title") == "2.25 – run"
         assert browser.value("document.documentElement.scrollWidth") == 390
-        assert browser.errors == []
+        browser.value("document.querySelector('#charts canvas').focus()")
+        browser.key("ArrowLeft")
+        assert "step 2" in browser.value("$('tip').textContent")
+        for _ in range(8):
+            browser.key("ArrowLeft", shift=True)
+        assert "step 1" in browser.value("$('tip').textContent")
+        browser.key("Escape")
+        assert browser.value("$('tip').hidden") and browser.errors == []
     finally:
         browser.close()
 
