@@ -2,7 +2,7 @@
 
 A run of more than a file takes a process for each core. `pytest -m long` runs what is left out for
 its time. `TINYGRAD_LLM_THREADS=4 pytest` runs every test in a block of 4 workers, and cuts what is
-small.
+small, but for tests marked as `uncut`.
 """
 
 import os
@@ -97,7 +97,7 @@ def on_workers(request: pytest.FixtureRequest) -> Iterator[None]:
 
     small = {"BLOCK_BYTES": 256, "_WORTH_HANDING_OUT": 512, "_WORTH_A_SPLIT": 64, "_PIECE": 2}
     with pytest.MonkeyPatch.context() as patch, threads.workers():
-        if request.path.name != "test_gpu_ready.py":  # whose bits are those of uncut arrays
+        if request.node.get_closest_marker("uncut") is None:
             for name, value in small.items():
                 patch.setattr(threads, name, value)
         patch.delenv("TINYGRAD_LLM_THREADS")  # blocks of the tests' own have the usual number

@@ -19,6 +19,8 @@ from tinygrad_llm.sweep.runs import _work
 from tinygrad_llm.train import loop, make_config
 from tinygrad_llm.train.folder.checkpoint import Saved, read_state
 
+pytestmark = pytest.mark.uncut  # the fixture's runs are made before a test's arrays are cut
+
 resource = pytest.importorskip("resource")  # Windows has no such limit
 
 SETTINGS = ["train", "--data", "text.txt", *SMALL, "--sample-every", "2", "--eval-every", "2",

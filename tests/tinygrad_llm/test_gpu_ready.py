@@ -31,6 +31,7 @@ from tinygrad_llm.sample import Chooser, Sampling, choose_all
 from tinygrad_llm.sample import logits as filters
 from tinygrad_llm.train import next_token, train_step
 
+pytestmark = pytest.mark.uncut
 CONFIGS = {
     "small table": GPTConfig(vocab_size=11, context=6, layers=2, heads=2, width=8, dropout=0.1),
     "large table": GPTConfig(vocab_size=1030, context=6, layers=1, heads=1, width=4, bias=False),

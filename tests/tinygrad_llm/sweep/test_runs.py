@@ -44,6 +44,7 @@ def when(true: Callable[[], bool], action: Callable[[], object]) -> threading.Th
     return thread
 
 
+@pytest.mark.uncut  # in the sweep's own processes
 def test_each_run_is_the_one_that_would_have_been_trained_alone(tmp_path: Path) -> None:
     text, out, lines = write_text(tmp_path), tmp_path / "out", list[str]()
     assert run_sweep(sweep_of(text, [1, 2], width=[8]), out, 2, 1, lines.append) == 0
