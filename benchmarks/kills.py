@@ -20,6 +20,7 @@ import argparse
 import datetime
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -82,6 +83,17 @@ def kill(process: subprocess.Popen[str], folder: Path, moment: str, dice: random
     """
     checkpoints = folder / "checkpoint"
 
+    def writing(wait: float) -> bool:
+        if not any(unfinished(checkpoints)):
+            return False
+        time.sleep(0.003 * wait)
+        process.send_signal(signal.SIGSTOP)  # else the file is often whole before the kill
+        time.sleep(0.01)
+        if any(unfinished(checkpoints)):
+            return True
+        process.send_signal(signal.SIGCONT)
+        return False
+
     def until(came: Any) -> None:
         deadline = time.monotonic() + PATIENCE
         while not came():
@@ -100,8 +112,7 @@ def kill(process: subprocess.Popen[str], folder: Path, moment: str, dice: random
         if moment == MOMENTS[1]:
             time.sleep(0.2 * dice.random())
         else:
-            until(lambda: any(unfinished(checkpoints)))
-            time.sleep(0.003 * dice.random())
+            until(lambda: writing(dice.random()))
     process.kill()
     process.communicate()
     return any(unfinished(checkpoints)) and process.returncode == -9
