@@ -19,8 +19,9 @@ without evaluations and files. Recipes were chosen on another split, the trainin
 (see docs/training.md), and are reported on the published one, the text's last tenth. The time to a
 loss is found between two evaluations on the way, over few batches, by a straight line.
 
-OUT gets speedrun.jsonl, a record of each run, and the report card as speedrun.md and speedrun.json.
-Started again with the same OUT, runs that are recorded there are not done again.
+OUT gets speedrun.jsonl, a record of each run, and the report card of all that are recorded there
+for this machine, text and number of threads, as speedrun.md and speedrun.json. Started again with
+the same OUT, what is recorded is not done again.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from tqdm import tqdm
 
 from benchmarks.sides import blas_facts
 from benchmarks.speedrun_torch import race
-from benchmarks.train_cpu import busy_seconds, machine
+from benchmarks.train_cpu import busy_seconds, cpu_model, machine
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.host.files import sha256_of, write_in_one_step
 from tinygrad_llm.host.machine import usable_cores
@@ -182,22 +183,24 @@ def summary(records: Sequence[Record]) -> list[Record]:
 
 def report(records: Sequence[Record]) -> str:
     """Return the report card as Markdown."""
-    last = records[-1]
-    heads = ["", "parameters", "validation loss", "spread", "ms a step", "seconds", "times tiny",
-             *(f"seconds to {mark:.2f}" for mark in MARKS)]
+    last, tiny = records[-1], make_config({})
+    heads = ["", "parameters", "steps", "seeds", "validation loss", "spread", "ms a step",
+             "seconds", "times tiny", *(f"seconds to {mark:.2f}" for mark in MARKS)]
     lines = [heads, ["---"] * len(heads)]
     for one in summary(records):
-        lines.append([one["name"], f"{one['parameters']:,}", f"{one['val_loss']:.3f}",
-                      cell(one["spread"], ".3f"), f"{one['step_ms']:.1f}", f"{one['seconds']:.0f}",
+        lines.append([one["name"], f"{one['parameters']:,}", f"{one['steps']:,}",
+                      f"{len(one['seeds'])}", f"{one['val_loss']:.3f}", cell(one["spread"], ".3f"),
+                      f"{one['step_ms']:.1f}", f"{one['seconds']:.0f}",
                       cell(one["times_tiny"], ".2f"),
                       *(reached(found, len(one["seeds"])) for found in one["marks"].values())])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    seeds = sorted({r["seed"] for r in records})
+    seeds = dict.fromkeys(r["seed"] for r in records)
     torch = next((r["torch"] for r in records if r.get("torch")), None)
     return (
         f"# Speedrun\n\nThe mark is a validation loss of 1.88, nanoGPT's published one for its CPU "
-        f"configuration (`tiny`). All see {last['steps']:,} batches of {last['data']}, from the "
-        f"seeds {', '.join(map(str, seeds))}; seconds are those of training alone.\n\n{table}\n\n"
+        f"configuration (`tiny`). All are trained on {last['data']}, a batch of {tiny.data.batch} "
+        f"windows of {tiny.context} a step, from the seeds {', '.join(map(str, seeds))}; a loss is "
+        f"the mean of them, seconds are those of training alone.\n\n{table}\n\n"
         f"{last['cpu']}, {last['threads']} of {last['cores']} cores; Python {last['python']}, "
         f"NumPy {last['numpy']} with {last['blas']} ({last['blas_architecture']} kernels)"
         f"{f', PyTorch {torch}' if torch else ''}; {last['date']}.{busy(records)}\n")
@@ -259,27 +262,32 @@ def known(path: Path) -> list[Record]:
     return list(parsed())
 
 
+def recorded(path: Path, args: argparse.Namespace) -> dict[tuple[str, int], Record]:
+    """Return by name and seed what is recorded of these settings, text, threads and machine."""
+    settings = {entry.name: settings_of(entry, 0, args.data, args.quick) for entry in ENTRIES}
+    here = {"split": "published", "threads": args.threads, "data_sha256": sha256_of(args.data),
+            "cpu": cpu_model()}
+    wanted = {entry.name: {**here, "settings": entry.settings,
+                           "steps": make_config(settings[entry.name]).run.steps}
+              for entry in ENTRIES}
+    return {(r["name"], r["seed"]): r for r in known(path)
+            if r["name"] in wanted and wanted[r["name"]].items() <= r.items()}
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run what is not recorded yet; write the report card."""
     args = arguments(argv)
     args.out.mkdir(parents=True, exist_ok=True)
-    path, digest = args.out / "speedrun.jsonl", sha256_of(args.data)
-    plan = [(seed, entry, settings_of(entry, seed, args.data, args.quick))
-            for seed in args.seeds for entry in ENTRIES if entry.part in args.parts]
-    steps = {id(given): make_config(given).run.steps for _, _, given in plan}
-    mine: list[Record] = []
-    for seed, entry, given in tqdm(plan, desc="speedrun", unit="run", disable=None):
-        same = [r for r in known(path) if r.get("split") == "published" and all((
-            r["name"] == entry.name, r["seed"] == seed, r["settings"] == entry.settings,
-            r["steps"] == steps[id(given)], r["threads"] == args.threads,
-            r["data_sha256"] == digest, r["cpu"] == machine(blas_facts(), {})["cpu"]))]
-        if not same:
-            same = [record(entry, given, args.data, args.threads)]
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(same[0]) + "\n")
-            tqdm.write(f"{entry.name}, seed {seed}: validation loss {same[0]['val_loss']:.4f} in "
-                       f"{same[0]['seconds']:.0f} s of training")
-        mine.append(same[-1])
+    path = args.out / "speedrun.jsonl"
+    plan = [(entry, seed) for seed in args.seeds for entry in ENTRIES if entry.part in args.parts]
+    for entry, seed in tqdm(plan, desc="speedrun", unit="run", disable=None):
+        if (entry.name, seed) not in recorded(path, args):
+            new = record(entry, settings_of(entry, seed, args.data, args.quick), args.data,
+                         args.threads)
+            write_in_one_step(path, [f"{json.dumps(r)}\n".encode() for r in (*known(path), new)])
+            tqdm.write(f"{entry.name}, seed {seed}: validation loss {new['val_loss']:.4f} in "
+                       f"{new['seconds']:.0f} s of training")
+    mine = [*recorded(path, args).values()]
     text = report(mine)
     write_in_one_step(args.out / "speedrun.md", [text.encode()])
     write_in_one_step(args.out / "speedrun.json", [json.dumps(

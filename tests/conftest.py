@@ -14,6 +14,7 @@ import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: a core for each
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's, an oracle
 
 from autograd.testing.plugin import load_profile
 

@@ -33,17 +33,24 @@ def test_it_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[s
     first = run(tmp_path, "--only", "tiny", "--seeds", "1")
     with open(tmp_path / "out" / "speedrun.jsonl", "a") as file:
         file.write('{"part": "ti')  # cut short by a kill
-    speedrun.known(tmp_path / "out" / "speedrun.jsonl")
-    (tmp_path / "out" / "speedrun.jsonl").write_text(json.dumps(first[0]) + "\n")
     both = run(tmp_path, "--only", "tiny", "--seeds", "1", "2")
     assert both[0] == first[0] and [r["seed"] for r in both] == [1, 2]
     assert both[1]["val_loss"] != both[0]["val_loss"] and both[1]["seconds"] > 0
     assert [step for step, _, _ in both[0]["curve"]] == [4, 8]
     card = json.loads((tmp_path / "out" / "speedrun.json").read_text())
     assert card["results"][0]["seeds"] == [1, 2] and card["results"][0]["times_tiny"] == 1
-    row = f"| tiny | {both[0]['parameters']:,} | {card['results'][0]['val_loss']:.3f} |"
+    row = f"| tiny | {both[0]['parameters']:,} | 8 | 2 | {card['results'][0]['val_loss']:.3f} |"
     assert row in (tmp_path / "out" / "speedrun.md").read_text()
     assert "validation loss" in capsys.readouterr().out
+
+
+def test_a_part_by_itself_leaves_the_others_on_the_card(tmp_path: Path) -> None:
+    write_text(tmp_path)
+    run(tmp_path, "--only", "tiny", "--seeds", "1", "2")
+    run(tmp_path, "--only", "recipes", "--seeds", "1")
+    card = json.loads((tmp_path / "out" / "speedrun.json").read_text())
+    assert [(one["name"], one["seeds"]) for one in card["results"]] == [
+        ("tiny", [1, 2]), *((name, [1]) for name in speedrun.RECIPES)]
 
 
 def test_records_of_another_text_are_not_taken_for_this_one(tmp_path: Path) -> None:
