@@ -75,8 +75,11 @@ def difference_of_gradients(loss: Any, weights: list[np.ndarray], vs: list[np.nd
     return [p.reshape(w.shape) for p, w in zip(parts, weights, strict=True)]
 
 
-def test_recomputed_blocks_have_the_same_masks_and_gradients_bit_for_bit() -> None:
-    model = GPT(GPTConfig(7, 5, 3, 2, 8, dropout=0.3), seed=1)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_recomputed_blocks_have_the_same_masks_and_gradients_bit_for_bit(dtype: str) -> None:
+    drawn = GPT(GPTConfig(7, 5, 3, 2, 8, dropout=0.3), seed=1)
+    model = with_parameters(drawn, {name: Tensor(p.data.astype(dtype), requires_grad=True)
+                                    for name, p in parameters(drawn).items()})
 
     def gradients(key: int | None) -> list[bytes]:
         for p in parameters(model).values():

@@ -15,7 +15,7 @@ from whole_models import IDS, TARGETS, difference, loss_of, natural_scale, rng, 
 
 from autograd import Tensor, checkpoint, grad, no_grad, pull_back, vjp
 from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
-from tinygrad_llm.nn import MLP, parameters
+from tinygrad_llm.nn import MLP, parameters, with_parameters
 from tinygrad_llm.optim import AdamW
 from tinygrad_llm.train import make_config, next_token, train_step
 from tinygrad_llm.train.slices import batch_losses
@@ -152,8 +152,12 @@ def test_blocks_and_layers_that_are_recomputed_keep_the_balance(whole: bool) -> 
 
 
 @every
-def test_recomputed_blocks_have_the_same_masks_routes_and_gradients(config: LlamaConfig) -> None:
-    model, found = Llama(replace(config, dropout=0.3), 3), list[list[bytes]]()
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_recomputed_blocks_have_the_same_masks_routes_and_gradients(config: LlamaConfig,
+                                                                    dtype: str) -> None:
+    drawn, found = Llama(replace(config, dropout=0.3), 3), list[list[bytes]]()
+    model = with_parameters(drawn, {name: Tensor(p.data.astype(dtype), requires_grad=True)
+                                    for name, p in parameters(drawn).items()})
     for model.recompute in (False, True):
         for p in parameters(model).values():
             p.grad = None
