@@ -320,7 +320,7 @@ class Primitive(Op):
         if type(y) is not NumPyArray or y.dtype.kind != "f":
             y = self.checked(y, args, options)
             recordable = recordable and y.dtype.kind not in "biu"
-        elif number and y.dtype.char == "f":  # of bfloat16 and a number, NumPy makes float32
+        if number and y.dtype.char == "f":  # of bfloat16 and a number, NumPy makes float32
             y = narrowed(y, *arrays)
         result = new(Tensor)
         result.data = y

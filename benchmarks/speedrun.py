@@ -220,10 +220,14 @@ def reached(found: Record, seeds: int) -> str:
 
 
 def busy(records: Sequence[Record]) -> str:
-    """Return a warning where other programs were at work meanwhile."""
-    most = max(r["others_share"] or 0.0 for r in records)
-    return "" if most < 0.05 else (f" Other programs took up to {most:.0%} of the cores' time: "
-                                   f"losses are right, times are not.")
+    """Return a warning that names the runs during which other programs were at work."""
+    disturbed = [r for r in records if (r["others_share"] or 0.0) >= 0.05]
+    if not disturbed:
+        return ""
+    most = max(r["others_share"] for r in disturbed)
+    names = ", ".join(dict.fromkeys(f"'{r['name']}'" for r in disturbed))
+    return (f" Other programs took up to {most:.0%} of the cores' time during {names}: the losses "
+            f"are right, the times are not.")
 
 
 # ---- the command ---------------------------------------------------------------------------------

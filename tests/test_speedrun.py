@@ -95,7 +95,7 @@ def test_the_report_names_seeds_that_missed_a_mark_and_a_busy_machine() -> None:
     assert tiny["marks"]["1.88"] == {"seconds": 80.0, "reached": 1} and tiny["val_loss"] == 1.89
     assert best["times_tiny"] == 1.5 and best["spread"] is None
     text = speedrun.report(records)
-    assert "80 (1 of 2 seeds)" in text and "up to 20% of the cores' time" in text
+    assert "80 (1 of 2 seeds)" in text and "up to 20% of the cores' time during 'tiny'" in text
 
 
 def test_a_text_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

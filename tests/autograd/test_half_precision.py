@@ -88,6 +88,15 @@ def test_sums_along_the_first_axis_do_not_stop_at_2048() -> None:
         assert got.dtype == F16 and got.tolist() == [5000, 5000]
 
 
+@pytest.mark.parametrize("dtype", [F16, bfloat16])
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
+def test_a_number_of_pythons_leaves_the_type_as_it_is(dtype: Any, shape: tuple[int, ...]) -> None:
+    x = Tensor(np.ones(shape).astype(dtype), requires_grad=True)
+    for f in (lambda x: x * 2.0, lambda x: 2.0 * x, lambda x: x / 3.0, lambda x: 1.0 / x,
+              lambda x: x**2.0, lambda x: x * 2, lambda x: 1.0 - x):
+        assert f(x).dtype == grad(lambda x, f=f: f(x).sum())(x.data).dtype == dtype
+
+
 def test_squares_of_what_a_root_brings_back() -> None:
     x = np.array([0, 300, 600, 900], F16)
     n = [-1.3416, -0.4472, 0.4472, 1.3416]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..host.errors import UserError, did_you_mean, shortened
+from ..host.errors import UserError, did_you_mean, quoted, shortened
 from ..host.files import write_in_one_step
 from ..host.output import reader_is_gone
 from .sampling import (
@@ -128,7 +128,7 @@ def _encoder(found: Pretrained, args: argparse.Namespace) -> Encode:
     if format is None and not fit:
         raise UserError(f"the run in {args.run} has no chat template, and its tokenizer the "
                         f"control tokens of no format that is known here; it was not made for "
-                        f"chat: let it write with 'tinygrad-llm sample {args.run}'")
+                        f"chat: let it write with 'tinygrad-llm sample {quoted(args.run)}'")
     format = format or fit[0]
     encode_chat(tokenizer, [], format)  # raises where the tokenizer is not fit
     return lambda messages, reply: encode_chat(

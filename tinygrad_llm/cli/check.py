@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..host.errors import quoted
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
@@ -30,8 +32,10 @@ def check(args: argparse.Namespace) -> int:
     if not any(part.startswith("checkpoint") for part in damaged):
         print("the checkpoints are sound" if sound else "there is no checkpoint yet")
     elif sound:
-        print(f"go on from step {sound[0]}, the newest that is sound: tinygrad-llm train --resume "
-              f"--out {args.run} --checkpoint {sound[0]}")
+        first = [part for part in damaged if not part.startswith(("checkpoint", "metrics"))]
+        print((f"restore {' and '.join(first)}, and " if first else "")
+              + f"go on from step {sound[0]}, the newest that is sound: tinygrad-llm train "
+              f"--resume --out {quoted(args.run)} --checkpoint {sound[0]}")
     else:
         print("no checkpoint is sound; restore the files, or start the run anew in another folder")
     return 1

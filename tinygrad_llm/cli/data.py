@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..host.errors import UserError
+from ..host.errors import UserError, quoted
 
 if TYPE_CHECKING:
     from ..data.build.plan import BuildSettings
@@ -109,7 +109,7 @@ def build(args: argparse.Namespace) -> int:
                         "the same command again to go on") from error
     print(summary(report))
     print(f"\n{args.out} is ready; {args.out / 'report.html'} has more\n"
-          f"train on it: tinygrad-llm train --data {args.out}")
+          f"train on it: tinygrad-llm train --data {quoted(args.out)}")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..host.errors import UserError
+from ..host.errors import UserError, quoted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def import_model(args: argparse.Namespace) -> int:
           f"{found.tokenizer.vocab_size} tokens, a context of {found.model.config.context}")
     print(f"writing {args.out} ...", flush=True)
     write_run(args.out, found.model, found.tokenizer, beside(found))
-    print(f"done; let it write: tinygrad-llm sample {args.out} --prompt 'Once upon a time'")
+    print(f"done; let it write: tinygrad-llm sample {quoted(args.out)} --prompt 'Once upon a time'")
     if found.chat_template is not None:
-        print(f"or talk with it: tinygrad-llm chat {args.out}")
+        print(f"or talk with it: tinygrad-llm chat {quoted(args.out)}")
     return 0

@@ -28,7 +28,8 @@ def plan(args: argparse.Namespace) -> int:
     from ..train.run import rehearse
 
     threads = threads_of(args.threads)
-    given, limit = given_settings(args), bytes_of(args.max_memory) if args.max_memory else None
+    given = given_settings(args)
+    limit = None if args.max_memory is None else bytes_of(args.max_memory)
     config, vocab_size, before = rehearse(make_config(given))
     if limit is None:
         found = predict(config, vocab_size, before=before, threads=threads, seconds=SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..host.errors import UserError
+from ..host.errors import UserError, quoted
 from ..host.machine import usable_cores
 
 EXAMPLE = """the file:
@@ -65,7 +65,7 @@ def sweep(args: argparse.Namespace) -> int:
     if picture := plot(found, folder):
         print(f"drawn in {picture}")
     if stopped_by:
-        print(f"stopped, and all is saved; go on with the same command: tinygrad-llm sweep "
-              f"{args.file}" + (f" --out {args.out}" if args.out else ""))
+        print(f"stopped, and all is saved; go on with: tinygrad-llm sweep {quoted(args.file)}"
+              + (f" --out {quoted(args.out)}" if args.out else ""))
         return 128 + stopped_by
     return int(any("failed" in state for one in results(found, folder) for state in one.states))

@@ -10,7 +10,7 @@ from statistics import median
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from ..host.errors import UserError
+from ..host.errors import UserError, quoted
 from ..host.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def train(args: argparse.Namespace) -> int:
         raise UserError("--checkpoint says where to go on: give it with --resume or --init")
     if args.resume and (args.overwrite or init):
         raise UserError("--overwrite and --init begin anew and --resume goes on; give one of them")
-    if args.resume and args.max_memory:
+    if args.resume and args.max_memory is not None:
         raise UserError("--max-memory chooses settings as a run begins, and --resume goes on with "
                         "them; leave it out, or give others, as --accumulate")
     run = (_resumed(folder, given, which) if args.resume
@@ -127,10 +127,10 @@ def train(args: argparse.Namespace) -> int:
     if run_to_the_end(run, threads=threads):
         with suppress(MemoryError):  # a run that is done stays done
             _compare(run, threads)
-        print(f"done; let it write: tinygrad-llm sample {folder}")
+        print(f"done; let it write: tinygrad-llm sample {quoted(folder)}")
         return 0
     print(f"stopped after step {run.step} and saved; go on with: "
-          f"tinygrad-llm train --resume --out {folder}")
+          f"tinygrad-llm train --resume --out {quoted(folder)}")
     return 128 + run.stopped_by
 
 
@@ -171,7 +171,7 @@ def _fitting(args: argparse.Namespace, folder: Path, given: dict[str, Any], thre
     from ..train.run import rehearse
 
     config = make_config(given)
-    if not args.max_memory:
+    if args.max_memory is None:
         return config
     limit = bytes_of(args.max_memory)
     place = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..host.errors import UserError
+from ..host.errors import UserError, quoted
 from ..host.files import sha256_of, write_in_one_step
 from ..text import CharTokenizer
 from ..text.tokenizer import Tokenizer
@@ -89,7 +89,7 @@ def open_prepared(folder: str | Path) -> Prepared:
     """Open a folder that `prepare` or a build has written. Raises UserError where it is damaged."""
     folder = Path(folder)
     if is_built(folder) and (found := faults(folder, thorough=False)):
-        raise UserError(f"{found[0]}; 'tinygrad-llm data check {folder}' lists all faults")
+        raise UserError(f"{found[0]}; 'tinygrad-llm data check {quoted(folder)}' lists all faults")
     tokenizer = open_tokenizer(folder / "tokenizer.json")
     if holds_shards(folder / "train"):
         parts = [_open_part(folder / part, tokenizer) for part in ("train", "val")

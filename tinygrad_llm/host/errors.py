@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 
@@ -20,6 +22,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = list(known)
     nearest = get_close_matches(name, known, n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; known are {', '.join(known)}"
+
+
+def quoted(path: str | Path) -> str:
+    """Return a path as a command for the shell may hold it."""
+    return shlex.quote(str(path))
 
 
 def shortened(value: Any) -> str:

@@ -23,8 +23,9 @@ class Observed:
 
     def __call__(self, x: Any, *args: Any, **options: Any) -> Any:
         """Return what the part does, and keep it."""
-        self.given, self.result = x, self.part(x, *args, **options)
-        return self.result
+        y = self.part(x, *args, **options)
+        self.given, self.result = x, y[0] if isinstance(y, tuple) else y  # and a router's choice
+        return y
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.part, name)

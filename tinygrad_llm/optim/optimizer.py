@@ -90,9 +90,14 @@ class Optimizer(ABC):
         """Do one step with `scale` times the gradients in the parameters' `grad`; clear these.
 
         A parameter without a gradient (no loss depended on it) is left as it is, and the number of
-        its steps too. Raises ValueError where a parameter's shape has changed, and for a rate or
-        scale that is negative or not finite.
+        its steps too. Raises ValueError where a parameter's shape has changed, for one of float16,
+        and for a rate or scale that is negative or not finite.
         """
+        for name, p in self.parameters.items():
+            if p.dtype == np.float16:
+                raise ValueError(f"{name}: float16 is too narrow for updates: of a gradient below "
+                                 f"2e-4 the square is 0; give float32, and compute with copies of "
+                                 f"16 bits, as train.precision does")
         self.require("lr", lr, "at least 0", lambda lr: lr >= 0)
         self.require("scale", scale, "at least 0", lambda scale: scale >= 0)
         self._advance(lr, scale)

@@ -80,8 +80,9 @@ def constant(s: Schedule, step: int) -> float:
     return s.peak
 
 
+WSD = "wsd"
 SCHEDULES: dict[str, Callable[[Schedule, int], float]] = {
-    "cosine": cosine, "linear": linear, "wsd": wsd, "constant": constant,
+    "cosine": cosine, "linear": linear, WSD: wsd, "constant": constant,
     "inverse_sqrt": inverse_sqrt}
 
 

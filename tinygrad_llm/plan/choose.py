@@ -34,7 +34,7 @@ def bytes_of(text: str) -> int:
     Raises UserError for another text.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]+)\s*", text.lower())
-    if found is None or found[2] not in UNITS or float(found[1]) == 0:
+    if found is None or found[2] not in UNITS or not 0 < float(found[1]) < 1e12:
         raise UserError(f"--max-memory: expected a size with its unit, as 2GB (a thousand million "
                         f"bytes each) or 2GiB (2**30 bytes), got {text!r}")
     return int(float(found[1]) * UNITS[found[2]])
@@ -55,10 +55,13 @@ def choose(trial: Trial, limit: int, given: Collection[str], seconds: float) -> 
     fitting = [plan for plan in plans if needed(plan) <= limit]
     if not fitting:
         least = min(plans, key=lambda plan: plan.peak)
+        kept = [name for name in asdict(trial.config.memory) if name in given]
         raise UserError(
             f"no run of this model fits into {amount(limit)}: the smallest takes "
-            f"{amount(needed(least))}, with {flags(least.config) or 'the settings as they are'}; "
-            f"give at least that, or choose a smaller model or --context")
+            f"{amount(needed(least), up=True)}, with "
+            f"{flags(least.config) or 'the settings as they are'}; give at least that, or choose a "
+            f"smaller model or --context"
+            + (f", or leave out what is given: {', '.join(kept)}" if kept else ""))
     most = 1.02 * min(plan.step_seconds for plan in fitting)
     return min((plan for plan in fitting if plan.step_seconds <= most), key=lambda plan: (
         len(flags(plan.config).split()), plan.config.memory.accumulate)), plain

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
+from math import ceil
 from textwrap import fill
 from typing import Any
 
@@ -139,9 +140,16 @@ def _aligned(rows: list[Sequence[str]], ways: str) -> list[str]:
                       in zip(row, ways, widths, strict=True)).rstrip() for row in rows]
 
 
-def amount(size: float) -> str:
-    """Return bytes in MiB or GiB."""
-    return f"{size / 2**30:,.2f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
+def amount(size: float, up: bool = False) -> str:
+    """Return bytes in MiB or GiB, to the nearest or up.
+
+    >>> amount(79.04 * 2**20), amount(79.04 * 2**20, up=True)
+    ('79.0 MiB', '79.1 MiB')
+    """
+    unit, digits = (30, 2) if size >= 2**30 else (20, 1)
+    number = size / 2**unit
+    number = ceil(number * 10**digits) / 10**digits if up else number
+    return f"{number:,.{digits}f} {'GiB' if unit == 30 else 'MiB'}"
 
 
 def duration(seconds: float) -> str:

@@ -109,6 +109,9 @@ def _trial(base: Mapping[str, Any], point: Point, seed: Any) -> Trial:
     try:
         config = make_config({**base, **point, "seed": seed})
         check_rates(config)
+        if not config.run.final_eval_batches:
+            raise UserError("final_eval_batches is 0, and a sweep compares the final validation "
+                            "losses; leave it out, or give more")
     except UserError as error:
         raise UserError(f"the run of {described({**point, 'seed': seed})}: {error}") from error
     return Trial(_folder_name({**point, "seed": seed}), point, seed, config)

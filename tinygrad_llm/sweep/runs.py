@@ -39,9 +39,12 @@ def run_sweep(sweep: Sweep, folder: Path, jobs: int, threads: int,
     """Train what is left of a sweep, `jobs` runs at a time; return the signal that ended it, or 0.
 
     Each has `threads` threads, which do not change its result. After a signal all runs are saved.
-    Raises UserError where another process is at work on the sweep, and where a folder holds a run
-    of other settings; nothing is trained then.
+    Raises UserError where the folder is a run's own, where another process is at work on the sweep,
+    and where a folder in it holds a run of other settings; nothing is trained then.
     """
+    if holds_run(folder):
+        raise UserError(f"{folder} holds a run, and a sweep has runs in a folder of its own; name "
+                        f"another with --out")
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / "lock", "wait until it ends, or name another folder with --out"), \
             stop_signals("stopping: all runs save after their step (nothing is lost by waiting)",

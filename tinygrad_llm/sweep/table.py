@@ -59,18 +59,17 @@ def last_step(folder: Path) -> int:
 
 
 def is_done(trial: Trial, folder: Path) -> bool:
-    """Whether a run has done all its steps, and its final evaluation where it has one."""
-    settings = trial.config.run
-    if last_step(folder / trial.name) < settings.steps:
+    """Whether a run has done all its steps and its final evaluation."""
+    if last_step(folder / trial.name) < trial.config.run.steps:
         return False
-    return not settings.final_eval_batches or _without_validation(folder / trial.name) or any(
+    return _without_validation(folder / trial.name) or any(
         _is_final(trial, record) for record in read_metrics(folder / trial.name / "metrics.jsonl"))
 
 
 def _is_final(trial: Trial, record: dict[str, Any]) -> bool:
     settings = trial.config.run
-    return record["step"] == settings.steps and isinstance(record.get("val_loss"), float) and (
-        record.get("batches") == settings.final_eval_batches or not settings.final_eval_batches)
+    return (record["step"] == settings.steps and isinstance(record.get("val_loss"), float)
+            and record.get("batches") == settings.final_eval_batches)
 
 
 def _without_validation(folder: Path) -> bool:

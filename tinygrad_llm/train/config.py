@@ -25,6 +25,7 @@ from ..host.errors import UserError, did_you_mean
 from ..models import ARCHITECTURES, DEFAULT, LanguageModel, architecture
 from ..optim import Arena, Optimizer, make_optimizer
 from ..optim.registry import no_setting_of, optimizer_kind, optimizer_settings
+from ..optim.schedule import WSD
 from .settings import (
     ADAMW,
     TABLES,
@@ -185,8 +186,11 @@ def make_config(given: Mapping[str, Any]) -> TrainConfig:
     for name in given:
         if name in unused:
             raise UserError(no_setting_of(optimizer, name))
-    chosen = ({name: setting.default for name, setting in known.items()}
-              | _preset(preset, optimizer) | given)
+    chosen = {name: setting.default for name, setting in known.items()}
+    chosen |= {name: value for name, value in _preset(preset, optimizer).items() if name in known}
+    chosen |= given
+    if chosen["schedule"] != WSD and "cooldown" not in given:
+        chosen["cooldown"] = known["cooldown"].default  # a preset's
     tables: dict[str, dict[str, Any]] = {"model": {}, **{table: {} for table in TABLES}}
     for name, value in chosen.items():
         tables[known[name].table][name] = known[name].checked(value)

@@ -12,9 +12,10 @@ $$\varphi = \operatorname{round}(\theta), \qquad
 with $\bar\varphi_s$ the gradient of the loss of a batch's slice s, and u the optimizer's direction.
 
 Each op computes in float32 what it is given in 16 bits and rounds its result once; the gradients
-of weights are summed over a batch's slices in float32 and never rounded. `docs/training.md` has a
-table of every rounding of a step. On the CPU, which has no 16-bit arithmetic, arrays really have
-the type, so each number is the one that a GPU would round to, but for the order of sums.
+of weights are summed over a batch's slices in float32 and not rounded, but for two kinds that
+`docs/training.md` names beside a table of every rounding of a step. On the CPU, which has no 16-bit
+arithmetic, arrays really have the type, so each number is the one that a GPU would round to, but
+for the order of sums.
 
 With `stochastic_rounding` there are no masters: see `train.rounding`.
 

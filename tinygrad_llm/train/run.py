@@ -30,7 +30,7 @@ from ..data.prepared import (
 )
 from ..data.read.corpus import SHAKESPEARE
 from ..data.tokens.shards import ShardedTokens
-from ..host.errors import UserError, did_you_mean
+from ..host.errors import UserError, did_you_mean, quoted
 from ..host.files import (
     Scratch,
     remove_scratch,
@@ -43,6 +43,7 @@ from ..host.machine import Memory, memory_of_process
 from ..models import LanguageModel, architecture, architecture_of
 from ..nn import Rotary, store_weights
 from ..optim import EMA, Arena, Optimizer, Schedule
+from ..optim.schedule import WSD
 from ..text.tokenizer import Tokenizer
 from .config import TrainConfig, make_config, read_settings, to_toml, without_tables
 from .folder.background import Background
@@ -400,6 +401,8 @@ def _changed(saved: TrainConfig, given: Mapping[str, Any], folder: Path) -> Trai
         if name in fixed and value != values.get(name, value):
             raise UserError(f"the run in {folder} has {name} = {values[name]!r}, which cannot "
                             f"become {value!r} when resuming; start another run with --out")
+    if given.get("schedule", WSD) != WSD:
+        values.pop("cooldown", None)
     parts = given.get("accumulate", 1)
     if given.get("batch", saved.data.batch) != saved.data.batch or (
             type(parts) is int and parts > 0 and saved.run.slices % parts):
@@ -482,9 +485,10 @@ def _loaded(folder: Path, checkpoint: str, stored: str | None, as_trained: bool 
     if not holds_run(folder):
         if (folder / "config.json").is_file():
             raise UserError(f"{folder} is a model's folder, and no run; make one of it with "
-                            f"'tinygrad-llm import {folder} --out runs/{folder.resolve().name}'")
-        raise UserError(f"there is no run in {folder}; train one with "
-                        f"'tinygrad-llm train --out {folder}', or give the folder of another")
+                            f"'tinygrad-llm import {quoted(folder)} --out "
+                            f"{quoted(Path('runs', folder.resolve().name))}'")
+        raise UserError(f"there is no run in {folder}; train one with 'tinygrad-llm train --out "
+                        f"{quoted(folder)}', or give the folder of another")
     config = make_config(read_settings(folder / "config.toml"))
     tokenizer = open_tokenizer(folder / "tokenizer.json")
     check_tokenizer(folder)

@@ -19,7 +19,7 @@ from ..optim import OPTIMIZERS
 from ..optim.groups import read_groups
 from ..optim.muon import NO_HIDDEN, PACKED
 from ..optim.registry import optimizer_settings, optimizers_with
-from ..optim.schedule import SCHEDULES, schedule_form
+from ..optim.schedule import SCHEDULES, WSD, schedule_form
 from .folder.trouble import LONGEST
 
 
@@ -91,7 +91,7 @@ class OptimizerSettings:
         schedule_form(self.schedule)
         require(self, "in (0, 1]", lambda share: 0 < share <= 1, "cooldown")
         require(self, "left out without --schedule wsd",
-                lambda share: share == 0.2 or self.schedule == "wsd", "cooldown")
+                lambda share: share == 0.2 or self.schedule == WSD, "cooldown")
         require_at_least(0, self, "min_learning_rate", "warmup", "weight_decay", "clip",
                          "adamw_rate")
         require_at_least(1, self, "newton_schulz")

@@ -23,9 +23,9 @@ function duration(seconds) {
 
 // Scales and curves
 function ticks(low, high, log, most) {  // round numbers from low to high, about `most` of them
-  if (!(high > low)) return [low];
+  if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) return [low];
   const found = [];
-  if (log && high / low > 3) {
+  if (log && low > 0 && high / low > 3) {
     const decades = Math.log10(high / low), steps = decades < most / 3 ? [1, 2, 5] : [1];
     const every = Math.max(1, Math.ceil(decades / most));
     for (let k = Math.floor(Math.log10(low)); k <= Math.log10(high); k++)
@@ -33,7 +33,8 @@ function ticks(low, high, log, most) {  // round numbers from low to high, about
   } else {
     const rough = (high - low) / most, size = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].map(m => m * size).find(s => s >= rough * 0.999);
-    for (let k = Math.ceil(low / step); k * step <= high; k++) found.push(+(k * step).toPrecision(12));
+    const first = Math.ceil(low / step), last = Math.floor(high / step);
+    for (let i = 0; i <= last - first; i++) found.push(+((first + i) * step).toPrecision(12));
   }
   return found.filter(x => x >= low && x <= high);
 }
@@ -72,13 +73,18 @@ function extremes(values, most) {  // the places of about `most` values: of each
   if (kept[kept.length - 1] !== values.length - 1) kept.push(values.length - 1);
   return kept;
 }
-function bounds(values, log) {  // the range to draw; of many values, single ones far off are cut
-  const known = values.filter(y => Number.isFinite(y) && (!log || y > 0)).sort((a, b) => a - b);
-  if (!known.length) return log ? [1, 10] : [0, 1];
-  const cut = known.length > 200 ? Math.floor(known.length / 200) : 0;
-  const [low, high] = [known[cut], known[known.length - 1 - cut]];
-  if (log) return low === high ? [low / 2, high * 2] : [low / (high / low) ** 0.04, high * (high / low) ** 0.04];
-  const room = (high - low) * 0.05 || Math.abs(high) * 0.1 || 1;
+function bounds(curves, log) {  // the range to draw; of a curve of many values, single ones far off are cut
+  let low = Infinity, high = -Infinity;
+  for (const values of curves) {
+    const known = values.filter(y => Number.isFinite(y) && (!log || y > 0)).sort((a, b) => a - b);
+    if (!known.length) continue;
+    const cut = known.length > 200 ? Math.floor(known.length / 200) : 0;
+    [low, high] = [Math.min(low, known[cut]), Math.max(high, known[known.length - 1 - cut])];
+  }
+  if (low > high) return log ? [1, 10] : [0, 1];
+  const flat = high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high));  // but for rounding
+  if (log) return flat ? [low / 2, high * 2] : [low / (high / low) ** 0.04, high * (high / low) ** 0.04];
+  const room = flat ? Math.abs(high) * 0.1 || 1 : (high - low) * 0.05;
   return [low < 0 ? low - room : Math.max(0, low - room), high + room];
 }
 function nearest(xs, x) {  // the place of the value nearest to x in ascending ones
@@ -109,7 +115,7 @@ function take(run, record) {
     if (!real(record[field])) continue;
     const to = run.series[field], last = to.step.length - 1;
     if (measures(field) && to.step[last] === record.step) {  // the one over more batches
-      if (record.batches >= to.batches) to.y[last] = record[field];
+      if (record.batches >= to.batches) [to.y[last], to.batches] = [record[field], record.batches];
       continue;
     }
     to.batches = record.batches;
@@ -207,11 +213,11 @@ function curves(fields) {  // what is to be drawn: xs, ys, and the smooth ys
     const from = run.series[field], xs = from[view.axis], weight = NOISY.includes(field) ? view.smooth / 100 : 0;
     const key = `${view.axis} ${weight} ${from.y.length} ${from.y[from.y.length - 1]}`;
     if (run.smooth[field]?.key !== key) {
-      const kept = extremes(from.y, 4000), smooth = smoothed(from.y, weight), of = all => kept.map(i => all[i]);
+      const kept = extremes(from.y, 4000).filter(i => real(xs[i])), smooth = smoothed(from.y, weight), of = all => kept.map(i => all[i]);
       run.smooth[field] = {key, xs: of(xs), ys: of(from.y), smooth: of(smooth)};
     }
     return {run, field, weight, ...run.smooth[field]};
-  })).filter(({xs}) => xs.length && real(xs[xs.length - 1]));
+  })).filter(({xs}) => xs.length);
 }
 function drawChart(chart) {
   const {canvas, fields, format} = chart, lines = chart.lines = curves(fields), log = view["log-y"], across = view["log-x"];
@@ -219,7 +225,7 @@ function drawChart(chart) {
   const pen = sized(canvas, width, height), left = 62, right = width - 12, top = 8, bottom = height - 24;
   const xs = lines.flatMap(({xs}) => [xs.find(x => x > 0 || !across) ?? 1, xs[xs.length - 1]]);
   const [x0, x1] = xs.length ? [Math.min(...xs), Math.max(...xs, Math.min(...xs) + 1e-9)] : [0, 1];
-  const [y0, y1] = bounds(lines.flatMap(({ys, smooth, weight}) => weight ? [...ys, ...smooth] : ys), log);
+  const [y0, y1] = bounds(lines.flatMap(({ys, smooth, weight}) => weight ? [ys, smooth] : [ys]), log);
   const scale = (from, to, low, high, log) => log ? v => from + (to - from) * Math.log(v / low) / Math.log(high / low)
     : v => from + (to - from) * (v - low) / (high - low);
   const X = scale(left, right, x0, x1, across && x0 > 0), Y = scale(bottom, top, y0, y1, log);
@@ -306,7 +312,8 @@ function drawMap(canvas, legend, rows, looks, twin) {
   const height = Math.max(14, Math.min(26, 420 / rows.length)), gutter = Math.min(112, 22 + 7 * Math.max(...rows.map(([name]) => name.length)));
   const cell = Math.min(56, (width - gutter) / columns), pen = sized(canvas, width, rows.length * height + 22);
   const known = rows.flatMap(([, values]) => values).filter(v => v > 0);
-  const low = twin ? 1e-5 : Math.min(...known), high = twin ? 1e-1 : Math.max(...known, low * 1.0001);
+  const low = twin ? 1e-5 : known.reduce((a, b) => Math.min(a, b), Infinity);
+  const high = twin ? 1e-1 : known.reduce((a, b) => Math.max(a, b), low * 1.0001);
   const place = c => Math.round(c * (looks.length - 1) / Math.max(1, columns - 1));
   rows.forEach(([name, values], r) => {
     pen.fillStyle = colour("soft");

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ..host.errors import UserError
+from ..host.errors import UserError, quoted
 from ..host.lock import is_held
 from ..train.config import make_config, read_settings
+from ..train.run import PRETRAINED
 from .follow import Follower
 
 DEPTH = 3  # folders below a folder of runs
@@ -34,11 +35,13 @@ def find_runs(places: Sequence[Path]) -> list[Path]:
 
 def _within(folder: Path, depth: int) -> Iterator[Path]:
     if (folder / "config.toml").is_file():
-        yield folder
+        if not (folder / PRETRAINED).is_dir():  # a model from elsewhere is trained in other folders
+            yield folder
     elif depth and folder.is_dir():
         for inner in sorted(folder.iterdir()):
             if not inner.name.startswith("."):
-                yield from _within(inner, depth - 1)
+                with suppress(OSError):  # another user's, or gone meanwhile
+                    yield from _within(inner, depth - 1)
 
 
 def _nearest(place: Path) -> str:
@@ -62,7 +65,9 @@ class Feed:
 
     def news(self) -> Iterator[str]:
         """Yield messages, JSON: the runs, where anything about them changed, and new records."""
-        runs = find_runs([place for place in self.places if place.is_dir()])  # some may be deleted
+        runs: list[Path] = []
+        with suppress(OSError):
+            runs = find_runs([place for place in self.places if place.is_dir()])  # some may be gone
         self.followers = {run: self.followers.get(run) or Follower(run / "metrics.jsonl")
                           for run in runs}
         held = {run: is_held(run / "lock") for run in runs}  # before its last record is read
@@ -88,8 +93,9 @@ def facts_of(run: Path, held: bool, last: dict[str, Any]) -> dict[str, Any]:
     except (UserError, OSError) as error:
         return {"name": str(run), "state": "damaged", "why": str(error), "settings": {}}
     end, steps = last.get("end"), config.run.steps
-    done = end == "done" or (end is None and last.get("step", 0) >= steps)  # before 0.2, no end
+    done = end == "done" or (end is None and last.get("step", 0) >= steps and (  # before 0.2
+        "val_loss" in last or not config.run.final_eval_batches))
     return {"name": str(run), "state": "running" if held else "done" if done else "stopped",
             "why": "" if held or done or not isinstance(end, str) else end, "steps": steps,
             "tokens": config.data.batch * config.context, "settings": config.flat(),
-            "go_on": f"tinygrad-llm train --resume --out {shlex.quote(str(run))}"}
+            "go_on": f"tinygrad-llm train --resume --out {quoted(run)}"}

@@ -43,7 +43,8 @@ HEADERS = {
 def application(places: Sequence[Path], host: str = "127.0.0.1",
                 stopping: Callable[[], bool] = lambda: False) -> Starlette:
     """Return the application; its events end once `stopping` returns true."""
-    headers = {**HEADERS, "Server": f"{NAME}; {quote(' '.join(map(str, places)))}"}
+    watched = os.fsencode(" ".join(map(str, places)))
+    headers = {**HEADERS, "Server": f"{NAME}; {quote(watched)}"}
 
     async def events() -> AsyncIterator[str]:
         feed, quiet = Feed(places), 0.0
@@ -61,7 +62,7 @@ def application(places: Sequence[Path], host: str = "127.0.0.1",
     async def answer(request: Request) -> Response:
         if not is_own(request.headers.get("host", ""), host):
             return PlainTextResponse("The Host of this request is no name of this machine.\n", 403,
-                                     headers)
+                                     HEADERS)
         if request.url.path == "/events":
             return StreamingResponse(events(), media_type="text/event-stream", headers=headers)
         name = request.url.path[1:] or "page.html"
@@ -112,11 +113,12 @@ def _listen(host: str, port: int | None) -> socket.socket:
     for number in [port] if port is not None else range(PORT, PORT + PORTS):
         try:
             return _bound(host, number)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the second for a name that cannot be one
             if number and _answers(host, number):
                 continue
-            raise UserError(f"cannot listen on {host}, port {number}: {error.strerror}; name "
-                            f"another --port") from error
+            raise UserError(f"cannot listen on {host}, port {number}: "
+                            f"{getattr(error, 'strerror', None) or error}; name another --host or "
+                            f"--port") from error
     last = port or PORT
     raise UserError(f"port {last} is in use by {who_is_at(host, last)}; name another --port, or "
                     f"leave it out for one that is free" if port is not None else
@@ -142,7 +144,7 @@ def _answers(host: str, port: int) -> bool:
     """Whether something listens there."""
     try:
         socket.create_connection((_near(host), port), timeout=1).close()
-    except OSError:
+    except (OSError, UnicodeError):
         return False
     return True
 

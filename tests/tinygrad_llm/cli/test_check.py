@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import error_of, train
 
 from tinygrad_llm.cli import main
+from tinygrad_llm.train.folder import checkpoint
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -30,3 +33,36 @@ def test_a_damaged_run_goes_on_as_the_check_says(folder: Path,
         path.unlink()
     capsys.readouterr()
     assert main(["check"]) == 1 and "no checkpoint is sound" in capsys.readouterr().out
+
+
+def test_the_way_out_names_what_else_is_damaged_and_is_a_command_of_the_shell(
+        folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("--checkpoint-every", "3", "--out", "my run") == 0
+    damaged = folder / "my run/checkpoint/weights-0000005.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    (folder / "my run/tokenizer.json").write_text("{")
+    capsys.readouterr()
+    assert main(["check", "my run"]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("restore tokenizer.json, and go on from step 3, ")
+    assert shlex.split(last.partition(": ")[2])[1:5] == ["train", "--resume", "--out", "my run"]
+
+
+def test_a_run_whose_first_checkpoint_is_being_written_is_not_damaged(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    write = checkpoint.write_in_one_step
+
+    def killed(path: Path, parts: Any) -> None:
+        if path.name == "state.json":
+            raise Killed
+        write(path, parts)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(checkpoint, "write_in_one_step", killed)
+        train()
+    capsys.readouterr()
+    assert main(["check"]) == 0 and "DAMAGED" not in capsys.readouterr().out
+    assert main(["train", "--resume"]) == 0 and main(["check"]) == 0

@@ -54,7 +54,9 @@ def test_settings_of_memory_are_chosen_for_a_limit(
     assert main(["plan", *args, f"{float(least[1]) + 8:.1f}MiB", "--json"]) == 0
     chosen = json.loads(capsys.readouterr().out)
     assert chosen["chosen"].startswith("to fit into ") and chosen["settings"] != plain["settings"]
-    assert "--max-memory: expected a size with its unit" in error_of(capsys, "plan", *args, "5")
+    for size in ("5", ""):
+        assert "--max-memory: expected a size with its unit" in error_of(
+            capsys, "plan", *args, size)
 
 
 def test_training_chooses_too_and_what_does_not_fit_leaves_nothing(

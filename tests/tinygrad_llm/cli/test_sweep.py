@@ -57,6 +57,10 @@ def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--jobs must be at least 1, got 0" in error_of(capsys, "sweep", "a.toml", "--jobs", "0")
     assert "threads" in error_of(capsys, "sweep", "a.toml", "--threads", "0")
     assert "cannot read the sweep in b.toml" in error_of(capsys, "sweep", "b.toml")
+    (folder / "runs/a").mkdir(parents=True)
+    (folder / "runs/a/config.toml").touch()
+    assert "runs/a holds a run, and a sweep has runs in" in error_of(capsys, "sweep", "a.toml")
+    assert [path.name for path in (folder / "runs/a").iterdir()] == ["config.toml"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals")
@@ -70,6 +74,6 @@ def test_ctrl_c_saves_all_and_the_same_command_goes_on(folder: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "go on with the same command: tinygrad-llm sweep a.toml" in out
+    assert "go on with: tinygrad-llm sweep a.toml\n" in out
     assert "Traceback" not in err
     assert list(folder.glob("runs/a/*/checkpoint/state.json"))

@@ -157,6 +157,19 @@ def test_a_step_of_nonsense_changes_nothing(kind: Any, layout: Any) -> None:
     assert bits(ps, optimizer) == before and all(p.grad is not None for p in ps.values())
 
 
+@every_kind
+@both_layouts
+def test_parameters_of_float16_are_refused_before_anything_changes(kind: Any, layout: Any) -> None:
+    """Squares of their gradients are 0, and infinities would come without a word."""
+    ps = random_parameters(dtype=np.float16)
+    optimizer = kind(layout(ps))
+    give_gradients(ps, 0)
+    before = bits(ps, optimizer)
+    with pytest.raises(ValueError, match="float16 is too narrow for updates: .* give float32"):
+        optimizer.update(0.1)
+    assert bits(ps, optimizer) == before
+
+
 @pytest.mark.parametrize("kind, settings, error, words", [
     (SGD, {"momentum": 1.0}, ValueError, r"SGD: momentum must be in \[0, 1\), got 1.0"),
     (SGD, {"nesterov": 1}, TypeError, "SGD: nesterov must be True or False, got 1"),

@@ -36,7 +36,7 @@ def test_bytes_of_a_size(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "2", "GB", "0GB", "-1GB", "2G", "2 gigabytes", "1e9B",
-                                  "2,5GB", "nan GB", "2GB2"])
+                                  "2,5GB", "nan GB", "2GB2", f"{'9' * 400}GB"])
 def test_no_size(text: str) -> None:
     with pytest.raises(UserError, match=r"with its unit, as 2GB .*got '"):
         bytes_of(text)
@@ -88,7 +88,11 @@ def test_the_cheapest_that_fits_from_a_generous_limit_to_an_impossible_one() -> 
     for more, less in pairwise(found):
         assert needed(less) < needed(more) and less.step_seconds >= more.step_seconds
     smallest = found[-1]
-    assert f"the smallest takes {amount(needed(smallest))}, with {flags(smallest.config)};" in error
+    least = amount(needed(smallest), up=True)
+    assert f"the smallest takes {least}, with {flags(smallest.config)};" in error
+    assert error.endswith("or choose a smaller model or --context")
+    assert descent(made_up(recompute=False), ["recompute"])[1].endswith(
+        "--context, or leave out what is given: recompute")
 
 
 @pytest.mark.parametrize("limit", range(60, 500, 20))

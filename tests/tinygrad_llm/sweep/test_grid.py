@@ -76,6 +76,7 @@ def test_values_that_no_folder_can_be_named_after(tmp_path: Path) -> None:
     ("[grid]\nlearning_rate = [1e-3, 1e-5]\n", "the run of learning_rate=1e-05, .* lies below min"),
     (f"seeds = {list(range(31))}\n[grid]\nwidth = {list(range(4, 44, 4))}\n",
      "the grid has 310 runs, more than 300"),
+    ("[grid]\nfinal_eval_batches = [20, 0]\n", "the run of final_eval_batches=0, .* compares the"),
     ("[grid\n", "is not a TOML file"),
     ("[grid]\nkey_heads = [2]\n", "key_heads is a setting of --arch llama"),
 ])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm.host.errors import UserError
-from tinygrad_llm.models import GPT, Llama
+from tinygrad_llm.models import ARCHITECTURES, GPT, Llama
 from tinygrad_llm.optim import OPTIMIZERS
 from tinygrad_llm.optim.registry import optimizer_settings
+from tinygrad_llm.optim.schedule import SCHEDULES
 from tinygrad_llm.train import PRESETS, make_config
 from tinygrad_llm.train.config import read_settings, to_toml, without_tables
 
@@ -44,6 +46,18 @@ def test_a_llama_of_the_same_sizes(name: str) -> None:
     assert (llama.data, llama.optimizer) == (gpt.data, gpt.optimizer)
     assert make_config({"preset": name, "arch": "llama"}).model == llama.model
     assert make_config({"preset": f"{name}-llama", "arch": "gpt"}).model == gpt.model
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_takes_any_other_architecture_optimizer_and_schedule(preset: str) -> None:
+    """What belongs to the preset's own is left out."""
+    for arch, optimizer, schedule in product(ARCHITECTURES, OPTIMIZERS, SCHEDULES):
+        given = {"preset": preset, "arch": arch, "optimizer": optimizer, "schedule": schedule}
+        config = make_config(given)
+        own = PRESETS[preset]
+        assert config.arch == arch and config.run.steps == own.get("steps", 2000)
+        assert config.optimizer.cooldown == (own.get("cooldown", 0.2) if schedule == "wsd" else 0.2)
+        assert make_config(config.flat()) == config
 
 
 def test_settings_stand_in_tables() -> None:

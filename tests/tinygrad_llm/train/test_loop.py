@@ -27,7 +27,7 @@ from tinygrad_llm.nn import parameters
 from tinygrad_llm.train import load_model, loop, loss_scale, resume_run, start_run, train
 from tinygrad_llm.train.evaluation import validation_loss
 from tinygrad_llm.train.folder import arrays, checkpoint
-from tinygrad_llm.train.folder.checkpoint import read_state
+from tinygrad_llm.train.folder.checkpoint import read_state, save_checkpoint
 from tinygrad_llm.train.log import read_metrics
 from tinygrad_llm.train.objective import Skipped
 from tinygrad_llm.train.run import WarmStart, holds_run, lock, open_run
@@ -182,9 +182,18 @@ def test_averaged_weights_are_validated_saved_and_read(text: Path, tmp_path: Pat
                       init=WarmStart(tmp_path / "run", "ema"))
     assert {n: p.data.tobytes() for n, p in parameters(begun.model).items()} == {
         n: p.data.tobytes() for n, p in parameters(found).items()}
-    train(start_run(small(text), tmp_path / "without"), silent)
-    with pytest.raises(UserError, match="holds no average of the weights; train with --ema 0.999"):
+    train(start_run(small(text, keep=3), tmp_path / "without"), silent)
+    with pytest.raises(UserError, match="holds no average of the weights; train with --ema 0.999, "
+                                        "or leave --checkpoint ema out$"):
         load_model(tmp_path / "without", "ema")
+
+
+def test_before_the_first_update_the_averaged_weights_are_those_that_were_drawn(
+        text: Path, tmp_path: Path) -> None:
+    run = start_run(small(text, ema=0.9), tmp_path / "run")
+    save_checkpoint(run.folder / "checkpoint", run.model, run, 0)
+    found, _, _ = load_model(run.folder, "ema")
+    assert {n: p.data.tobytes() for n, p in parameters(found).items()} == weights(run.folder)
 
 
 def test_a_step_that_is_skipped_is_in_no_average(text: Path, tmp_path: Path,

@@ -324,6 +324,7 @@ def test_the_rate_is_the_schedules(text: Path, tmp_path: Path) -> None:
     cooled = resume_run(tmp_path / "run", {"steps": 20})
     assert cooled.notes[0].startswith("the learning rate jumps from 0 to 0.01 at step 11")
     assert resume_run(tmp_path / "run", {"steps": 40}, "9").notes == (), "what is stable goes on"
+    assert resume_run(tmp_path / "run", {"schedule": "linear"}).config.optimizer.cooldown == 0.2
     constant = small(text, schedule="constant", learning_rate=1e-5)
     assert start_run(constant, tmp_path / "constant").notes == ()
     with pytest.raises(UserError, match="lies below min_learning_rate"):

@@ -63,6 +63,34 @@ def test_a_dead_run_has_stopped_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert fact["go_on"] == f"tinygrad-llm train --resume --out '{folder}'"
 
 
+def test_what_is_left_to_do_decides_whether_a_run_is_done(tmp_path: Path) -> None:
+    last = {"step": 10, "loss": 1.0}
+    for settings, more, state in (({}, {}, "stopped"), ({}, {"val_loss": 1.0}, "done"),
+                                  ({}, {"end": "done"}, "done"), ({}, {"end": "Ctrl-C"}, "stopped"),
+                                  ({"final_eval_batches": 0}, {}, "done")):
+        folder = write_run(tmp_path / str(len(list(tmp_path.iterdir()))), steps=10, **settings)
+        assert facts_of(folder, False, {**last, **more})["state"] == state, (settings, more)
+
+
+def test_a_model_from_elsewhere_is_no_run_to_watch(tmp_path: Path) -> None:
+    (write_run(tmp_path / "imported") / "pretrained").mkdir()
+    assert find_runs([tmp_path]) == []
+
+
+def test_a_folder_that_cannot_be_read_hides_no_other(tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    a, is_file = write_run(tmp_path / "a"), Path.is_file
+    write_run(tmp_path / "secret")
+
+    def refused(path: Path) -> bool:
+        if path.parent.name == "secret":
+            raise PermissionError(13, "Permission denied")
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    assert find_runs([tmp_path]) == [a]
+
+
 def test_new_runs_appear_and_deleted_ones_go(tmp_path: Path) -> None:
     write_run(tmp_path / "runs/a")
     feed = Feed([tmp_path / "runs"])

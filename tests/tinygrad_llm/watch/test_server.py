@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -64,9 +65,10 @@ def test_the_page_is_served_and_nothing_else(port: int) -> None:
         assert answer(port, path)[0] == 404
 
 
-def test_a_page_from_elsewhere_is_refused(port: int) -> None:
+def test_a_page_from_elsewhere_is_refused(port: int, run: Path) -> None:
     for path in ("/", "/events"):
-        assert answer(port, path, Host=f"evil.example:{port}")[0] == 403
+        status, headers, content = answer(port, path, Host=f"evil.example:{port}")
+        assert status == 403 and "server" not in headers and run.name not in str(content)
     assert answer(port, "/", Host=f"localhost:{port}")[0] == 200
     assert is_own("[::1]:8400", "127.0.0.1") and is_own("my.box:1", "my.box")
     assert not is_own("", "127.0.0.1") and not is_own("localhost.evil.example", "127.0.0.1")
@@ -102,6 +104,12 @@ def test_a_port_in_use_is_named_with_what_is_there(port: int, run: Path) -> None
             _listen("127.0.0.1", number)
     with pytest.raises(UserError, match="cannot listen on 203.0.113.7"):
         _listen("203.0.113.7", 0)
+    with pytest.raises(UserError, match=r"cannot listen on a\.\.b, port 8400: .* another --host"):
+        _listen("a..b", None)
+
+
+def test_a_folder_whose_name_is_no_text_is_served() -> None:
+    assert application([Path(os.fsdecode(b"run-\xff"))])
 
 
 def test_without_a_port_the_next_free_one_is_taken_and_said(
@@ -146,7 +154,8 @@ def test_the_page_computes_without_a_browser() -> None:
         const p = require({script!r}), line = {{}};
         p.emptied(line);
         for (const step of [1, 2]) p.take(line, {{step, val_loss: 3 / step, batches: 20}});
-        p.take(line, {{step: 2, val_loss: 9, batches: 5}});
+        for (const batches of [5, 100, 40])
+          p.take(line, {{step: 2, val_loss: 100 / batches, batches}});
         console.log(JSON.stringify([p.labelled([]), p.labelled(["runs/a"]),
           p.labelled(["runs/a", "runs/b/c"]), p.ticks(0, 10, false, 5), p.ticks(5, 5, false, 5),
           p.smoothed([2, 2, 2], 0.9).map(y => +y.toFixed(9)), p.nearest([1, 4, 9], 5),
@@ -156,4 +165,27 @@ def test_the_page_computes_without_a_browser() -> None:
         check=True, capture_output=True, encoding="utf-8", timeout=20)
     assert json.loads(done.stdout) == [
         {}, {"runs/a": "a"}, {"runs/a": "a", "runs/b/c": "b/c"}, [0, 2, 4, 6, 8, 10], [5],
-        [2, 2, 2], 1, 5, [0, 1, 5, 8, 9], "1:01 h", [3, 1.5]]
+        [2, 2, 2], 1, 5, [0, 1, 5, 8, 9], "1:01 h", [3, 1]]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is needed")
+def test_scales_are_found_whatever_the_numbers() -> None:
+    """A single value and its average differ by rounding alone, far from 0 more than a step does."""
+    script = Path(module.__file__).with_name("page.js").as_posix()
+    done = subprocess.run(["node", "-e", f"""
+        const p = require({script!r}), counts = [];
+        const values = Array.from({{length: 20000}}, () => 10 ** (12 * Math.random() - 6));
+        for (const v of [1.6615700221288618, 3, 1e300, 1e-300, ...values])
+          for (const log of [false, true]) {{
+            const [low, high] = p.bounds([[v], p.smoothed([v, v, v], 0.6)], log);
+            counts.push(p.ticks(low, high, log, 8.44).length);
+          }}
+        for (const x of [1, 1048576, 1e15]) counts.push(p.ticks(x, x + 1e-9, false, 9.4).length);
+        counts.push(p.ticks(0, 10, true, 5).length);
+        const many = Array.from({{length: 4000}}, (_, i) => 1.9 + i % 7 / 100);
+        console.log(JSON.stringify([Math.min(...counts) > 0, Math.max(...counts),
+          p.bounds([[...many, 50], [4.2, 4.1]], false), p.bounds([[], [NaN]], false)]))"""],
+        check=True, capture_output=True, encoding="utf-8", timeout=20)
+    some, most, (low, high), nothing = json.loads(done.stdout)
+    assert some and most < 30 and nothing == [0, 1]
+    assert 1.7 < low < 1.9 and 4.2 < high < 4.5, "one far off is cut, a short curve is not"

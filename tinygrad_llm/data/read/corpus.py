@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...host.errors import UserError
+from ...host.errors import UserError, quoted
 from .plays import render_play
 
 SHAKESPEARE = "shakespeare"
@@ -82,7 +81,7 @@ def _join_with_blank_lines(texts: Iterable[str]) -> str:
 
 def _build_command(path: Path) -> str:
     """Return the command that reads all kinds of files, and the one that trains on the result."""
-    return (f"'tinygrad-llm data build {shlex.quote(str(path))} --out built', then "
+    return (f"'tinygrad-llm data build {quoted(path)} --out built', then "
             f"'tinygrad-llm train --data built'")
 
 

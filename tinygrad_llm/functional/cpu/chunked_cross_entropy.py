@@ -13,6 +13,8 @@ $$\bar W_v = A_{\cdot v}^\top (K X), \qquad a_{nv} = e^{z_{nv} - m_n} - s_n [v =
 
 needs the logits of those classes alone, and is written straight to where it belongs. So the logits
 are computed twice, once by rows and once by classes, and the other two products once: four.
+
+A W of half precision is widened some classes at a time, no more numbers than a chunk of logits has.
 """
 
 from __future__ import annotations
@@ -22,30 +24,42 @@ from typing import Any
 
 import numpy as np
 
-from autograd.backend import Array
+from autograd.backend import Array, narrowed, wide, wider
 from autograd.deferred import Deferred
 from autograd.tensor import STATE
 
 from ...host.threads import matmul, over_rows, write_product
 from ..loss.chunked_cross_entropy import chunked_cross_entropy, chunks_of
 from ..loss.softmax_cross_entropy import read_targets
+from .linear import times_rows, wider_block
 from .linear_cross_entropy import gradient_in_place
 
 
 def forward(x: Array, w: Array, targets: Array, /, *, rows: int, ignore_index: int = -100) -> Any:
     """Return what `chunked_cross_entropy` does."""
     t, used, count = read_targets(targets, ignore_index)
-    shape, x, used = x.shape, x.reshape(len(t), w.shape[1]), used[:, 0]  # N, C
-    m, s, right = np.empty((3, len(t)), np.result_type(x, w))
+    shape, given, used = x.shape, x, used[:, 0]
+    x = wider(x.reshape(len(t), w.shape[1]))  # N, C
+    m, s, right = np.empty((3, len(t)), np.result_type(x, wide(w.dtype)))
     dx = np.empty_like(x) if STATE.recording else None
     room = np.empty((min(rows, len(t)), len(w)), m.dtype)
     for c in chunks_of(len(t), rows):
-        z = matmul(x[c], w.T, out=room[: len(t[c])])
+        z = times_rows(x[c], w, out=room[: len(t[c])])
         m[c], s[c], right[c] = gradient_in_place(z, t[c], used[c])
         if dx is not None:
-            matmul(z, w, out=dx[c])
+            _times(z, w, dx[c])
     loss = np.where(used, np.log(s) - right, 0).sum() / count.astype(m.dtype)
-    return loss, (x, w, t, m, s, used, count, dx, rows, shape)
+    return narrowed(loss, given, w), (x, w, t, m, s, used, count, dx, rows, shape)
+
+
+def _times(z: Array, w: Array, out: Array) -> None:
+    """Set `out` to z @ w."""
+    if wide(w.dtype) is w.dtype:
+        matmul(z, w, out=out)
+        return
+    out[...] = 0
+    for v in chunks_of(len(w), max(1, z.size // max(1, w.shape[1]))):
+        out += matmul(z[:, v], wider_block(w[v]))
 
 
 def backward(g: Array, saved: Any) -> tuple[Any, Any, None]:
@@ -62,7 +76,8 @@ def _write(x: Array, w: Array, t: Array, m: Array, s: Array, used: Array, kx: Ar
     chunks = chunks_of(len(w), -(-len(w) * rows // (len(t) or 1)))
     room = np.empty(len(t) * chunks[0].stop, m.dtype)
     for v in chunks:
-        a = matmul(x, w[v].T, out=room[: len(t) * len(w[v])].reshape(len(t), len(w[v])))
+        part = wider_block(w[v])
+        a = matmul(x, part.T, out=room[: len(t) * len(part)].reshape(len(t), len(part)))
 
         def replace(rows: slice, a: Array = a, v: slice = v) -> None:
             """Write a over the logits."""
@@ -77,4 +92,4 @@ def _write(x: Array, w: Array, t: Array, m: Array, s: Array, used: Array, kx: Ar
         write_product(a.T, kx, total[v], add)
 
 
-chunked_cross_entropy.twin("numpy", forward, backward)
+chunked_cross_entropy.twin("numpy", forward, backward, half=True)

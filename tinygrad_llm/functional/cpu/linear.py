@@ -43,12 +43,12 @@ def backward(g: Array, saved: Any) -> tuple[Any, ...]:
     return dx, dw, db
 
 
-def times_rows(x: Array, w: Array) -> Array:
+def times_rows(x: Array, w: Array, out: Array | None = None) -> Array:
     """Return x @ w.T for x (N, I) and w (O, I), in float32 where they have half precision."""
     x = wider(x)
     if wide(w.dtype) is w.dtype:
-        return matmul(x, w.T)
-    y = np.empty((len(x), len(w)), np.result_type(x, np.float32))
+        return matmul(x, w.T, out=out)
+    y = np.empty((len(x), len(w)), np.result_type(x, np.float32)) if out is None else out
     step = max(1, BLOCK_BYTES // (4 * max(1, w.shape[1])))
 
     def piece(i: int) -> None:

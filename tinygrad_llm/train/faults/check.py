@@ -8,7 +8,7 @@ from pathlib import Path
 from ...data.prepared import is_prepared, open_prepared, open_tokenizer
 from ...host.errors import UserError
 from ..config import make_config, read_settings
-from ..folder.checkpoint import best, damage, read_state
+from ..folder.checkpoint import best, damage, read_state, stray_weights
 from ..folder.data_record import check_record, check_tokenizer, read_record
 from ..log.metrics import record_of
 from ..run import holds_run
@@ -30,11 +30,12 @@ def check_run(folder: Path) -> tuple[Findings, list[int]]:
              "tokenizer.json": _fault(lambda: _tokenizer(folder)),
              "data": _fault(lambda: _data(folder)),
              "metrics.jsonl": _fault(lambda: _metrics(folder))}
-    if not any((folder / "checkpoint").glob("*")):  # before the first is saved
+    checkpoint = folder / "checkpoint"
+    if not ((checkpoint / "state.json").exists() or stray_weights(checkpoint)):  # before the first
         return found, []
-    if fault := _fault(lambda: read_state(folder / "checkpoint")):
+    if fault := _fault(lambda: read_state(checkpoint)):
         return {**found, "checkpoint": fault}, []
-    return _checkpoints(folder / "checkpoint", found)
+    return _checkpoints(checkpoint, found)
 
 
 def _checkpoints(folder: Path, found: Findings) -> tuple[Findings, list[int]]:

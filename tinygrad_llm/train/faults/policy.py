@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from ...data.tokens.shards import ShardedTokens
@@ -91,12 +92,12 @@ class Policy:
         run, failed, handled = self.run, self.run.batch, int(self.run.trouble.handled)
         documents, former = self._documents(failed), run.step
         folder = run.folder / "checkpoint"
-        kept = read_state(folder)["checkpoints"]
+        kept = [one for one in read_state(folder)["checkpoints"] if one.step <= run.step]
         to = due(kept, run.config.run.checkpoint_every) or kept[0]
         run.step = run.saved = load_checkpoint(folder, run.model, run, str(to.step))
         self.say(f"step {former + 1}: {trouble}; back to the checkpoint of step {run.step}, "
                  f"batches {run.batch} to {failed} are left out")
-        self.log.go_back(run.step, run.batch)
+        self.log.go_back(run.step, inf)  # of the batches that are left out, faults stay
         self.log.write(step=run.step, batch=failed, fault=str(trouble), action="rollback",
                        from_step=former, documents=documents)
         run.trouble.left_out[...] = failed + 1 - run.step

@@ -42,8 +42,11 @@ from .arrays import Snapshot, read_arrays
 
 NAME = re.compile(r"(weights|optimizer)-\d{7,}(-\d+)?\.safetensors")
 MOST_STEPS = 2**63
-AVERAGE = "ema.average."
-"""What the names of averaged weights begin with, beside the weights."""
+UPDATES, AVERAGE = "ema.steps", "ema.average."
+"""The name of the number of weights that were averaged, and the beginning of the averages' names.
+"""
+FIRST = "first"
+"""Of the hidden file that is there while the first checkpoint is written."""
 LATER = ("trouble.", "loss_scale.")  # which checkpoints of before lack: they stay as they are
 
 
@@ -125,7 +128,7 @@ class Saving:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / "state.json").exists():  # weights without it are then no mistake
-                temporary_beside(folder / "state.json").touch()
+                temporary_beside(folder / FIRST).touch()
                 flush_folder(folder)
             for name, snapshot in self.snapshots.items():
                 write_in_one_step(folder / name, snapshot.parts())
@@ -219,7 +222,8 @@ def load_checkpoint(folder: Path, model: LanguageModel, beside: Stateful | None 
         now = read_state(folder)["checkpoints"]
         if now != state["checkpoints"]:  # a run at work has saved the next one meanwhile
             return load_checkpoint(folder, model, beside, which, may_differ)
-        sound = [str(one.step) for one in now if one != chosen and not damage(folder, one)]
+        sound = [str(one.step) for one in now if one != chosen and not damage(folder, one)
+                 ] if damage(folder, chosen) else []
         raise UserError((str(error) if isinstance(error, UserError)
                          else f"{folder / chosen.weights}: {error}") + (
             f"; or take one that is sound: --checkpoint {' or '.join(sound)}" if sound else "")
@@ -273,7 +277,7 @@ def _without_state(folder: Path) -> str:
 
 def stray_weights(folder: Path) -> list[str]:
     """Return the names of the weights in a folder that has no `state.json`, sorted."""
-    if (folder / "state.json").exists() or any(folder.glob(".state.json.*.tmp")):
+    if (folder / "state.json").exists() or any(folder.glob(f".{FIRST}.*.tmp")):
         return []  # the second where a process was killed while it wrote the first checkpoint
     return sorted(path.name for path in folder.glob("*.safetensors"))
 
@@ -356,8 +360,10 @@ def _read_arrays(path: Path, saved: Saved) -> dict[str, Any]:
 
 
 def _averaged_weights(folder: Path, saved: Saved) -> dict[str, Any]:
-    """Return the weights that `optim.EMA` has averaged."""
+    """Return the weights that `optim.EMA` has averaged; those at step 0 as they are."""
     found = _read_arrays(folder / saved.optimizer, saved) if saved.optimizer else {}
+    if np.asarray(found.get(UPDATES, 1)) == 0:
+        return _read_arrays(folder / saved.weights, saved)
     averaged = {name.removeprefix(AVERAGE): array for name, array in found.items()
                 if name.startswith(AVERAGE)}
     if not averaged:

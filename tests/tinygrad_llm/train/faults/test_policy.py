@@ -95,6 +95,31 @@ def test_the_weights_are_those_of_the_batches_that_are_left(
     assert sum(words in line for line in said) == (2 if action == "skip" else 1)
 
 
+def test_several_rollbacks_to_one_checkpoint_all_stay_on_record(text: Path, tmp_path: Path,
+                                                               bad: Any) -> None:
+    run = start_run(small(text, **PLAIN, on_nonfinite="rollback"), tmp_path / "run")
+    bad(run, [4, 6, 7, 11], "nonfinite")  # steps 5, 5, 4 and 7
+    assert train(run, silent)
+    records = read_metrics(run.folder / "metrics.jsonl")
+    assert [(r["step"], r["batch"]) for r in records if "fault" in r] == [
+        (3, 4), (3, 6), (3, 7), (6, 11)]
+    assert [r["step"] for r in records if "loss" in r] == [*range(1, 9)]
+
+
+def test_a_run_that_went_on_from_an_earlier_checkpoint_rolls_back_to_none_of_later_steps(
+        text: Path, tmp_path: Path, bad: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+    settings = {**PLAIN, "on_nonfinite": "rollback", "keep": 9}
+    assert train(start_run(small(text, **settings), folder), silent)
+    run = resume_run(folder, {}, "3")
+    bad(run, [4], "nonfinite")
+    said: list[str] = []
+    assert train(run, said.append)
+    assert sum("back to the checkpoint of step 3, batches 3 to 4 are" in line for line in said) == 1
+    assert weights(folder) == weights_with([0, 1, 2, 5, 6, 7, 8, 9], text, tmp_path / "other",
+                                           monkeypatch)
+
+
 @pytest.mark.parametrize("action", CASES)
 @pytest.mark.parametrize("when", [0, 3, 4, 5, 8, 10])
 @pytest.mark.parametrize("how", ["killed", "stopped"])

@@ -454,6 +454,21 @@ def test_what_a_kill_leaves_of_the_first_checkpoint_is_no_mistake_of_the_users(
     assert not list(tmp_path.iterdir())
 
 
+def test_weights_stay_where_a_state_that_was_half_written_is_taken_away(tmp_path: Path) -> None:
+    """A kill while `state.json` is replaced says nothing of the checkpoints that it names."""
+    for step in (1, 2):
+        save_checkpoint(tmp_path, *trained(), step, 2)
+    (tmp_path / ".state.json.0123456789abcdef.tmp").write_text("{")
+    (tmp_path / "state.json").rename(tmp_path / "moved")
+    before = sorted(tmp_path.iterdir())
+    remove_unnamed(tmp_path)
+    for action in (lambda: load_checkpoint(tmp_path, *trained()),
+                   lambda: save_checkpoint(tmp_path, *trained(), 3)):
+        with pytest.raises(UserError, match=r"but no state\.json.*restore state\.json"):
+            action()
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_what_was_due_is_kept(tmp_path: Path) -> None:
     model, optimizer = trained()
     for step in (0, 3, 4, 5, 6, 7):

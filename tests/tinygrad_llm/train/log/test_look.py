@@ -11,11 +11,12 @@ import pytest
 from small_runs import silent, small, weights, write_text
 
 from autograd import no_grad
-from tinygrad_llm.models import GPT, GPTConfig
+from tinygrad_llm.models import GPT, GPTConfig, Llama, LlamaConfig
 from tinygrad_llm.nn import parameters
 from tinygrad_llm.optim import AdamW, Arena
 from tinygrad_llm.train import next_token, start_run, train, train_step
 from tinygrad_llm.train.log import Look, look, read_metrics
+from tinygrad_llm.train.objective import Objective
 
 
 @pytest.fixture
@@ -127,6 +128,13 @@ def test_a_run_has_the_same_bits_whether_one_looks(tmp_path: Path, arch: dict[st
     losses = [[r["loss"] for r in read_metrics(tmp_path / name / "metrics.jsonl") if "loss" in r]
               for name in ("with", "without")]
     assert losses[0] == losses[1]
+
+
+def test_of_experts_the_layers_results_are_looked_at_and_not_their_routes() -> None:
+    """With an objective whose loss asks for the routes, and that has no other to measure with."""
+    model = Llama(LlamaConfig(13, 8, 2, 2, 8, experts=4))
+    record = look.activations(model, Objective(next_token.loss, next_token.count), BATCH)
+    assert record == look.activations(model, next_token, BATCH) and len(record["mlp"]) == 2
 
 
 @pytest.mark.parametrize("settings", [
