@@ -17,6 +17,7 @@ from tinygrad_llm.text.decoders import ByteLevel
 from tinygrad_llm.text.special import AddedToken, AddedTokens
 from tinygrad_llm.text.tokenizer import Tokenizer
 from tinygrad_llm.train import TrainConfig, load_model, loop, make_config, train
+from tinygrad_llm.train.folder import checkpoint
 from tinygrad_llm.train.run import Run, write_run
 
 TEXT = "".join(f"A sheep says number {i * i}.\nThe dog {i}: no!\n" for i in range(60))
@@ -43,6 +44,22 @@ def weights(folder: Path) -> dict[str, bytes]:
     """Return the weights of a run's checkpoint, bit for bit."""
     model, _, _ = load_model(folder)
     return {name: p.data.tobytes() for name, p in parameters(model).items()}
+
+
+class Killed(BaseException):
+    """As kill -9: nothing is saved after it."""
+
+
+def kill_before_state(patch: pytest.MonkeyPatch) -> None:
+    """Raise Killed where a checkpoint's files are written, and `state.json` is to name them."""
+    write = checkpoint.write_in_one_step
+
+    def killed(path: Path, parts: Any) -> None:
+        if path.name == "state.json":
+            raise Killed
+        write(path, parts)
+
+    patch.setattr(checkpoint, "write_in_one_step", killed)
 
 
 def silent(line: str) -> None:

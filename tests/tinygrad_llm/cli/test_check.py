@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command_line import error_of, train
+from small_runs import Killed, kill_before_state
 
 from tinygrad_llm.cli import main
-from tinygrad_llm.train.folder import checkpoint
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -50,18 +49,8 @@ def test_the_way_out_names_what_else_is_damaged_and_is_a_command_of_the_shell(
 
 def test_a_run_whose_first_checkpoint_is_being_written_is_not_damaged(
         capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    class Killed(BaseException):
-        pass
-
-    write = checkpoint.write_in_one_step
-
-    def killed(path: Path, parts: Any) -> None:
-        if path.name == "state.json":
-            raise Killed
-        write(path, parts)
-
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(checkpoint, "write_in_one_step", killed)
+        kill_before_state(patch)
         train()
     capsys.readouterr()
     assert main(["check"]) == 0 and "DAMAGED" not in capsys.readouterr().out

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import DOCUMENTS, silent, small, weights, write_shards, write_text
+from small_runs import DOCUMENTS, Killed, silent, small, weights, write_shards, write_text
 
 from tinygrad_llm.data.batches.epochs import EpochBatches
 from tinygrad_llm.data.batches.random_windows import Batches
@@ -22,10 +22,6 @@ from tinygrad_llm.train.objective import Diverged
 PLAIN: dict[str, Any] = {"dropout": 0.0, "eval_every": 0, "final_eval_batches": 0, "steps": 8,
                          "sample_every": 0, "checkpoint_every": 3, "log_every": 1,
                          "spike_window": 2}
-
-
-class Killed(BaseException):
-    """As kill -9: nothing is saved after it."""
 
 
 @pytest.fixture

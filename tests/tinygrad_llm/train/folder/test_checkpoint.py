@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from small_runs import Killed, kill_before_state
 
 from tinygrad_llm.host.errors import UserError
 from tinygrad_llm.models import ARCHITECTURES, GPT, GPTConfig
@@ -433,20 +434,9 @@ def test_a_bit_that_has_changed_is_seen(tmp_path: Path, name: str) -> None:
 def test_what_a_kill_leaves_of_the_first_checkpoint_is_no_mistake_of_the_users(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights without a state.json are one's own only where something else took that away."""
-    class Killed(BaseException):
-        pass
-
-    write = checkpoint.write_in_one_step
-
-    def killed(path: Path, parts: Any) -> None:
-        if path.name == "state.json":
-            raise Killed
-        write(path, parts)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_in_one_step", killed)
-        with pytest.raises(Killed):
-            save_checkpoint(tmp_path, *trained(), 1)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_before_state(patch)
+        save_checkpoint(tmp_path, *trained(), 1)
     assert len(list(tmp_path.iterdir())) == 3 and stray_weights(tmp_path) == []
     with pytest.raises(UserError, match="there is no checkpoint in"):
         load_checkpoint(tmp_path, *trained())
