@@ -63,20 +63,9 @@ def _first_run(f: Callable[..., Any], leaves: list[Any],
 
 
 def _at_new_places(leaves: Sequence[Any]) -> list[Any]:
-    """Return the leaves, those with a gradient with a new place of their own."""
-    return [recorded(x.data, _new_place(x.node))
+    """Return the leaves, those with a gradient at a new place, whose op says how it is rounded."""
+    return [recorded(x.data, Node(x.node.op, (), None, x.shape, x.dtype))
             if isinstance(x, Tensor) and x.node is not None else x for x in leaves]
-
-
-def _new_place(node: Node) -> Node:
-    """Return a place without parents, for one that they are not asked of.
-
-    As of the given one, parts of its gradient are rounded to half precision one by one, or where it
-    is a leaf once.
-    """
-    if node.op is None and not node.hooks:
-        return Leaf(node.shape, node.dtype)
-    return Node(node.op, (), None, node.shape, node.dtype)
 
 
 class _Segment:

@@ -2,8 +2,7 @@
 
 All read the same characters of Shakespeare, with the same recipe and heads of the same width; a
 model half as wide takes twice the learning rate (Yang et al., arXiv:2203.03466). Pass 2000 steps
-for the real thing (ten minutes on two cores), as few only show how it goes, and a text file if you
-like:
+for the real thing (ten minutes on two cores; few show how it goes), and a text file if you like:
 
     python examples/13_scaling_law.py 2000 tinyshakespeare.txt
 """
