@@ -394,13 +394,13 @@ _MUTANTS: list[Any] = [
         (unit, f"{over}{x})", f"{over}{other})") for unit, over, x, *others in (
             (_NORM, "sums = over_rows(pull, ", "x", "mu", "r"),
             (_RMS, "sums = over_rows(pull, ", "x", "r", "dx"),
-            ("geglu numpy", "over_rows(pull, ", "dx", "g"),
-            (_CHUNKED, "over_rows(replace, ", "a", "room")) for other in others]),
+            ("geglu numpy", "over_rows(pull, ", "dx", "g")) for other in others]),
     ("it says how many classes are held at a time, which a test of memory holds; any would do",
      *[(_CHUNKED, _CLASSES, _CLASSES.replace(*change)) for change in (
          (" // (len(t)", " * (len(t)"), (" // (len(t) or 1)", ""), ("* rows ", ""),
          ("(len(t) or 1)", "1"), ("(t)", "(w)"), ("or 1", "or 2"))]),
     ("NumPy's products of float32 and half precision are float32 too, without the help of BLAS",
+     (_CHUNKED, "part = wider_block(w[v])", "part = w[v]"),
      *[(f"{unit} numpy", before, before.replace(f"wider({x})", x)) for unit, x, before in (
          ("linear", "w", "dx = matmul(g, wider(w)).reshape(shape)"),
          ("linear", "rows", "dw = Deferred(w, partial(write_product, g.T, wider(rows)))"),
