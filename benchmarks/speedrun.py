@@ -268,12 +268,10 @@ def known(path: Path) -> list[Record]:
 
 def recorded(path: Path, args: argparse.Namespace) -> dict[tuple[str, int], Record]:
     """Return by name and seed what is recorded of these settings, text, threads and machine."""
-    settings = {entry.name: settings_of(entry, 0, args.data, args.quick) for entry in ENTRIES}
     here = {"split": "published", "threads": args.threads, "data_sha256": sha256_of(args.data),
             "cpu": cpu_model()}
-    wanted = {entry.name: {**here, "settings": entry.settings,
-                           "steps": make_config(settings[entry.name]).run.steps}
-              for entry in ENTRIES}
+    wanted = {entry.name: {**here, "settings": entry.settings, "steps": make_config(
+        settings_of(entry, 0, args.data, args.quick)).run.steps} for entry in ENTRIES}
     return {(r["name"], r["seed"]): r for r in known(path)
             if r["name"] in wanted and wanted[r["name"]].items() <= r.items()}
 
@@ -284,20 +282,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "speedrun.jsonl"
     plan = [(entry, seed) for seed in args.seeds for entry in ENTRIES if entry.part in args.parts]
+    mine = recorded(path, args)
     for entry, seed in tqdm(plan, desc="speedrun", unit="run", disable=None):
-        if (entry.name, seed) not in recorded(path, args):
-            new = record(entry, settings_of(entry, seed, args.data, args.quick), args.data,
-                         args.threads)
+        if (entry.name, seed) not in mine:
+            mine[entry.name, seed] = new = record(
+                entry, settings_of(entry, seed, args.data, args.quick), args.data, args.threads)
             write_in_one_step(path, [f"{json.dumps(r)}\n".encode() for r in (*known(path), new)])
             tqdm.write(f"{entry.name}, seed {seed}: validation loss {new['val_loss']:.4f} in "
                        f"{new['seconds']:.0f} s of training")
-    mine = [*recorded(path, args).values()]
-    text = report(mine)
+    records = [*mine.values()]
+    text = report(records)
     write_in_one_step(args.out / "speedrun.md", [text.encode()])
     write_in_one_step(args.out / "speedrun.json", [json.dumps(
-        {"mark": MARKS[0], "machine": {key: mine[-1][key] for key in (
+        {"mark": MARKS[0], "machine": {key: records[-1][key] for key in (
             "cpu", "cores", "threads", "blas", "blas_architecture", "python", "numpy", "date")},
-         "results": summary(mine)}, indent=2).encode()])
+         "results": summary(records)}, indent=2).encode()])
     print(text)
 
 
